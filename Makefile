@@ -1,0 +1,61 @@
+# Needs make and Python 3.11 or newer, nothing else: the first target that needs .venv makes it.
+# Choose another interpreter with  make setup PYTHON=python3.12
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+STAMP := .venv/.installed
+STAMP_DEV := .venv/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help:
+	@echo "make setup   install into .venv what the programs need"
+	@echo "make demo    train, predict and report on digits, in about five minutes; see runs/digits"
+	@echo "make test    run the tests"
+	@echo "make check   lint, format check, type check"
+	@echo "make bench   measure speed; each benchmark prints a table"
+	@echo "make clean   remove caches; keeps .venv and runs"
+
+setup: $(STAMP)
+
+demo: $(STAMP)
+	$(RUN) -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits
+
+test: $(STAMP_DEV)
+	$(RUN) -m pytest
+
+check: $(STAMP_DEV)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+bench: $(STAMP)
+	@set -e; for file in benchmarks/[a-z]*.py; do \
+	  test -e "$$file" || { echo "there are no benchmarks"; exit 0; }; \
+	  echo "== $$file"; $(RUN) -m benchmarks.$$(basename $$file .py); \
+	done
+
+clean:
+	rm -rf .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# Stamps make installation happen again when, and only when, the requirements change.
+$(STAMP): requirements.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "error: $(PYTHON) is missing: install Python 3.11 or newer," \
+	    "or name one with PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: $(PYTHON) is $$($(PYTHON) --version), too old: install Python 3.11 or newer," \
+	    "or name one with PYTHON=python3.12" >&2; exit 1; }
+	@$(RUN) -m pip --version >/dev/null 2>&1 || { \
+	  $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "error: $(PYTHON) cannot make virtual environments:" \
+	      "on Debian and Ubuntu run  apt install python3-venv  as root" >&2; exit 1; }; \
+	  echo "making .venv"; $(PYTHON) -m venv --clear .venv; }
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(STAMP_DEV): requirements-dev.txt $(STAMP)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

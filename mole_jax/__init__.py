@@ -1,0 +1,23 @@
+"""MOLE: predict the weights of a new network from the histories of many trained ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+
+    from mole_jax.sampling.predict import Model
+
+__version__ = "0.1.0"
+
+
+def load(workdir: str | os.PathLike[str], **options: Any) -> Model:
+    """Load the meta-model trained in `workdir`, ready to `predict` networks.
+
+    Options are those of `mole_jax.sampling.predict.load`; it is imported only here, so that
+    `import mole_jax` stays instant.
+    """
+    from mole_jax.sampling.predict import load as load_model
+
+    return load_model(workdir, **options)

@@ -1,0 +1,1 @@
+"""What every other folder needs and no domain word names."""

@@ -1,0 +1,10 @@
+"""The one exception that is meant for the person at the keyboard."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user can mend; the message says what is wrong, where, and how to mend it.
+
+    One line. `main` prints it as `error: ...` on stderr and exits with 2, without a traceback.
+    """

@@ -1,0 +1,93 @@
+"""Files that are either whole or absent: a killed process never leaves half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mole_jax.core.errors import UserError
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write `data` to `path` atomically, making the parent folder when it is missing."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, because os.replace is atomic only within one file system. Opened by hand
+    # rather than through tempfile, which would leave the file readable by its owner alone.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_json(path: str | Path, obj: Any) -> None:
+    """Write `obj` as indented JSON, atomically; see `to_json` for what it may hold."""
+    write_bytes(path, (to_json(obj, indent=2) + "\n").encode())
+
+
+def write_npz(path: str | Path, **arrays: Any) -> None:
+    """Write named arrays as an uncompressed .npz, atomically."""
+    buffer = io.BytesIO()
+    # np.savez has parameters of its own whose names an array may not take: "file", "allow_pickle".
+    np.savez(buffer, allow_pickle=False, **{name: np.asarray(a) for name, a in arrays.items()})
+    write_bytes(path, buffer.getvalue())
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file; raises UserError naming the file when it is missing or not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run the stage that writes it") from None
+    except (ValueError, OSError) as problem:
+        raise UserError(
+            f"{path} cannot be read as JSON ({problem}): restore it, or delete it and run again"
+        ) from None
+
+
+def to_json(obj: Any, indent: int | None = None) -> str:
+    """Turn plain data into strict JSON text.
+
+    NumPy and JAX scalars become numbers, arrays become lists, paths become strings. NaN and the
+    infinities become null, because JSON has no word for them. Raises TypeError for anything else.
+    """
+    return json.dumps(_plain(obj), indent=indent, allow_nan=False, ensure_ascii=False)
+
+
+def _plain(obj: Any) -> Any:
+    if isinstance(obj, dict):
+        return {str(key): _plain(value) for key, value in obj.items()}
+    if isinstance(obj, (list, tuple)):
+        return [_plain(value) for value in obj]
+    if isinstance(obj, Path):
+        return str(obj)
+    if isinstance(obj, (np.ndarray, np.generic)) or hasattr(obj, "__array__"):
+        return _plain(np.asarray(obj).tolist())
+    if isinstance(obj, float) and not math.isfinite(obj):
+        return None
+    return obj
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; network file systems that cannot sync a folder sync renames anyway."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)

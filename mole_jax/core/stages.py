@@ -1,0 +1,238 @@
+"""Stages of an experiment in a workdir: skipped when done, resumed when not, never mixed up.
+
+A workdir is named by the user and never time-stamped, so that the same command resumes:
+
+    WORKDIR/workdir.json        {"format": "mole-workdir", "version": 1}
+    WORKDIR/STAGE/stage.json    the config the stage ran with, its status, its seconds, where it ran
+    WORKDIR/.lock               held by the one process that works here
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from mole_jax.core import files
+from mole_jax.core.config import differing_keys, nearest, sections
+from mole_jax.core.errors import UserError
+
+FORMAT = "mole-workdir"
+VERSION = 1
+HEARTBEAT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: its name, what it does, and what of the config it depends on.
+
+    `sections` are the top-level config keys that affect it, those of earlier stages included.
+    `run(config, workdir)` does the work, or what is left of it after an interruption.
+    """
+
+    name: str
+    sections: tuple[str, ...]
+    run: Callable[[ConfigDict, Path], None]
+
+
+def select(stages: Sequence[Stage], names: Sequence[str]) -> list[str]:
+    """Return `names` in the order of `stages`; raises UserError for one that is not a stage."""
+    known = [stage.name for stage in stages]
+    for name in names:
+        if name not in known:
+            close = nearest(name, known)
+            mend = f"did you mean {close}?" if close else "choose among them"
+            raise UserError(f"stage {name!r} is unknown, there are {', '.join(known)}: {mend}")
+    if not names:
+        raise UserError(f"no stage is selected: choose among {', '.join(known)}")
+    return [name for name in known if name in names]
+
+
+@contextlib.contextmanager
+def open_workdir(workdir: str | Path) -> Iterator[Path]:
+    """Make or reopen a workdir and hold its lock.
+
+    Raises UserError when another process holds it, it is no folder, or has another version.
+    """
+    workdir = Path(workdir)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = (workdir / ".lock").open("a+")
+    except OSError as problem:
+        raise UserError(
+            f"workdir {workdir} cannot be written ({problem.strerror}): use another --workdir"
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"another process is at work in {workdir}: wait for it, end it, "
+                "or use another --workdir"
+            ) from None
+        # The kernel frees the lock when this process ends, however it ends.
+        _check_version(workdir)
+        yield workdir
+
+
+def check(workdir: str | Path, stages: Sequence[Stage], config: ConfigDict) -> None:
+    """Raise UserError unless every stage begun in `workdir` ran with what `config` says now.
+
+    A stage looks only at its own sections, so changing those of later, unbegun stages is fine.
+    To be called before anything runs.
+    """
+    workdir = Path(workdir)
+    known = {name for stage in stages for name in stage.sections}
+    if strangers := [name for name in config if name not in known]:
+        raise UserError(
+            f"the config has a section {strangers[0]!r} that no stage reads: rename or remove it"
+        )
+    begun = [stage for stage in stages if _record(workdir, stage.name)]
+    for earlier, later in _gaps(workdir, stages):
+        raise UserError(
+            f"{workdir / later} was made from a {earlier} stage that is gone: "
+            f"delete {_and_what_follows(workdir, stages, later)}"
+        )
+    lines: list[str] = []
+    first: str | None = None
+    for stage in begun:
+        before = _record(workdir, stage.name)["config"]
+        found = differing_keys(before, sections(config, stage.sections))
+        first = first or (stage.name if found else None)
+        lines += [line for line in found if line not in lines]
+    if first:
+        raise UserError(
+            f"{workdir} was made with another config ({'; '.join(lines)}): use another --workdir, "
+            f"put the values back, or delete {_and_what_follows(workdir, stages, first)}"
+        )
+
+
+def run(
+    workdir: str | Path, stages: Sequence[Stage], selected: Sequence[str], config: ConfigDict
+) -> None:
+    """Run the selected stages that are not done yet, in order, keeping a record of each.
+
+    Raises UserError, before anything runs, when a stage needs an earlier one that is neither
+    done nor selected.
+    """
+    workdir = Path(workdir)
+    selected = select(stages, selected)
+    for i, stage in enumerate(stages):
+        for earlier in stages[:i] if stage.name in selected else ():
+            if earlier.name not in selected and not is_done(workdir, earlier.name):
+                raise UserError(
+                    f"stage {stage.name} needs stage {earlier.name}, which is not done in "
+                    f"{workdir}: run --stages={earlier.name},{stage.name}"
+                )
+    for stage in stages:
+        if stage.name not in selected:
+            continue
+        if is_done(workdir, stage.name):
+            seconds = _record(workdir, stage.name)["seconds"]
+            _say(f"{stage.name}: done before, in {seconds:.0f} s")
+            continue
+        with _recorded(workdir, stage, config) as earlier_seconds:
+            _say(f"{stage.name}: {'goes on' if earlier_seconds else 'begins'}")
+            stage.run(config, workdir)
+        _say(f"{stage.name}: done, in {_record(workdir, stage.name)['seconds']:.0f} s")
+
+
+def is_done(workdir: str | Path, name: str) -> bool:
+    """Return whether the stage has finished in `workdir`."""
+    return _record(Path(workdir), name).get("status") == "done"
+
+
+def record(workdir: str | Path, name: str) -> dict[str, Any]:
+    """Return the record of a stage: stage, config, status, seconds (over resumes), environment.
+
+    Raises UserError when the stage has not begun in `workdir`.
+    """
+    found = _record(Path(workdir), name)
+    if not found:
+        raise UserError(f"stage {name} has not run in {workdir}: run it with --stages={name}")
+    return found
+
+
+@contextlib.contextmanager
+def _recorded(workdir: Path, stage: Stage, config: ConfigDict) -> Iterator[float]:
+    """Record a stage as running, its seconds as they pass, and as done when the block succeeds."""
+    # Imported here because it starts JAX, for which a refused command need not wait.
+    from mole_jax.core.provenance import environment
+
+    before = float(_record(workdir, stage.name).get("seconds", 0.0))
+    start = time.monotonic()
+    facts = {"config": sections(config, stage.sections), "environment": environment()}
+
+    def write(status: str) -> None:
+        seconds = round(before + time.monotonic() - start, 1)
+        head = {"stage": stage.name, "status": status, "seconds": seconds}
+        files.write_json(_path(workdir, stage.name), {**head, **facts})
+
+    # A thread, so that even a killed stage has its time on record, to within a heartbeat.
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(HEARTBEAT_SECONDS):
+            write("running")
+
+    write("running")
+    thread = threading.Thread(target=beat, name=f"{stage.name}-clock", daemon=True)
+    thread.start()
+    status = "running"
+    try:
+        yield before
+        status = "done"
+    finally:
+        stop.set()
+        thread.join()
+        write(status)
+
+
+def _check_version(workdir: Path) -> None:
+    path = workdir / "workdir.json"
+    if not path.exists():
+        files.write_json(path, {"format": FORMAT, "version": VERSION})
+        return
+    found = files.read_json(path)
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise UserError(f"{workdir} is not a workdir of this program: use another --workdir")
+    if found.get("version") != VERSION:
+        raise UserError(
+            f"{workdir} is a workdir of version {found.get('version')}, this program writes "
+            f"version {VERSION}: use another --workdir"
+        )
+
+
+def _path(workdir: Path, name: str) -> Path:
+    return workdir / name / "stage.json"
+
+
+def _record(workdir: Path, name: str) -> dict[str, Any]:
+    path = _path(workdir, name)
+    return files.read_json(path) if path.exists() else {}
+
+
+def _gaps(workdir: Path, stages: Sequence[Stage]) -> Iterator[tuple[str, str]]:
+    """Yield (earlier, later) where the later stage is on record and the earlier is not done."""
+    for i, later in enumerate(stages):
+        for earlier in stages[:i]:
+            if _record(workdir, later.name) and not is_done(workdir, earlier.name):
+                yield earlier.name, later.name
+
+
+def _and_what_follows(workdir: Path, stages: Sequence[Stage], first: str) -> str:
+    names = [stage.name for stage in stages]
+    later = names[names.index(first) :]
+    return " and ".join(str(workdir / name) for name in later if _record(workdir, name))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

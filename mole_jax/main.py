@@ -1,0 +1,190 @@
+"""The command `python -m mole_jax.main`: from a config to a report, stage by stage."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from mole_jax.core import config as configs
+from mole_jax.core import stages
+from mole_jax.core.errors import UserError
+
+HELP = """\
+MOLE learns from the training histories of many networks, then predicts the weights of new ones.
+
+usage
+  python -m mole_jax.main --config=FILE --workdir=FOLDER [--stages=NAMES] [--config.KEY=VALUE ...]
+
+flags
+  --config=FILE         the experiment; FILE:ARGUMENT chooses a variant of it
+  --config.KEY=VALUE    change one key of it, such as --config.population.members=16
+  --workdir=FOLDER      where everything is kept; the same command goes on where it was
+  --stages=NAMES        some of the stages, separated by commas; all when left out
+  --help                this page; with --config=FILE also that experiment's keys
+
+stages
+  zoo        train many networks and store their histories
+  train      train the meta-model on them
+  evaluate   predict networks for unseen data, and compare with baselines
+  report     write figures, tables and FOLDER/report/index.html
+
+examples
+  python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits
+  python -m mole_jax.main --config=configs/digits_mlp.py:full --workdir=runs/digits_full
+  python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/seed1 --config.seed=1
+  python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits --stages=zoo,train
+
+keys
+  Each file in configs/ lists its keys with their defaults and says what they mean.
+"""
+
+
+def _stage(function: str) -> Callable[[ConfigDict, Path], None]:
+    """Import `package.module.function` only when it runs: a refused command need not wait."""
+
+    def call(config: ConfigDict, workdir: Path) -> None:
+        module, name = function.rsplit(".", 1)
+        getattr(importlib.import_module(module), name)(config, workdir)
+
+    return call
+
+
+FOR_ZOO = ("seed", "data", "network", "population", "zoo")
+FOR_TRAIN = (*FOR_ZOO, "representation", "metamodel", "diffusion", "training")
+FOR_EVALUATE = (*FOR_TRAIN, "sampling", "evaluation")
+FOR_REPORT = (*FOR_EVALUATE, "report")
+
+STAGES = (
+    stages.Stage("zoo", FOR_ZOO, _stage("mole_jax.zoo.generate.generate")),
+    stages.Stage("train", FOR_TRAIN, _stage("mole_jax.metamodel.train.train")),
+    stages.Stage("evaluate", FOR_EVALUATE, _stage("mole_jax.evaluation.evaluate.evaluate")),
+    stages.Stage("report", FOR_REPORT, _stage("mole_jax.report.build.build")),
+)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Do what the command line says; raises UserError for what the user can mend."""
+    command = parse(arguments)
+    if command.help:
+        print(HELP + _keys(command))
+        return
+
+    # Everything that can be refused is refused here, before a folder is made or JAX starts.
+    if not command.config:
+        raise UserError("--config is missing: add --config=FILE (--help shows more)")
+    if not command.workdir:
+        raise UserError("--workdir is missing: add --workdir=FOLDER (--help shows more)")
+    selected = stages.select(STAGES, command.stages)
+    config = configs.override(configs.load(command.config), command.overrides)
+    validate(config)
+
+    with stages.open_workdir(command.workdir) as workdir:
+        stages.check(workdir, STAGES, config)
+        _say(f"config   {' '.join([command.config, *command.overrides])}")
+        _say(f"workdir  {workdir}")
+        _say(f"devices  {_devices()}")
+        stages.run(workdir, STAGES, selected, config)
+
+        page = workdir / "report" / "index.html"
+        if "report" in selected and page.exists():
+            _say(f"report   {page}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code: 0, 2 for a user's error, 130 for Ctrl-C."""
+    try:
+        run(sys.argv[1:] if arguments is None else arguments)
+    except UserError as problem:
+        _say(f"error: {problem}")
+        return 2
+    except KeyboardInterrupt:
+        _say("interrupted; the same command goes on where it was")
+        return 130
+    return 0
+
+
+class Command(NamedTuple):
+    """A parsed command line; `overrides` are the `--config.KEY=VALUE` arguments as given."""
+
+    config: str
+    workdir: str
+    stages: tuple[str, ...]
+    overrides: tuple[str, ...]
+    help: bool
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """Split the command line; raises UserError for flags and arguments that do not exist."""
+    values = flags.FlagValues()  # our own: libraries add theirs to the global ones
+    config = flags.DEFINE_string("config", "", "", flag_values=values)
+    workdir = flags.DEFINE_string("workdir", "", "", flag_values=values)
+    every = [stage.name for stage in STAGES]
+    chosen = flags.DEFINE_list("stages", every, "", flag_values=values)
+    wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=values)
+    overrides, others = _split(arguments)
+    try:
+        rest = values(["main", *others])[1:]
+    except flags.UnrecognizedFlagError as problem:
+        known = ("config", "workdir", "stages", "help")
+        close = configs.nearest(problem.flagname, known)
+        mend = f"did you mean --{close}?" if close else "--help shows the flags"
+        raise UserError(f"flag --{problem.flagname} is unknown: {mend}") from None
+    except flags.Error as problem:
+        raise UserError(f"{' '.join(str(problem).split())}: --help shows how") from None
+    if rest:
+        raise UserError(f"argument {rest[0]!r} is unexpected: --help shows the flags")
+    names = tuple(name.strip() for name in chosen.value if name.strip())
+    return Command(config.value, workdir.value, names, overrides, wants_help.value)
+
+
+def _split(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Part --config.KEY=VALUE (or --config.KEY VALUE, which gets its =) from other arguments."""
+    overrides: list[str] = []
+    others: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        if not argument.lstrip("-").startswith(("config.", "noconfig.")):
+            others.append(argument)
+        elif "=" in argument or not waiting or waiting[0].startswith("--"):
+            overrides.append(argument)
+        else:
+            overrides.append(f"{argument}={waiting.pop(0)}")
+    return tuple(overrides), others
+
+
+def validate(config: ConfigDict) -> None:
+    """Check the values of a config; see `mole_jax.validate`."""
+    from mole_jax.validate import validate as check_values
+
+    check_values(config)
+
+
+def _keys(command: Command) -> str:
+    if not command.config:
+        return ""
+    config = configs.override(configs.load(command.config), command.overrides)
+    flat = configs.flatten(config)
+    width = max(map(len, flat), default=0)
+    lines = [f"  {key:{width}}  {value!r}" for key, value in flat.items()]
+    return "\n".join([f"\nkeys of {command.config}", *lines])
+
+
+def _devices() -> str:
+    from mole_jax.core.provenance import devices_line
+
+    return devices_line()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""A restored state is the saved one, bit for bit, on any arrangement of devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mole_jax.core import mesh as meshes
+from mole_jax.core.checkpoint import Checkpoints
+
+
+def state(scale: float = 1.0) -> dict[str, Any]:
+    params = {"dense": {"kernel": scale * jnp.arange(16.0).reshape(8, 2), "bias": jnp.ones(2)}}
+    return {
+        "step": jnp.int32(3),
+        "params": params,
+        "ema": jax.tree.map(lambda x: x.astype(jnp.bfloat16), params),
+        "optimizer": optax.adamw(1e-3).init(params),
+        "key": jax.random.key(7),
+    }
+
+
+def assert_same(a: Any, b: Any) -> None:
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.dtype == y.dtype
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+
+
+def test_the_latest_few_are_kept(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path / "c", keep=2) as checkpoints:
+        assert checkpoints.latest_step() is None
+        for step in (10, 20, 30):
+            checkpoints.save(step, state(float(step)))
+        checkpoints.wait()
+        assert checkpoints.latest_step() == 30
+        assert_same(checkpoints.restore(20, state()), state(20.0))
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["20", "30"]
+
+
+def test_another_process_finds_and_restores_them_from_shapes_alone(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(5, state())
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() == 5
+        assert_same(checkpoints.restore(5, jax.eval_shape(state)), state())
+
+
+def test_saved_sharded_restored_otherwise(tmp_path: Path) -> None:
+    x = jnp.arange(32.0).reshape(16, 2)
+    split = meshes.along(meshes.make_mesh(), "data")
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, {"x": jax.device_put(x, split)})
+        checkpoints.wait()
+        lone = checkpoints.restore(1, {"x": x})["x"]
+        assert len(lone.sharding.device_set) == 1
+        other = meshes.along(meshes.make_mesh({"fsdp": 4}), "fsdp")
+        like = {"x": jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=other)}
+        again = checkpoints.restore(1, like)["x"]
+        assert again.sharding == other
+    np.testing.assert_array_equal(lone, x)
+    np.testing.assert_array_equal(again, x)
+
+
+def test_saving_does_not_see_later_changes(tmp_path: Path) -> None:
+    """The state may be donated to the next step while the files are still being written."""
+    step = jax.jit(lambda x: x + 1, donate_argnums=0)
+    x = jnp.zeros(1000)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(0, {"x": x})
+        x = step(x)
+        checkpoints.wait()
+        np.testing.assert_array_equal(checkpoints.restore(0, {"x": x})["x"], np.zeros(1000))
+
+
+def test_an_unfinished_save_is_not_a_checkpoint(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, {"x": jnp.ones(3)})
+    # What a kill leaves: Orbax writes into such a folder and renames it at the end.
+    (tmp_path / "2.orbax-checkpoint-tmp").mkdir()
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() == 1
+        np.testing.assert_array_equal(checkpoints.restore(1, {"x": jnp.zeros(3)})["x"], np.ones(3))
+
+
+def test_other_shapes_are_refused(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, {"x": jnp.ones(3)})
+        checkpoints.wait()
+        with pytest.raises(ValueError, match="not compatible with the stored shape"):
+            checkpoints.restore(1, {"x": jnp.ones(4)})
+
+
+def test_an_older_step_is_refused(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(2, {"x": jnp.ones(3)})
+        for step in (1, 2):
+            with pytest.raises(ValueError, match="not be newer than the latest, 2"):
+                checkpoints.save(step, {"x": jnp.ones(3)})
