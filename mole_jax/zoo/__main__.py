@@ -1,0 +1,154 @@
+"""`python -m mole_jax.zoo info|verify PATH`: what a zoo holds, and whether it is whole."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mole_jax.core.errors import UserError
+from mole_jax.zoo.reader import Zoo, open_zoo
+from mole_jax.zoo.schema import RUN_SPLITS
+from mole_jax.zoo.verify import verify
+
+SHOWN_PROBLEMS = 10_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code: 0 fine, 1 problems found, 2 wrong use or no zoo."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mole_jax.zoo",
+        description="Look at a zoo, the stored training histories of many networks.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    helps = {
+        "info": "what the zoo holds, for a person to read",
+        "verify": "read everything and check it; exit code 0: whole, 1: problems, one a line",
+    }
+    for name, text in helps.items():
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        command.add_argument("path", metavar="PATH", help="the zoo's folder, which holds zoo.json")
+    flags = parser.parse_args(arguments)
+    try:
+        if flags.command == "info":
+            print("\n".join(summary(open_zoo(flags.path))))
+            return 0
+        return _verify(flags.path)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def summary(zoo: Zoo) -> Iterator[str]:
+    """The lines of `info`: sizes, runs and final metrics by split, hyperparameters, provenance."""
+    schema, runs = zoo.schema, zoo.runs
+    sets = [task.split for task in schema.tasks]
+    yield f"zoo          {schema.name} at {zoo.path}, made {zoo.created}"
+    yield f"tasks        {len(sets)}: {_counts(sets)}; such as {schema.tasks[0].id}"
+    yield f"runs         {zoo.n_runs}: {_counts(runs['split'])}; " + (
+        f"{int((~runs['finite']).sum())} not finite (stored, and left out of what follows)"
+    )
+    yield f"snapshots    {len(schema.steps)} a run, at steps {_shortened(schema.steps)}"
+    fields = ", ".join(f"{f.path} {list(f.shape)}" for f in schema.spec.fields)
+    yield f"parameters   D = {schema.spec.size:,} ({schema.dtype}): {fields}"
+    yield f"network      {_pairs(schema.network)}"
+    yield from _hyperparameters(zoo)
+    yield from _final_metrics(zoo)
+    yield from _storage(zoo)
+    yield f"provenance   {_pairs(schema.provenance)}"
+
+
+def _hyperparameters(zoo: Zoo) -> Iterator[str]:
+    if not zoo.n_runs:
+        return
+    yield f"optimizers   {_counts(zoo.runs['optimizer'])}"
+    for name in ("learning_rate", "weight_decay", "init_scale"):
+        parts = []
+        for optimizer in np.unique(zoo.runs["optimizer"]):
+            values = zoo.runs[name][zoo.runs["optimizer"] == optimizer]
+            parts.append(f"{optimizer} {values.min():.4g} .. {values.max():.4g}")
+        yield f"  {name.replace('_', ' '):<15}{'; '.join(parts)}"
+
+
+def _final_metrics(zoo: Zoo) -> Iterator[str]:
+    splits = [split for split in RUN_SPLITS if split in zoo.runs["split"]]
+    if not splits or not zoo.schema.metrics:
+        return
+    width = max(len(name) for name in zoo.schema.metrics)
+    yield f"metrics at step {zoo.schema.steps[-1]}: smallest / median / largest of the finite runs"
+    yield f"  {'':<{width}}" + "".join(f"  {split:>26}" for split in splits)
+    for name in zoo.schema.metrics:
+        final = zoo.metric(name)[:, -1]  # [run]
+        cells = []
+        for split in splits:
+            values = final[zoo.select(split=split, finite=True)]
+            numbers = (values.min(), np.median(values), values.max()) if values.size else ()
+            cells.append(" / ".join(f"{number:.4g}" for number in numbers) or "no finite runs")
+        yield f"  {name:<{width}}" + "".join(f"  {cell:>26}" for cell in cells)
+
+
+def _storage(zoo: Zoo) -> Iterator[str]:
+    schema = zoo.schema
+    files = [file for file in zoo.path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    values = zoo.n_runs * len(schema.steps) * schema.spec.size
+    raw = values * np.dtype(schema.dtype).itemsize
+    yield (
+        f"storage      {_bytes(size)} on disk in {len(files)} files, {_bytes(raw)} of parameters; "
+        f"zstd, crc32c, {schema.runs_per_shard} runs a file, {schema.runs_per_chunk} a chunk"
+    )
+
+
+def _verify(path: str) -> int:
+    zoo_path = Path(path)
+    problems = verify(zoo_path, progress=_bar)
+    for problem in problems[:SHOWN_PROBLEMS]:
+        print(problem)
+    if len(problems) > SHOWN_PROBLEMS:
+        print(f"... and {len(problems) - SHOWN_PROBLEMS} more")
+    if problems:
+        print(f"{zoo_path}: {len(problems)} problem(s)", file=sys.stderr)
+        return 1
+    print(f"{zoo_path}: no problems")
+    return 0
+
+
+def _bar(name: str, *, total: int, unit: str) -> Any:
+    # Not core's Progress: it asks JAX which process this is, and this command is quicker without.
+    return tqdm(desc=name, total=total, unit=f" {unit}", disable=not sys.stderr.isatty())
+
+
+def _counts(values: Any) -> str:
+    names, counts = np.unique(np.asarray(values, str), return_counts=True)
+    return ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True)) or "none"
+
+
+def _shortened(steps: Sequence[int]) -> str:
+    shown = [str(step) for step in steps]
+    return " ".join(shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]])
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name}: {{{_pairs(value)}}}" if isinstance(value, dict) else f"{name}: {value}"
+        for name, value in values.items()
+    )
+
+
+def _bytes(size: int) -> str:
+    for factor, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size} bytes"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

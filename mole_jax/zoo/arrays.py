@@ -1,0 +1,217 @@
+"""How a zoo's arrays lie on disk: sharded Zarr v3 along the run axis, through TensorStore.
+
+One shard is one file. It holds chunks of whole runs, each with its own crc32c, and ends with an
+index of (offset, bytes) pairs with a crc32c of its own. Zarr reads an absent shard or chunk as the
+fill value, without a word; a zoo always writes every chunk, so here absence is damage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+
+from mole_jax.core.files import write_json
+from mole_jax.zoo.schema import ZooSchema
+
+_ABSENT = np.uint64(2**64 - 1)  # both numbers of an index entry whose chunk was never written
+_CHECKSUM_BYTES = 4
+
+# Fill values are ones that a stored run never has, where the type has such a value.
+RUN_FIELDS: dict[str, tuple[str, Any]] = {
+    "subset": ("int32", -1),
+    "split": ("int8", -1),
+    "member": ("int32", -1),
+    "seed": ("int64", -1),
+    "finite": ("bool", False),
+    "optimizer": ("int8", -1),
+    "learning_rate": ("float32", "NaN"),
+    "weight_decay": ("float32", "NaN"),
+    "init_scale": ("float32", "NaN"),
+}
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """Name, axes and chunks of one array [run, *tail]."""
+
+    name: str  # its folder in the zoo: "parameters", "metrics/train_loss", "runs/seed"
+    tail: tuple[int, ...]
+    dtype: str
+    fill: Any
+    dimensions: tuple[str, ...]
+    runs_per_shard: int
+    runs_per_chunk: int
+
+    def shard_file(self, shard: int) -> str:
+        """The shard's file, relative to the zoo."""
+        return "/".join([self.name, "c", str(shard), *("0" for _ in self.tail)])
+
+    def shard_runs(self, shard: int, n_runs: int) -> tuple[int, int]:
+        """The runs [first, after last) of a shard of a zoo of `n_runs`."""
+        start = shard * self.runs_per_shard
+        return start, min(start + self.runs_per_shard, n_runs)
+
+    def chunk_runs(self, chunk: int, n_runs: int) -> tuple[int, int]:
+        """The runs [first, after last) of a chunk of a zoo of `n_runs`."""
+        start = chunk * self.runs_per_chunk
+        return start, min(start + self.runs_per_chunk, n_runs)
+
+    def n_chunks(self, n_runs: int) -> int:
+        """How many chunks hold `n_runs` runs."""
+        return -(-n_runs // self.runs_per_chunk)
+
+
+class DamagedChunkError(Exception):
+    """A stored chunk, or a whole shard, is absent or fails its checksum."""
+
+    def __init__(
+        self, layout: ArrayLayout, file: str, runs: tuple[int, int], reason: str, whole_shard: bool
+    ) -> None:
+        what = "shard" if whole_shard else "chunk"
+        super().__init__(
+            f"{layout.name}: the {what} of runs {runs[0]}..{runs[1] - 1} in {file} {reason}"
+        )
+        self.layout = layout
+        self.file = file
+        self.runs = runs
+        self.reason = reason
+        self.whole_shard = whole_shard
+
+
+def layouts(schema: ZooSchema) -> dict[str, ArrayLayout]:
+    """The layout of every array of a zoo, by name."""
+    shard, chunk = schema.runs_per_shard, schema.runs_per_chunk
+    s = len(schema.steps)
+    axes = ("run", "snapshot", "parameter")
+    found = [
+        ArrayLayout("parameters", (s, schema.spec.size), schema.dtype, "NaN", axes, shard, chunk)
+    ]
+    for name in schema.metrics:
+        found.append(ArrayLayout(f"metrics/{name}", (s,), "float32", "NaN", axes[:2], shard, chunk))
+    for name, (dtype, fill) in RUN_FIELDS.items():
+        # A few bytes a run: one chunk a shard, or its index would outweigh the data.
+        found.append(ArrayLayout(f"runs/{name}", (), dtype, fill, axes[:1], shard, shard))
+    return {layout.name: layout for layout in found}
+
+
+def write_groups(root: Path) -> None:
+    """Writes the Zarr group nodes, so that any Zarr reader can open the zoo as a group."""
+    for folder in (root, root / "metrics", root / "runs"):
+        group: dict[str, Any] = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+        if folder == root:
+            group["attributes"] = {"format": "mole-zoo", "manifest": "zoo.json"}
+        write_json(folder / "zarr.json", group)
+
+
+def create_array(root: Path, layout: ArrayLayout) -> ts.TensorStore:
+    """Creates an array of no runs, in place of what an earlier, unfinished creation left."""
+    return ts.open(_spec(root, layout, shape=0), create=True, delete_existing=True).result()
+
+
+def open_array(root: Path, layout: ArrayLayout, *, write: bool = False) -> ts.TensorStore:
+    """Opens an array; raises ValueError when it is missing or is not laid out as `layout` says."""
+    return ts.open(_spec(root, layout), open=True, read=True, write=write).result()
+
+
+def stored_chunks(root: Path, layout: ArrayLayout, shard: int) -> np.ndarray | None:
+    """Which chunks a shard holds, [chunks of a shard] bool, from its index; None without an index.
+
+    The index's own checksum is not looked at: reading any chunk through TensorStore does that.
+    """
+    n_chunks = layout.runs_per_shard // layout.runs_per_chunk
+    index_bytes = 16 * n_chunks + _CHECKSUM_BYTES
+    file = root / layout.shard_file(shard)
+    try:
+        with file.open("rb") as stream:
+            stream.seek(0, 2)
+            if stream.tell() < index_bytes:
+                return None
+            stream.seek(-index_bytes, 2)
+            index = stream.read(16 * n_chunks)
+    except FileNotFoundError:
+        return None
+    entries = np.frombuffer(index, "<u8").reshape(n_chunks, 2)
+    return ~(entries == _ABSENT).all(axis=1)
+
+
+def read_chunk(
+    root: Path, layout: ArrayLayout, array: ts.TensorStore, chunk: int, n_runs: int
+) -> np.ndarray:
+    """Reads the runs of one chunk, [runs, *tail]; raises DamagedChunkError when it cannot."""
+    start, stop = layout.chunk_runs(chunk, n_runs)
+    per_shard = layout.runs_per_shard // layout.runs_per_chunk
+    shard = chunk // per_shard
+    file = layout.shard_file(shard)
+
+    def damaged(reason: str, whole_shard: bool) -> DamagedChunkError:
+        runs = layout.shard_runs(shard, n_runs) if whole_shard else (start, stop)
+        return DamagedChunkError(layout, file, runs, reason, whole_shard)
+
+    if not (root / file).is_file():
+        raise damaged("is missing: there is no such file", True)
+    stored = stored_chunks(root, layout, shard)
+    if stored is None:
+        raise damaged("is truncated", True)
+    try:
+        values = array[start:stop].read().result()
+    except ValueError as error:  # every TensorStore error is one
+        message = str(error).split(" [tensorstore_spec")[0]
+        whole_shard = "Error reading shard index" in message
+        reason = "cannot be read: " + message.rsplit('": ', 1)[-1]
+        if "ZSTD" in message:  # decompression may stumble before the checksum is reached
+            reason = "is corrupt: it cannot be decompressed"
+        if "Digest mismatch" in message:
+            reason = "is corrupt: checksum mismatch" + " in the shard index" * whole_shard
+        raise damaged(reason, whole_shard) from error
+    # Only now is the index known to be sound, and what it says of this chunk worth reporting.
+    if not stored[chunk % per_shard]:
+        raise damaged("is missing from the shard index", False)
+    return values
+
+
+def touched_chunks(layout: ArrayLayout, runs: np.ndarray) -> Iterator[int]:
+    """The chunks that hold the given runs, in order."""
+    yield from np.unique(runs // layout.runs_per_chunk).tolist()
+
+
+def _spec(root: Path, layout: ArrayLayout, shape: int | None = None) -> dict[str, Any]:
+    little_endian = {"name": "bytes", "configuration": {"endian": "little"}}
+    metadata: dict[str, Any] = {
+        "data_type": layout.dtype,
+        "fill_value": layout.fill,
+        "dimension_names": list(layout.dimensions),
+        "chunk_grid": {
+            "name": "regular",
+            "configuration": {"chunk_shape": [layout.runs_per_shard, *layout.tail]},
+        },
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "codecs": [
+            {
+                "name": "sharding_indexed",
+                "configuration": {
+                    "chunk_shape": [layout.runs_per_chunk, *layout.tail],
+                    "codecs": [
+                        little_endian,
+                        {"name": "zstd", "configuration": {"level": 3}},
+                        {"name": "crc32c"},
+                    ],
+                    "index_codecs": [little_endian, {"name": "crc32c"}],
+                    "index_location": "end",
+                },
+            }
+        ],
+    }
+    if shape is not None:
+        metadata["shape"] = [shape, *layout.tail]
+    return {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": f"{(root / layout.name).resolve()}/"},
+        "metadata": metadata,
+        # Or a chunk that happens to equal the fill value would look absent.
+        "store_data_equal_to_fill_value": True,
+    }

@@ -1,0 +1,260 @@
+"""What a zoo holds: its fixed facts (`ZooSchema`) and the rows one appends (`RunBatch`)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mole_jax.core.files import to_json
+from mole_jax.tasks.parameters import ParameterSpec
+from mole_jax.tasks.subsets import DataSubset
+
+# Strings are stored as their position in these tables. Zoos on disk carry their own copy, so the
+# tables may grow at the end.
+RUN_SPLITS = ("train", "S0", "S1", "S2", "S3", "S4")
+OPTIMIZERS = ("adam", "sgd")
+CODES = {"split": RUN_SPLITS, "optimizer": OPTIMIZERS}
+
+HYPERPARAMETERS = ("learning_rate", "weight_decay", "init_scale", "optimizer")
+PARAMETER_DTYPES = ("float16", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class ZooSchema:
+    """The facts about a zoo that no append changes.
+
+    steps: the optimizer step of each snapshot, S of them. tasks: the table that a run's `subset`
+    indexes. splits, config, network and provenance are free dicts of JSON values. A shard (one
+    file) holds `runs_per_shard` runs, and is read in chunks of `runs_per_chunk` whole runs.
+
+    Raises ValueError for sizes that cannot be laid out.
+    """
+
+    name: str
+    spec: ParameterSpec
+    network: dict[str, Any]
+    steps: tuple[int, ...]
+    metrics: tuple[str, ...]
+    tasks: tuple[DataSubset, ...]
+    splits: dict[str, Any]
+    config: dict[str, Any]
+    provenance: dict[str, Any]
+    dtype: str = "float32"
+    runs_per_shard: int = 256
+    runs_per_chunk: int = 8
+
+    def __post_init__(self) -> None:
+        if self.dtype not in PARAMETER_DTYPES:
+            raise ValueError(f"dtype is {self.dtype!r}; use one of {', '.join(PARAMETER_DTYPES)}")
+        if min(self.runs_per_chunk, self.runs_per_shard) < 1 or (
+            self.runs_per_shard % self.runs_per_chunk
+        ):
+            raise ValueError(
+                f"runs_per_shard ({self.runs_per_shard}) must be a multiple of runs_per_chunk "
+                f"({self.runs_per_chunk})"
+            )
+        if not self.steps or any(b <= a for a, b in zip(self.steps, self.steps[1:], strict=False)):
+            raise ValueError(f"steps must increase and there must be one at least: {self.steps}")
+        if not self.tasks:
+            raise ValueError("the task table is empty")
+
+    def to_json(self) -> dict[str, Any]:
+        """The schema as JSON values, under the names they have in zoo.json."""
+        obj = {
+            "name": self.name,
+            "parameter_spec": self.spec.to_json(),
+            "network": self.network,
+            "steps": [int(step) for step in self.steps],
+            "metrics": list(self.metrics),
+            "tasks": [
+                {
+                    "index": index,
+                    "id": task.id,
+                    "classes": [int(c) for c in task.classes],
+                    "split": task.split,
+                }
+                for index, task in enumerate(self.tasks)
+            ],
+            "splits": self.splits,
+            "config": self.config,
+            "provenance": self.provenance,
+            "storage": {
+                "dtype": self.dtype,
+                "runs_per_shard": self.runs_per_shard,
+                "runs_per_chunk": self.runs_per_chunk,
+                "compressor": "zstd",
+            },
+        }
+        # Through text and back: what a file would give, so that schemas can be compared.
+        return json.loads(to_json(obj))
+
+    @classmethod
+    def from_json(cls, obj: Mapping[str, Any]) -> ZooSchema:
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError on damaged input."""
+        tasks = obj["tasks"]
+        if [task["index"] for task in tasks] != list(range(len(tasks))):
+            raise ValueError("the task table's indices are not 0, 1, 2, ...")
+        return cls(
+            name=obj["name"],
+            spec=ParameterSpec.from_json(obj["parameter_spec"]),
+            network=dict(obj["network"]),
+            steps=tuple(int(step) for step in obj["steps"]),
+            metrics=tuple(obj["metrics"]),
+            tasks=tuple(
+                DataSubset(id=task["id"], classes=tuple(task["classes"]), split=task["split"])
+                for task in tasks
+            ),
+            splits=dict(obj["splits"]),
+            config=dict(obj["config"]),
+            provenance=dict(obj["provenance"]),
+            dtype=obj["storage"]["dtype"],
+            runs_per_shard=obj["storage"]["runs_per_shard"],
+            runs_per_chunk=obj["storage"]["runs_per_chunk"],
+        )
+
+
+@dataclass(frozen=True)
+class RunBatch:
+    """R finished runs, ready to be stored (numpy arrays, or anything `np.asarray` takes).
+
+    A run is `finite` when all its parameters and all its metrics are. The hyperparameters are
+    learning_rate, weight_decay, init_scale (floats) and optimizer ("adam" or "sgd").
+    """
+
+    parameters: Any  # [R, S, D]
+    metrics: Mapping[str, Any]  # name -> [R, S]
+    subset: Any  # [R] index into the task table
+    split: Any  # [R] str: "train", "S0", "S1"
+    member: Any  # [R] int: position in its population
+    seed: Any  # [R] int
+    finite: Any  # [R] bool
+    hyperparameters: Mapping[str, Any]  # name -> [R]
+
+
+def schema_faults(schema: ZooSchema) -> list[str]:
+    """What a schema says twice or against itself, one line each: names, offsets, held-out tasks."""
+    faults = [f"the metric {name} is there twice" for name in _repeated(schema.metrics)]
+    faults += [f"the task {name} is there twice" for name in _repeated(t.id for t in schema.tasks)]
+    offset = 0
+    for field in schema.spec.fields:
+        if field.offset != offset:
+            faults.append(f"parameter {field.path} is at offset {field.offset}, not at {offset}")
+        offset = field.offset + field.size
+    seen: dict[tuple[int, ...], DataSubset] = {}
+    for task in schema.tasks:
+        # Label order does not matter here: the same images under other labels are no new subset.
+        other = seen.setdefault(tuple(sorted(task.classes)), task)
+        if (other.split == "train") != (task.split == "train"):
+            faults.append(
+                f"the classes of {task.id} ({task.split}) are also those of {other.id} "
+                f"({other.split}): a held-out task must not be trained on"
+            )
+    return faults
+
+
+def allowed_splits(task: DataSubset) -> tuple[str, ...]:
+    """The splits that runs of this task may have: runs of a seen task may be held out as S0."""
+    return ("train", "S0") if task.split == "train" else (task.split,)
+
+
+def batch_columns(schema: ZooSchema, batch: RunBatch) -> dict[str, np.ndarray]:
+    """The batch as the zoo's arrays, keyed by array name ("runs/seed"), strings as codes.
+
+    parameters [R, S, D], metrics/NAME [R, S], runs/NAME [R].
+    Raises ValueError, saying which array and which run, when the batch does not fit the schema.
+    """
+    n_runs = len(np.asarray(batch.subset))
+    n_snapshots = len(schema.steps)
+    columns = {
+        "parameters": _array(
+            "parameters", batch.parameters, (n_runs, n_snapshots, schema.spec.size), schema.dtype
+        )
+    }
+    _same_names("metrics", batch.metrics, schema.metrics)
+    for name in schema.metrics:
+        column = _array(name, batch.metrics[name], (n_runs, n_snapshots), "float32")
+        columns[f"metrics/{name}"] = column
+
+    subset = _integers("subset", batch.subset, n_runs, "int32")
+    outside = np.flatnonzero((subset < 0) | (subset >= len(schema.tasks)))
+    if outside.size:
+        raise ValueError(
+            f"run {outside[0]} of the batch has subset {subset[outside[0]]}, but the task table "
+            f"holds 0..{len(schema.tasks) - 1}"
+        )
+    splits = [str(split) for split in np.asarray(batch.split)]
+    columns |= {
+        "runs/subset": subset,
+        "runs/split": _codes("split", splits, n_runs, RUN_SPLITS),
+        "runs/member": _integers("member", batch.member, n_runs, "int32"),
+        "runs/seed": _integers("seed", batch.seed, n_runs, "int64"),
+        "runs/finite": _array("finite", batch.finite, (n_runs,), "bool"),
+    }
+    for run, split in enumerate(splits):
+        task = schema.tasks[subset[run]]
+        if split not in allowed_splits(task):
+            raise ValueError(
+                f"run {run} of the batch is in split {split!r}, but its task {task.id} is in "
+                f"{task.split!r}"
+            )
+    _same_names("hyperparameters", batch.hyperparameters, HYPERPARAMETERS)
+    for name in HYPERPARAMETERS:
+        values = batch.hyperparameters[name]
+        if name == "optimizer":
+            columns["runs/optimizer"] = _codes(name, np.asarray(values), n_runs, OPTIMIZERS)
+        else:
+            column = np.asarray(values)
+            if column.dtype.kind not in "fiu":
+                raise ValueError(f"{name} must be numbers, not {column.dtype}")
+            column = _array(name, column.astype(np.float32), (n_runs,), "float32")
+            if not np.isfinite(column).all():
+                raise ValueError(f"{name} of run {np.argmin(np.isfinite(column))} is not finite")
+            columns[f"runs/{name}"] = column
+
+    for name in ("parameters", *(f"metrics/{metric}" for metric in schema.metrics)):
+        for run in np.flatnonzero(columns["runs/finite"]).tolist():
+            if not np.isfinite(columns[name][run]).all():
+                raise ValueError(f"run {run} of the batch is marked finite, but its {name} is not")
+    return columns
+
+
+def _array(name: str, values: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    array = np.asarray(values)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, but the zoo expects {shape}")
+    if array.dtype != np.dtype(dtype):
+        raise ValueError(f"{name} has dtype {array.dtype}, but the zoo stores {dtype}")
+    return array
+
+
+def _integers(name: str, values: Any, n_runs: int, dtype: str) -> np.ndarray:
+    array = np.asarray(values)
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must be integers, not {array.dtype}")
+    limits = np.iinfo(dtype)
+    if array.size and not (limits.min <= int(array.min()) <= int(array.max()) <= limits.max):
+        raise ValueError(f"{name} does not fit in {dtype}: {array.min()}..{array.max()}")
+    return _array(name, array.astype(dtype), (n_runs,), dtype)
+
+
+def _codes(name: str, values: Any, n_runs: int, table: tuple[str, ...]) -> np.ndarray:
+    unknown = sorted({str(value) for value in values} - set(table))
+    if unknown:
+        raise ValueError(f"unknown {name} {', '.join(unknown)}; use {', '.join(table)}")
+    codes = np.array([table.index(str(value)) for value in values], dtype=np.int8)
+    return _array(name, codes, (n_runs,), "int8")
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def _same_names(what: str, given: Mapping[str, Any], expected: tuple[str, ...]) -> None:
+    if set(given) != set(expected):
+        missing, extra = sorted(set(expected) - set(given)), sorted(set(given) - set(expected))
+        raise ValueError(f"{what}: missing {missing}, unexpected {extra}")

@@ -1,0 +1,134 @@
+"""Writing a zoo: arrays first, then one atomic replacement of zoo.json that makes them count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import tensorstore as ts
+
+from mole_jax.core.config import differing_keys
+from mole_jax.core.errors import UserError
+from mole_jax.zoo.arrays import create_array, layouts, open_array, write_groups
+from mole_jax.zoo.manifest import FILE, Manifest, read_manifest, write_manifest
+from mole_jax.zoo.schema import CODES, RunBatch, ZooSchema, batch_columns, schema_faults
+
+
+class ZooWriter:
+    """Appends runs to a zoo on disk; one writer at a time.
+
+    A kill at any moment leaves the zoo as the last finished append made it: rows beyond zoo.json's
+    `n_runs` do not count, and the next append writes over them.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, arrays: dict[str, ts.TensorStore]) -> None:
+        self.path = path
+        self._manifest = manifest
+        self._arrays = arrays
+
+    @classmethod
+    def create(cls, path: str | Path, schema: ZooSchema) -> ZooWriter:
+        """Makes an empty zoo at `path`.
+
+        Raises UserError when there is a zoo already, ValueError when the schema contradicts itself.
+        """
+        path = Path(path)
+        if (path / FILE).exists():
+            raise UserError(f"{path} holds a zoo already; give another path, or delete it first")
+        faults = schema_faults(schema)
+        if faults:
+            raise ValueError(f"the schema contradicts itself: {'; '.join(faults)}")
+        path.mkdir(parents=True, exist_ok=True)
+        write_groups(path)
+        arrays = {name: create_array(path, layout) for name, layout in layouts(schema).items()}
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        manifest = Manifest(schema=schema, n_runs=0, created=created, codes=CODES)
+        write_manifest(path, manifest)
+        return cls(path, manifest, arrays)
+
+    @classmethod
+    def open(cls, path: str | Path, schema: ZooSchema | None = None) -> ZooWriter:
+        """Opens a zoo to append to it.
+
+        Raises UserError when `path` is no zoo or a damaged one, and, where `schema` is given, when
+        the zoo's differs in anything but provenance.
+        """
+        path = Path(path)
+        manifest = read_manifest(path)
+        if schema is not None:
+            differing = differences(manifest.schema, schema)
+            if differing:
+                raise UserError(
+                    f"the zoo at {path} was made with other settings: {'; '.join(differing)}; "
+                    "put them back, or make another zoo"
+                )
+        if manifest.codes != CODES:
+            raise UserError(
+                f"the zoo at {path} has other code tables than this MOLE writes; "
+                "append with the MOLE that made it, or make another zoo"
+            )
+        arrays = {}
+        for name, layout in layouts(manifest.schema).items():
+            try:
+                arrays[name] = open_array(path, layout, write=True)
+            except ValueError as error:
+                raise UserError(
+                    f"the array {name} of the zoo at {path} is missing or damaged; "
+                    f"`python -m mole_jax.zoo verify {path}` says more"
+                ) from error
+            if arrays[name].shape[0] < manifest.n_runs:
+                raise UserError(
+                    f"the array {name} of the zoo at {path} holds {arrays[name].shape[0]} runs of "
+                    f"{manifest.n_runs}; the zoo is damaged, make it again"
+                )
+        return cls(path, manifest, arrays)
+
+    @property
+    def schema(self) -> ZooSchema:
+        """The schema of the zoo on disk."""
+        return self._manifest.schema
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs are committed."""
+        return self._manifest.n_runs
+
+    def append(self, batch: RunBatch) -> None:
+        """Stores the runs of a batch after those already there; all of them or, if killed, none.
+
+        Parameters [R, S, D], metrics [R, S], the rest [R]; any R. Appends that fill whole shards
+        are the cheapest: a shard begun earlier is read and written again.
+        Raises ValueError when the batch does not fit the schema; nothing is written then.
+        """
+        columns = batch_columns(self.schema, batch)
+        start = self.n_runs
+        stop = start + len(columns["runs/subset"])
+        if stop == start:
+            return
+        # All data is on disk (the file driver syncs) before the manifest mentions it. Each file is
+        # replaced whole, so a kill in between does not touch the committed runs of a shard.
+        for name in columns:
+            array = self._arrays[name]
+            self._arrays[name] = array.resize(exclusive_max=[stop, *array.shape[1:]]).result()
+        for name, column in columns.items():
+            # The transaction makes a shard one write, rather than one for each of its chunks.
+            with ts.Transaction() as transaction:
+                array = self._arrays[name].with_transaction(transaction)
+                array[start:stop].write(column).result()
+        self._commit(stop)
+
+    def _commit(self, n_runs: int) -> None:
+        manifest = replace(self._manifest, n_runs=n_runs)
+        write_manifest(self.path, manifest)
+        self._manifest = manifest
+
+
+def differences(stored: ZooSchema, given: ZooSchema) -> list[str]:
+    """Lines such as "storage.dtype: float32 -> float16" for all but provenance that differs."""
+    old, new = stored.to_json(), given.to_json()
+    # Dates and machines may change when a run is resumed.
+    del old["provenance"], new["provenance"]
+    lines = differing_keys(old, new)
+    # Of a parameter spec or a task table the name says enough.
+    return [f"{line.split(':')[0]} differs" if len(line) > 80 else line for line in lines]
