@@ -1,0 +1,1 @@
+"""Judging generated networks: statistics, novelty and baselines on held-out tasks."""

@@ -1,0 +1,99 @@
+"""The report stage: evaluation.json and figures.npz in, figures and one self-contained page out."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from mole_jax.core.errors import UserError
+from mole_jax.core.files import read_json, write_bytes
+from mole_jax.report import html, story, style
+from mole_jax.report.figures import FIGURES, render
+from mole_jax.report.findings import main_split
+from mole_jax.report.numbers import known
+from mole_jax.report.spec import FigureSpec, Recorded
+
+
+def build(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> None:
+    """Write WORKDIR/report/index.html and WORKDIR/report/figures/*.{png,svg}.
+
+    Reads WORKDIR/report/evaluation.json and, for the figures, WORKDIR/evaluate/figures.npz
+    (optional: a figure whose numbers are not there is replaced by a sentence). Raises UserError
+    when evaluation.json is missing or unusable.
+    """
+    workdir = Path(workdir)
+    evaluation = _evaluation(workdir / "report" / "evaluation.json")
+    splits = evaluation["splits"]
+    data = Recorded(_arrays(workdir / "evaluate" / "figures.npz"), splits[main_split(splits)])
+    folder = workdir / "report" / "figures"
+    figures = {name: _figure(spec, data, folder) for name, spec in FIGURES.items()}
+    body = story.body(evaluation, figures, _plain(config), _environment(workdir))
+    write_bytes(workdir / "report" / "index.html", html.page("MOLE: report", body).encode())
+
+
+def _figure(spec: FigureSpec, data: Recorded, folder: Path) -> str:
+    """Draw and save one figure, and return its HTML; without its numbers, the sentence that says
+    so.
+    """
+    lacking = spec.missing(data)
+    if lacking:
+        reason = f"Not drawn: this evaluation did not record {', '.join(lacking)}."
+        return html.absent(spec.title, reason)
+    drawn = render(spec, data)
+    svg = style.to_svg(drawn)
+    write_bytes(folder / f"{spec.name}.png", style.to_png(drawn))
+    write_bytes(folder / f"{spec.name}.svg", svg.encode())
+    caption = spec.caption(data)
+    label = html.escape(f"{spec.title}. {caption}")
+    return html.figure(style.inline_svg(svg, spec.name, label), spec.title, caption)
+
+
+def _evaluation(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise UserError(
+            f"{path} is missing; run the evaluate stage first (--stages=evaluate,report)"
+        )
+    evaluation = read_json(path)
+    splits = evaluation.get("splits") if isinstance(evaluation, dict) else None
+    if not isinstance(splits, dict) or not splits:
+        raise UserError(f"{path} has no splits to report; run the evaluate stage again")
+    for name, result in splits.items():
+        lacking = [key for key in ("n_tasks", "n_networks", "generated") if key not in result]
+        if lacking:
+            raise UserError(
+                f"{path}: split {name} lacks {', '.join(lacking)}; run the evaluate stage again"
+            )
+        if not known(result["generated"].get("mean")):
+            raise UserError(
+                f"{path}: split {name} has no mean of generated networks; run the evaluate stage "
+                "again"
+            )
+    return evaluation
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The recorded arrays, none when there is no file; strings only, never pickled objects."""
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} cannot be read ({error}); run the evaluate stage again") from error
+
+
+def _environment(workdir: Path) -> dict[str, Any]:
+    """What the evaluate stage recorded about its surroundings, empty when it was not run as a
+    stage.
+    """
+    path = workdir / "evaluate" / "stage.json"
+    return dict(read_json(path).get("environment") or {}) if path.exists() else {}
+
+
+def _plain(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
+    return config.to_dict() if isinstance(config, ConfigDict) else dict(config)

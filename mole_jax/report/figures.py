@@ -1,0 +1,41 @@
+"""All figures of the report, by name, and how one is rendered."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from mole_jax.report import style
+from mole_jax.report.plots import (
+    adam_curve,
+    conditions,
+    methods,
+    novelty,
+    per_task,
+    prompt,
+    support,
+    trajectories,
+    zoo_curves,
+)
+from mole_jax.report.spec import FigureSpec, Recorded
+
+FIGURES: dict[str, FigureSpec] = {
+    plot.FIGURE.name: plot.FIGURE
+    for plot in (
+        methods,
+        per_task,
+        prompt,
+        trajectories,
+        conditions,
+        support,
+        adam_curve,
+        novelty,
+        zoo_curves,
+    )
+}
+
+
+def render(spec: FigureSpec, data: Recorded) -> Figure:
+    """Draw one figure in the report's style; what it needs must be there."""
+    with style.canvas(spec.size) as (figure, axes):
+        spec.draw(axes, data)
+    return figure

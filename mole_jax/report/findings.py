@@ -1,0 +1,172 @@
+"""What the numbers say, the main split, the best baseline, and who wins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mole_jax.report import numbers
+
+Result = Mapping[str, Any]  # R of evaluation.json: one split
+Quality = Mapping[str, Any]  # Q of evaluation.json: one method on one split
+
+SPLIT_NAMES = {
+    "S0": "unseen runs of seen data subsets",
+    "S1": "unseen data subsets",
+    "S2": "unseen classes",
+    "S3": "unseen data sets",
+    "S4": "unseen architectures",
+}
+
+METHOD_NAMES = {
+    "generated": "MOLE (generated)",
+    "adam": "Adam (trained)",
+    "adam_support": "Adam, support set only",
+    "sgd": "SGD (trained)",
+    "retrieval": "Retrieval",
+    "soup": "Soup",
+    "noise": "Noise",
+    "regression": "Regression",
+    "pca": "PCA-Gaussian",
+    "l2l": "Learned optimizer",
+    "maml": "MAML",
+    "reptile": "Reptile",
+}
+
+# Ordinary optimizers: a line to measure against, not a rival way of making weights untrained.
+_OPTIMIZERS = ("adam", "sgd")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the comparison: its key, its name for a reader, and its quality."""
+
+    key: str
+    name: str
+    quality: Quality
+
+    @property
+    def mean(self) -> float:
+        value = self.quality.get("mean")
+        return value if numbers.known(value) else float("-inf")
+
+
+def split_name(split: str) -> str:
+    """The split's code with what it holds out: 'S1, unseen data subsets'."""
+    return f"{split}, {SPLIT_NAMES[split]}" if split in SPLIT_NAMES else split
+
+
+def method_name(key: str) -> str:
+    """A method's name for a reader."""
+    return METHOD_NAMES.get(key, key.replace("_", " "))
+
+
+def main_split(splits: Mapping[str, Result]) -> str:
+    """The split that the headline is about: S1 (unseen data subsets) where there is one, else the
+    first.
+    """
+    return "S1" if "S1" in splits else next(iter(splits))
+
+
+def methods(result: Result) -> list[Method]:
+    """Every method of a split: generated, Adam, then the baselines from best to worst mean."""
+    rows = [
+        Method(key, method_name(key), result[key]) for key in ("generated", "adam") if key in result
+    ]
+    others = [
+        Method(key, method_name(key), q)
+        for key, q in result.get("baselines", {}).items()
+        if key not in ("generated", "adam")
+    ]
+    return rows + sorted(others, key=lambda method: -method.mean)
+
+
+def best_baseline(result: Result) -> Method | None:
+    """The baseline with the best mean among those that are not ordinary optimizers; None when there
+    is none.
+    """
+    rivals = [m for m in methods(result) if m.key != "generated" and not is_optimizer(m.key)]
+    return max(rivals, key=lambda method: method.mean, default=None)
+
+
+def is_optimizer(key: str) -> bool:
+    """True for Adam and SGD in every variant: reference lines, not rivals."""
+    return key.split("_")[0] in _OPTIMIZERS
+
+
+def compare(ours: Quality, theirs: Quality) -> str:
+    """'better', 'worse' (intervals apart) or 'level' (intervals overlap, or are unknown)."""
+    mine, other = ours.get("ci95"), theirs.get("ci95")
+    if not mine or not other or not all(numbers.known(v) for v in [*mine, *other]):
+        return "level"
+    if mine[0] > other[1]:
+        return "better"
+    return "worse" if mine[1] < other[0] else "level"
+
+
+def headline(result: Result, split: str) -> list[str]:
+    """The result in sentences a newcomer can read; it says so when a baseline or Adam is better."""
+    generated = result["generated"]
+    metric = result.get("metric", "accuracy")
+    sentences = [
+        f"On {result['n_tasks']} {SPLIT_NAMES.get(split, split)} MOLE predicted "
+        f"{result['n_networks']} networks, each in one pass and without any training on them. "
+        f"Their mean test {metric} is {numbers.percent(generated.get('mean'))} "
+        f"(95 % interval {numbers.interval(generated.get('ci95'))})."
+    ]
+    if "adam" in result:
+        sentences.append(_against_adam(result))
+    best = best_baseline(result)
+    sentences.append(_against_best(generated, best))
+    support_only = result.get("baselines", {}).get("adam_support")
+    if support_only is not None:
+        sentences.append(_against_support(generated, support_only))
+    return sentences
+
+
+def _against_adam(result: Result) -> str:
+    regret, ci = result.get("regret_mean"), result.get("regret_ci95")
+    text = (
+        f"Adam, trained from the same starts, reaches {numbers.percent(result['adam'].get('mean'))}"
+    )
+    if not numbers.known(regret):
+        return text + "."
+    side = "ahead of" if regret > 0 else "behind"
+    text += (
+        f": {numbers.number(abs(100 * regret), 2)} points {side} MOLE "
+        f"(regret {numbers.points(regret)} points, 95 % interval {numbers.interval_points(ci)})"
+    )
+    if ci and all(numbers.known(v) for v in ci) and ci[0] <= 0.0 <= ci[1]:
+        text += ", a difference the tasks here cannot tell from none"
+    return text + "."
+
+
+def _against_best(generated: Quality, best: Method | None) -> str:
+    if best is None:
+        return "No baseline was evaluated, so nothing here says whether the model was needed."
+    score = f"{best.name.lower()} at {numbers.percent(best.quality.get('mean'))}"
+    difference = abs(100 * (generated["mean"] - best.mean))
+    gap = f"{numbers.number(difference, 2)} points"
+    match compare(generated, best.quality):
+        case "better":
+            return f"The best baseline is {score}; MOLE is {gap} better, with intervals apart."
+        case "worse":
+            return (
+                f"The best baseline is {score}, and it beats MOLE by {gap}, with intervals apart."
+            )
+    if generated["mean"] < best.mean:
+        return f"The best baseline is {score}, {gap} above MOLE; the intervals overlap."
+    return (
+        f"The best baseline is {score}, {gap} below MOLE; the intervals overlap, so call it level."
+    )
+
+
+def _against_support(generated: Quality, support_only: Quality) -> str:
+    score = numbers.percent(support_only.get("mean"))
+    verdict = {
+        "better": "less than MOLE does with the same examples",
+        "worse": "more than MOLE does with the same examples",
+        "level": "level with MOLE, which sees the same examples",
+    }[compare(generated, support_only)]
+    return f"Adam trained on nothing but the support set reaches {score}, {verdict}."

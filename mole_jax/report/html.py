@@ -1,0 +1,179 @@
+"""Pieces of the page: escaping, tables, tiles and the frame with its style. No evaluation words in
+here.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+from mole_jax.report import style
+
+# The same roles as style.CSS_VARIABLES, chosen again for a dark ground.
+_DARK = {
+    style.INK: "#e8eaed",
+    style.MUTED: "#9aa3ad",
+    style.GRID: "#31363d",
+    style.PAPER: "#1b1e23",
+    style.GENERATED: "#56b4e9",
+    style.BASELINE: "#ff8a3d",
+    style.SECOND: "#2fc79a",
+}
+
+
+def _variables(colours: Iterable[tuple[str, str]]) -> str:
+    return " ".join(f"{name}: {colour};" for name, colour in colours)
+
+
+_LIGHT_VARIABLES = _variables((name, colour) for colour, name in style.CSS_VARIABLES.items())
+_DARK_VARIABLES = _variables((name, _DARK[c]) for c, name in style.CSS_VARIABLES.items())
+
+_CSS = f"""
+:root {{ color-scheme: light dark; --ground: #f4f5f7; {_LIGHT_VARIABLES} }}
+@media (prefers-color-scheme: dark) {{ :root {{ --ground: #121418; {_DARK_VARIABLES} }} }}
+* {{ box-sizing: border-box; }}
+body {{ margin: 0; background: var(--ground); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }}
+main {{ max-width: 1180px; margin: 0 auto; padding: 28px 20px 64px; }}
+h1 {{ font-size: clamp(1.5rem, 4vw, 2.2rem); line-height: 1.2; margin: 0 0 12px;
+    text-wrap: balance; }}
+h2 {{ font-size: 1.3rem; margin: 48px 0 8px; }}
+h3 {{ font-size: 1rem; margin: 0 0 8px; }}
+p {{ margin: 8px 0; max-width: 72ch; }}
+.lead {{ font-size: 1.06rem; max-width: 84ch; }}
+.muted, figcaption {{ color: var(--muted); }}
+.tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px;
+    margin: 20px 0; }}
+.card {{ background: var(--paper); border: 1px solid var(--grid); border-radius: 10px;
+    padding: 14px 16px; }}
+.tile b {{ display: block; font-size: 1.6rem; line-height: 1.2; font-weight: 650; }}
+.tile span {{ color: var(--muted); font-size: .86rem; }}
+.tile.ours b {{ color: var(--generated); }}
+.tile.rival b {{ color: var(--baseline); }}
+.flow {{ display: flex; flex-wrap: wrap; align-items: stretch; gap: 8px; margin: 16px 0; }}
+.flow .card {{ flex: 1 1 180px; }}
+.flow .arrow {{ align-self: center; color: var(--muted); font-size: 1.4rem; }}
+.flow p {{ font-size: .9rem; margin: 2px 0 0; color: var(--muted); }}
+.figures {{ display: grid;
+    grid-template-columns: repeat(auto-fill, minmax(min(100%, 460px), 1fr)); gap: 16px;
+  margin: 16px 0; align-items: start; }}
+figure, .figures .sheet {{ margin: 0; }}
+figure svg {{ display: block; width: 100%; max-width: 600px; height: auto; margin: 0 auto 8px; }}
+figcaption {{ font-size: .9rem; }}
+.sheet {{ margin: 12px 0; padding: 4px 8px; }}
+.sheet p {{ padding: 0 8px; }}
+.scroll {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; width: 100%; font-size: .92rem;
+    font-variant-numeric: tabular-nums; }}
+th, td {{ text-align: right; padding: 7px 8px; border-bottom: 1px solid var(--grid);
+    white-space: nowrap; }}
+th:first-child, td:first-child {{ text-align: left; white-space: normal; min-width: 8em; }}
+th {{ color: var(--muted); font-weight: 600; }}
+tr:last-child td {{ border-bottom: 0; }}
+tr.ours td {{ color: var(--generated); font-weight: 600; }}
+tr.rival td {{ color: var(--baseline); }}
+dl {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr));
+    gap: 12px 28px; }}
+dt {{ font-weight: 600; }}
+dd {{ margin: 0; color: var(--muted); font-size: .92rem; }}
+details {{ margin: 12px 0; }}
+summary {{ cursor: pointer; }}
+pre {{ overflow-x: auto; font-size: .8rem; }}
+@media (max-width: 520px) {{
+  main {{ padding: 18px 12px 48px; }}
+  .tiles {{ grid-template-columns: 1fr 1fr; gap: 8px; }}
+  .card {{ padding: 10px 12px; }}
+  .flow {{ flex-direction: column; }}
+  .flow .card {{ flex: none; }}
+  .flow .arrow {{ transform: rotate(90deg); }}
+  th, td {{ padding: 6px 5px; }}
+  th {{ white-space: normal; }}
+  th:first-child, td:first-child {{ min-width: 5.5em; }}
+  figure.card {{ padding: 10px 6px; }}
+  figure h3, figcaption {{ padding: 0 6px; }}
+  table {{ font-size: .84rem; }}
+}}
+"""
+
+
+def escape(value: object) -> str:
+    """Text safe in HTML content and attributes."""
+    return html.escape(str(value), quote=True)
+
+
+def page(title: str, body: str) -> str:
+    """The whole document around a body: self-contained, no scripts, light and dark by the reader's
+    preference.
+    """
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_CSS}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """One paragraph of plain text."""
+    mark = f' class="{kind}"' if kind else ""
+    return f"<p{mark}>{escape(text)}</p>"
+
+
+def section(heading: str, *parts: str) -> str:
+    """A heading with what belongs under it; empty parts are left out."""
+    content = "\n".join(part for part in parts if part)
+    return f"<section>\n<h2>{escape(heading)}</h2>\n{content}\n</section>"
+
+
+def tile(value: str, label: str, kind: str = "") -> str:
+    """One large number with its name."""
+    return f'<div class="card tile {kind}"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
+
+
+def table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    kinds: Sequence[str] | None = None,
+    caption: str = "",
+) -> str:
+    """A table that scrolls inside its card on narrow screens. kinds: a row's class, '' for none."""
+    kinds = kinds if kinds is not None else [""] * len(rows)
+    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
+    lines = []
+    for kind, row in zip(kinds, rows, strict=True):
+        mark = f' class="{kind}"' if kind else ""
+        lines.append(f"<tr{mark}>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>")
+    label = paragraph(caption, "muted") if caption else ""
+    name = f' aria-label="{escape(caption)}"' if caption else ""
+    body = "\n".join(lines)
+    return (
+        f'<div class="card sheet">{label}<div class="scroll"><table{name}>\n'
+        f"<thead><tr>{head}</tr></thead>\n"
+        f"<tbody>\n{body}\n</tbody></table></div></div>"
+    )
+
+
+def figure(svg: str, title: str, caption: str) -> str:
+    """A drawn figure with its heading and the sentence that says what it shows."""
+    return (
+        f'<figure class="card"><h3>{escape(title)}</h3>\n{svg}\n'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def absent(title: str, reason: str) -> str:
+    """The place of a figure that could not be drawn, with the reason."""
+    return f'<div class="card"><h3>{escape(title)}</h3>\n{paragraph(reason, "muted")}</div>'
+
+
+def definitions(words: Iterable[tuple[str, str]]) -> str:
+    """A list of words and their meaning."""
+    rows = "".join(
+        f"<div><dt>{escape(word)}</dt><dd>{escape(meaning)}</dd></div>" for word, meaning in words
+    )
+    return f"<dl>{rows}</dl>"
+
+
+def fold(summary: str, content: str) -> str:
+    """Content hidden until it is asked for."""
+    return f"<details><summary>{escape(summary)}</summary>{content}</details>"

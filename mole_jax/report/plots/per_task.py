@@ -1,0 +1,95 @@
+"""Accuracy without training against accuracy with Adam, one mark per data subset."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from mole_jax.report import findings, numbers, style
+from mole_jax.report.spec import Array, FigureSpec, Recorded
+
+
+def draw(axes: Axes, data: Recorded) -> None:
+    adam, generated = data["adam_accuracy"], data["generated_accuracy"]
+    best = _best_baseline_accuracy(data)
+    if best is not None:
+        axes.scatter(
+            adam,
+            best[1],
+            s=22,
+            marker="x",
+            color=style.BASELINE,
+            linewidth=1.1,
+            clip_on=False,
+            label=best[0],
+        )
+    axes.scatter(
+        adam,
+        generated,
+        s=24,
+        color=style.GENERATED,
+        edgecolor=style.PAPER,
+        linewidth=0.5,
+        label="MOLE (generated)",
+        zorder=3,
+        clip_on=False,
+    )
+    pad = 0.15 * (np.ptp(adam) + 0.005)
+    left, right = adam.min() - pad, min(1.0, adam.max() + pad)
+    axes.set_xlim(left, right)
+    lowest = min(generated.min(), left, np.inf if best is None else best[1].min())
+    axes.set_ylim(lowest - 0.06 * (right - lowest), right + 0.02 * (right - lowest))
+    style.label_identity(axes, left + 0.02 * (right - left), "as good as Adam", above=True)
+    style.percent_ticks(axes.xaxis)
+    style.percent_ticks(axes.yaxis)
+    axes.set_xlabel("accuracy of Adam-trained networks (%)")
+    axes.set_ylabel("accuracy without training (%)")
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.19),
+        ncols=2,
+        labelcolor="linecolor",
+        handletextpad=0.1,
+    )
+
+
+def caption(data: Recorded) -> str:
+    adam, generated = data["adam_accuracy"], data["generated_accuracy"]
+    gap = adam - generated
+    text = (
+        f"One mark per data subset: on {int((gap <= 0.01).sum())} of {len(gap)} the generated "
+        "networks are within one point of Adam's or better; the worst subset trails by "
+        f"{numbers.number(100 * float(gap.max()), 2)} points."
+    )
+    best = _best_baseline_accuracy(data)
+    if best is not None:
+        wins = int((generated > best[1]).sum())
+        text += f" MOLE is above {best[0].lower()}, the best baseline, on {wins} of {len(gap)}."
+    return text
+
+
+def _best_baseline_accuracy(data: Recorded) -> tuple[str, Array] | None:
+    """The best baseline's name and its accuracy per task [T]: the headline's choice when it was
+    recorded.
+    """
+    if not (data.has("baseline_names") and data.has("baseline_accuracy")):
+        return None
+    names = [str(name) for name in data["baseline_names"]]
+    rivals = [i for i, name in enumerate(names) if not findings.is_optimizer(name)]
+    if not rivals:
+        return None
+    chosen = findings.best_baseline(data.result)
+    if chosen is not None and chosen.key in names:
+        best = names.index(chosen.key)
+    else:
+        best = max(rivals, key=lambda i: float(data["baseline_accuracy"][i].mean()))
+    return findings.method_name(names[best]), data["baseline_accuracy"][best]
+
+
+FIGURE = FigureSpec(
+    "per_task",
+    "Subset by subset, against Adam",
+    ("generated_accuracy", "adam_accuracy"),
+    draw,
+    caption,
+)

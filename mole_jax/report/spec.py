@@ -1,0 +1,53 @@
+"""What a figure is: a drawing and a sentence, both made from recorded numbers and from nothing
+else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from mole_jax.report import style
+from mole_jax.report.findings import Result
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """All that figures draw: arrays (of figures.npz) and result (R of the main split in
+    evaluation.json).
+    """
+
+    arrays: Mapping[str, Array]
+    result: Result
+
+    def has(self, key: str) -> bool:
+        """True when `key` is an array with something in it, or a non-empty part of the result."""
+        array = self.arrays.get(key)
+        return bool(self.result.get(key)) if array is None else array.size > 0
+
+    def __getitem__(self, key: str) -> Array:
+        return self.arrays[key]
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """One figure: file name, heading, the keys it needs, its drawing, its caption, and its size in
+    inches.
+    """
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    draw: Callable[[Axes, Recorded], None]
+    caption: Callable[[Recorded], str]
+    size: tuple[float, float] = style.SIZE
+
+    def missing(self, data: Recorded) -> list[str]:
+        """The keys that it needs and the evaluation did not record."""
+        return [key for key in self.needs if not data.has(key)]

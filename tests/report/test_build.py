@@ -1,0 +1,137 @@
+"""The report stage: one self-contained page from whatever was recorded, and clear errors."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from ml_collections import ConfigDict
+
+from mole_jax.core.errors import UserError
+from mole_jax.core.files import write_json
+from mole_jax.report.build import build
+from mole_jax.report.figures import FIGURES
+from tests.report import synthetic
+
+CONFIG = ConfigDict({"seed": 0, "population": {"members": 8}})
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Balance(HTMLParser):
+    """Checks that elements close in the order in which they opened."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def page(workdir):
+    build(CONFIG, workdir)
+    return (workdir / "report" / "index.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    workdir = synthetic.write(tmp_path_factory.mktemp("work"))
+    write_json(
+        workdir / "evaluate" / "stage.json",
+        {"environment": {"python": "3.11.2", "packages": {"jax": "0.10.2"}}},
+    )
+    return workdir, page(workdir)
+
+
+def test_all_figures_are_saved(built):
+    workdir, _ = built
+    names = {path.name for path in (workdir / "report" / "figures").iterdir()}
+    assert names == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
+
+
+def test_the_page_is_self_contained_and_well_formed(built):
+    _, text = built
+    assert "<script" not in text
+    for link in re.findall(r'(?:src|href)="([^"]*)"', text):
+        assert link.startswith(("#", "data:image/"))
+    for link in re.findall(r"url\(([^)]*)\)", text):
+        assert link.startswith(("#", "data:image/"))
+    ids = re.findall(r'\bid="([^"]*)"', text)
+    assert len(ids) == len(set(ids))
+    balance = Balance()
+    balance.feed(text)
+    assert balance.open == []
+
+
+def test_the_page_tells_what_was_found(built):
+    text = built[1].replace("\N{NO-BREAK SPACE}", " ")
+    for expected in (
+        "97.2 %",
+        "regression at 93.1 %",
+        "Not reached: regret",
+        "1 of 2",
+        "2 min 31 s",
+        "packages jax",
+        "Adam, support set only",
+        "prefers-color-scheme: dark",
+    ):
+        assert expected in text
+    assert "nan" not in re.sub(r"<[^>]*>", "", text).split()
+
+
+def test_the_headline_split_comes_first(built):
+    text = built[1]
+    assert text.index("S1, unseen data subsets:") < text.index("S0, unseen runs")
+
+
+def test_a_rebuild_gives_the_same_bytes(built):
+    workdir, text = built
+    assert page(workdir) == text
+
+
+def test_figures_without_numbers_become_a_sentence(tmp_path):
+    text = page(synthetic.write(tmp_path, figure_arrays={}))
+    drawn = {path.stem for path in (tmp_path / "report" / "figures").iterdir()}
+    assert drawn == {"methods", "conditions"}
+    assert text.count("Not drawn: this evaluation did not record") == len(FIGURES) - 2
+
+
+def test_the_least_evaluation_is_still_reported(tmp_path):
+    least = {"n_tasks": 1, "n_networks": 1, "generated": {"mean": 0.5}}
+    text = page(synthetic.write(tmp_path, {"splits": {"S2": least}}, {}))
+    assert "unseen classes" in text and "No baseline was evaluated" in text
+
+
+def test_text_from_files_is_escaped(tmp_path):
+    record = synthetic.evaluation()
+    record["targets"][0]["name"] = "<b>&"
+    record["splits"]["S1"]["baselines"]["<i>"] = synthetic.quality(0.5)
+    text = page(synthetic.write(tmp_path, record, {}))
+    assert "&lt;b&gt;&amp;" in text and "<b>&" not in text and "<i>" not in text
+
+
+def test_missing_or_unusable_evaluations_are_said_clearly(tmp_path):
+    with pytest.raises(UserError, match=r"evaluation\.json is missing; run the evaluate stage"):
+        build(CONFIG, tmp_path)
+    for record, match in (
+        ({"splits": {}}, "no splits"),
+        ({"splits": {"S1": {"n_tasks": 3}}}, "S1 lacks n_networks, generated"),
+        (
+            {"splits": {"S1": {"n_tasks": 1, "n_networks": 1, "generated": {}}}},
+            "no mean of generated",
+        ),
+    ):
+        write_json(tmp_path / "report" / "evaluation.json", record)
+        with pytest.raises(UserError, match=match):
+            build(CONFIG, tmp_path)
+
+
+def test_a_broken_figures_file_is_said_clearly(tmp_path):
+    synthetic.write(tmp_path, figure_arrays={})
+    (tmp_path / "evaluate").mkdir()
+    (tmp_path / "evaluate" / "figures.npz").write_bytes(b"not an archive")
+    with pytest.raises(UserError, match=r"figures\.npz cannot be read"):
+        build(CONFIG, tmp_path)

@@ -1,0 +1,76 @@
+"""Figures: each draws from its keys, names what is missing, and gives the same bytes twice."""
+
+import numpy as np
+import pytest
+
+from mole_jax.report import html, style
+from mole_jax.report.figures import FIGURES, render
+from mole_jax.report.spec import Recorded
+from tests.report import synthetic
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return Recorded(synthetic.arrays(), synthetic.result())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_draws_and_has_a_takeaway(name, recorded):
+    spec = FIGURES[name]
+    assert spec.missing(recorded) == []
+    svg = style.to_svg(render(spec, recorded))
+    assert svg == style.to_svg(render(spec, recorded))
+    caption = spec.caption(recorded)
+    assert caption.endswith(".") and "nan" not in caption.lower()
+    inline = style.inline_svg(svg, name, "label")
+    assert "var(--ink)" in inline or "var(--muted)" in inline
+    assert not any(colour in inline for colour in style.CSS_VARIABLES)
+    assert 'width="' not in inline.split(">", 1)[0]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_names_what_is_missing(name):
+    spec = FIGURES[name]
+    assert spec.missing(Recorded({}, {})) == list(spec.needs)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_draws_the_smallest_evaluation(name):
+    arrays = synthetic.arrays()
+    one_task = ("generated_accuracy", "adam_accuracy")
+    arrays.update({key: arrays[key][:1] for key in one_task})
+    arrays["baseline_accuracy"] = arrays["baseline_accuracy"][:, :1]
+    arrays["support_sizes"], arrays["support_accuracy"] = np.array([10]), np.array([[0.9]])
+    arrays["prompts"], arrays["achieved_loss"] = np.array([0.1, 1.0]), np.array([[0.2, 0.9]])
+    arrays["novelty_generated"] = arrays["novelty_generated"][:1]
+    arrays["novelty_heldout"] = arrays["novelty_heldout"][:1]
+    for key in ("zoo_loss", "zoo_split"):
+        arrays[key] = arrays[key][:1]
+    for key in ("pca_trajectories", "pca_loss", "pca_start", "pca_prompts"):
+        arrays[key] = arrays[key][:1]
+    arrays["pca_predicted"] = arrays["pca_predicted"][:1, :1]
+    arrays["generated_loss_median"] = np.array(0.001)
+    data = Recorded(arrays, synthetic.result())
+    assert style.to_png(render(FIGURES[name], data), dpi=40).startswith(b"\x89PNG")
+    assert FIGURES[name].caption(data).endswith(".")
+
+
+def test_ids_are_unique_to_each_figure(recorded):
+    svg = style.to_svg(render(FIGURES["per_task"], recorded))
+    one, other = (style.inline_svg(svg, name, "") for name in ("one", "other"))
+    assert 'id="one-' in one and "#other-" in other and "#one-" not in other
+
+
+def test_every_colour_has_its_counterpart_on_a_dark_ground():
+    assert html._DARK.keys() == style.CSS_VARIABLES.keys()
+    assert len(set(html._DARK.values())) == len(html._DARK)
+
+
+def test_labels_at_line_ends_keep_apart():
+    with style.canvas() as (_, axes):
+        axes.set_ylim(0, 1)
+        style.label_ends(
+            axes, [(0.5, "a", style.INK), (0.5, "b", style.INK), (0.9, "c", style.INK)]
+        )
+    heights = sorted(text.xy[1] for text in axes.texts)
+    assert min(np.diff(heights)) >= 0.075 - 1e-9

@@ -1,0 +1,58 @@
+"""The verdicts: the best baseline is the best rival, and losing is said out loud."""
+
+from mole_jax.report import findings
+from tests.report import synthetic
+
+
+def sentences(result):
+    return " ".join(findings.headline(result, "S1")).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_the_best_baseline_is_never_an_optimizer():
+    result = synthetic.result()
+    assert findings.best_baseline(result).key == "regression"
+    result["baselines"]["soup"] = synthetic.quality(0.99)
+    assert findings.best_baseline(result).key == "soup"
+    assert findings.best_baseline({**result, "baselines": {}}) is None
+
+
+def test_the_main_split_is_the_unseen_subsets():
+    assert findings.main_split({"S0": {}, "S1": {}}) == "S1"
+    assert findings.main_split({"S0": {}}) == "S0"
+
+
+def test_headline_gives_the_figures():
+    text = sentences(synthetic.result())
+    for figure in ("97.2 %", "98.5 %", "+1.3 points", "+1.0 to +1.6", "93.1 %", "intervals apart"):
+        assert figure in text
+
+
+def test_headline_says_when_a_baseline_wins():
+    result = synthetic.result()
+    result["baselines"]["regression"] = synthetic.quality(0.99, 0.001)
+    assert "beats MOLE" in sentences(result)
+
+
+def test_headline_does_not_claim_a_win_inside_the_intervals():
+    result = synthetic.result()
+    result["baselines"]["regression"] = synthetic.quality(0.970, 0.01)
+    assert "call it level" in sentences(result)
+    result["baselines"]["regression"] = synthetic.quality(0.974, 0.01)
+    assert "above MOLE; the intervals overlap" in sentences(result)
+
+
+def test_headline_says_when_training_on_the_support_set_alone_is_better():
+    result = synthetic.result()
+    result["baselines"]["adam_support"] = synthetic.quality(0.99, 0.001)
+    assert "more than MOLE does" in sentences(result)
+
+
+def test_headline_says_when_adam_cannot_be_told_from_generation():
+    result = {**synthetic.result(), "regret_mean": -0.001, "regret_ci95": [-0.004, 0.002]}
+    assert "behind MOLE" in sentences(result) and "cannot tell from none" in sentences(result)
+
+
+def test_headline_without_baselines_or_adam():
+    result = synthetic.result()
+    del result["adam"], result["baselines"]
+    assert "No baseline was evaluated" in sentences(result)
