@@ -1,0 +1,1 @@
+"""Populations: many networks trained at once on device."""

@@ -1,0 +1,107 @@
+"""Train many members at once: scanned over steps, vmapped over members, sharded over devices."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from mole_jax.core import mesh as mesh_lib
+from mole_jax.core import rng
+from mole_jax.population import member
+from mole_jax.population.hyperparameters import Hyperparameters
+from mole_jax.population.member import History, Recipe
+from mole_jax.tasks.family import DeviceData, Examples
+from mole_jax.tasks.networks import Network
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _train(
+    network: Network,
+    recipe: Recipe,
+    data: DeviceData,
+    classes: jax.Array,  # [G, K]
+    batch_keys: jax.Array,  # [G] or [G, M]
+    starts: jax.Array,  # [G, M, D]
+    hyper: Hyperparameters,  # leaves [G, M]
+    fixed: Examples | None,  # leaves [G, n, ...]
+) -> History:
+    def of_subset(
+        classes: jax.Array,
+        batch_key: jax.Array,
+        starts: jax.Array,
+        hyper: Hyperparameters,
+        fixed: Examples | None,
+    ) -> History:
+        pools = {name: data.pool(name, classes) for name in member.SPLITS}
+
+        def of_member(batch_key: jax.Array, start: jax.Array, hyper: Hyperparameters) -> History:
+            params = network.spec.unflatten(start)
+            return member.train(
+                network, recipe, data, classes, batch_key, params, hyper, pools, fixed
+            )
+
+        key_axis = None if recipe.share_minibatches else 0
+        return jax.vmap(of_member, in_axes=(key_axis, 0, 0))(batch_key, starts, hyper)
+
+    return jax.vmap(of_subset)(classes, batch_keys, starts, hyper, fixed)
+
+
+def train(
+    network: Network,
+    recipe: Recipe,
+    data: DeviceData,
+    classes: jax.Array,
+    batch_keys: jax.Array,
+    starts: jax.Array,
+    hyper: Hyperparameters,
+    *,
+    mesh: Mesh,
+    fixed: Examples | None = None,
+) -> History:
+    """Train G data subsets x M members from given starts.
+
+    The subset axis is sharded over the mesh's `data` axis; members of one subset stay together,
+    because they can share minibatches. There are no collectives.
+
+    Args:
+        network: what is trained.
+        recipe: static choices.
+        data: images on device.
+        classes: [G, K] source classes of each data subset.
+        batch_keys: [G] keys, one for each subset; own minibatches derive one for each member.
+        starts: [G, M, D] initial parameters.
+        hyper: leaves [G, M].
+        mesh: the devices.
+        fixed: leaves [G, n, ...]: train on these examples only (data-matched baselines).
+
+    Returns:
+        History with leaves [G, M, S, ...].
+    """
+    n_groups, n_members = starts.shape[:2]
+    if not recipe.share_minibatches:
+        fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
+        batch_keys = fold(batch_keys, jnp.arange(n_members))
+    batch = (classes, batch_keys, starts, hyper, fixed)
+    # Padding repeats the last subset, so that every device has the same number of them.
+    padded = mesh_lib.pad_to_multiple(n_groups, mesh.shape["data"])
+    rows = jnp.minimum(jnp.arange(padded), n_groups - 1)
+    batch = jax.tree.map(lambda x: x[rows], batch)
+    batch = jax.device_put(batch, mesh_lib.along(mesh, "data"))
+    history = _train(network, recipe, jax.device_put(data, mesh_lib.replicated(mesh)), *batch)
+    return jax.tree.map(lambda x: x[:n_groups], history)
+
+
+def initial(
+    network: Network, key: jax.Array, members: jax.Array, hyper: Hyperparameters
+) -> jax.Array:
+    """Fresh starts: members [...] int -> parameters [..., D]; depends on (key, member) alone."""
+
+    def one(index: jax.Array, hyper: Hyperparameters) -> jax.Array:
+        start = member.initial(network, rng.at(key, "init", index), hyper.init_scale)
+        return network.spec.flatten(start)
+
+    flat = jax.jit(jax.vmap(one))(members.reshape(-1), jax.tree.map(lambda x: x.reshape(-1), hyper))
+    return flat.reshape(*members.shape, -1)

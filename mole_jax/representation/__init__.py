@@ -1,0 +1,24 @@
+"""Representations: parameters <-> tokens, normalisation, and the symmetries of networks."""
+
+from __future__ import annotations
+
+from mole_jax.core.errors import UserError
+from mole_jax.representation.codec import Codec
+from mole_jax.tasks.networks import Network
+
+
+def build(name: str, network: Network, *, chunk_size: int) -> Codec:
+    """The codec that `config.representation` names.
+
+    Raises:
+        UserError: for an unknown name or a chunk size below 1.
+    """
+    from mole_jax.representation import chunk, neuron
+
+    if name == "neuron":
+        return neuron.build(network)
+    if name == "chunk":
+        if chunk_size < 1:
+            raise UserError(f"representation.chunk_size={chunk_size} must be 1 or more")
+        return chunk.build(network.spec, chunk_size)
+    raise UserError(f"representation.name={name!r} is unknown; there are 'neuron' and 'chunk'")

@@ -1,0 +1,30 @@
+"""Consecutive parameters of one tensor in each token; a token never crosses tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mole_jax.representation.codec import Codec, outputs
+from mole_jax.tasks.parameters import ParameterSpec
+
+
+def build(spec: ParameterSpec, chunk_size: int) -> Codec:
+    """The chunk codec: every tensor is cut into pieces of `chunk_size`, the last one padded."""
+    rows, kinds, positions = [], [], []
+    for kind, field in enumerate(spec.fields):
+        flat = np.arange(field.offset, field.offset + field.size)
+        for position, begin in enumerate(range(0, field.size, chunk_size)):
+            rows.append(flat[begin : begin + chunk_size])
+            kinds.append(kind)
+            positions.append(position)
+    table = np.full((len(rows), min(chunk_size, max(map(len, rows)))), -1, np.int32)
+    for token, row in enumerate(rows):
+        table[token, : len(row)] = row
+    return Codec(
+        "chunk",
+        table,
+        np.array(kinds, np.int32),
+        np.array(positions, np.int32),
+        spec.size,
+        outputs(spec),
+    )

@@ -1,0 +1,79 @@
+"""The seam between flat parameters and tokens.
+
+A codec is a table: which parameter sits in which channel of which token. Encoding gathers,
+decoding averages the copies of a parameter that occurs in several tokens; both are exact.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.tasks.parameters import ParameterSpec
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Codec:
+    """Static facts about tokens, and the maps between [..., D] and [..., L, C]."""
+
+    name: str
+    table: np.ndarray  # [L, C] int32: flat index of each channel, -1 for padding
+    kind: np.ndarray  # [L] int32: tokens of one kind are interchangeable in meaning
+    position: np.ndarray  # [L] int32: place in its kind; 0 for all where order means nothing
+    size: int  # D
+    output: np.ndarray  # [D] int32: the network output a parameter belongs to alone, or -1
+
+    @property
+    def output_channels(self) -> np.ndarray:  # [L, C] int32
+        """The network output that each channel belongs to alone, -1 where to none or to all."""
+        return np.where(self.mask, self.output[np.maximum(self.table, 0)], -1)
+
+    @property
+    def n_tokens(self) -> int:
+        return self.table.shape[0]
+
+    @property
+    def n_channels(self) -> int:
+        return self.table.shape[1]
+
+    @property
+    def mask(self) -> np.ndarray:  # [L, C] bool
+        """True where a channel holds a parameter."""
+        return self.table >= 0
+
+    @functools.cached_property
+    def copies(self) -> np.ndarray:  # [D, n]
+        """Places (token * C + channel) of each parameter's copies, repeated to one width."""
+        places: list[list[int]] = [[] for _ in range(self.size)]
+        for place, index in enumerate(self.table.reshape(-1)):
+            if index >= 0:
+                places[index].append(place)
+        most = max(map(len, places))
+        if min(map(len, places)) == 0:
+            raise ValueError("the codec's table leaves out a parameter")
+        if any(most % len(p) for p in places):
+            raise ValueError("copies must divide evenly, so that their mean is exact")
+        return np.array([np.resize(p, most) for p in places], np.int32)
+
+    def encode(self, flat: Any) -> Any:
+        """Parameters [..., D] -> tokens [..., L, C], zero in the padding."""
+        tokens = jnp.take(flat, jnp.asarray(np.maximum(self.table, 0)), axis=-1)
+        return jnp.where(self.mask, tokens, jnp.zeros((), tokens.dtype))
+
+    def decode(self, tokens: Any) -> Any:
+        """Tokens [..., L, C] -> parameters [..., D]; copies of a parameter are averaged."""
+        flat = tokens.reshape(*tokens.shape[:-2], self.table.size)
+        return jnp.mean(jnp.take(flat, jnp.asarray(self.copies), axis=-1), axis=-1)
+
+
+def outputs(spec: ParameterSpec) -> np.ndarray:
+    """Which network output each parameter belongs to alone: [D] int32, -1 for hidden layers."""
+    found = np.full(spec.size, -1, np.int32)
+    for field in spec.fields:
+        if field.path.startswith("output/"):
+            found[field.slice] = np.arange(field.size) % field.shape[-1]
+    return found

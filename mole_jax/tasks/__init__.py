@@ -1,0 +1,1 @@
+"""Tasks: data sources, image pools, data subsets and the networks trained on them."""

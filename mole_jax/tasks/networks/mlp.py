@@ -1,0 +1,62 @@
+"""Multi-layer perceptrons of any depth and width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from mole_jax.core.errors import UserError
+from mole_jax.tasks.networks import Network
+from mole_jax.tasks.parameters import ParameterSpec
+
+ACTIVATIONS = {"relu": nn.relu, "gelu": nn.gelu, "tanh": nn.tanh, "silu": nn.silu}
+
+
+class MLP(nn.Module):
+    """Dense layers `hidden_0..`, `output`, with an activation between them."""
+
+    hidden: tuple[int, ...]
+    n_outputs: int
+    activation: str = "relu"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        # He-uniform kernels and zero biases: the usual start for ReLU networks.
+        kernel_init = nn.initializers.he_uniform()
+        for i, width in enumerate(self.hidden):
+            x = nn.Dense(width, kernel_init=kernel_init, name=f"hidden_{i}")(x)
+            x = ACTIVATIONS[self.activation](x)
+        return nn.Dense(self.n_outputs, kernel_init=kernel_init, name="output")(x)
+
+
+def build(hidden: tuple[int, ...], n_inputs: int, n_outputs: int, activation: str) -> Network:
+    """An MLP `n_inputs - hidden - n_outputs`.
+
+    Raises:
+        UserError: for no hidden layer, a width below 1 or an unknown activation.
+    """
+    if not hidden or min(hidden) < 1:
+        raise UserError(f"network.hidden={hidden} must name at least one width of 1 or more")
+    if activation not in ACTIVATIONS:
+        raise UserError(
+            f"network.activation={activation!r} is unknown; there are {sorted(ACTIVATIONS)}"
+        )
+    module = MLP(hidden, n_outputs, activation)
+    example = jax.ShapeDtypeStruct((1, n_inputs), "float32")
+
+    def init(key: jax.Array) -> dict[str, Any]:
+        return module.init(key, jax.numpy.zeros(example.shape, example.dtype))["params"]
+
+    def apply(params: dict[str, Any], x: jax.Array) -> jax.Array:
+        logits: jax.Array = module.apply({"params": params}, x)  # type: ignore[assignment]
+        return logits
+
+    return Network(
+        name="mlp",
+        widths=(n_inputs, *hidden, n_outputs),
+        init=init,
+        apply=apply,
+        spec=ParameterSpec.of(jax.eval_shape(init, jax.random.key(0))),
+    )

@@ -1,0 +1,134 @@
+"""Data sources: where images and labels come from.
+
+`digits`    scikit-learn's 1,797 8x8 digits, embedded in the package
+`idx:DIR`   the MNIST family's four IDX files, raw or gzipped
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import math
+import pathlib
+import zlib
+
+import numpy as np
+
+from mole_jax.core.errors import UserError
+
+_IDX_UBYTE = 0x08
+_IDX_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageData:
+    """A labelled image data set in memory."""
+
+    name: str
+    images: np.ndarray  # [N, H, W, channels] uint8
+    labels: np.ndarray  # [N] int32
+    max_value: int  # the brightest possible pixel
+    n_classes: int
+    official_test: np.ndarray  # [N] bool: the source's own test split, all False where it has none
+
+
+def load(source: str) -> ImageData:
+    """Load a data source by its name in the config.
+
+    Args:
+        source: "digits" or "idx:DIR".
+
+    Raises:
+        UserError: for an unknown source, a missing or a damaged file.
+    """
+    kind, _, argument = source.partition(":")
+    if kind == "digits" and not argument:
+        return _digits()
+    if kind == "idx" and argument:
+        return _idx(pathlib.Path(argument).expanduser())
+    raise UserError(f"data.source={source!r} is unknown; use 'digits' or 'idx:DIR'")
+
+
+def _digits() -> ImageData:
+    from sklearn import datasets  # slow to import, and needed by this source alone
+
+    images, labels = datasets.load_digits(return_X_y=True)
+    return ImageData(
+        name="digits",
+        images=images.reshape(-1, 8, 8, 1).astype(np.uint8),
+        labels=labels.astype(np.int32),
+        max_value=16,
+        n_classes=10,
+        official_test=np.zeros(len(labels), bool),
+    )
+
+
+def _idx(folder: pathlib.Path) -> ImageData:
+    if not folder.is_dir():
+        raise UserError(
+            f"data.source=idx:{folder}: no such folder; it should hold "
+            f"{', '.join(name for pair in _IDX_FILES.values() for name in pair)} (or .gz). "
+            "Debian has Fashion-MNIST: apt-get install dataset-fashion-mnist"
+        )
+    images: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    test: list[np.ndarray] = []
+    for split, (image_name, label_name) in _IDX_FILES.items():
+        image, label = read_idx(_find(folder, image_name)), read_idx(_find(folder, label_name))
+        if image.ndim != 3 or label.ndim != 1 or len(image) != len(label) or not len(label):
+            raise UserError(
+                f"{folder}: {image_name} {image.shape} and {label_name} {label.shape} do not belong "
+                "together; expected [N, H, W] and [N] with N > 0"
+            )
+        if images and image.shape[1:] != images[0].shape[1:]:
+            raise UserError(
+                f"{folder}: {image_name} has images of {image.shape[1:]} pixels, those for training "
+                f"have {images[0].shape[1:]}; the four files are not of one data set"
+            )
+        images.append(image)
+        labels.append(label)
+        test.append(np.full(len(label), split == "test"))
+    label = np.concatenate(labels).astype(np.int32)
+    return ImageData(
+        name=folder.resolve().name,  # "idx:." has a name, too
+        images=np.concatenate(images)[..., None],
+        labels=label,
+        max_value=255,
+        n_classes=int(label.max()) + 1,
+        official_test=np.concatenate(test),
+    )
+
+
+def _find(folder: pathlib.Path, name: str) -> pathlib.Path:
+    for candidate in (folder / name, folder / f"{name}.gz"):
+        if candidate.is_file():
+            return candidate
+    raise UserError(f"{folder}: neither {name} nor {name}.gz is there")
+
+
+def read_idx(path: pathlib.Path) -> np.ndarray:
+    """Read one IDX file of unsigned bytes (format: yann.lecun.com/exdb/mnist), raw or gzipped.
+
+    Raises:
+        UserError: when it is not an IDX file of bytes, or is cut short.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read ({error}); fetch it again") from error
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _IDX_UBYTE:
+        raise UserError(f"{path}: not an IDX file of unsigned bytes")
+    header = 4 + 4 * data[3]
+    if len(data) < header:
+        raise UserError(f"{path}: its header is cut short; fetch it again")
+    shape = tuple(int(n) for n in np.frombuffer(data, ">u4", count=data[3], offset=4))
+    expected = math.prod(shape)
+    if len(data) != header + expected:
+        raise UserError(
+            f"{path}: {len(data) - header} bytes of data, its header announces {expected} "
+            f"for {shape}; fetch it again"
+        )
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
