@@ -1,0 +1,92 @@
+"""Digits: predict a 64-16-5 MLP for 5 of the 10 classes, for subsets never seen.
+
+    python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits
+    python -m mole_jax.main --config=configs/digits_mlp.py:full --workdir=runs/digits_full
+
+RESULTS
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = ("", "full")
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The five-minute demo, or with `full` the same, trained longer."""
+    if variant not in VARIANTS:
+        raise ValueError(f"variant {variant!r} is unknown; there are {VARIANTS}")
+    c = ConfigDict()
+    c.seed = 0
+
+    c.data = ConfigDict()
+    c.data.source = "digits"  # or idx:DIR
+    # Shares of the four disjoint image pools; max_per_class caps a pool, 0 does not.
+    c.data.pools = ConfigDict({"train": 0.5, "support": 0.15, "validation": 0.15, "test": 0.2})
+    c.data.max_per_class = ConfigDict({"train": 0, "support": 0, "validation": 0, "test": 0})
+    c.data.classes_per_subset = 5
+    c.data.train_subsets = 0  # 0: all that are not held out; there are 252 ways to take 5 of 10
+    c.data.held_out_subsets = 52
+    c.data.support_per_class = 10
+
+    c.network = ConfigDict({"name": "mlp", "hidden": (16,), "activation": "relu"})
+
+    c.population = ConfigDict()
+    c.population.members = 8  # runs of each data subset
+    c.population.held_out_members = 1  # of them kept from training: split S0
+    c.population.steps = 400
+    c.population.snapshots = 24
+    c.population.snapshot_power = 2.0  # above 1: more snapshots early, where the loss falls fast
+    c.population.batch_size = 64
+    c.population.share_minibatches = True  # members of a data subset see the same minibatches
+    # Ranges (low, high) from which each member draws; equal ends fix the value.
+    c.population.optimizers = ("adam",)
+    c.population.schedule = "constant"  # or cosine
+    c.population.learning_rate = (3e-3, 3e-3)
+    c.population.weight_decay = (0.0, 0.0)
+    c.population.init_scale = (1.0, 1.0)
+
+    c.zoo = ConfigDict({"subsets_per_group": 126, "runs_per_shard": 256, "runs_per_chunk": 8})
+
+    c.representation = ConfigDict({"name": "neuron", "chunk_size": 64})  # chunk_size: for chunk
+
+    c.metamodel = ConfigDict()
+    c.metamodel.width = 128
+    c.metamodel.layers = 3
+    c.metamodel.heads = 4
+    c.metamodel.mlp_ratio = 4
+    c.metamodel.conditioning = "adaln"  # or context: scalars as tokens
+    c.metamodel.start_gradient = False  # show each unit its first gradient on the support set
+    c.metamodel.feature_width = 128  # of the support set's learned features
+    c.metamodel.support_queries = 2  # tokens that attend over the whole support set
+    c.metamodel.pairwise = True  # outgoing weights also as products with class tokens
+    c.metamodel.dtype = "float32"  # or bfloat16: of the products; parameters stay float32
+    c.metamodel.remat = False
+    c.metamodel.unroll = 12  # layers unrolled in the scan over layers
+
+    c.diffusion = ConfigDict({"schedule": "linear", "steps": 1000, "prediction": "x0"})
+
+    c.training = ConfigDict()
+    c.training.steps = 2400
+    c.training.regression = True  # also train the deterministic twin, the baseline
+    c.training.batch_size = 64
+    c.training.learning_rate = 1.5e-3
+    c.training.warmup_steps = 100
+    c.training.weight_decay = 0.01
+    c.training.beta2 = 0.99
+    c.training.gradient_clip = 1.0
+    c.training.ema_decay = 0.995
+    c.training.function_weight = 5.0  # of the networks' outputs beside their weights
+    c.training.function_images = 64
+    c.training.mix_images = False
+    c.training.time_power = 0.33  # below 1: more of the training at high noise
+    c.training.first_start = 0.7  # share of pairs that start from an initial network
+    c.training.support_min_per_class = 4  # support sets vary from here to data.support_per_class
+    c.training.permute_units = False  # needed by representations that are not equivariant
+    c.training.permute_labels = 0.0
+    c.training.drop = ConfigDict({"support": 0.1, "target_metric": 0.1, "start": 0.1})
+    c.training.steps_per_dispatch = 50
+    c.training.checkpoint_every = 500
+
+    c.sampling = ConfigDict({"name": "ddim", "steps": 5, "guidance": 1.5, "eta": 0.0})
+
+    return c

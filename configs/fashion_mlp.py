@@ -1,0 +1,40 @@
+"""Fashion-MNIST: predict a 784-10-5 MLP for 5 of the 10 classes, for subsets never seen.
+
+    apt-get install dataset-fashion-mnist     (or put the four IDX files anywhere)
+    python -m mole_jax.main --config=configs/fashion_mlp.py --workdir=runs/fashion
+
+RESULTS
+"""
+
+import importlib.util
+import pathlib
+
+from ml_collections import ConfigDict
+
+
+def _digits() -> ConfigDict:
+    """The digits config: what is not set below is as there."""
+    path = pathlib.Path(__file__).with_name("digits_mlp.py")
+    spec = importlib.util.spec_from_file_location("digits_mlp", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
+
+
+def get_config() -> ConfigDict:
+    c = _digits()
+    c.data.source = "idx:/usr/share/datasets/fashion-mnist"
+    # The official test images are the test pool; the shares divide the other 60,000.
+    c.data.pools = ConfigDict({"train": 0.7, "support": 0.1, "validation": 0.1, "test": 0.1})
+    c.data.max_per_class = ConfigDict(
+        {"train": 1000, "support": 600, "validation": 200, "test": 400}
+    )
+    c.network.hidden = (10,)
+    c.population.steps = 400
+    c.population.batch_size = 128
+    c.population.learning_rate = (3e-3, 3e-3)
+    c.zoo.subsets_per_group = 21
+    c.training.steps = 4000
+    c.training.function_images = 32
+    return c

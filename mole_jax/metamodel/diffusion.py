@@ -1,0 +1,81 @@
+"""The diffusion process: schedules, noising, and what the network's output means.
+
+Ho et al. 2020 (linear schedule), Nichol & Dhariwal 2021 (cosine), Salimans & Ho 2022 (v).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core.errors import UserError
+
+SCHEDULES = ("cosine", "linear")
+PREDICTIONS = ("x0", "v")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Process:
+    """A discrete variance-preserving diffusion, x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise."""
+
+    alpha_bar: np.ndarray  # [T] float64, decreasing, in (0, 1)
+    prediction: str
+
+    @property
+    def n_steps(self) -> int:
+        return len(self.alpha_bar)
+
+    def signal(self, t: jax.Array) -> jax.Array:
+        """alpha_bar at t [...] int in 0..T-1."""
+        return jnp.asarray(self.alpha_bar, jnp.float32)[t]
+
+    def add_noise(self, clean: jax.Array, noise: jax.Array, t: jax.Array) -> jax.Array:
+        """Clean and noise [B, ...], t [B] -> noisy [B, ...]."""
+        a = _like(self.signal(t), clean)
+        return jnp.sqrt(a) * clean + jnp.sqrt(1 - a) * noise
+
+    def clean_estimate(
+        self, output: jax.Array, noisy: jax.Array, start: jax.Array, t: jax.Array
+    ) -> jax.Array:
+        """The estimate of x_0 that a network's output stands for.
+
+        In both parametrisations the network predicts relative to the start (zero where there is
+        none): `x0` gives x_0 = start + output; `v` gives v = output - sqrt(1 - a) start.
+        """
+        if self.prediction == "x0":
+            return start + output
+        a = _like(self.signal(t), noisy)
+        return jnp.sqrt(a) * noisy + (1 - a) * start - jnp.sqrt(1 - a) * output
+
+    def loss_weight(self, t: jax.Array) -> jax.Array:
+        """Weight [...] that turns the squared error of x_0 into that of the output."""
+        return jnp.ones(t.shape) if self.prediction == "x0" else 1 / (1 - self.signal(t))
+
+
+def build(schedule: str, n_steps: int, prediction: str) -> Process:
+    """The process of `config.diffusion`.
+
+    Raises:
+        UserError: for an unknown schedule or prediction, or fewer than 2 steps.
+    """
+    if schedule not in SCHEDULES:
+        raise UserError(f"diffusion.schedule={schedule!r} is unknown; there are {SCHEDULES}")
+    if prediction not in PREDICTIONS:
+        raise UserError(f"diffusion.prediction={prediction!r} is unknown; there are {PREDICTIONS}")
+    if n_steps < 2:
+        raise UserError(f"diffusion.steps={n_steps} must be 2 or more")
+    if schedule == "linear":
+        beta = np.linspace(1e-4, 0.02, n_steps) * (1000 / n_steps)
+    else:
+        s = 0.008
+        f = np.cos((np.arange(n_steps + 1) / n_steps + s) / (1 + s) * np.pi / 2) ** 2
+        beta = 1 - f[1:] / f[:-1]
+    return Process(np.cumprod(1 - np.clip(beta, 0, 0.999)), prediction)
+
+
+def _like(x: jax.Array, reference: jax.Array) -> jax.Array:
+    """x [B] -> [B, 1, ...], with the rank of the reference."""
+    return x.reshape(x.shape + (1,) * (reference.ndim - x.ndim))

@@ -1,0 +1,41 @@
+"""Embeddings of scalars: the diffusion time and (log-scaled) metrics."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# A loss of 1e-3 nats or below counts as 1e-3: beyond it the logarithm is noise.
+SMALLEST_METRIC = 1e-3
+
+
+def fourier(x: jax.Array, n_frequencies: int, lowest: float, highest: float) -> jax.Array:
+    """[...] -> [..., 2 n + 1]: x itself and sines and cosines at geometrically spaced rates."""
+    rates = np.geomspace(lowest, highest, n_frequencies).astype(np.float32)
+    phase = x[..., None] * jnp.asarray(rates).reshape((1,) * x.ndim + (-1,))
+    return jnp.concatenate([x[..., None], jnp.sin(phase), jnp.cos(phase)], axis=-1)
+
+
+class ScalarEmbedding(nn.Module):
+    """A scalar of order 1 -> [..., width]; where `use` is False, a learned vector instead."""
+
+    width: int
+    n_frequencies: int = 16
+    highest: float = 32.0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, use: jax.Array | None = None) -> jax.Array:
+        features = fourier(x, self.n_frequencies, 0.5, self.highest)
+        h = nn.Dense(self.width, name="hidden")(features)
+        h = nn.Dense(self.width, name="out")(nn.silu(h))
+        if use is None:
+            return h
+        absent = self.param("absent", nn.initializers.normal(0.02), (self.width,))
+        return jnp.where(use[..., None], h, absent.reshape((1,) * use.ndim + (-1,)))
+
+
+def log_metric(metric: jax.Array) -> jax.Array:
+    """Loss in nats -> its natural logarithm, from below bounded by log(SMALLEST_METRIC)."""
+    return jnp.log(jnp.maximum(metric, SMALLEST_METRIC))

@@ -1,0 +1,76 @@
+"""What the meta-model is trained to do: recover the target's weights and its function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mole_jax.metamodel.model import MetaModel
+from mole_jax.metamodel.pairs import Pairs
+from mole_jax.representation.normalise import Normaliser
+
+
+def loss(
+    model: MetaModel,
+    normaliser: Normaliser,
+    params: Any,
+    pairs: Pairs,
+    key: jax.Array,
+    function_weight: float,
+    time_power: float,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Mean loss of a batch.
+
+    Two terms. The squared error of the clean estimate in normalised weights (the diffusion loss);
+    and the divergence between the outputs of the estimated and of the target network on training
+    images of the data subset. Weights matter very unequally to a network's function, and the
+    second term tells the model which do.
+
+    Diffusion times are u^time_power for uniform u: below 1, more of them are noisy. What the
+    conditions say is all there is at high noise, whereas at low noise the answer is in the input.
+
+    Args:
+        model: what is trained.
+        normaliser: of the zoo.
+        params: of the module.
+        pairs: a batch.
+        key: PRNG key, of the times and of the noise.
+        function_weight: weight of the second term.
+        time_power: positive; 1 draws uniformly.
+
+    Returns:
+        The loss [] and its parts, for the log.
+    """
+    time_key, noise_key = jax.random.split(key)
+    clean = model.codec.encode(pairs.target)  # [B, L, C]
+    u = jax.random.uniform(time_key, clean.shape[:1]) ** time_power
+    t = jnp.minimum((u * model.process.n_steps).astype(jnp.int32), model.process.n_steps - 1)
+    noise = jax.random.normal(noise_key, clean.shape)
+    noisy = model.process.add_noise(clean, noise, t) * model.codec.mask
+    estimate = model.clean_estimate(params, normaliser, noisy, t, pairs.prompt)
+
+    error = jnp.sum((estimate - clean) ** 2, axis=(1, 2)) / model.codec.mask.sum()  # [B]
+    weight = model.process.loss_weight(t) if model.objective == "diffusion" else 1.0
+    weights_term = jnp.mean(weight * error)
+    parts = {"weights": jnp.mean(error)}
+    if not function_weight:
+        return weights_term, parts | {"loss": weights_term}
+    divergence = jnp.mean(function_divergence(model, normaliser, estimate, pairs))
+    total = weights_term + function_weight * divergence
+    return total, parts | {"function": divergence, "loss": total}
+
+
+def function_divergence(
+    model: MetaModel, normaliser: Normaliser, estimate: jax.Array, pairs: Pairs
+) -> jax.Array:
+    """KL(target's class probabilities || estimate's), in nats, mean over images: [B]."""
+    network = model.network
+
+    def logits(flat: jax.Array) -> jax.Array:  # [B, D] -> [B, m, K]
+        return jax.vmap(network.apply)(network.spec.unflatten(flat), pairs.images)
+
+    wanted = jax.nn.log_softmax(logits(normaliser.denormalise(pairs.target)))
+    given = jax.nn.log_softmax(logits(model.networks(normaliser, estimate)))
+    return jnp.mean(jnp.sum(jnp.exp(wanted) * (wanted - given), axis=-1), axis=-1)

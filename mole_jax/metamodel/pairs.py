@@ -1,0 +1,176 @@
+"""Draw training examples - (run, start, target) pairs with fresh support sets - on device."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mole_jax.core import rng
+from mole_jax.core.errors import UserError
+from mole_jax.metamodel import prompt as prompt_lib
+from mole_jax.metamodel.prompt import Prompt
+from mole_jax.representation import permutation
+from mole_jax.representation.codec import Codec
+from mole_jax.tasks.family import DeviceData, Examples
+from mole_jax.tasks.networks import Network
+
+
+class ZooArrays(NamedTuple):
+    """The training runs of a zoo, resident on device."""
+
+    parameters: jax.Array  # [R, S, D] normalised
+    metric: jax.Array  # [R, S] the metric that prompts speak of
+    classes: jax.Array  # [R, K] source classes of the run's data subset
+
+
+class Pairs(NamedTuple):
+    """A training batch."""
+
+    target: jax.Array  # [B, D] normalised parameters
+    prompt: Prompt
+    images: jax.Array  # [B, m, F]: inputs on which functions are compared
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """How pairs are drawn: the static choices of `config.training`."""
+
+    first_start: float  # share of pairs whose start is the initial network
+    support_per_class: int
+    support_min_per_class: int
+    function_images: int
+    mix_images: bool
+    permute_units: bool
+    permute_labels: float  # share of pairs with renamed labels
+    drop: tuple[tuple[str, float], ...]  # condition -> rate at which it is dropped
+
+    @staticmethod
+    def of(config: Mapping[str, Any]) -> Draw:
+        """Read and check the rules of a config; raises UserError."""
+        t, most = config["training"], config["data"]["support_per_class"]
+        least = t["support_min_per_class"]
+        if not 1 <= least <= most:
+            raise UserError(
+                f"training.support_min_per_class={least} must lie in "
+                f"1..data.support_per_class={most}"
+            )
+        drop = tuple((name, float(t["drop"][name])) for name in prompt_lib.CONDITIONS)
+        if any(not 0 <= rate < 1 for _, rate in drop):
+            raise UserError(f"training.drop={dict(drop)}: every rate must lie in [0, 1)")
+        if not 0 <= t["first_start"] <= 1 or t["function_images"] < 1:
+            raise UserError(
+                "training: first_start must lie in [0, 1], function_images must be 1 or more; they "
+                f"are {t['first_start']} and {t['function_images']}"
+            )
+        return Draw(
+            first_start=t["first_start"],
+            support_per_class=most,
+            support_min_per_class=least,
+            function_images=t["function_images"],
+            mix_images=t["mix_images"],
+            permute_units=t["permute_units"],
+            permute_labels=t["permute_labels"],
+            drop=drop,
+        )
+
+
+def draw(
+    rules: Draw,
+    network: Network,
+    codec: Codec,
+    zoo: ZooArrays,
+    data: DeviceData,
+    key: jax.Array,
+    batch: int,
+) -> Pairs:
+    """A batch of pairs: start before target in the same run, each with its own support set.
+
+    With `permute_units` the hidden units of start and target are put in the same random order,
+    which representations that are not equivariant need; neuron tokens of networks with one hidden
+    layer do not. With `permute_labels` the labels of each pair are renamed at random, outputs and
+    examples alike: a data subset then stands for K! tasks, and what the model learns of a class
+    cannot lean on its label.
+    """
+    run, start, target = _choose(rules, zoo, rng.named(key, "pair"), batch)
+    first, last = zoo.parameters[run, start], zoo.parameters[run, target]  # [B, D]
+    classes = zoo.classes[run]  # [B, K]
+    support = _support(rules, data, classes, rng.named(key, "support"))
+    images = _images(rules, data, classes, rng.named(key, "images"))
+    if rules.permute_units:
+        keys = jax.random.split(rng.named(key, "units"), batch)
+        orders = jax.vmap(functools.partial(permutation.random_orders, network))(keys)
+        reorder = jax.vmap(functools.partial(permutation.permute, network))
+        first, last = reorder(first, orders), reorder(last, orders)
+    if rules.permute_labels:
+        keys = jax.random.split(rng.named(key, "labels"), batch)
+        order = jax.vmap(lambda k: jax.random.permutation(k, classes.shape[1]))(keys)  # [B, K]
+        chosen = jax.random.uniform(rng.named(key, "renamed"), (batch, 1)) < rules.permute_labels
+        order = jnp.where(chosen, order, jnp.arange(classes.shape[1])[None])
+        rename = jax.vmap(functools.partial(permutation.permute_outputs, network))
+        first, last = rename(first, order), rename(last, order)
+        support = _renamed(support, order)
+    use = prompt_lib.dropped(prompt_lib.everything(batch), rng.named(key, "drop"), dict(rules.drop))
+    prompt = Prompt(
+        start=codec.encode(first),
+        start_metric=zoo.metric[run, start],
+        target_metric=zoo.metric[run, target],
+        support=support,
+        use=use,
+    )
+    return Pairs(last, prompt, images)
+
+
+def _choose(
+    rules: Draw, zoo: ZooArrays, key: jax.Array, batch: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Runs, and positions of a start and of a later target, each [B]."""
+    n_runs, n_snapshots = zoo.metric.shape
+    run_key, first_key, start_key, target_key = jax.random.split(key, 4)
+    run = jax.random.randint(run_key, (batch,), 0, n_runs)
+    start = jax.random.randint(start_key, (batch,), 0, n_snapshots - 1)
+    start = jnp.where(jax.random.uniform(first_key, (batch,)) < rules.first_start, 0, start)
+    share = jax.random.uniform(target_key, (batch,))
+    target = start + 1 + jnp.floor(share * (n_snapshots - 1 - start)).astype(jnp.int32)
+    return run, start, jnp.minimum(target, n_snapshots - 1)
+
+
+def _support(rules: Draw, data: DeviceData, classes: jax.Array, key: jax.Array) -> Examples:
+    """A fresh support set for each pair, of random size: leaves [B, K * support_per_class]."""
+    batch, n_classes = classes.shape
+    set_key, size_key = jax.random.split(key)
+    support = jax.vmap(lambda c, k: data.draw_per_class("support", c, k, rules.support_per_class))(
+        classes, jax.random.split(set_key, batch)
+    )
+    least, most = rules.support_min_per_class, rules.support_per_class
+    size = jax.random.randint(size_key, (batch,), least, most + 1)
+    # Examples stand class by class in random order: the first `size` of each are a random choice.
+    n = support.labels.shape[1]
+    rank = jnp.arange(n) % (n // n_classes)
+    return support._replace(mask=support.mask & (rank[None] < size[:, None]))
+
+
+def _images(rules: Draw, data: DeviceData, classes: jax.Array, key: jax.Array) -> jax.Array:
+    """Training-pool images on which functions are compared: [B, m, F].
+
+    Mixing each with its neighbour in random proportion (Zhang et al. 2018) compares functions
+    between the examples too; no labels are needed for that.
+    """
+    image_key, mix_key = jax.random.split(key)
+    inputs = jax.vmap(lambda c, k: data.draw("train", c, k, rules.function_images).inputs)(
+        classes, jax.random.split(image_key, len(classes))
+    )
+    if not rules.mix_images:
+        return inputs
+    share = jax.random.uniform(mix_key, inputs.shape[:2])[..., None]
+    return share * inputs + (1 - share) * jnp.roll(inputs, 1, axis=1)
+
+
+def _renamed(examples: Examples, order: jax.Array) -> Examples:
+    """Give examples [B, n] of old class order[b, i] the label i."""
+    new = jnp.argsort(order, axis=1)  # [B, K]: new label of each old one
+    return examples._replace(labels=jnp.take_along_axis(new, examples.labels, axis=1))

@@ -1,0 +1,164 @@
+"""Training state and one training step, a pure function of (state, zoo, data)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from mole_jax.core import mesh as mesh_lib
+from mole_jax.core import rng
+from mole_jax.core.errors import UserError
+from mole_jax.metamodel import objective, pairs
+from mole_jax.metamodel.model import MetaModel
+from mole_jax.metamodel.pairs import Draw, ZooArrays
+from mole_jax.metamodel.prompt import Prompt, everything
+from mole_jax.representation.normalise import Normaliser
+from mole_jax.tasks.family import DeviceData, Examples
+
+
+class State(NamedTuple):
+    """All that a resumed training needs."""
+
+    step: jax.Array  # [] int32
+    params: Any
+    ema: Any
+    optimizer: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyper:
+    """Static choices of `config.training`."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    beta2: float
+    gradient_clip: float
+    ema_decay: float
+    function_weight: float
+    time_power: float
+
+    @staticmethod
+    def of(config: Mapping[str, Any]) -> Hyper:
+        hyper = Hyper(**{f.name: config["training"][f.name] for f in dataclasses.fields(Hyper)})
+        if hyper.steps < 1 or hyper.batch_size < 1 or not 0 <= hyper.warmup_steps <= hyper.steps:
+            raise UserError(
+                "training: steps and batch_size must be positive, warmup_steps in 0..steps; they "
+                f"are {hyper.steps}, {hyper.batch_size}, {hyper.warmup_steps}"
+            )
+        if hyper.learning_rate <= 0 or hyper.time_power <= 0 or not 0 <= hyper.ema_decay < 1:
+            raise UserError(
+                "training: learning_rate and time_power must be above 0, ema_decay in [0, 1); they "
+                f"are {hyper.learning_rate}, {hyper.time_power}, {hyper.ema_decay}"
+            )
+        return hyper
+
+
+def optimizer(hyper: Hyper) -> optax.GradientTransformation:
+    """AdamW with a linear warm-up and a cosine to zero; weight decay on matrices only."""
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, hyper.learning_rate, max(hyper.warmup_steps, 1), hyper.steps + 1
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(hyper.gradient_clip),
+        optax.adamw(
+            schedule,
+            b2=hyper.beta2,
+            weight_decay=hyper.weight_decay,
+            mask=lambda params: jax.tree.map_with_path(
+                lambda path, _: getattr(path[-1], "key", "") == "kernel", params
+            ),
+        ),
+    )
+
+
+def init(model: MetaModel, hyper: Hyper, rules: Draw, key: jax.Array) -> State:
+    """The state before step 0, a function of the key alone (call it under jit)."""
+    params = model.module.init(key, *_example(model, rules))["params"]
+    return State(
+        jnp.zeros((), jnp.int32),
+        params,
+        jax.tree.map(jnp.copy, params),
+        optimizer(hyper).init(params),
+    )
+
+
+def _example(model: MetaModel, rules: Draw) -> tuple[jax.Array, jax.Array, Prompt]:
+    """Inputs of the module for a batch of one; only their shapes matter."""
+    n_inputs, n_classes = model.network.widths[0], model.network.widths[-1]
+    n, (length, channels) = n_classes * rules.support_per_class, model.codec.table.shape
+    seen = jnp.zeros((1, length, channels * model.n_seen))
+    support = Examples(
+        jnp.zeros((1, n, n_inputs)), jnp.zeros((1, n), jnp.int32), jnp.zeros((1, n), bool)
+    )
+    one = jnp.zeros((1,))
+    start = jnp.zeros((1, length, channels))
+    return seen, one, Prompt(start, one, one, support, everything(1))
+
+
+def make_step(
+    model: MetaModel, hyper: Hyper, rules: Draw, mesh: Mesh, root: jax.Array, n_steps: int
+) -> Callable[..., tuple[State, dict[str, jax.Array]]]:
+    """A jitted function that takes `n_steps` training steps in one dispatch.
+
+    The batch is sharded over the mesh's `data` axis. Every random number is a function of the
+    root key and the step, so a resumed run draws what an uninterrupted one would have drawn.
+
+    Returns:
+        (state, normaliser, zoo, data) -> (state, metrics averaged over the steps).
+    """
+    tx = optimizer(hyper)
+    batch_sharding = mesh_lib.along(mesh, "data")
+
+    def step(
+        state: State, normaliser: Normaliser, zoo: ZooArrays, data: DeviceData
+    ) -> tuple[State, dict[str, jax.Array]]:
+        batch = pairs.draw(
+            rules,
+            model.network,
+            model.codec,
+            zoo,
+            data,
+            rng.at(root, "pairs", state.step),
+            hyper.batch_size,
+        )
+        if hyper.batch_size % mesh.shape["data"] == 0:
+            batch = jax.lax.with_sharding_constraint(batch, batch_sharding)
+        grad = jax.value_and_grad(
+            lambda params: objective.loss(
+                model,
+                normaliser,
+                params,
+                batch,
+                rng.at(root, "noise", state.step),
+                hyper.function_weight,
+                hyper.time_power,
+            ),
+            has_aux=True,
+        )
+        (_, parts), grads = grad(state.params)
+        updates, opt_state = tx.update(grads, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        # The average looks back over a tenth of the steps so far until it reaches its full length.
+        decay = jnp.minimum(hyper.ema_decay, (1 + state.step) / (10 + state.step))
+        ema = jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), state.ema, params)
+        parts = parts | {"gradient_norm": optax.global_norm(grads)}
+        return State(state.step + 1, params, ema, opt_state), parts
+
+    def steps(
+        state: State, normaliser: Normaliser, zoo: ZooArrays, data: DeviceData
+    ) -> tuple[State, dict[str, jax.Array]]:
+        state, parts = jax.lax.scan(
+            lambda s, _: step(s, normaliser, zoo, data), state, length=n_steps
+        )
+        return state, jax.tree.map(jnp.mean, parts)
+
+    return jax.jit(steps, donate_argnums=0)

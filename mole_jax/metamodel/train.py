@@ -1,0 +1,198 @@
+"""The train stage: the meta-model, and its deterministic twin as a baseline, from the zoo."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from mole_jax.core import files, rng
+from mole_jax.core import mesh as mesh_lib
+from mole_jax.core.checkpoint import Checkpoints
+from mole_jax.core.errors import UserError
+from mole_jax.core.progress import Progress
+from mole_jax.core.writers import MetricWriter
+from mole_jax.metamodel import data as data_lib
+from mole_jax.metamodel import model as models
+from mole_jax.metamodel import state as states
+from mole_jax.metamodel.model import MetaModel
+from mole_jax.metamodel.pairs import Draw, ZooArrays
+from mole_jax.metamodel.state import Hyper, State
+from mole_jax.representation.normalise import Normaliser
+from mole_jax.tasks.family import DeviceData
+from mole_jax.tasks.networks import Network
+from mole_jax.zoo.reader import open_zoo
+
+
+def train(config: Mapping[str, Any], workdir: Path) -> None:
+    """Train on WORKDIR/zoo; leaves WORKDIR/train/{diffusion,regression}/checkpoints.
+
+    `regression` is the same transformer without noise, trained equally long: the baseline that
+    tells whether diffusion pays. It is left out where `training.regression` is False.
+    """
+    workdir = Path(workdir)
+    zoo = open_zoo(workdir / "zoo")
+    family = data_lib.checked_family(config, zoo)
+    normaliser, arrays = data_lib.load(zoo, family)
+    print(f"train: {data_lib.describe(arrays)}", flush=True)
+    files.write_npz(
+        workdir / "train" / "model.npz",
+        normaliser_mean=np.asarray(normaliser.mean),
+        normaliser_scale=np.asarray(normaliser.scale),
+        input_scale=np.float32(family.input_scale),
+        input_shift=np.float32(family.input_shift),
+    )
+    mesh = mesh_lib.make_mesh()
+    for objective in objectives(config):
+        fit(
+            config,
+            models.build(config, family.network, objective),
+            normaliser,
+            arrays,
+            family.device_data,
+            workdir / "train" / objective,
+            mesh,
+        )
+
+
+def objectives(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the train stage trains, in order."""
+    return models.OBJECTIVES if config["training"]["regression"] else models.OBJECTIVES[:1]
+
+
+def fit(
+    config: Mapping[str, Any],
+    model: MetaModel,
+    normaliser: Normaliser,
+    arrays: ZooArrays,
+    device_data: DeviceData,
+    folder: Path,
+    mesh: Mesh,
+) -> State:
+    """Train one meta-model, from its last checkpoint in `folder` where there is one.
+
+    Returns:
+        The final state.
+
+    Raises:
+        UserError: when the loss is no longer a number.
+    """
+    hyper, rules = Hyper.of(config), Draw.of(config)
+    root = rng.named(rng.key(config["seed"]), f"train {model.objective}")
+    settings = config["training"]
+    replicated = mesh_lib.replicated(mesh)
+    normaliser, arrays, device_data = jax.device_put((normaliser, arrays, device_data), replicated)
+
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        state = start_state(model, hyper, rules, root, mesh, checkpoints)
+        step = int(state.step)
+        with (
+            MetricWriter(folder, resume_step=step or None) as writer,
+            Progress(model.objective, total=hyper.steps, initial=step) as bar,
+        ):
+            # Compiled once for each length of dispatch: the usual one and, at the end, a shorter.
+            advance = functools.cache(
+                lambda n: states.make_step(model, hyper, rules, mesh, root, n)
+            )
+            for stop in dispatches(step, hyper.steps, settings["steps_per_dispatch"]):
+                began = time.monotonic()
+                state, parts = advance(stop - step)(state, normaliser, arrays, device_data)
+                scalars = {name: float(value) for name, value in parts.items()}
+                if not np.isfinite(scalars["loss"]):
+                    raise UserError(
+                        f"training: the loss of {model.objective} is {scalars['loss']} between "
+                        f"steps {step} and {stop}; lower training.learning_rate or "
+                        f"training.gradient_clip, and delete {folder}"
+                    )
+                rate = (stop - step) / (time.monotonic() - began)
+                writer.write(stop, {**scalars, "steps_per_second": rate})
+                bar.update(stop - step, loss=scalars["loss"])
+                every = settings["checkpoint_every"]
+                if stop == hyper.steps or stop // every > step // every:
+                    writer.flush()
+                    checkpoints.save(stop, state)
+                step = stop
+    return state
+
+
+def dispatches(step: int, total: int, size: int) -> list[int]:
+    """The steps at which dispatches end: multiples of `size`, whatever step one resumes from.
+
+    The metrics logged are means over a dispatch, so fixed ends give a resumed run the same log.
+    """
+    ends = [*range(size, total, size), total]
+    return [end for end in ends if end > step]
+
+
+def start_state(
+    model: MetaModel,
+    hyper: Hyper,
+    rules: Draw,
+    root: jax.Array,
+    mesh: Mesh,
+    checkpoints: Checkpoints,
+) -> State:
+    """The state of the last checkpoint, or a fresh one."""
+    init = jax.jit(
+        lambda key: states.init(model, hyper, rules, key),
+        out_shardings=mesh_lib.replicated(mesh),
+    )
+    latest = checkpoints.latest_step()
+    if latest is None:
+        return init(rng.named(root, "init"))
+    like = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=mesh_lib.replicated(mesh)),
+        jax.eval_shape(init, rng.named(root, "init")),
+    )
+    return checkpoints.restore(latest, like)
+
+
+class Trained(NamedTuple):
+    """A finished training, ready for use."""
+
+    model: MetaModel
+    params: Any  # the moving average
+    normaliser: Normaliser
+    input_scale: float  # inputs = pixels * input_scale + input_shift
+    input_shift: float
+
+
+def load(workdir: Path, config: Mapping[str, Any], network: Network, objective: str) -> Trained:
+    """Read what the train stage left in WORKDIR/train.
+
+    Args:
+        workdir: the run.
+        config: of the run.
+        network: the target network.
+        objective: "diffusion" or "regression".
+
+    Raises:
+        UserError: when that training is not there or not finished.
+    """
+    folder = Path(workdir) / "train" / objective
+    model = models.build(config, network, objective)
+    hyper, rules = Hyper.of(config), Draw.of(config)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is missing: no {objective} model was trained in {workdir}")
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        latest = checkpoints.latest_step()
+        if latest != hyper.steps:
+            raise UserError(
+                f"{folder}: trained for {latest or 0} of {hyper.steps} steps; run --stages=train"
+            )
+        state = start_state(
+            model, hyper, rules, jax.random.key(0), mesh_lib.make_mesh(), checkpoints
+        )
+    with np.load(Path(workdir) / "train" / "model.npz") as arrays:
+        normaliser = Normaliser(
+            jnp.asarray(arrays["normaliser_mean"]), jnp.asarray(arrays["normaliser_scale"])
+        )
+        scale, shift = float(arrays["input_scale"]), float(arrays["input_shift"])
+    return Trained(model, state.ema, normaliser, scale, shift)

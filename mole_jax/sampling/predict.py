@@ -1,0 +1,247 @@
+"""The public interface: from a trained workdir and a support set to networks.
+
+model = mole_jax.load("runs/digits")
+nets = model.predict(x_support, y_support, target_loss=0.1, n=8, key=jax.random.key(0))
+logits = nets.apply(x)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core import rng, stages
+from mole_jax.core.errors import UserError
+from mole_jax.metamodel import train
+from mole_jax.metamodel.model import MetaModel
+from mole_jax.metamodel.prompt import CONDITIONS, Prompt
+from mole_jax.population import member
+from mole_jax.representation.normalise import Normaliser
+from mole_jax.sampling import sampler
+from mole_jax.sampling.sampler import Plan
+from mole_jax.tasks import networks
+from mole_jax.tasks.classification import loss_and_accuracy
+from mole_jax.tasks.family import Examples
+from mole_jax.tasks.networks import Network
+from mole_jax.zoo.reader import open_zoo
+
+# Support sets are padded to a multiple of this, so that a few sizes share one compiled sampler.
+SUPPORT_MULTIPLE = 16
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Networks:
+    """n predicted networks, and what is known of them."""
+
+    params: dict[str, Any]  # leaves [n, *shape]
+    predicted_metric: jax.Array  # [n] loss on the support set, in nats
+    network: Network
+    _standardise: tuple[float, float]
+
+    def apply(self, x: Any) -> jax.Array:
+        """Logits of every network: images [m, ...] on the source's own scale -> [n, m, K]."""
+        scale, shift = self._standardise
+        inputs = jnp.asarray(x, jnp.float32).reshape(len(x), -1) * scale + shift
+        return jax.vmap(self.network.apply, in_axes=(0, None))(self.params, inputs)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """A trained meta-model, ready to predict."""
+
+    metamodel: MetaModel
+    params: Any
+    normaliser: Normaliser
+    plan: Plan
+    standardise: tuple[float, float]  # inputs = pixels * scale + shift
+
+    def predict(
+        self,
+        x_support: Any,
+        y_support: Any,
+        *,
+        target_loss: float,
+        n: int = 1,
+        key: jax.Array,
+        start: Any = None,
+        rounds: int = 1,
+    ) -> Networks:
+        """Predict networks for a data subset, given some of its examples.
+
+        Args:
+            x_support: images [m, ...], pixels on the source's own scale, any m >= 1.
+            y_support: labels [m], integers in 0..K-1.
+            target_loss: the loss asked for, in nats, on unseen examples of the subset.
+            n: how many networks.
+            key: PRNG key; draws the starts and the noise.
+            start: parameters to update from (leaves [*shape], or [n, *shape]); fresh random
+                initialisations where it is None.
+            rounds: recursive prompting - each further round starts from the last one's networks.
+
+        Returns:
+            n networks. `predicted_metric` is their loss on the support set.
+
+        Raises:
+            UserError: for inputs that do not fit the model.
+        """
+        support = self._support(x_support, y_support)
+        if not target_loss > 0:
+            raise UserError(f"target_loss={target_loss} must be a positive number of nats")
+        if n < 1 or rounds < 1:
+            raise UserError(f"n={n} and rounds={rounds} must be 1 or more")
+        flat = self._starts(start, n, rng.named(key, "starts"))
+        loss = _loss(self.metamodel.network, flat, support)
+        target = jnp.full((n,), target_loss, jnp.float32)
+        for i in range(rounds):
+            flat = generate(
+                self.metamodel,
+                self.plan,
+                self.params,
+                self.normaliser,
+                starts=flat,
+                start_metric=loss,
+                target_metric=target,
+                support=jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), support),
+                key=rng.at(key, "noise", i),
+            )
+            loss = _loss(self.metamodel.network, flat, support)
+        network = self.metamodel.network
+        return Networks(network.spec.unflatten(flat), loss, network, self.standardise)
+
+    def _support(self, x: Any, y: Any) -> Examples:
+        x, y = np.asarray(x, np.float32), np.asarray(y)
+        n_inputs, n_classes = self.metamodel.network.widths[0], self.metamodel.network.widths[-1]
+        if len(x) != len(y) or not len(x) or x[0].size != n_inputs or y.ndim != 1:
+            raise UserError(
+                f"support set: images {x.shape} and labels {y.shape} do not fit; expected m images "
+                f"of {n_inputs} pixels and m labels"
+            )
+        if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= n_classes:
+            raise UserError(f"support set: labels must be integers in 0..{n_classes - 1}")
+        if not np.isfinite(x).all():
+            raise UserError("support set: an image holds NaN or infinity")
+        scale, shift = self.standardise
+        m = len(x)
+        padded = -(-m // SUPPORT_MULTIPLE) * SUPPORT_MULTIPLE
+        inputs = np.zeros((padded, n_inputs), np.float32)
+        inputs[:m] = x.reshape(m, -1) * scale + shift
+        labels = np.zeros(padded, np.int32)
+        labels[:m] = y
+        return Examples(jnp.asarray(inputs), jnp.asarray(labels), jnp.arange(padded) < m)
+
+    def _starts(self, start: Any, n: int, key: jax.Array) -> jax.Array:
+        network = self.metamodel.network
+        if start is None:
+            init = jax.vmap(
+                lambda k: network.spec.flatten(member.initial(network, k, jnp.float32(1.0)))
+            )
+            return init(jax.random.split(key, n))
+        try:
+            flat = network.spec.flatten(jax.tree.map(jnp.asarray, start))
+        except (ValueError, AttributeError, TypeError) as error:
+            raise UserError(f"start: {error}") from error
+        return jnp.broadcast_to(flat, (n, network.spec.size))
+
+
+def generate(
+    metamodel: MetaModel,
+    plan: Plan,
+    params: Any,
+    normaliser: Normaliser,
+    *,
+    starts: jax.Array,
+    start_metric: jax.Array,
+    target_metric: jax.Array,
+    support: Examples,
+    key: jax.Array,
+    use: dict[str, jax.Array] | None = None,
+) -> jax.Array:
+    """Sample the parameters of B networks.
+
+    Args:
+        metamodel: the meta-model, with its `params` and `normaliser`.
+        plan: how to sample.
+        params: trained parameters.
+        normaliser: of the zoo.
+        starts: [B, D] parameters to update from.
+        start_metric: [B] their loss.
+        target_metric: [B] the loss asked for.
+        support: leaves [B, m, ...].
+        key: PRNG key.
+        use: which conditions are present; all by default.
+
+    Returns:
+        [B, D] parameters.
+    """
+    if use is None:
+        use = {name: jnp.ones((len(starts),), bool) for name in CONDITIONS}
+    return _generate(
+        metamodel,
+        plan,
+        params,
+        normaliser,
+        starts,
+        Prompt(starts, start_metric, target_metric, support, use),
+        key,
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _generate(
+    metamodel: MetaModel,
+    plan: Plan,
+    params: Any,
+    normaliser: Normaliser,
+    starts: jax.Array,
+    prompt: Prompt,
+    key: jax.Array,
+) -> jax.Array:
+    tokens = metamodel.codec.encode(normaliser.normalise(starts))
+    prompt = prompt._replace(start=tokens)
+    return metamodel.networks(
+        normaliser, sampler.sample(metamodel, plan, params, normaliser, prompt, key)
+    )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _loss(network: Network, flat: jax.Array, support: Examples) -> jax.Array:
+    """Loss of networks [n, D] on a support set: [n]."""
+    logits = jax.vmap(network.apply, in_axes=(0, None))(
+        network.spec.unflatten(flat), support.inputs
+    )
+    return loss_and_accuracy(logits, support.labels, support.mask)[0]
+
+
+def load(workdir: Any, *, objective: str = "diffusion", **sampling: Any) -> Model:
+    """Load what the train stage left in a workdir.
+
+    Args:
+        workdir: as given to `python -m mole_jax.main`.
+        objective: "diffusion", or "regression" for the deterministic baseline.
+        **sampling: other values for keys of `config.sampling`, such as steps=25.
+
+    Raises:
+        UserError: when the workdir holds no finished training, or for unknown options.
+    """
+    workdir = Path(workdir)
+    record = stages.record(workdir, "train")
+    zoo = open_zoo(workdir / "zoo")
+    network = networks.from_json(zoo.schema.network)
+    trained = train.load(workdir, record["config"], network, objective)
+    unknown = set(sampling) - {field.name for field in dataclasses.fields(Plan)}
+    if unknown:
+        raise UserError(f"load: unknown options {sorted(unknown)}; see sampler.Plan")
+    settings = dataclasses.asdict(sampler.DEFAULT) | sampling
+    return Model(
+        trained.model,
+        trained.params,
+        trained.normaliser,
+        sampler.plan(settings, trained.model.process.n_steps),
+        (trained.input_scale, trained.input_shift),
+    )

@@ -1,0 +1,41 @@
+"""Check the values of a config before anything runs, stage by stage in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mole_jax.core.errors import UserError
+
+
+def validate(config: Mapping[str, Any]) -> None:
+    """Build everything that is cheap to build from a config, so that what cannot work says so now.
+
+    Raises:
+        UserError: naming the key, its value and what it should be.
+    """
+    from mole_jax.evaluation import settings
+    from mole_jax.metamodel import model as models
+    from mole_jax.metamodel.pairs import Draw
+    from mole_jax.metamodel.state import Hyper
+    from mole_jax.population import member
+    from mole_jax.sampling import sampler
+    from mole_jax.tasks import family as families
+
+    member.check(config["population"])
+    _positive(config, "zoo", "subsets_per_group", "runs_per_shard", "runs_per_chunk")
+    if config["zoo"]["runs_per_shard"] % config["zoo"]["runs_per_chunk"]:
+        raise UserError("zoo.runs_per_shard must be a multiple of zoo.runs_per_chunk")
+    family = families.build(config)
+    model = models.build(config, family.network)
+    Hyper.of(config)
+    Draw.of(config)
+    _positive(config, "training", "steps_per_dispatch", "checkpoint_every")
+    sampler.plan(config["sampling"], model.process.n_steps)
+    settings.check(config)
+
+
+def _positive(config: Mapping[str, Any], section: str, *names: str) -> None:
+    for name in names:
+        if config[section][name] < 1:
+            raise UserError(f"{section}.{name}={config[section][name]} must be 1 or more")

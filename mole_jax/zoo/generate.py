@@ -1,0 +1,150 @@
+"""The zoo stage: train populations, group of data subsets by group, and store their histories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core import mesh as mesh_lib
+from mole_jax.core import rng
+from mole_jax.core.config import sections
+from mole_jax.core.progress import Progress
+from mole_jax.core.provenance import environment
+from mole_jax.population import engine, hyperparameters, member
+from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
+from mole_jax.population.member import History
+from mole_jax.tasks import family as families
+from mole_jax.tasks import networks
+from mole_jax.tasks.family import TaskFamily
+from mole_jax.zoo.schema import RunBatch, ZooSchema
+from mole_jax.zoo.store import ZooWriter
+
+
+def generate(config: Mapping[str, Any], workdir: Path) -> None:
+    """Write the zoo of `config` to WORKDIR/zoo, going on after the last group that is there.
+
+    Every data subset has `population.members` runs. A run depends on the seed, its data subset
+    and its member number only, so a resumed zoo is the zoo of an uninterrupted run.
+    """
+    family = families.build(config)
+    mesh = mesh_lib.make_mesh()
+    schema = make_schema(config, family)
+    path = Path(workdir) / "zoo"
+    exists = (path / "zoo.json").exists()
+    writer = ZooWriter.open(path, schema) if exists else ZooWriter.create(path, schema)
+
+    members = config["population"]["members"]
+    group = config["zoo"]["subsets_per_group"]
+    total = len(family.subsets) * members
+    failed = 0
+    with Progress("zoo", total=total, unit="runs", initial=writer.n_runs) as bar:
+        for first in range(writer.n_runs // members, len(family.subsets), group):
+            subsets = np.arange(first, min(first + group, len(family.subsets)))
+            hyper, history = train_subsets(config, family, subsets, mesh)
+            batch = as_batch(config, family, subsets, hyper, history)
+            writer.append(batch)
+            failed += int(np.sum(~batch.finite))
+            loss = batch.metrics["test_loss"][batch.finite, -1]
+            accuracy = batch.metrics["test_accuracy"][batch.finite, -1]
+            bar.update(
+                len(subsets) * members,
+                test_loss=float(np.mean(loss)) if loss.size else float("nan"),
+                test_accuracy=float(np.mean(accuracy)) if accuracy.size else float("nan"),
+                failed=failed,
+            )
+
+
+def make_schema(config: Mapping[str, Any], family: TaskFamily) -> ZooSchema:
+    """What the zoo of a config holds."""
+    network = family.network
+    return ZooSchema(
+        name=f"{family.source}-{network.name}",
+        spec=network.spec,
+        network=networks.to_json(config["network"], network),
+        steps=member.recipe(config["population"]).snapshot_steps,
+        metrics=member.METRICS,
+        tasks=family.subsets,
+        splits=family.manifest(),
+        config=sections(config, ("seed", "data", "network", "population", "zoo")),
+        provenance=environment(),
+        runs_per_shard=config["zoo"]["runs_per_shard"],
+        runs_per_chunk=config["zoo"]["runs_per_chunk"],
+    )
+
+
+def train_subsets(
+    config: Mapping[str, Any], family: TaskFamily, subsets: np.ndarray, mesh: jax.sharding.Mesh
+) -> tuple[Hyperparameters, History]:
+    """Train all members of some data subsets.
+
+    Args:
+        config: the experiment.
+        family: its tasks.
+        subsets: [G] positions in the task table.
+        mesh: the devices.
+
+    Returns:
+        Hyperparameters [G, M] and histories [G, M, S, ...].
+    """
+    population = config["population"]
+    root = rng.named(rng.key(config["seed"]), "population")
+    run = jnp.asarray(subsets)[:, None] * population["members"] + jnp.arange(population["members"])
+    hyper = jax.vmap(
+        jax.vmap(lambda i: hyperparameters.draw(population, rng.at(root, "hyperparameters", i)))
+    )(run)
+    history = engine.train(
+        family.network,
+        member.recipe(population),
+        family.device_data,
+        jnp.asarray(family.classes[subsets]),
+        jax.vmap(lambda i: rng.at(root, "minibatches", i))(jnp.asarray(subsets)),
+        engine.initial(family.network, root, run, hyper),
+        hyper,
+        mesh=mesh,
+    )
+    return hyper, history
+
+
+def as_batch(
+    config: Mapping[str, Any],
+    family: TaskFamily,
+    subsets: np.ndarray,
+    hyper: Hyperparameters,
+    history: History,
+) -> RunBatch:
+    """Lay out trained members as rows of the zoo; runs with any NaN or infinity are marked."""
+    population = config["population"]
+    n_members = population["members"]
+
+    def rows(x: jax.Array) -> np.ndarray:  # [G, M, ...] -> [G * M, ...]
+        return np.asarray(x).reshape(-1, *x.shape[2:])
+
+    parameters = rows(history.parameters)
+    metrics = {name: rows(values) for name, values in history.metrics.items()}
+    finite = np.isfinite(parameters).all((1, 2))
+    for values in metrics.values():
+        finite &= np.isfinite(values).all(1)
+    held_out = np.arange(n_members) >= n_members - population["held_out_members"]
+    seen = np.where(held_out, "S0", "train")  # [M]
+    splits = [seen if family.subsets[i].split == "train" else ["S1"] * n_members for i in subsets]
+    optimizers = np.array(OPTIMIZERS)[rows(hyper.optimizer)]
+    return RunBatch(
+        parameters=parameters,
+        metrics=metrics,
+        subset=np.repeat(subsets, n_members),
+        split=np.concatenate(splits),
+        member=np.tile(np.arange(n_members), len(subsets)),
+        seed=np.full(len(parameters), config["seed"]),
+        finite=finite,
+        hyperparameters={
+            "learning_rate": rows(hyper.learning_rate),
+            "weight_decay": rows(hyper.weight_decay),
+            "init_scale": rows(hyper.init_scale),
+            "optimizer": optimizers,
+        },
+    )
