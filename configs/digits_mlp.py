@@ -37,7 +37,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.population.snapshots = 24
     c.population.snapshot_power = 2.0  # above 1: more snapshots early, where the loss falls fast
     c.population.batch_size = 64
-    c.population.share_minibatches = True  # members of a data subset see the same minibatches
+    # Members of a data subset may share minibatches, which is faster on wide inputs. Here each has
+    # its own: the meta-model then cannot learn a subset's minibatch noise by heart.
+    c.population.share_minibatches = False
     # Ranges (low, high) from which each member draws; equal ends fix the value.
     c.population.optimizers = ("adam",)
     c.population.schedule = "constant"  # or cosine
@@ -66,8 +68,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.diffusion = ConfigDict({"schedule": "linear", "steps": 1000, "prediction": "x0"})
 
     c.training = ConfigDict()
-    c.training.steps = 2400
-    c.training.regression = True  # also train the deterministic twin, the baseline
+    c.training.steps = 2000
+    c.training.regression_steps = 500  # of the deterministic twin, a baseline; 0 leaves it out
     c.training.batch_size = 64
     c.training.learning_rate = 1.5e-3
     c.training.warmup_steps = 100
@@ -77,16 +79,21 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.ema_decay = 0.995
     c.training.function_weight = 5.0  # of the networks' outputs beside their weights
     c.training.function_images = 64
-    c.training.mix_images = False
+    c.training.mix_images = False  # compare on mixtures of images too
     c.training.time_power = 0.33  # below 1: more of the training at high noise
     c.training.first_start = 0.7  # share of pairs that start from an initial network
     c.training.support_min_per_class = 4  # support sets vary from here to data.support_per_class
     c.training.permute_units = False  # needed by representations that are not equivariant
-    c.training.permute_labels = 0.0
+    c.training.permute_labels = 0.5  # share of pairs with labels renamed at random
     c.training.drop = ConfigDict({"support": 0.1, "target_metric": 0.1, "start": 0.1})
     c.training.steps_per_dispatch = 50
     c.training.checkpoint_every = 500
 
     c.sampling = ConfigDict({"name": "ddim", "steps": 5, "guidance": 1.5, "eta": 0.0})
 
+    if variant == "full":
+        c.training.steps = 6000
+        c.training.regression_steps = 6000
+        c.training.warmup_steps = 200
+        c.training.ema_decay = 0.998
     return c

@@ -150,6 +150,11 @@ def is_done(workdir: str | Path, name: str) -> bool:
     return _record(Path(workdir), name).get("status") == "done"
 
 
+def is_begun(workdir: str | Path, name: str) -> bool:
+    """Return whether the stage has a record in `workdir`."""
+    return bool(_record(Path(workdir), name))
+
+
 def record(workdir: str | Path, name: str) -> dict[str, Any]:
     """Return the record of a stage: stage, config, status, seconds (over resumes), environment.
 

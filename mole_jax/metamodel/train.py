@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Mapping
@@ -34,8 +35,8 @@ from mole_jax.zoo.reader import open_zoo
 def train(config: Mapping[str, Any], workdir: Path) -> None:
     """Train on WORKDIR/zoo; leaves WORKDIR/train/{diffusion,regression}/checkpoints.
 
-    `regression` is the same transformer without noise, trained equally long: the baseline that
-    tells whether diffusion pays. It is left out where `training.regression` is False.
+    `regression` is the same transformer without noise: the baseline that tells whether diffusion
+    pays. It takes `training.regression_steps`, and is left out where they are 0.
     """
     workdir = Path(workdir)
     zoo = open_zoo(workdir / "zoo")
@@ -64,7 +65,18 @@ def train(config: Mapping[str, Any], workdir: Path) -> None:
 
 def objectives(config: Mapping[str, Any]) -> tuple[str, ...]:
     """What the train stage trains, in order."""
-    return models.OBJECTIVES if config["training"]["regression"] else models.OBJECTIVES[:1]
+    return tuple(name for name in models.OBJECTIVES if hyper_of(config, name).steps)
+
+
+def hyper_of(config: Mapping[str, Any], objective: str) -> Hyper:
+    """The hyperparameters of an objective: the same but for the number of steps."""
+    hyper = Hyper.of(config)
+    if objective == "diffusion":
+        return hyper
+    steps = config["training"]["regression_steps"]
+    return dataclasses.replace(
+        hyper, steps=steps, warmup_steps=min(hyper.warmup_steps, max(steps // 10, 1))
+    )
 
 
 def fit(
@@ -84,7 +96,7 @@ def fit(
     Raises:
         UserError: when the loss is no longer a number.
     """
-    hyper, rules = Hyper.of(config), Draw.of(config)
+    hyper, rules = hyper_of(config, model.objective), Draw.of(config)
     root = rng.named(rng.key(config["seed"]), f"train {model.objective}")
     settings = config["training"]
     replicated = mesh_lib.replicated(mesh)
@@ -178,7 +190,7 @@ def load(workdir: Path, config: Mapping[str, Any], network: Network, objective: 
     """
     folder = Path(workdir) / "train" / objective
     model = models.build(config, network, objective)
-    hyper, rules = Hyper.of(config), Draw.of(config)
+    hyper, rules = hyper_of(config, objective), Draw.of(config)
     if not folder.is_dir():
         raise UserError(f"{folder} is missing: no {objective} model was trained in {workdir}")
     with Checkpoints(folder / "checkpoints") as checkpoints:

@@ -224,7 +224,8 @@ def load(workdir: Any, *, objective: str = "diffusion", **sampling: Any) -> Mode
     Args:
         workdir: as given to `python -m mole_jax.main`.
         objective: "diffusion", or "regression" for the deterministic baseline.
-        **sampling: other values for keys of `config.sampling`, such as steps=25.
+        **sampling: other values for keys of `config.sampling`, such as steps=25; those of the
+            evaluate stage hold for the rest, and `sampler.DEFAULT` where it has not run.
 
     Raises:
         UserError: when the workdir holds no finished training, or for unknown options.
@@ -237,7 +238,9 @@ def load(workdir: Any, *, objective: str = "diffusion", **sampling: Any) -> Mode
     unknown = set(sampling) - {field.name for field in dataclasses.fields(Plan)}
     if unknown:
         raise UserError(f"load: unknown options {sorted(unknown)}; see sampler.Plan")
-    settings = dataclasses.asdict(sampler.DEFAULT) | sampling
+    evaluated = stages.is_begun(workdir, "evaluate")
+    settings = stages.record(workdir, "evaluate")["config"]["sampling"] if evaluated else {}
+    settings = {**dataclasses.asdict(sampler.DEFAULT), **settings, **sampling}
     return Model(
         trained.model,
         trained.params,

@@ -61,7 +61,8 @@ class ParameterSpec:
         for leaf, field in pairs:
             if leaf.shape != batch + field.shape:
                 raise ValueError(
-                    f"parameter {field.path!r} has shape {leaf.shape}, expected {batch + field.shape}"
+                    f"parameter {field.path!r} has shape {leaf.shape}, "
+                    f"expected {batch + field.shape}"
                 )
         xp = first.__array_namespace__()
         return xp.concatenate(

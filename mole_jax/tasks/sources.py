@@ -80,13 +80,13 @@ def _idx(folder: pathlib.Path) -> ImageData:
         image, label = read_idx(_find(folder, image_name)), read_idx(_find(folder, label_name))
         if image.ndim != 3 or label.ndim != 1 or len(image) != len(label) or not len(label):
             raise UserError(
-                f"{folder}: {image_name} {image.shape} and {label_name} {label.shape} do not belong "
-                "together; expected [N, H, W] and [N] with N > 0"
+                f"{folder}: {image_name} {image.shape} and {label_name} {label.shape} do not "
+                "belong together; expected [N, H, W] and [N] with N > 0"
             )
         if images and image.shape[1:] != images[0].shape[1:]:
             raise UserError(
-                f"{folder}: {image_name} has images of {image.shape[1:]} pixels, those for training "
-                f"have {images[0].shape[1:]}; the four files are not of one data set"
+                f"{folder}: {image_name} has images of {image.shape[1:]} pixels, those for "
+                f"training have {images[0].shape[1:]}; the four files are not of one data set"
             )
         images.append(image)
         labels.append(label)
