@@ -57,7 +57,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.metamodel.heads = 4
     c.metamodel.mlp_ratio = 4
     c.metamodel.conditioning = "adaln"  # or context: scalars as tokens
-    c.metamodel.start_gradient = False  # show each unit its first gradient on the support set
+    # Show the model its last estimate, and where the support set would push it.
+    c.metamodel.feedback = False
     c.metamodel.feature_width = 128  # of the support set's learned features
     c.metamodel.support_queries = 2  # tokens that attend over the whole support set
     c.metamodel.pairwise = True  # outgoing weights also as products with class tokens
@@ -89,7 +90,26 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.steps_per_dispatch = 50
     c.training.checkpoint_every = 500
 
-    c.sampling = ConfigDict({"name": "ddim", "steps": 5, "guidance": 1.5, "eta": 0.0})
+    c.sampling = ConfigDict({"name": "ddim", "steps": 5, "guidance": 1.3, "eta": 0.0})
+
+    c.evaluation = ConfigDict()  # what each key means: mole_jax/evaluation/settings.py
+    c.evaluation.starts = 4
+    c.evaluation.s0_tasks = 52
+    c.evaluation.prompt_count = 20
+    c.evaluation.outside_prompts = (0.8, 0.6, 0.4)
+    c.evaluation.table_prompts = (1.0, 0.5, 0.2, 0.1, 0.05)
+    c.evaluation.candidates = (0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)
+    c.evaluation.adam_rates = (1e-3, 3e-3, 1e-2)
+    c.evaluation.adam_steps = 0  # 0: population.steps
+    c.evaluation.curve_points = 40
+    c.evaluation.soup_size = 16
+    c.evaluation.noise_sigmas = (0.02, 0.05, 0.1, 0.2)
+    c.evaluation.ensemble_size = 16
+    c.evaluation.ensemble_tasks = 16
+    c.evaluation.support_sizes = (1, 2, 4, 7)  # per class, and data.support_per_class
+    c.evaluation.novelty_count = 100
+    c.evaluation.sampler_batch = 64
+    c.evaluation.bootstrap = 2000
 
     if variant == "full":
         c.training.steps = 6000

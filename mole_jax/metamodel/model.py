@@ -32,12 +32,12 @@ class MetaModel:
     codec: Codec
     network: Network
     objective: str
-    use_gradient: bool
+    feedback: bool
 
     @property
     def n_seen(self) -> int:
-        """How many networks' worth of channels a token carries: noisy, start, gradient."""
-        return 3 if self.use_gradient else 2
+        """How many times the representation's channels a token of the transformer carries."""
+        return 4 if self.feedback else 2
 
     def clean_estimate(
         self,
@@ -46,8 +46,13 @@ class MetaModel:
         noisy: jax.Array,
         t: jax.Array,
         prompt: Prompt,
+        previous: jax.Array | None = None,
     ) -> jax.Array:
         """Predict the clean tokens.
+
+        With `feedback` the model sees its previous estimate again (self-conditioning, Chen et al.
+        2023) together with the way that the support set would push it, and predicts relative to
+        it. On the first pass the start stands in for the previous estimate.
 
         Args:
             params: of the module.
@@ -55,6 +60,7 @@ class MetaModel:
             noisy: [B, L, C] normalised tokens at diffusion step t.
             t: [B] int in 0..T-1.
             prompt: B prompts.
+            previous: [B, L, C] the previous estimate; None on the first pass.
 
         Returns:
             [B, L, C] normalised tokens, zero in the padding.
@@ -62,38 +68,39 @@ class MetaModel:
         if self.objective == "regression":
             noisy, t = jnp.zeros_like(noisy), jnp.full_like(t, self.process.n_steps - 1)
         time = t / (self.process.n_steps - 1)
-        start = jnp.where(prompt.use["start"][:, None, None], prompt.start, 0.0)
+        start = base = jnp.where(prompt.use["start"][:, None, None], prompt.start, 0.0)
         seen = [noisy, start]
-        if self.use_gradient:
-            seen.append(self.start_gradient(normaliser, prompt))
+        if self.feedback:
+            base = start if previous is None else previous
+            push = self.support_push(normaliser, base, prompt.support)
+            seen += [base, jnp.where(prompt.use["support"][:, None, None], push, 0.0)]
         tokens = jnp.concatenate(seen, axis=-1)
         output: jax.Array = self.module.apply({"params": params}, tokens, time, prompt)  # type: ignore[assignment]
         if self.objective == "regression":
-            return (start + output) * self.codec.mask
-        return self.process.clean_estimate(output, noisy, start, t) * self.codec.mask
+            return (base + output) * self.codec.mask[None]
+        return self.process.clean_estimate(output, noisy, base, t) * self.codec.mask[None]
 
-    def start_gradient(self, normaliser: Normaliser, prompt: Prompt) -> jax.Array:
-        """The support set as the start sees it: minus the gradient of its loss, [B, L, C].
+    def support_push(
+        self, normaliser: Normaliser, tokens: jax.Array, support: Examples
+    ) -> jax.Array:
+        """Where a network would go first if it were trained on the support set: [B, L, C].
 
-        What a unit of the start would do first if it were trained on the support set. Each
-        tensor is divided by its root mean square, since the size of a gradient says little about
-        the way to go. Zero where start or support is absent. It permutes as the start does.
+        Minus the gradient of its loss, each tensor divided by its root mean square, since the
+        size of a gradient says little about the way to go. It permutes as the network does.
         """
 
         def loss(flat: jax.Array, support: Examples) -> jax.Array:
             logits = self.network.apply(self.network.spec.unflatten(flat), support.inputs)
             return loss_and_accuracy(logits, support.labels, support.mask)[0]
 
-        flat = self.networks(normaliser, prompt.start)
-        gradient = jax.vmap(jax.grad(loss))(flat, prompt.support) * normaliser.scale[None]
+        flat = self.networks(normaliser, tokens)
+        gradient = jax.vmap(jax.grad(loss))(flat, support) * normaliser.scale[None]
         parts = []
         for field in self.network.spec.fields:
             part = gradient[:, field.slice]
             size = jnp.sqrt(jnp.mean(part**2, axis=1, keepdims=True))
             parts.append(-part / jnp.maximum(size, 1e-12))
-        both = prompt.use["start"] & prompt.use["support"]
-        tokens = self.codec.encode(jnp.concatenate(parts, axis=1))
-        return jnp.where(both[:, None, None], tokens, 0.0)
+        return self.codec.encode(jnp.concatenate(parts, axis=1))
 
     def networks(self, normaliser: Normaliser, tokens: jax.Array) -> jax.Array:
         """Normalised tokens [..., L, C] -> parameters [..., D]."""
@@ -116,4 +123,4 @@ def build(config: Mapping[str, Any], network: Network, objective: str = "diffusi
     codec = representation.build(r["name"], network, chunk_size=r["chunk_size"])
     process = diffusion.build(d["schedule"], d["steps"], d["prediction"])
     module = transformer.Transformer(shape, codec, network.widths[-1])
-    return MetaModel(module, process, codec, network, objective, m["start_gradient"])
+    return MetaModel(module, process, codec, network, objective, m["feedback"])

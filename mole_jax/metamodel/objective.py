@@ -43,13 +43,23 @@ def loss(
     Returns:
         The loss [] and its parts, for the log.
     """
-    time_key, noise_key = jax.random.split(key)
+    time_key, noise_key, again_key = jax.random.split(key, 3)
     clean = model.codec.encode(pairs.target)  # [B, L, C]
     u = jax.random.uniform(time_key, clean.shape[:1]) ** time_power
     t = jnp.minimum((u * model.process.n_steps).astype(jnp.int32), model.process.n_steps - 1)
     noise = jax.random.normal(noise_key, clean.shape)
-    noisy = model.process.add_noise(clean, noise, t) * model.codec.mask
-    estimate = model.clean_estimate(params, normaliser, noisy, t, pairs.prompt)
+    noisy = model.process.add_noise(clean, noise, t) * model.codec.mask[None]
+    previous = None
+    if model.feedback:
+        # Half of the steps train the second pass. The first one is then taken as given.
+        start = jnp.where(pairs.prompt.use["start"][:, None, None], pairs.prompt.start, 0.0)
+        first_pass = jax.lax.stop_gradient(params)
+        previous = jax.lax.cond(
+            jax.random.bernoulli(again_key),
+            lambda: model.clean_estimate(first_pass, normaliser, noisy, t, pairs.prompt),
+            lambda: start,
+        )
+    estimate = model.clean_estimate(params, normaliser, noisy, t, pairs.prompt, previous)
 
     error = jnp.sum((estimate - clean) ** 2, axis=(1, 2)) / model.codec.mask.sum()  # [B]
     weight = model.process.loss_weight(t) if model.objective == "diffusion" else 1.0

@@ -12,7 +12,7 @@ import numpy as np
 
 from mole_jax.core import rng
 from mole_jax.core.errors import UserError
-from mole_jax.population import optimizer
+from mole_jax.population import hyperparameters, optimizer
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.tasks.classification import cross_entropy, loss_and_accuracy
 from mole_jax.tasks.family import DeviceData, Examples
@@ -42,24 +42,31 @@ class History(NamedTuple):
     metrics: dict[str, jax.Array]  # each [S]
 
 
-def recipe(config: Mapping[str, Any]) -> Recipe:
-    """The recipe of `config.population`.
-
-    Snapshots lie at `steps * (i / (snapshots - 1)) ** snapshot_power`: a power above 1 puts more
-    of them where the loss falls fast. Snapshots that fall on the same step become one.
-
-    Raises:
-        UserError: for sizes below 1, fewer than two snapshots or an unknown schedule.
-    """
-    for name, least in (("steps", 1), ("snapshots", 2), ("batch_size", 1)):
+def check(config: Mapping[str, Any]) -> None:
+    """Raises UserError for values of `config.population` that cannot be trained with."""
+    for name, least in (("members", 1), ("steps", 1), ("snapshots", 2), ("batch_size", 1)):
         if config[name] < least:
             raise UserError(f"population.{name}={config[name]} must be {least} or more")
+    if not 0 <= config["held_out_members"] < config["members"]:
+        raise UserError(
+            f"population.held_out_members={config['held_out_members']} must lie in "
+            f"0..{config['members'] - 1}: of {config['members']} members one or more must stay"
+        )
     if not 0 < config["snapshot_power"] < np.inf:
         raise UserError(f"population.snapshot_power={config['snapshot_power']} must be above 0")
     if config["schedule"] not in SCHEDULES:
         raise UserError(
             f"population.schedule={config['schedule']!r} is unknown; there are {SCHEDULES}"
         )
+    hyperparameters.check(config)
+
+
+def recipe(config: Mapping[str, Any]) -> Recipe:
+    """The recipe of `config.population`.
+
+    Snapshots lie at `steps * (i / (snapshots - 1)) ** snapshot_power`: a power above 1 puts more
+    of them where the loss falls fast. Snapshots that fall on the same step become one.
+    """
     fraction = np.linspace(0, 1, config["snapshots"]) ** config["snapshot_power"]
     steps = np.round(fraction * config["steps"]).astype(int)
     return Recipe(

@@ -62,7 +62,8 @@ class Codec:
     def encode(self, flat: Any) -> Any:
         """Parameters [..., D] -> tokens [..., L, C], zero in the padding."""
         tokens = jnp.take(flat, jnp.asarray(np.maximum(self.table, 0)), axis=-1)
-        return jnp.where(self.mask, tokens, jnp.zeros((), tokens.dtype))
+        mask = jnp.broadcast_to(self.mask, tokens.shape)
+        return jnp.where(mask, tokens, jnp.zeros((), tokens.dtype))
 
     def decode(self, tokens: Any) -> Any:
         """Tokens [..., L, C] -> parameters [..., D]; copies of a parameter are averaged."""

@@ -79,35 +79,40 @@ def sample(
     first_key, key = jax.random.split(key)
     noisy = jax.random.normal(first_key, shape) * mask
 
-    def estimate(noisy: jax.Array, t: jax.Array) -> jax.Array:
+    def estimate(noisy: jax.Array, t: jax.Array, previous: jax.Array | None) -> jax.Array:
         times = jnp.full(shape[:1], t)
-        given = model.clean_estimate(params, normaliser, noisy, times, prompt)
+        given = model.clean_estimate(params, normaliser, noisy, times, prompt, previous)
         if plan.guidance == 1.0:
             return given
         nothing = jnp.zeros(shape[:1], bool)
         use = {"support": nothing, "target_metric": nothing, "start": prompt.use["start"]}
-        free = model.clean_estimate(params, normaliser, noisy, times, prompt._replace(use=use))
+        free = model.clean_estimate(
+            params, normaliser, noisy, times, prompt._replace(use=use), previous
+        )
         return free + plan.guidance * (given - free)
 
-    if model.objective == "regression":
-        return estimate(noisy, jnp.asarray(model.process.n_steps - 1))
+    last = jnp.asarray(model.process.n_steps - 1)
+    if model.objective == "regression" and not model.feedback:
+        return estimate(noisy, last, None)
 
     eta = 1.0 if plan.name == "ancestral" else plan.eta
     times = np.round(np.linspace(model.process.n_steps - 1, 0, plan.steps)).astype(np.int32)
     a = model.process.alpha_bar[times].astype(np.float32)
     a_next = np.append(a[1:], np.float32(1.0))
 
-    def step(carry: tuple[jax.Array, jax.Array], xs: Any) -> tuple[Any, None]:
-        noisy, key = carry
+    def step(carry: tuple[jax.Array, jax.Array, jax.Array], xs: Any) -> tuple[Any, None]:
+        noisy, previous, key = carry
         t, a, a_next = xs
-        clean = estimate(noisy, t)
+        clean = estimate(noisy, t, previous)
         noise = (noisy - jnp.sqrt(a) * clean) / jnp.sqrt(1 - a)
         sigma = eta * jnp.sqrt((1 - a_next) / (1 - a) * (1 - a / a_next))
         key, step_key = jax.random.split(key)
         fresh = jax.random.normal(step_key, shape) * mask
         direction = jnp.sqrt(jnp.maximum(1 - a_next - sigma**2, 0.0)) * noise
         # At the last step a_next = 1, so what remains is the clean estimate itself.
-        return (jnp.sqrt(a_next) * clean + direction + sigma * fresh, key), None
+        return (jnp.sqrt(a_next) * clean + direction + sigma * fresh, clean, key), None
 
-    (tokens, _), _ = jax.lax.scan(step, (noisy, key), (times, a, a_next))
+    # Before the first step the start stands in for the previous estimate.
+    start = jnp.where(prompt.use["start"][:, None, None], prompt.start, 0.0)
+    (tokens, _, _), _ = jax.lax.scan(step, (noisy, start, key), (times, a, a_next))
     return tokens

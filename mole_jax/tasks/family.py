@@ -85,7 +85,7 @@ class DeviceData(NamedTuple):
         """The whole pool of one data subset: classes [K] -> examples [K * m]."""
         indices, counts = self.tables[name]
         k, m = classes.shape[0], indices.shape[1]
-        mask = jnp.arange(m) < counts[classes][:, None]  # [K, m]
+        mask = jnp.arange(m)[None] < counts[classes][:, None]  # [K, m]
         labels = jnp.repeat(jnp.arange(k, dtype=jnp.int32), m)
         return Examples(self.inputs[indices[classes].reshape(-1)], labels, mask.reshape(-1))
 
@@ -114,11 +114,13 @@ class DeviceData(NamedTuple):
         indices, counts = self.tables[name]
         k, m = classes.shape[0], indices.shape[1]
         order = jax.random.uniform(key, (k, m))
-        order = jnp.where(jnp.arange(m) < counts[classes][:, None], order, 2.0)  # padding last
+        order = jnp.where(
+            jnp.arange(m)[None] < counts[classes][:, None], order, 2.0
+        )  # padding last
         take = min(n, m)
         row = jax.lax.top_k(-order, take)[1]  # [K, take]
         rows = indices[classes[:, None], row]
-        mask = jnp.arange(take) < counts[classes][:, None]
+        mask = jnp.arange(take)[None] < counts[classes][:, None]
         labels = jnp.repeat(jnp.arange(k, dtype=jnp.int32), take)
         return Examples(self.inputs[rows.reshape(-1)], labels, mask.reshape(-1))
 

@@ -1,0 +1,40 @@
+"""Noise: the retrieved network with Gaussian noise, as much as serves best on training subsets."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from mole_jax.evaluation import measure
+from mole_jax.evaluation.baselines import retrieval
+from mole_jax.evaluation.bench import Bench
+from mole_jax.evaluation.parts import Done, Found
+
+
+def choose(bench: Bench, done: Done) -> Found:
+    """The noise level with the best mean validation accuracy on training subsets."""
+    sigmas = np.array(bench.settings["noise_sigmas"], np.float32)
+    cases = bench.choice
+    best = bench.training.final[
+        retrieval.neighbours(bench, "choice", done)["order"][..., 0]
+    ]  # [T, N, D]
+    noisy = np.stack([add(bench, best, sigma, bench.key("noise choice")) for sigma in sigmas], 2)
+    _, accuracy = measure.on_pool(
+        bench.family.network,
+        bench.family.device_data,
+        "validation",
+        noisy,
+        cases.classes[:, None, None],
+    )  # [T, N, sigmas]
+    accuracy = accuracy.mean((0, 1))
+    return {
+        "sigmas": sigmas,
+        "validation_accuracy": accuracy,
+        "chosen": sigmas[np.argmax(accuracy)],
+    }
+
+
+def add(bench: Bench, flat: np.ndarray, sigma: float | np.ndarray, key: jax.Array) -> np.ndarray:
+    """Networks [T, N, D] with noise of `sigma` times each tensor's spread over the zoo."""
+    noise = np.asarray(jax.random.normal(key, flat.shape))
+    return flat + np.float32(sigma) * bench.training.scale * noise

@@ -1,0 +1,61 @@
+"""Retrieval: the training run whose final network is best on the support set."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.evaluation.bench import Bench
+from mole_jax.evaluation.cases import Cases
+from mole_jax.evaluation.parts import Done, Found
+from mole_jax.tasks.classification import loss_and_accuracy
+from mole_jax.tasks.family import Examples
+from mole_jax.tasks.networks import Network
+
+
+def neighbours(bench: Bench, group: str, done: Done) -> Found:
+    """Rank the final networks of the training runs by their loss on each case's support set.
+
+    Only the best run of each data subset is kept, and never one of the case's own subset: on a
+    training subset retrieval would otherwise find a network that was trained on the task itself.
+
+    Returns:
+        order: [T, N, n] rows of `bench.training`, best first, of n different data subsets. The
+        first is retrieval, all of them make the soup; n is soup_size, or fewer where the zoo has
+        fewer subsets.
+    """
+    cases = bench.groups[group]
+    losses = support_losses(bench.family.network, bench.training.final, cases)  # [T, N, R]
+    n = min(bench.settings["soup_size"], len(np.unique(bench.training.subset)) - 1)
+    order = np.empty((*cases.shape, n), np.int64)
+    for t, task in enumerate(cases.tasks):
+        for i in range(cases.shape[1]):
+            order[t, i] = _best(losses[t, i], bench.training.subset, int(task), n)
+    return {"order": order}
+
+
+def support_losses(network: Network, flat: np.ndarray, cases: Cases) -> np.ndarray:
+    """Loss of R networks [R, D] on the support set of every case: [T, N, R]."""
+    support = jax.tree.map(lambda x: jnp.asarray(x.reshape(-1, *x.shape[2:])), cases.support)
+    return np.asarray(_losses(network, jnp.asarray(flat), support)).reshape(*cases.shape, -1)
+
+
+def _best(losses: np.ndarray, subset: np.ndarray, own: int, n: int) -> np.ndarray:
+    ranked = np.argsort(np.nan_to_num(losses, nan=np.inf), kind="stable")
+    ranked = ranked[subset[ranked] != own]
+    _, first = np.unique(subset[ranked], return_index=True)  # where each subset comes up first
+    return ranked[np.sort(first)[:n]]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _losses(network: Network, flat: jax.Array, support: Examples) -> jax.Array:
+    params = network.spec.unflatten(flat)
+
+    def of_case(examples: Examples) -> jax.Array:
+        logits = jax.vmap(network.apply, (0, None))(params, examples.inputs)  # [R, n, K]
+        return loss_and_accuracy(logits, examples.labels, examples.mask)[0]
+
+    return jax.lax.map(of_case, support)

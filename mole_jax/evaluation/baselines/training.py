@@ -1,0 +1,114 @@
+"""Training many networks from given starts, in calls of one shape."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core import rng
+from mole_jax.evaluation import settings
+from mole_jax.evaluation.bench import Bench
+from mole_jax.population import engine
+from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
+from mole_jax.population.member import Recipe
+from mole_jax.tasks.family import Examples
+
+# Snapshots lie densely where the loss falls fast.
+_POWER = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """What ordinary training gave, from each start."""
+
+    steps: np.ndarray  # [S]
+    metrics: dict[str, np.ndarray]  # "test_loss", "validation_accuracy", ... each [G, M, S]
+    seconds_per_network: float  # of the fastest call, so without compilation where there are two
+
+
+def recipe(bench: Bench, points: int) -> Recipe:
+    """Adam with the population's batch size and schedule, `points` snapshots."""
+    steps = settings.adam_steps(bench.config)
+    at = np.unique(np.round(np.linspace(0, 1, points) ** _POWER * steps).astype(int))
+    population = bench.config["population"]
+    return Recipe(
+        snapshot_steps=tuple(at.tolist()),
+        batch_size=population["batch_size"],
+        schedule=population["schedule"],
+        optimizers=("adam",),
+        share_minibatches=True,
+    )
+
+
+def train(
+    bench: Bench,
+    recipe: Recipe,
+    classes: np.ndarray,
+    key: jax.Array,
+    groups_are: np.ndarray,
+    starts: np.ndarray,
+    rates: np.ndarray,
+    *,
+    members: int,
+    groups: int,
+    fixed: Examples | None = None,
+) -> Curves:
+    """Train G x M networks with Adam; M is padded to `members` and G comes in calls of `groups`.
+
+    Args:
+        bench: the bench.
+        recipe: static choices.
+        classes: [G, K] source classes; the networks of a group share minibatches.
+        key: draws minibatches, with
+        groups_are: [G] the number of each group.
+        starts: [G, M, D].
+        rates: [G, M] learning rates.
+        members: networks of a group in every call, at least M.
+        groups: groups in every call.
+        fixed: leaves [G, n, ...]: train on these examples and on nothing else.
+
+    Returns:
+        Curves [G, M, S].
+    """
+    n_groups, n_members = rates.shape
+    column = np.minimum(np.arange(members), n_members - 1)
+    calls, seconds = [], []
+    for first in range(0, n_groups, groups):
+        rows = np.minimum(np.arange(first, first + groups), n_groups - 1)
+        rate = jnp.asarray(rates[rows][:, column], jnp.float32)
+        began = time.monotonic()
+        history = engine.train(
+            bench.family.network,
+            recipe,
+            bench.family.device_data,
+            jnp.asarray(classes[rows]),
+            _keys(key, jnp.asarray(groups_are[rows])),
+            jnp.asarray(starts[rows][:, column]),
+            _hyperparameters(rate),
+            mesh=bench.mesh,
+            fixed=jax.tree.map(lambda x, rows=rows: jnp.asarray(x[rows]), fixed),
+        )
+        metrics = jax.tree.map(np.asarray, history.metrics)
+        seconds.append((time.monotonic() - began) / rate.size)
+        calls.append({name: value[:, :n_members] for name, value in metrics.items()})
+    merged = {name: np.concatenate([c[name] for c in calls])[:n_groups] for name in calls[0]}
+    return Curves(np.array(recipe.snapshot_steps), merged, min(seconds))
+
+
+@jax.jit
+def _keys(key: jax.Array, groups_are: jax.Array) -> jax.Array:
+    """The keys of minibatches, as the zoo derives them from its own: [G]."""
+    return jax.vmap(lambda i: rng.at(key, "minibatches", i))(groups_are)
+
+
+def _hyperparameters(rate: jax.Array) -> Hyperparameters:
+    return Hyperparameters(
+        learning_rate=rate,
+        weight_decay=jnp.zeros_like(rate),
+        init_scale=jnp.ones_like(rate),
+        optimizer=jnp.full(rate.shape, OPTIMIZERS.index("adam"), jnp.int32),
+    )

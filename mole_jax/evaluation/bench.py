@@ -1,0 +1,144 @@
+"""The bench: what every part of the evaluation works with, loaded once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from mole_jax.core import mesh as mesh_lib
+from mole_jax.core import rng
+from mole_jax.core.errors import UserError
+from mole_jax.evaluation import cases as cases_lib
+from mole_jax.evaluation.cases import Cases
+from mole_jax.evaluation.generated import Predictor
+from mole_jax.metamodel import data as data_lib
+from mole_jax.metamodel import train
+from mole_jax.sampling import sampler
+from mole_jax.tasks.family import TaskFamily
+from mole_jax.zoo.reader import Zoo, open_zoo
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingRuns:
+    """The zoo's finite training runs: what baselines may copy from."""
+
+    runs: np.ndarray  # [R]
+    subset: np.ndarray  # [R]
+    final: np.ndarray  # [R, D] the last snapshots
+    scale: np.ndarray  # [D] each tensor's standard deviation over all snapshots
+    best_loss: float  # median of the final validation losses
+    lowest_loss: float  # of all snapshots, on the validation pool
+    highest_loss: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bench:
+    """Config, zoo, tasks, trained models, and the cases they are tried on."""
+
+    config: Mapping[str, Any]
+    zoo: Zoo
+    family: TaskFamily
+    mesh: Mesh
+    root: jax.Array
+    predictors: dict[str, Predictor]  # objective -> its trained model
+    training: TrainingRuns
+    choice: Cases  # training subsets: all choices are made on these
+    splits: dict[str, Cases]  # S0, S1: what is reported
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """`config.evaluation`."""
+        return self.config["evaluation"]
+
+    @property
+    def main(self) -> str:
+        """The split that the costlier parts look at: S1 where there is one."""
+        return "S1" if "S1" in self.splits else "S0"
+
+    @property
+    def groups(self) -> dict[str, Cases]:
+        """All cases by name: those of the splits and "choice"."""
+        return {"choice": self.choice, **self.splits}
+
+    def key(self, name: str) -> jax.Array:
+        """The key of a part."""
+        return rng.named(self.root, name)
+
+
+def load(config: Mapping[str, Any], workdir: Path) -> Bench:
+    """Open WORKDIR/zoo and WORKDIR/train and lay out the cases.
+
+    Raises:
+        UserError: where the zoo or a trained model is missing, damaged or of other tasks, or
+            nothing is held out.
+    """
+    workdir = Path(workdir)
+    zoo = open_zoo(workdir / "zoo")
+    family = data_lib.checked_family(config, zoo)
+    settings, per_class = config["evaluation"], config["data"]["support_per_class"]
+    mesh = mesh_lib.make_mesh()
+    root = rng.named(rng.key(config["seed"]), "evaluate")
+    predictors = {
+        objective: _predictor(config, workdir, family, mesh, objective)
+        for objective in train.objectives(config)
+    }
+    held_out = {
+        "S0": cases_lib.held_out_runs(zoo, settings["s0_tasks"]),
+        "S1": cases_lib.held_out_subsets(zoo, settings["starts"]),
+    }
+    held_out = {name: runs for name, runs in held_out.items() if runs.size}
+    if not held_out:
+        raise UserError(
+            f"{zoo.path} has no held-out run to evaluate on; raise data.held_out_subsets or "
+            "population.held_out_members"
+        )
+    choice = cases_lib.for_choices(zoo, settings["s0_tasks"])
+    return Bench(
+        config=config,
+        zoo=zoo,
+        family=family,
+        mesh=mesh,
+        root=root,
+        predictors=predictors,
+        training=_training_runs(zoo, np.asarray(predictors["diffusion"].trained.normaliser.scale)),
+        choice=cases_lib.of_runs(zoo, family, choice, root, per_class),
+        splits={
+            name: cases_lib.of_runs(zoo, family, runs, root, per_class)
+            for name, runs in held_out.items()
+        },
+    )
+
+
+def _predictor(
+    config: Mapping[str, Any], workdir: Path, family: TaskFamily, mesh: Mesh, objective: str
+) -> Predictor:
+    trained = train.load(workdir, config, family.network, objective)
+    plan = sampler.plan(config["sampling"], trained.model.process.n_steps)
+    batch = mesh_lib.pad_to_multiple(config["evaluation"]["sampler_batch"], mesh.shape["data"])
+    return Predictor(trained, plan, batch, mesh)
+
+
+def _training_runs(zoo: Zoo, scale: np.ndarray) -> TrainingRuns:
+    runs = zoo.select(split="train", finite=True)
+    subset = zoo.runs["subset"][runs]
+    if len(np.unique(subset)) < 2:
+        raise UserError(
+            f"{zoo.path} has finite training runs of {len(np.unique(subset))} data subsets; "
+            "evaluation needs two at least, so raise data.train_subsets"
+        )
+    loss = zoo.metric(data_lib.METRIC, runs)  # [R, S]
+    return TrainingRuns(
+        runs=runs,
+        subset=subset,
+        final=zoo.parameters(runs, [-1])[:, 0],
+        scale=scale,
+        best_loss=float(np.median(loss[:, -1])),
+        lowest_loss=float(loss.min()),
+        highest_loss=float(loss.max()),
+    )

@@ -1,0 +1,63 @@
+"""Does the model know how good a prediction is, and when a task is none of those it knows?"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from scipy import stats
+
+from mole_jax.evaluation import measure
+from mole_jax.evaluation.bench import Bench
+from mole_jax.evaluation.generated import judged, predict
+from mole_jax.evaluation.parts import Arrays, Done, Found
+from mole_jax.tasks.family import DeviceData
+
+
+def outside(bench: Bench, split: str, done: Done) -> Found:
+    """The predicted metric (loss on the support set) on known and on strange tasks, [T, 1] each.
+
+    Strange tasks are the same ones with inverted images: in the support set, in the validation
+    pool that the start's loss is taken from, and in the test pool.
+    """
+    cases = bench.splits[split].first()
+    low, high = float(bench.family.inputs.min()), float(bench.family.inputs.max())
+    data = bench.family.device_data
+    data = DeviceData(low + high - data.inputs, data.tables)
+    support = cases.support._replace(inputs=low + high - cases.support.inputs)
+    metric, _ = measure.on_pool(
+        bench.family.network, data, "validation", cases.starts, cases.classes[:, None]
+    )
+    strange = dataclasses.replace(cases, support=support, start_metric=metric)
+    predictor = bench.predictors["diffusion"]
+    target = float(done["prompt.diffusion"]["chosen"])
+    flat = predict(predictor, strange, target, bench.key(f"calibration {split}"))
+    result = judged(predictor, data, strange, flat)
+    return {
+        "known": done[f"generated.diffusion.{split}"]["support_loss"][:, :1],
+        "strange": result["support_loss"],
+        "strange_test_accuracy": result["test_accuracy"],
+    }
+
+
+def summary(generated: Arrays, outside: Arrays) -> dict[str, object]:
+    """Calibration of the fixed-prompt networks of a split, and detection of strange tasks.
+
+    Returns spearman and mae (nats) of predicted against achieved test loss over networks,
+    `auroc_inverted`: how often a strange task has the higher predicted loss (ties one half), and
+    the accuracy that is reached on strange tasks.
+    """
+    predicted, achieved = generated["support_loss"].ravel(), generated["test_loss"].ravel()
+    finite = np.isfinite(predicted) & np.isfinite(achieved)
+    varied = np.ptp(predicted[finite]) > 0 and np.ptp(achieved[finite]) > 0
+    rank = stats.spearmanr(predicted[finite], achieved[finite]).statistic if varied else None
+    known = np.nan_to_num(outside["known"].ravel(), nan=np.inf)
+    strange = np.nan_to_num(outside["strange"].ravel(), nan=np.inf)
+    higher = (strange[:, None] > known[None]) + 0.5 * (strange[:, None] == known[None])
+    return {
+        "n": int(finite.sum()),
+        "spearman": None if rank is None else float(rank),
+        "mae": float(np.abs(predicted - achieved)[finite].mean()),
+        "auroc_inverted": float(higher.mean()),
+        "accuracy_inverted": float(outside["strange_test_accuracy"].mean()),
+    }

@@ -1,0 +1,135 @@
+"""Cases: the networks that are to be predicted, task by task and start by start."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core import rng
+from mole_jax.metamodel.data import METRIC
+from mole_jax.tasks.family import DeviceData, Examples, TaskFamily
+from mole_jax.zoo.reader import Zoo
+
+# Support sets drawn in one call, so that every number of cases shares one compiled function.
+_AT_ONCE = 64
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cases:
+    """T tasks x N starts, each with a support set of its own."""
+
+    tasks: np.ndarray  # [T] positions in the task table
+    classes: np.ndarray  # [T, K]
+    starts: np.ndarray  # [T, N, D]
+    start_metric: np.ndarray  # [T, N] loss on the validation pool
+    support: Examples  # leaves [T, N, n, ...], NumPy
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(T, N)."""
+        return self.starts.shape[0], self.starts.shape[1]
+
+    def first(self, n_starts: int = 1, n_tasks: int | None = None) -> Cases:
+        """The first starts of the first tasks (of all tasks where no number is given)."""
+        return dataclasses.replace(
+            self,
+            tasks=self.tasks[:n_tasks],
+            classes=self.classes[:n_tasks],
+            starts=self.starts[:n_tasks, :n_starts],
+            start_metric=self.start_metric[:n_tasks, :n_starts],
+            support=jax.tree.map(lambda x: x[:n_tasks, :n_starts], self.support),
+        )
+
+
+def of_runs(
+    zoo: Zoo, family: TaskFamily, runs: np.ndarray, key: jax.Array, per_class: int
+) -> Cases:
+    """Cases that start where stored runs started.
+
+    Args:
+        zoo: where the runs are.
+        family: its tasks.
+        runs: [T, N] runs; those of a row are of one data subset.
+        key: with the number of a run it draws that case's support set.
+        per_class: support examples of each class.
+    """
+    tasks = zoo.runs["subset"][runs[:, 0]]
+    classes = family.classes[tasks]
+    flat = runs.reshape(-1)
+    size = family.network.spec.size
+    each = np.repeat(classes, runs.shape[1], axis=0)
+    support = _support_sets(family.device_data, each, flat, key, per_class)
+    return Cases(
+        tasks=tasks,
+        classes=classes,
+        starts=zoo.parameters(flat, [0]).reshape(*runs.shape, size),
+        start_metric=zoo.metric(METRIC, flat)[:, 0].reshape(runs.shape),
+        support=jax.tree.map(lambda x: x.reshape(*runs.shape, *x.shape[1:]), support),
+    )
+
+
+def held_out_subsets(zoo: Zoo, n_starts: int) -> np.ndarray:
+    """S1: the first runs of every held-out data subset, [T, n_starts]."""
+    runs = zoo.select(split="S1")
+    return _first_of_each(zoo, runs, np.unique(zoo.runs["subset"][runs]), n_starts)
+
+
+def held_out_runs(zoo: Zoo, n_tasks: int) -> np.ndarray:
+    """S0: a held-out run of each of the first training data subsets, [T, 1]."""
+    runs = zoo.select(split="S0")
+    return _first_of_each(zoo, runs, np.unique(zoo.runs["subset"][runs])[:n_tasks], 1)
+
+
+def for_choices(zoo: Zoo, n_tasks: int) -> np.ndarray:
+    """A training run of each of the last training data subsets, [T, 1].
+
+    All that is tuned is tuned on these. They come from the other end of the task table than S0,
+    and overlap with it only where there are not enough training subsets.
+    """
+    runs = zoo.select(split="train", finite=True)
+    return _first_of_each(zoo, runs, np.unique(zoo.runs["subset"][runs])[-n_tasks:], 1)
+
+
+def shuffled_tasks(n_tasks: int, seed: int) -> np.ndarray:
+    """For each task another one, drawn at random: [T] without fixed points (where T > 1)."""
+    order = np.random.default_rng([seed, 0x5417]).permutation(n_tasks)
+    other = np.empty(n_tasks, int)
+    other[order] = np.roll(order, 1)
+    return other
+
+
+def _first_of_each(
+    zoo: Zoo, runs: np.ndarray, subsets: Sequence[int] | np.ndarray, n: int
+) -> np.ndarray:
+    of = zoo.runs["subset"][runs]
+    rows = [runs[of == subset] for subset in subsets]
+    member = zoo.runs["member"]
+    rows = [row[np.argsort(member[row], kind="stable")][:n] for row in rows]
+    return np.array(rows, int).reshape(len(rows), n)
+
+
+def _support_sets(
+    data: DeviceData, classes: np.ndarray, runs: np.ndarray, key: jax.Array, per_class: int
+) -> Examples:
+    """A support set for each of M runs: leaves [M, n, ...], NumPy."""
+    chunks = []
+    for first in range(0, len(runs), _AT_ONCE):
+        rows = np.minimum(np.arange(first, first + _AT_ONCE), len(runs) - 1)
+        drawn = _draw(per_class, data, jnp.asarray(classes[rows]), jnp.asarray(runs[rows]), key)
+        chunks.append(jax.tree.map(np.asarray, drawn))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(runs)], *chunks)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _draw(
+    per_class: int, data: DeviceData, classes: jax.Array, runs: jax.Array, key: jax.Array
+) -> Examples:
+    def of_run(classes: jax.Array, run: jax.Array) -> Examples:
+        return data.draw_per_class("support", classes, rng.at(key, "support", run), per_class)
+
+    return jax.vmap(of_run)(classes, runs)

@@ -1,0 +1,123 @@
+"""Loss, accuracy and probabilities of many networks, each on the examples of its own subset."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from mole_jax.tasks.classification import loss_and_accuracy
+from mole_jax.tasks.family import DeviceData, Examples
+from mole_jax.tasks.networks import Network
+
+# Networks in one call, so that every number of networks shares one compiled function.
+AT_ONCE = 256
+# Examples gathered at one time stay below this many bytes.
+_MEMORY = 64 * 2**20
+
+
+def on_pool(
+    network: Network, data: DeviceData, pool: str, flat: np.ndarray, classes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Loss (nats) and accuracy on a whole pool.
+
+    Args:
+        network: what the parameters are of.
+        data: images on device.
+        pool: "validation", "test", ...
+        flat: [..., D] parameters.
+        classes: [..., K] source classes of each network's data subset; leading dimensions of 1
+            are repeated.
+
+    Returns:
+        Two arrays [...].
+    """
+    classes = np.broadcast_to(classes, (*flat.shape[:-1], classes.shape[-1]))
+    call = functools.partial(_on_pool, network, pool, data)
+    loss, accuracy = _in_chunks(call, flat, classes)
+    return loss, accuracy
+
+
+def on_examples(
+    network: Network, flat: np.ndarray, examples: Examples
+) -> tuple[np.ndarray, np.ndarray]:
+    """Loss (nats) and accuracy of networks [..., D], each on its own examples [..., n]."""
+    loss, accuracy = _in_chunks(functools.partial(_on_examples, network), flat, *examples)
+    return loss, accuracy
+
+
+def probabilities(
+    network: Network, data: DeviceData, pool: str, flat: np.ndarray, classes: np.ndarray
+) -> np.ndarray:
+    """Class probabilities on a whole pool: arguments as in `on_pool` -> [..., n, K]."""
+    classes = np.broadcast_to(classes, (*flat.shape[:-1], classes.shape[-1]))
+    call = functools.partial(_probabilities, network, pool, data)
+    return _in_chunks(call, flat, classes)[0]
+
+
+def answers(data: DeviceData, pool: str, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and mask of a pool, in the order of `probabilities`: classes [K] -> [n], [n]."""
+    indices, counts = (np.asarray(x) for x in data.tables[pool])
+    mask = np.arange(indices.shape[1]) < counts[classes][:, None]  # [K, m]
+    return np.repeat(np.arange(len(classes)), indices.shape[1]), mask.reshape(-1)
+
+
+def _in_chunks(call: Callable[..., Any], flat: np.ndarray, *others: Any) -> list[np.ndarray]:
+    """Apply `call` to AT_ONCE networks at a time; the last chunk is filled by repeating."""
+    lead = flat.shape[:-1]
+    arrays = [np.asarray(x).reshape(-1, *x.shape[len(lead) :]) for x in (flat, *others)]
+    chunks = []
+    for first in range(0, len(arrays[0]), AT_ONCE):
+        rows = np.minimum(np.arange(first, first + AT_ONCE), len(arrays[0]) - 1)
+        chunks.append(jax.tree.map(np.asarray, call(*(x[rows] for x in arrays))))
+    stacked = [np.concatenate(parts)[: len(arrays[0])] for parts in zip(*chunks, strict=True)]
+    return [x.reshape(*lead, *x.shape[1:]) for x in stacked]
+
+
+def _mapped(of_one: Callable[..., Any], arguments: tuple[jax.Array, ...], numbers: int) -> Any:
+    """vmap in blocks, `numbers` float32 being gathered for each network."""
+    block = max(1, min(AT_ONCE, _MEMORY // (4 * numbers)))
+    return jax.lax.map(lambda xs: of_one(*xs), arguments, batch_size=block)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _on_pool(
+    network: Network, pool: str, data: DeviceData, flat: jax.Array, classes: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    def of_one(flat: jax.Array, classes: jax.Array) -> tuple[jax.Array, jax.Array]:
+        examples = data.pool(pool, classes)
+        logits = network.apply(network.spec.unflatten(flat), examples.inputs)
+        return loss_and_accuracy(logits, examples.labels, examples.mask)
+
+    return _mapped(of_one, (flat, classes), _numbers(data, pool, classes))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _probabilities(
+    network: Network, pool: str, data: DeviceData, flat: jax.Array, classes: jax.Array
+) -> tuple[jax.Array]:
+    def of_one(flat: jax.Array, classes: jax.Array) -> jax.Array:
+        inputs = data.pool(pool, classes).inputs
+        return jax.nn.softmax(network.apply(network.spec.unflatten(flat), inputs))
+
+    return (_mapped(of_one, (flat, classes), _numbers(data, pool, classes)),)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _on_examples(
+    network: Network, flat: jax.Array, inputs: jax.Array, labels: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    def of_one(
+        flat: jax.Array, inputs: jax.Array, labels: jax.Array, mask: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        logits = network.apply(network.spec.unflatten(flat), inputs)
+        return loss_and_accuracy(logits, labels, mask)
+
+    return _mapped(of_one, (flat, inputs, labels, mask), inputs[0].size)
+
+
+def _numbers(data: DeviceData, pool: str, classes: jax.Array) -> int:
+    return classes.shape[-1] * data.tables[pool][0].shape[1] * data.inputs.shape[1]

@@ -1,0 +1,82 @@
+"""Are generated networks new? Distances to the training runs, and mistakes shared with them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mole_jax.evaluation import measure, novelty
+from mole_jax.evaluation.bench import Bench
+from mole_jax.evaluation.parts import Done, Found
+from mole_jax.representation.permutation import neuron_vectors
+
+# Training networks that distances are taken to, spread evenly over the zoo.
+MOST_REFERENCES = 1600
+
+
+def distances(bench: Bench, split: str, done: Done) -> Found:
+    """Distance to the nearest training run of generated and of held-out, independently trained
+    networks, modulo hidden-unit permutation.
+
+    Neurons are compared by their own weights, unscaled: [in, bias, out] of the first hidden layer.
+    """
+    count = bench.settings["novelty_count"]
+    network, zoo = bench.family.network, bench.zoo
+    runs = zoo.select(split=split, finite=True)
+    generated = done[f"generated.diffusion.{split}"]["parameters"]
+    generated = generated.reshape(-1, generated.shape[-1])
+    generated = _spread(generated[np.isfinite(generated).all(1)], count)
+    held_out = zoo.parameters(_spread(runs, count), [-1])[:, 0]
+    references = neuron_vectors(network, _spread(bench.training.final, MOST_REFERENCES))
+    found = {"generated": generated, "held_out": held_out}
+    return {
+        name: novelty.nearest(neuron_vectors(network, flat), references)
+        if len(flat)
+        else np.zeros(0)
+        for name, flat in found.items()
+    }
+
+
+def mistakes(bench: Bench, split: str, done: Done) -> Found:
+    """Overlap of the wrong test predictions with those of the same subset's training runs.
+
+    Only subsets that were trained on have such runs, so that S1 has no figure: networks of other
+    subsets are not asked about the same classes. `held_out` is the overlap that the independent
+    run from the same start has.
+
+    Returns:
+        generated, expected, held_out: [networks], empty where there is nothing to compare with.
+    """
+    network, data = bench.family.network, bench.family.device_data
+    cases = bench.splits[split]
+    generated = done[f"generated.diffusion.{split}"]["parameters"]
+    networks, classes, sizes, tasks = [], [], [], []
+    for t, task in enumerate(cases.tasks):
+        references = bench.training.final[bench.training.subset == task]
+        runs = bench.zoo.select(split=split, finite=True, subset=int(task))
+        if len(references) and len(runs):
+            independent = bench.zoo.parameters(runs, [-1])[:, 0]
+            networks += [generated[t], independent, references]
+            sizes.append((len(generated[t]), len(independent), len(references)))
+            classes += [cases.classes[t]] * sum(sizes[-1])
+            tasks.append(t)
+    found: dict[str, list[np.ndarray]] = {"generated": [], "expected": [], "held_out": []}
+    if tasks:
+        flat = np.concatenate(networks)
+        p = measure.probabilities(network, data, "test", flat, np.array(classes))
+        guesses = np.split(p.argmax(-1), np.cumsum([sum(size) for size in sizes])[:-1])
+    for i, t in enumerate(tasks):
+        labels, mask = measure.answers(data, "test", cases.classes[t])
+        wrong = (guesses[i] != labels)[:, mask]  # [networks, n]
+        ours, theirs, trained = np.split(wrong, np.cumsum(sizes[i])[:-1])
+        task = cases.tasks[t]
+        found["generated"].append(novelty.iou_max(ours, trained))
+        found["expected"].append(novelty.iou_expected(ours, trained, seed=int(task)))
+        found["held_out"].append(novelty.iou_max(theirs, trained))
+    return {name: np.concatenate(x) if x else np.zeros(0) for name, x in found.items()}
+
+
+def _spread(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` rows, evenly spaced."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]

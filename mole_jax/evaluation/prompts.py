@@ -1,0 +1,87 @@
+"""Prompts: which one to use for all, and whether networks follow the one they are given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mole_jax.evaluation import measure
+from mole_jax.evaluation.bench import Bench
+from mole_jax.evaluation.cases import Cases
+from mole_jax.evaluation.generated import predict
+from mole_jax.evaluation.parts import Done, Found
+
+
+def choose(bench: Bench, objective: str, done: Done) -> Found:
+    """The candidate prompt with the best mean validation accuracy on training subsets.
+
+    Of equally good ones that with the lower validation loss. Each objective has its own.
+    """
+    candidates = np.array(bench.settings["candidates"], np.float32)  # [P]
+    cases = bench.choice
+    asked = np.broadcast_to(candidates, (*cases.shape, len(candidates)))
+    flat = predict(bench.predictors[objective], cases, asked, bench.key(f"choose {objective}"))
+    loss, accuracy = measure.on_pool(
+        bench.family.network,
+        bench.family.device_data,
+        "validation",
+        flat,
+        cases.classes[:, None, None],
+    )  # [T, N, P]
+    loss, accuracy = loss.mean((0, 1)), accuracy.mean((0, 1))
+    best = np.lexsort((np.nan_to_num(loss, nan=np.inf), -accuracy))[0]
+    return {
+        "candidates": candidates,
+        "validation_accuracy": accuracy,
+        "validation_loss": loss,
+        "chosen": candidates[best],
+    }
+
+
+def grid(bench: Bench, cases: Cases) -> np.ndarray:
+    """Prompts from the best loss to the start's, evenly spaced: [T, N, P].
+
+    The best is the median final validation loss of the training runs. Source: Peebles et al.,
+    Learning to Learn with Generative Models of Neural Network Checkpoints (2022), section 4.
+    """
+    fraction = np.linspace(0, 1, bench.settings["prompt_count"])
+    best = bench.training.best_loss
+    return best + fraction * (cases.start_metric[..., None] - best)
+
+
+def follow(bench: Bench, split: str, done: Done) -> Found:
+    """Losses achieved by prompt, for the first start of every task.
+
+    Three sets of prompts: the grid (all between what the zoo ends with and its starts), `outside`
+    (below the lowest loss that the zoo holds) and a short `table` of round losses.
+    """
+    cases = bench.splits[split].first()
+    sets = {
+        "grid": grid(bench, cases),
+        "outside": bench.training.lowest_loss * np.array(bench.settings["outside_prompts"]),
+        "table": np.array(bench.settings["table_prompts"]),
+    }
+    sets = {name: np.broadcast_to(p, (*cases.shape, p.shape[-1])) for name, p in sets.items()}
+    asked = np.concatenate(list(sets.values()), axis=-1)  # [T, 1, P]
+    flat = predict(bench.predictors["diffusion"], cases, asked, bench.key(f"follow {split}"))
+    result: Found = {}
+    ends = np.cumsum([p.shape[-1] for p in sets.values()])[:-1]
+    result |= _split("prompts", sets, asked, ends)
+    for pool in ("test", "validation"):
+        loss, accuracy = measure.on_pool(
+            bench.family.network,
+            bench.family.device_data,
+            pool,
+            flat,
+            cases.classes[:, None, None],
+        )
+        result |= _split(f"{pool}_loss", sets, loss, ends)
+        result |= _split(f"{pool}_accuracy", sets, accuracy, ends)
+    return result
+
+
+def _split(
+    what: str, sets: dict[str, np.ndarray], values: np.ndarray, ends: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Values [T, 1, P] of all prompts -> {"grid_WHAT": [T, p], ...}."""
+    parts = np.split(values[:, 0], ends, axis=-1)
+    return {f"{name}_{what}": part for name, part in zip(sets, parts, strict=True)}

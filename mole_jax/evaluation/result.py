@@ -1,0 +1,200 @@
+"""From measured arrays to the record of one split: quality, regret, baselines and the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mole_jax.evaluation import calibration, novelty, statistics
+from mole_jax.evaluation.baselines import copies
+from mole_jax.evaluation.bench import Bench
+from mole_jax.evaluation.parts import Arrays, Done
+
+Record = dict[str, Any]
+
+
+def of_split(bench: Bench, split: str, done: Done) -> Record:
+    """R of one split, as `evaluation.json` holds it."""
+    generated, trained = done[f"generated.diffusion.{split}"], done[f"adam.{split}"]
+    followed = done[f"prompts.{split}"]
+    n_tasks, n_starts = bench.splits[split].shape
+    mean, interval = statistics.regret(
+        trained["test_accuracy"], generated["test_accuracy"], n_boot=bench.settings["bootstrap"]
+    )
+    steps = statistics.equivalent_steps(
+        trained["test_loss"], trained["steps"], generated["test_loss"]
+    )
+    record: Record = {
+        "n_tasks": n_tasks,
+        "n_networks": n_tasks * n_starts,
+        "metric": "accuracy",
+        "fixed_prompt": float(done["prompt.diffusion"]["chosen"]),
+        "generated": _quality(bench, split, done, generated, "test"),
+        "adam": _quality(bench, split, done, _final(trained), "test"),
+        "regret_mean": mean,
+        "regret_ci95": list(interval),
+        "prompt_alignment": _alignment(followed, "grid", "test"),
+        "prompt_alignment_validation": _alignment(followed, "grid", "validation"),
+        # The grid runs from the best loss to the start's: it is what lies inside the zoo's range.
+        "alignment_inside": _alignment(followed, "grid", "test"),
+        "alignment_outside": _alignment(followed, "outside", "test"),
+        "achieved_by_prompt": _by_prompt(followed),
+        "equivalent_adam_steps": steps,
+        "novelty": _novelty(done, split),
+        "baselines": _baselines(bench, split, done),
+    }
+    record |= _condition_gaps(done[f"conditions.{split}"])
+    record["cost"] = _cost(bench, done, steps["median"])
+    if split == bench.main:
+        record["calibration"] = calibration.summary(generated, done["calibration"])
+        record["ensembles"] = _ensembles(done["ensembles"])
+        record["fine_tuning"] = _fine_tuning(done["fine_tuning"])
+        sizes, accuracy = done["support_sizes"]["sizes"], done["support_sizes"]["accuracy"]
+        record["accuracy_by_support_size"] = {
+            str(int(size)): float(row.mean()) for size, row in zip(sizes, accuracy, strict=True)
+        }
+    return record
+
+
+def choices(done: Done) -> Record:
+    """What was chosen, all of it on training subsets without a look at a test image."""
+    found: Record = {
+        f"fixed_prompt_{name.removeprefix('prompt.')}": float(part["chosen"])
+        for name, part in done.items()
+        if name.startswith("prompt.")
+    }
+    return found | {
+        "adam_rate": float(done["adam.choice"]["chosen"]),
+        "adam_support_rate": float(done["adam_support.choice"]["chosen"]),
+        "adam_support_steps": int(done["adam_support.choice"]["chosen_steps"]),
+        "noise_sigma": float(done["noise.choice"]["chosen"]),
+    }
+
+
+def baseline_names(bench: Bench) -> tuple[str, ...]:
+    """The baselines in the order in which they are recorded."""
+    return ("adam_support", *copies.NAMES, *(n for n in bench.predictors if n != "diffusion"))
+
+
+def baseline(done: Done, split: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Test accuracy and loss [T, N] of a baseline."""
+    if name in copies.NAMES:
+        part, prefix = done[f"copies.{split}"], f"{name}_test"
+    elif name == "adam_support":
+        part, prefix = done[f"adam_support.{split}"], "test"
+    else:
+        part, prefix = done[f"generated.{name}.{split}"], "test"
+    return part[f"{prefix}_accuracy"], part[f"{prefix}_loss"]
+
+
+def _quality(bench: Bench, split: str, done: Done, part: Arrays, pool: str) -> Record:
+    return statistics.quality(
+        part[f"{pool}_accuracy"],
+        part[f"{pool}_loss"],
+        chance=1 / bench.family.n_classes,
+        trained=done[f"adam.{split}"]["test_accuracy"].mean(1),
+        n_boot=bench.settings["bootstrap"],
+    )
+
+
+def _final(trained: Arrays) -> Arrays:
+    return {"test_accuracy": trained["test_accuracy"], "test_loss": trained["test_loss"][..., -1]}
+
+
+def _baselines(bench: Bench, split: str, done: Done) -> Record:
+    found = {}
+    for name in baseline_names(bench):
+        accuracy, loss = baseline(done, split, name)
+        part = {"test_accuracy": accuracy, "test_loss": loss}
+        found[name] = _quality(bench, split, done, part, "test")
+    return found
+
+
+def _alignment(followed: Arrays, prompts: str, pool: str) -> Record | None:
+    asked, achieved = followed[f"{prompts}_prompts"], followed[f"{prompts}_{pool}_loss"]
+    # One prompt has no spread for R² to explain.
+    return statistics.prompt_alignment(asked, achieved) if asked.shape[1] > 1 else None
+
+
+def _by_prompt(followed: Arrays) -> Record:
+    return {
+        f"{prompt:g}": {
+            "test_loss": float(followed["table_test_loss"][:, i].mean()),
+            "test_loss_median": float(np.median(followed["table_test_loss"][:, i])),
+            "validation_loss": float(followed["table_validation_loss"][:, i].mean()),
+            "test_accuracy": float(followed["table_test_accuracy"][:, i].mean()),
+        }
+        for i, prompt in enumerate(followed["table_prompts"][0])
+    }
+
+
+def _condition_gaps(swapped: Arrays) -> Record:
+    names = ("support", "target_metric", "start")
+    right_accuracy, right_loss = swapped["right_accuracy"].mean(), swapped["right_loss"].mean()
+    return {
+        "condition_use_gap": {
+            name: float(right_accuracy - swapped[f"{name}_accuracy"].mean()) for name in names
+        },
+        "condition_use_gap_loss": {
+            name: float(swapped[f"{name}_loss"].mean() - right_loss) for name in names
+        },
+    }
+
+
+def _novelty(done: Done, split: str) -> Record:
+    far, wrong = done[f"distances.{split}"], done[f"mistakes.{split}"]
+    measured = far["generated"].size and far["held_out"].size
+    found: Record = {
+        "rho": novelty.rho(far["generated"], far["held_out"]) if measured else None,
+        "z_u": novelty.z_u(far["generated"], far["held_out"]) if measured else None,
+        "n_generated": int(far["generated"].size),
+        "n_held_out": int(far["held_out"].size),
+    }
+    for name, key in (("mean", "generated"), ("expected", "expected"), ("held_out", "held_out")):
+        found[f"iou_{name}"] = float(wrong[key].mean()) if wrong[key].size else None
+    return found
+
+
+def _cost(bench: Bench, done: Done, steps: float) -> Record:
+    """Seconds and FLOPs of a prediction and of the training that it replaces.
+
+    A training step is a forward and a backward pass, 6 FLOPs for each parameter and example.
+    """
+    batch, size = bench.config["population"]["batch_size"], bench.family.network.spec.size
+    trained = done[f"adam.{bench.main}"]
+    adam = float(trained["seconds_per_network"])
+    return {
+        "seconds_per_network": float(done["timing"]["seconds_per_network"]),
+        "networks_per_call": int(done["timing"]["batch"]),
+        "seconds_per_network_adam": adam,
+        "equivalent_adam_seconds": adam * steps / float(trained["steps"][-1]),
+        "equivalent_adam_flops": 6.0 * size * batch * steps,
+    }
+
+
+def _ensembles(part: Arrays) -> Record:
+    def gain(kind: str) -> float:
+        return float((part[f"{kind}_ensemble"] - part[f"{kind}_single"]).mean())
+
+    return {
+        "generated_gain": gain("generated"),
+        "generated_gain_at_n_adam": gain("matched"),
+        "adam_gain": gain("adam"),
+        "generated_accuracy": float(part["generated_ensemble"].mean()),
+        "adam_accuracy": float(part["adam_ensemble"].mean()),
+        "n_generated": int(part["n_generated"]),
+        "n_adam": int(part["n_adam"]),
+        "n_tasks": len(part["generated_single"]),
+    }
+
+
+def _fine_tuning(part: Arrays) -> Record:
+    names = [name for name in part if f"{name}_censored" in part]
+    return {
+        name: {
+            "median_steps": float(np.median(part[name])),
+            "censored": float(part[f"{name}_censored"].mean()),
+        }
+        for name in names
+    }
