@@ -69,7 +69,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.diffusion = ConfigDict({"schedule": "linear", "steps": 1000, "prediction": "x0"})
 
     c.training = ConfigDict()
-    c.training.steps = 2000
+    c.training.steps = 2200
     c.training.regression_steps = 500  # of the deterministic twin, a baseline; 0 leaves it out
     c.training.batch_size = 64
     c.training.learning_rate = 1.5e-3
@@ -90,7 +90,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.steps_per_dispatch = 50
     c.training.checkpoint_every = 500
 
-    c.sampling = ConfigDict({"name": "ddim", "steps": 5, "guidance": 1.3, "eta": 0.0})
+    c.sampling = ConfigDict({"name": "ddim", "steps": 5, "guidance": 1.0, "eta": 0.0})
 
     c.evaluation = ConfigDict()  # what each key means: mole_jax/evaluation/settings.py
     c.evaluation.starts = 4
@@ -99,7 +99,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.evaluation.outside_prompts = (0.8, 0.6, 0.4)
     c.evaluation.table_prompts = (1.0, 0.5, 0.2, 0.1, 0.05)
     c.evaluation.candidates = (0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)
-    c.evaluation.adam_rates = (1e-3, 3e-3, 1e-2)
+    c.evaluation.adam_rates = (1e-3, 3e-3, 1e-2, 3e-2)
     c.evaluation.adam_steps = 0  # 0: population.steps
     c.evaluation.curve_points = 40
     c.evaluation.soup_size = 16

@@ -31,6 +31,11 @@ def validate(config: Mapping[str, Any]) -> None:
     Hyper.of(config)
     Draw.of(config)
     _positive(config, "training", "steps_per_dispatch", "checkpoint_every")
+    if config["training"]["regression_steps"] < 0:
+        raise UserError(
+            f"training.regression_steps={config['training']['regression_steps']} must not be "
+            "negative; 0 leaves regression out"
+        )
     sampler.plan(config["sampling"], model.process.n_steps)
     settings.check(config)
 

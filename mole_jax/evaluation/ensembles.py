@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.evaluation import measure
@@ -13,8 +12,6 @@ from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.cases import Cases
 from mole_jax.evaluation.generated import predict
 from mole_jax.evaluation.parts import Done, Found
-from mole_jax.population import engine
-from mole_jax.population.hyperparameters import Hyperparameters
 
 
 def average(bench: Bench, split: str, done: Done) -> Found:
@@ -28,7 +25,7 @@ def average(bench: Bench, split: str, done: Done) -> Found:
         KIND_single, KIND_ensemble: [T]; n_KIND: []; KIND is generated, matched or adam.
     """
     cases = bench.splits[split].first(1, bench.settings["ensemble_tasks"])
-    many = with_fresh_starts(bench, cases, bench.settings["ensemble_size"])
+    many = with_many_starts(bench, cases, split, bench.settings["ensemble_size"])
     flat = predict(
         bench.predictors["diffusion"],
         many,
@@ -39,49 +36,55 @@ def average(bench: Bench, split: str, done: Done) -> Found:
     n_trained = min(map(len, runs))
     trained = bench.zoo.parameters(np.concatenate([r[:n_trained] for r in runs]), [-1])
     trained = trained.reshape(len(runs), n_trained, -1)
-    kinds = {"generated": flat, "matched": flat[:, :n_trained], "adam": trained}
+    p = measure.probabilities(
+        bench.family.network,
+        bench.family.device_data,
+        "test",
+        np.concatenate([flat, trained], axis=1),
+        cases.classes[:, None],
+    )  # [T, E, n, K]
+    ours, theirs = np.split(p, [flat.shape[1]], axis=1)
+    kinds = {"generated": ours, "matched": ours[:, :n_trained], "adam": theirs}
     result: Found = {}
-    for name, networks in kinds.items():
-        single, together = _accuracies(bench, networks, cases.classes)
+    for name, of_kind in kinds.items():
+        single, together = _accuracies(bench, of_kind, cases.classes)
         result |= {
             f"{name}_single": single,
             f"{name}_ensemble": together,
-            f"n_{name}": networks.shape[1],
+            f"n_{name}": of_kind.shape[1],
         }
     return result
 
 
-def with_fresh_starts(bench: Bench, cases: Cases, n: int) -> Cases:
-    """The cases with n newly initialised starts each, all with the case's first support set."""
-    network, n_tasks = bench.family.network, len(cases.tasks)
-    low, high = bench.config["population"]["init_scale"]
-    scale = jnp.full((n_tasks, n), np.sqrt(low * high), jnp.float32)
-    members = jnp.arange(n_tasks * n).reshape(n_tasks, n)
-    starts = engine.initial(
-        network,
-        bench.key("fresh starts"),
-        members,
-        Hyperparameters(scale, scale, scale, jnp.zeros_like(members)),
-    )
-    flat = np.asarray(starts)
+def with_many_starts(bench: Bench, cases: Cases, split: str, n: int) -> Cases:
+    """The cases with n starts each, all with the case's first support set.
+
+    A start is a random network and belongs to no task: these are the starts of the split's cases,
+    from the task's own on. Where there are fewer than n they repeat, and then differ in noise only.
+    """
+    n_tasks = len(cases.tasks)
+    pool = bench.splits[split].starts
+    every = pool.reshape(-1, pool.shape[-1])
+    first = pool.shape[1] * np.arange(n_tasks)
+    starts = every[(first[:, None] + np.arange(n)) % len(every)]  # [T, n, D]
     metric, _ = measure.on_pool(
-        network, bench.family.device_data, "validation", flat, cases.classes[:, None]
+        bench.family.network,
+        bench.family.device_data,
+        "validation",
+        starts,
+        cases.classes[:, None],
     )
     support = jax.tree.map(
         lambda x: np.broadcast_to(x[:, :1], (n_tasks, n, *x.shape[2:])), cases.support
     )
-    return dataclasses.replace(cases, starts=flat, start_metric=metric, support=support)
+    return dataclasses.replace(cases, starts=starts, start_metric=metric, support=support)
 
 
-def _accuracies(
-    bench: Bench, flat: np.ndarray, classes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean accuracy of the networks [T, E, D] alone, and accuracy of each task's average: [T]."""
-    data = bench.family.device_data
-    p = measure.probabilities(bench.family.network, data, "test", flat, classes[:, None])
+def _accuracies(bench: Bench, p: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean accuracy of networks alone, and that of each task's average: p [T, E, n, K] -> [T]."""
     single, together = [], []
-    for t, row in enumerate(classes):
-        labels, mask = measure.answers(data, "test", row)
-        single.append((p[t].argmax(-1) == labels)[:, mask].mean())
-        together.append((p[t].mean(0).argmax(-1) == labels)[mask].mean())
+    for own, row in zip(p, classes, strict=True):
+        labels, mask = measure.answers(bench.family.device_data, "test", row)
+        single.append((own.argmax(-1) == labels)[:, mask].mean())
+        together.append((own.mean(0).argmax(-1) == labels)[mask].mean())
     return np.array(single), np.array(together)

@@ -62,7 +62,8 @@ def compute(bench: Bench, folder: Path) -> Done:
     done: dict[str, Arrays] = {}
     with Progress("evaluate", total=len(choices) + len(results), unit="parts") as bar:
         # Each choice begins with compiling, which uses one core: side by side they use them all.
-        with ThreadPoolExecutor() as pool:
+        # Not so on several devices, which all must be given their programs in the same order.
+        with ThreadPoolExecutor(1 if bench.mesh.size > 1 else None) as pool:
             chosen = {
                 pool.submit(parts.kept, folder, name, function, {}): name
                 for name, function in choices.items()

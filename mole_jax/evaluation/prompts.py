@@ -16,7 +16,7 @@ def choose(bench: Bench, objective: str, done: Done) -> Found:
 
     Of equally good ones that with the lower validation loss. Each objective has its own.
     """
-    candidates = np.array(bench.settings["candidates"], np.float32)  # [P]
+    candidates = np.array(bench.settings["candidates"])  # [P]
     cases = bench.choice
     asked = np.broadcast_to(candidates, (*cases.shape, len(candidates)))
     flat = predict(bench.predictors[objective], cases, asked, bench.key(f"choose {objective}"))

@@ -67,6 +67,10 @@ class Draw:
                 "training: first_start must lie in [0, 1], function_images must be 1 or more; they "
                 f"are {t['first_start']} and {t['function_images']}"
             )
+        if not 0 <= t["permute_labels"] <= 1:
+            raise UserError(
+                f"training.permute_labels={t['permute_labels']} must lie in [0, 1]: it is a share"
+            )
         return Draw(
             first_start=t["first_start"],
             support_per_class=most,

@@ -59,6 +59,16 @@ class Hyper:
                 "training: learning_rate and time_power must be above 0, ema_decay in [0, 1); they "
                 f"are {hyper.learning_rate}, {hyper.time_power}, {hyper.ema_decay}"
             )
+        if hyper.gradient_clip <= 0 or not 0 <= hyper.beta2 < 1:
+            raise UserError(
+                "training: gradient_clip must be above 0, beta2 in [0, 1); they are "
+                f"{hyper.gradient_clip} and {hyper.beta2}"
+            )
+        if hyper.weight_decay < 0 or hyper.function_weight < 0:
+            raise UserError(
+                "training: weight_decay and function_weight must not be negative; they are "
+                f"{hyper.weight_decay} and {hyper.function_weight}"
+            )
         return hyper
 
 
@@ -150,7 +160,7 @@ def make_step(
         # The average looks back over a tenth of the steps so far until it reaches its full length.
         decay = jnp.minimum(hyper.ema_decay, (1 + state.step) / (10 + state.step))
         ema = jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), state.ema, params)
-        parts = parts | {"gradient_norm": optax.global_norm(grads)}
+        parts = parts | {"gradient_norm": optax.tree.norm(grads)}
         return State(state.step + 1, params, ema, opt_state), parts
 
     def steps(

@@ -43,6 +43,13 @@ class Shape:
 
     def check(self) -> None:
         """Raises UserError for sizes that do not fit together."""
+        for name in ("width", "layers", "heads", "mlp_ratio", "feature_width", "unroll"):
+            if getattr(self, name) < 1:
+                raise UserError(f"metamodel.{name}={getattr(self, name)} must be 1 or more")
+        if self.support_queries < 0:
+            raise UserError(
+                f"metamodel.support_queries={self.support_queries} must not be negative"
+            )
         if self.width % self.heads:
             raise UserError(
                 f"metamodel.width={self.width} must be a multiple of metamodel.heads={self.heads}"
@@ -54,10 +61,6 @@ class Shape:
             )
         if self.dtype not in DTYPES:
             raise UserError(f"metamodel.dtype={self.dtype!r} is unknown; there are {tuple(DTYPES)}")
-        if min(self.width, self.layers, self.heads, self.mlp_ratio, self.unroll) < 1:
-            raise UserError(
-                "metamodel: width, layers, heads, mlp_ratio and unroll must be positive"
-            )
 
 
 class Block(nn.Module):

@@ -94,6 +94,7 @@ def train(
     return jax.tree.map(lambda x: x[:n_groups], history)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def initial(
     network: Network, key: jax.Array, members: jax.Array, hyper: Hyperparameters
 ) -> jax.Array:
@@ -103,5 +104,5 @@ def initial(
         start = member.initial(network, rng.at(key, "init", index), hyper.init_scale)
         return network.spec.flatten(start)
 
-    flat = jax.jit(jax.vmap(one))(members.reshape(-1), jax.tree.map(lambda x: x.reshape(-1), hyper))
+    flat = jax.vmap(one)(members.reshape(-1), jax.tree.map(lambda x: x.reshape(-1), hyper))
     return flat.reshape(*members.shape, -1)

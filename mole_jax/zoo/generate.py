@@ -93,7 +93,8 @@ def train_subsets(
     """
     population = config["population"]
     root = rng.named(rng.key(config["seed"]), "population")
-    run = jnp.asarray(subsets)[:, None] * population["members"] + jnp.arange(population["members"])
+    n_members = population["members"]
+    run = jnp.asarray(subsets)[:, None] * n_members + jnp.arange(n_members)[None]  # [G, M]
     hyper = jax.vmap(
         jax.vmap(lambda i: hyperparameters.draw(population, rng.at(root, "hyperparameters", i)))
     )(run)

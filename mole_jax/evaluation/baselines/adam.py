@@ -16,7 +16,7 @@ FINE_TUNING_STARTS = 4
 
 def choose(bench: Bench, done: Done) -> Found:
     """The learning rate with the lowest mean final validation loss on training subsets."""
-    rates = np.array(bench.settings["adam_rates"], np.float32)
+    rates = np.array(bench.settings["adam_rates"])
     cases = bench.choice
     starts = np.repeat(cases.starts[:, :1], len(rates), axis=1)
     each = np.broadcast_to(rates, (len(cases.tasks), len(rates)))

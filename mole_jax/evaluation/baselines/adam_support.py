@@ -22,7 +22,7 @@ def choose(bench: Bench, done: Done) -> Found:
     Too many steps overfit a support set, and the number found here is the early stopping that
     someone with other data subsets at hand would use.
     """
-    rates = np.array(bench.settings["adam_rates"], np.float32)
+    rates = np.array(bench.settings["adam_rates"])
     cases = bench.choice
     loss = []
     for rate in rates:

@@ -14,11 +14,11 @@ def copy(bench: Bench, split: str, done: Done) -> Found:
     """Networks [T, N, D] copied from the training runs, with test loss and accuracy [T, N]."""
     order = done[f"neighbours.{split}"]["order"]
     best = bench.training.final[order[..., 0]]
-    sigma = done["noise.choice"]["chosen"]
+    sigma = float(done["noise.choice"]["chosen"])
     networks = {
         "retrieval": best,
         "soup": soup.mix(bench, order),
-        "noise": noise.add(bench, best, sigma, bench.key(f"noise {split}")),
+        "noise": noise.add(bench, best, sigma, split),
     }
     result: Found = {}
     for name, flat in networks.items():

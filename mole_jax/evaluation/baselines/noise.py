@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import jax
+import zlib
+
 import numpy as np
 
 from mole_jax.evaluation import measure
@@ -13,12 +14,11 @@ from mole_jax.evaluation.parts import Done, Found
 
 def choose(bench: Bench, done: Done) -> Found:
     """The noise level with the best mean validation accuracy on training subsets."""
-    sigmas = np.array(bench.settings["noise_sigmas"], np.float32)
+    sigmas = np.array(bench.settings["noise_sigmas"])
     cases = bench.choice
-    best = bench.training.final[
-        retrieval.neighbours(bench, "choice", done)["order"][..., 0]
-    ]  # [T, N, D]
-    noisy = np.stack([add(bench, best, sigma, bench.key("noise choice")) for sigma in sigmas], 2)
+    nearest = retrieval.neighbours(bench, "choice", done)["order"][..., 0]  # [T, N]
+    best = bench.training.final[nearest]
+    noisy = np.stack([add(bench, best, sigma, "choice") for sigma in sigmas], axis=2)
     _, accuracy = measure.on_pool(
         bench.family.network,
         bench.family.device_data,
@@ -34,7 +34,11 @@ def choose(bench: Bench, done: Done) -> Found:
     }
 
 
-def add(bench: Bench, flat: np.ndarray, sigma: float | np.ndarray, key: jax.Array) -> np.ndarray:
-    """Networks [T, N, D] with noise of `sigma` times each tensor's spread over the zoo."""
-    noise = np.asarray(jax.random.normal(key, flat.shape))
+def add(bench: Bench, flat: np.ndarray, sigma: float, name: str) -> np.ndarray:
+    """Networks [T, N, D] with noise of `sigma` times each tensor's spread over the zoo.
+
+    The noise depends on the config's seed and on `name`.
+    """
+    rng = np.random.default_rng([bench.config["seed"], zlib.crc32(name.encode())])
+    noise = rng.standard_normal(flat.shape, np.float32)
     return flat + np.float32(sigma) * bench.training.scale * noise

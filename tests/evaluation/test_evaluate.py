@@ -1,0 +1,212 @@
+"""The evaluate stage as a whole: complete, resumable, and blind to the test pool when choosing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mole_jax.core.errors import UserError
+from mole_jax.core.files import read_json
+from mole_jax.evaluation import bench as benches
+from mole_jax.evaluation import evaluate, parts, plan
+from mole_jax.evaluation import result as results
+from mole_jax.report.build import build
+from mole_jax.report.figures import FIGURES
+from tests import tiny
+from tests.evaluation.conftest import SETTINGS, Evaluated
+from tests.report import synthetic
+
+# Measured times differ from run to run; nothing else may.
+TIMES = ("seconds", "cost", "targets")
+
+
+def timeless(record: Any) -> Any:
+    if isinstance(record, Mapping):
+        return {key: timeless(value) for key, value in record.items() if key not in TIMES}
+    return record
+
+
+def test_the_record_has_every_key_that_the_report_knows(evaluated: Evaluated) -> None:
+    record, known = evaluated.json(), synthetic.evaluation()
+    assert set(known) <= set(record)
+    assert set(record["splits"]) == {"S0", "S1"}
+    for result in record["splits"].values():
+        for key, value in known["splits"]["S1"].items():
+            assert key in result, key
+            if isinstance(value, dict) and key != "achieved_by_prompt":
+                assert set(value) <= set(result[key]), key
+        assert set(synthetic.quality(0.9)) <= set(result["generated"])
+        for baseline in result["baselines"].values():
+            assert set(result["generated"]) == set(baseline)
+    assert all(set(t) == {"name", "value", "target", "met"} for t in record["targets"])
+    main = record["splits"]["S1"]
+    assert {"calibration", "ensembles", "fine_tuning", "accuracy_by_support_size"} <= set(main)
+    assert record["seconds"]["zoo"] > 0 and record["seconds"]["evaluate"] > 0
+
+
+def test_numbers_are_what_their_names_say(evaluated: Evaluated) -> None:
+    for split, result in evaluated.json()["splits"].items():
+        n_tasks, n_starts = evaluated.bench.splits[split].shape
+        assert (result["n_tasks"], result["n_networks"]) == (n_tasks, n_tasks * n_starts)
+        for quality in (result["generated"], result["adam"], *result["baselines"].values()):
+            low, high = quality["ci95"]
+            assert 0 <= low <= quality["mean"] + 1e-6 and quality["mean"] - 1e-6 <= high <= 1
+        gap = result["adam"]["mean"] - result["generated"]["mean"]
+        assert result["regret_mean"] == pytest.approx(gap, abs=1e-6)
+        assert 0 < result["cost"]["seconds_per_network"] < 60
+
+
+def test_mistakes_are_compared_only_where_the_subset_was_trained_on(evaluated: Evaluated) -> None:
+    splits = evaluated.json()["splits"]
+    assert splits["S1"]["novelty"]["iou_mean"] is None
+    for key in ("iou_mean", "iou_expected", "iou_held_out"):
+        assert 0 <= splits["S0"]["novelty"][key] <= 1
+
+
+def test_every_figure_finds_its_arrays_and_the_report_builds(
+    evaluated: Evaluated, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "copy"
+    for name in ("report", "evaluate"):
+        shutil.copytree(evaluated.workdir / name, workdir / name)
+    with np.load(workdir / "evaluate" / "figures.npz", allow_pickle=False) as arrays:
+        assert set(synthetic.arrays()) <= set(arrays.files)
+        for name, array in synthetic.arrays().items():
+            assert arrays[name].ndim == array.ndim, name
+    build(evaluated.config, workdir)
+    page = (workdir / "report" / "index.html").read_text()
+    assert "Not drawn" not in page
+    drawn = {path.stem for path in (workdir / "report" / "figures").glob("*.svg")}
+    assert drawn == set(FIGURES)
+
+
+def test_interrupted_and_resumed_gives_the_same_numbers(
+    evaluated: Evaluated, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "copy"
+    shutil.copytree(evaluated.workdir, workdir)
+    (workdir / "report" / "evaluation.json").unlink()
+    for name in ("prompt.diffusion", "copies.S1", "conditions.S0", "calibration", "trajectories"):
+        (workdir / "evaluate" / "parts" / f"{name}.npz").unlink()
+    evaluate.evaluate(evaluated.config, workdir)
+    again = read_json(workdir / "report" / "evaluation.json")
+    assert json.dumps(timeless(again)) == json.dumps(timeless(evaluated.json()))
+    for name in ("figures.npz", "parts/trajectories.npz", "parts/prompt.diffusion.npz"):
+        with (
+            np.load(evaluated.workdir / "evaluate" / name) as before,
+            np.load(workdir / "evaluate" / name) as after,
+        ):
+            for key in before.files:
+                np.testing.assert_array_equal(before[key], after[key], err_msg=f"{name} {key}")
+
+
+def test_a_part_is_computed_once_and_read_back_as_it_was(tmp_path: Path) -> None:
+    calls = []
+
+    def compute(done: Any) -> dict[str, Any]:
+        calls.append(done)
+        return {"a": np.arange(3), "b": 0.5, "c": ["x", "yy"]}
+
+    for _ in range(2):
+        found = parts.kept(tmp_path, "some.part", compute, {"before": {}})
+    assert len(calls) == 1
+    np.testing.assert_array_equal(found["a"], [0, 1, 2])
+    assert found["b"] == 0.5 and list(found["c"]) == ["x", "yy"]
+
+
+def test_no_choice_depends_on_the_test_pool(evaluated: Evaluated, tmp_path: Path) -> None:
+    """With the classes of the test pool mixed up, every choice and every network stays."""
+    bench = evaluated.bench
+    data = bench.family.device_data
+    indices, counts = data.tables["test"]
+    order = np.roll(np.arange(len(counts)), 1)
+    wrong = data._replace(tables={**data.tables, "test": (indices[order], counts[order])})
+    family = dataclasses.replace(bench.family)
+    family.__dict__["device_data"] = wrong
+    blind = dataclasses.replace(bench, family=family)
+
+    todo = plan.choices(blind) | plan.results(blind)
+    names = [
+        *plan.choices(blind),
+        "generated.diffusion.S1",
+        "neighbours.S1",
+        "adam.S1",
+        "copies.S1",
+    ]
+    done: dict[str, Any] = {}
+    for name in names:
+        done[name] = parts.kept(tmp_path, name, todo[name], done)
+    stored = {
+        name: parts.kept(evaluated.workdir / "evaluate" / "parts", name, todo[name], {})
+        for name in names
+    }
+    assert results.choices(done) == results.choices(stored) == evaluated.json()["choices"]
+    for part in ("generated.diffusion.S1", "neighbours.S1", "copies.S1", "adam.S1"):
+        for key, value in done[part].items():
+            if "test" in key:
+                assert not np.array_equal(value, stored[part][key]), f"{part} {key}"
+            elif "seconds" not in key:
+                np.testing.assert_array_equal(value, stored[part][key], err_msg=f"{part} {key}")
+
+
+def test_cases_for_choices_are_of_training_subsets(evaluated: Evaluated) -> None:
+    bench = evaluated.bench
+    split = {i: s.split for i, s in enumerate(bench.family.subsets)}
+    assert {split[i] for i in bench.choice.tasks} == {"train"}
+    assert {split[i] for i in bench.splits["S0"].tasks} == {"train"}
+    assert {split[i] for i in bench.splits["S1"].tasks} == {"S1"}
+
+
+def test_the_time_paid_back() -> None:
+    cost = {"seconds_per_network_adam": 0.03, "seconds_per_network": 0.01}
+    assert math.isclose(evaluate.paid_back(cost, {"zoo": 4.0, "train": 6.0}) or 0, 500)
+    assert evaluate.paid_back(cost, {"zoo": 4.0, "train": None}) is None
+    slow = {"seconds_per_network_adam": 0.01, "seconds_per_network": 0.01}
+    assert evaluate.paid_back(slow, {"zoo": 4.0, "train": 6.0}) is None
+
+
+def test_without_a_zoo_or_a_model_the_error_says_so(tmp_path: Path, evaluated: Evaluated) -> None:
+    with pytest.raises(UserError, match="zoo"):
+        benches.load(evaluated.config, tmp_path)
+    shutil.copytree(evaluated.workdir / "zoo", tmp_path / "zoo")
+    with pytest.raises(UserError, match="train"):
+        benches.load(evaluated.config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("starts", 0),
+        ("starts", 4),
+        ("prompt_count", 1),
+        ("candidates", ()),
+        ("candidates", (0.1, 0.0)),
+        ("outside_prompts", (1.5,)),
+        ("support_sizes", (1.5,)),
+        ("noise_sigmas", (float("inf"),)),
+        ("adam_steps", -1),
+        ("sampler_batch", 0),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(key: str, value: Any) -> None:
+    from mole_jax.evaluation import settings
+
+    changes = {**SETTINGS, f"evaluation__{key}": value}
+    with pytest.raises(UserError, match=rf"evaluation\.{key}"):
+        settings.check(tiny.tiny_config(**changes))
+
+
+def test_something_must_be_held_out() -> None:
+    from mole_jax.evaluation import settings
+
+    changes = {**SETTINGS, "data__held_out_subsets": 0, "population__held_out_members": 0}
+    with pytest.raises(UserError, match="held out"):
+        settings.check(tiny.tiny_config(**changes))

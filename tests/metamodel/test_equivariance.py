@@ -1,0 +1,106 @@
+"""Permuting the hidden units of what goes in permutes the units of what comes out."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mole_jax.metamodel.prompt import Prompt
+from mole_jax.representation import permutation
+from mole_jax.sampling import sampler
+from mole_jax.sampling.sampler import Plan
+from tests import tiny
+
+BATCH = 4
+
+
+def token_order(n_units: int) -> np.ndarray:
+    """A permutation of unit tokens that leaves the last, of the output biases, where it is."""
+    return np.append(np.random.default_rng(3).permutation(n_units), n_units)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("adaln", False), ("adaln", True), ("context", False), ("context", True)],
+    ids=lambda p: f"{p[0]}-{'feedback' if p[1] else 'plain'}",
+)
+def setting(request: pytest.FixtureRequest) -> tiny.Setting:
+    conditioning, feedback = request.param
+    return tiny.made_up(metamodel__conditioning=conditioning, metamodel__feedback=feedback)
+
+
+def noisy_tokens(setting: tiny.Setting) -> jax.Array:
+    codec = setting.model.codec
+    noise = jax.random.normal(jax.random.key(5), (BATCH, codec.n_tokens, codec.n_channels))
+    return noise * codec.mask[None]
+
+
+def test_the_clean_estimate(setting: tiny.Setting) -> None:
+    model, noisy = setting.model, noisy_tokens(setting)
+    prompt = tiny.prompts(setting.family, model, BATCH)
+    t = jnp.array([0, 10, 30, 49])
+    order = token_order(model.network.widths[1])
+    estimate = jax.jit(
+        lambda noisy, prompt: model.clean_estimate(
+            setting.params, setting.normaliser, noisy, t, prompt
+        )
+    )
+    plain = estimate(noisy, prompt)
+    permuted = estimate(noisy[:, order], prompt._replace(start=prompt.start[:, order]))
+    assert float(jnp.std(plain - prompt.start)) > 0.05  # the model does something
+    np.testing.assert_allclose(permuted, plain[:, order], rtol=1e-4, atol=1e-4)
+    # Permuting one of the two is another question, with another answer.
+    other = estimate(noisy[:, order], prompt)
+    assert float(jnp.abs(other - plain[:, order]).max()) > 0.01
+
+
+def test_the_sampler(setting: tiny.Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The noise that the sampler draws is permuted like the start, by the same order."""
+    model = setting.model
+    prompt = tiny.prompts(setting.family, model, BATCH)
+    order = token_order(model.network.widths[1])
+    plan = Plan(name="ancestral", steps=3, guidance=1.5)
+    whole = sampler.sample.__wrapped__  # without jit, which would remember the first noise
+    drawn = jax.random.normal
+
+    def run(prompt: Prompt) -> jax.Array:
+        return jax.jit(
+            lambda prompt: whole(
+                model, plan, setting.params, setting.normaliser, prompt, jax.random.key(0)
+            )
+        )(prompt)
+
+    plain = run(prompt)
+    monkeypatch.setattr(jax.random, "normal", lambda key, shape: drawn(key, shape)[:, order])
+    permuted = run(prompt._replace(start=prompt.start[:, order]))
+    np.testing.assert_allclose(permuted, plain[:, order], rtol=2e-4, atol=2e-4)
+
+
+def test_units_move_in_parameter_space_as_in_token_space(setting: tiny.Setting) -> None:
+    model = setting.model
+    flat = jax.random.normal(jax.random.key(1), (model.network.spec.size,))
+    order = token_order(model.network.widths[1])
+    permuted = permutation.permute(model.network, flat, [order[:-1]])
+    np.testing.assert_array_equal(model.codec.encode(permuted), model.codec.encode(flat)[order])
+
+
+def test_what_is_absent_is_not_read(setting: tiny.Setting) -> None:
+    """Other values behind a condition that is marked absent give the same estimate."""
+    model = setting.model
+    estimate = jax.jit(
+        lambda prompt: model.clean_estimate(
+            setting.params, setting.normaliser, noisy_tokens(setting), jnp.full(BATCH, 25), prompt
+        )
+    )
+    prompt = tiny.prompts(setting.family, model, BATCH)
+    other = tiny.prompts(setting.family, model, BATCH, seed=9)
+    nothing = {name: jnp.zeros((BATCH,), bool) for name in prompt.use}
+    # The start's metric is a fact about the start and goes with it.
+    np.testing.assert_array_equal(
+        estimate(prompt._replace(use=nothing)), estimate(other._replace(use=nothing))
+    )
+    for condition in prompt.use:
+        changed = estimate(prompt._replace(**{condition: getattr(other, condition)}))
+        assert float(jnp.abs(changed - estimate(prompt)).max()) > 1e-3, condition

@@ -1,0 +1,175 @@
+"""Training pairs: start before target in one run, support sets in range, symmetries kept."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mole_jax.core.errors import UserError
+from mole_jax.metamodel import pairs as pairs_lib
+from mole_jax.metamodel.pairs import Draw, Pairs
+from mole_jax.metamodel.prompt import CONDITIONS
+from mole_jax.tasks.classification import loss_and_accuracy
+from mole_jax.tasks.family import Examples
+from tests import tiny
+
+BATCH = 64
+PLAIN = {"training__permute_labels": 0.0, "training__permute_units": False}
+
+
+@pytest.fixture(scope="module")
+def setting() -> tiny.Setting:
+    return tiny.made_up(**PLAIN)
+
+
+def drawn(setting: tiny.Setting, seed: int = 0, batch: int = BATCH, **changes: object) -> Pairs:
+    rules = dataclasses.replace(Draw.of(setting.config), **changes)
+    model, data = setting.model, setting.family.device_data
+    draw = jax.jit(
+        lambda key: pairs_lib.draw(rules, model.network, model.codec, setting.zoo, data, key, batch)
+    )
+    return draw(jax.random.key(seed))
+
+
+@pytest.fixture(scope="module")
+def plain(setting: tiny.Setting) -> Pairs:
+    return drawn(setting)
+
+
+def places(setting: tiny.Setting, metric: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The run and snapshot that a metric of the made-up zoo names."""
+    table = np.asarray(setting.zoo.metric)
+    found = [np.argwhere(table == m) for m in np.asarray(metric)]
+    assert all(len(f) == 1 for f in found)
+    run, snapshot = np.concatenate(found).T
+    return run, snapshot
+
+
+def test_the_start_comes_before_the_target_in_the_same_run(
+    setting: tiny.Setting, plain: Pairs
+) -> None:
+    run, start = places(setting, plain.prompt.start_metric)
+    other, target = places(setting, plain.prompt.target_metric)
+    np.testing.assert_array_equal(run, other)
+    assert np.all(start < target)
+    assert set(run) == set(range(len(setting.zoo.metric)))
+    assert set(target) == {1, 2, 3, 4}
+    np.testing.assert_array_equal(plain.target, setting.zoo.parameters[run, target])
+    np.testing.assert_array_equal(
+        plain.prompt.start, setting.model.codec.encode(setting.zoo.parameters[run, start])
+    )
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_share_of_pairs_from_the_first_snapshot(setting: tiny.Setting, share: float) -> None:
+    _, start = places(setting, drawn(setting, first_start=share).prompt.start_metric)
+    assert set(start) == ({0} if share else {0, 1, 2, 3})
+
+
+def test_support_sets_have_sizes_in_range_and_come_from_their_pool(
+    setting: tiny.Setting, plain: Pairs
+) -> None:
+    support, family = plain.prompt.support, setting.family
+    per_class = np.asarray(
+        jnp.sum(jax.nn.one_hot(support.labels, 3) * support.mask[..., None], axis=1)
+    )
+    assert np.all(per_class == per_class[:, :1])  # the same number of each class
+    assert set(per_class[:, 0]) == {2, 3, 4}
+    run, _ = places(setting, plain.prompt.start_metric)
+    pool = family.pools["support"]
+    allowed = set(pool.indices[pool.mask])
+    rows = {row.tobytes(): i for i, row in enumerate(family.inputs)}
+    for b in range(8):
+        chosen = np.asarray(support.mask[b])
+        found = [rows[np.asarray(x).tobytes()] for x in support.inputs[b][chosen]]
+        assert len(set(found)) == len(found)
+        classes = np.asarray(setting.zoo.classes[run[b]])
+        np.testing.assert_array_equal(
+            family.labels[found], classes[np.asarray(support.labels[b])[chosen]]
+        )
+        assert set(found) <= allowed
+
+
+def test_functions_are_compared_on_images_of_the_training_pool(
+    setting: tiny.Setting, plain: Pairs
+) -> None:
+    family = setting.family
+    pool = family.pools["train"]
+    rows = {row.tobytes() for row in family.inputs[pool.indices[pool.mask]]}
+    assert plain.images.shape == (BATCH, 8, 64)
+    assert all(np.asarray(x).tobytes() in rows for x in plain.images[:8].reshape(-1, 64))
+
+
+def test_renamed_labels_leave_every_loss_as_it_was(setting: tiny.Setting, plain: Pairs) -> None:
+    renamed = drawn(setting, permute_labels=1.0)
+    network = setting.model.network
+
+    def loss(flat: jax.Array, support: Examples) -> jax.Array:
+        logits = network.apply(network.spec.unflatten(flat), support.inputs)
+        return loss_and_accuracy(logits, support.labels, support.mask)[0]
+
+    @jax.jit
+    def losses(pairs: Pairs) -> list[jax.Array]:
+        start = setting.model.codec.decode(pairs.prompt.start)
+        return [jax.vmap(loss)(flat, pairs.prompt.support) for flat in (start, pairs.target)]
+
+    for before, after in zip(losses(plain), losses(renamed), strict=True):
+        np.testing.assert_allclose(after, before, rtol=1e-4)
+    assert float(jnp.mean(plain.prompt.support.labels != renamed.prompt.support.labels)) > 0.3
+    np.testing.assert_array_equal(plain.prompt.support.inputs, renamed.prompt.support.inputs)
+
+
+def test_reordered_units_keep_functions_and_the_way_from_start_to_target(
+    setting: tiny.Setting, plain: Pairs
+) -> None:
+    permuted = drawn(setting, permute_units=True)
+    network, codec = setting.model.network, setting.model.codec
+    assert not np.array_equal(permuted.target, plain.target)
+    outputs = jax.jit(
+        lambda flat: jax.vmap(network.apply)(network.spec.unflatten(flat), plain.images)
+    )
+    np.testing.assert_allclose(outputs(permuted.target), outputs(plain.target), atol=1e-4)
+    moved = [
+        np.linalg.norm(pairs.target - codec.decode(pairs.prompt.start), axis=1)
+        for pairs in (permuted, plain)
+    ]
+    np.testing.assert_allclose(*moved, rtol=1e-4)  # start and target in the same order
+
+
+def test_conditions_are_dropped_at_their_rates(setting: tiny.Setting) -> None:
+    rates = {"support": 0.5, "target_metric": 0.2, "start": 0.0}
+    use = drawn(setting, batch=1500, drop=tuple(rates.items()), function_images=1).prompt.use
+    for name, rate in rates.items():
+        assert abs(1 - float(jnp.mean(use[name])) - rate) < 0.05
+    assert bool(use["start"].all())
+    both = float(jnp.mean(~use["support"] & ~use["target_metric"]))
+    assert abs(both - 0.1) < 0.04  # independently
+
+
+def test_a_draw_is_a_function_of_its_key(setting: tiny.Setting, plain: Pairs) -> None:
+    assert tiny.equal_trees(drawn(setting), plain)
+    assert not np.array_equal(drawn(setting, seed=1).prompt.start_metric, plain.prompt.start_metric)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training__support_min_per_class": 0},
+        {"training__support_min_per_class": 5},
+        {"training__drop": {"support": 1.0, "target_metric": 0.1, "start": 0.1}},
+        {"training__first_start": 1.5},
+        {"training__function_images": 0},
+        {"training__permute_labels": -0.1},
+    ],
+)
+def test_impossible_rules_are_refused(change: dict) -> None:
+    with pytest.raises(UserError, match=r"training"):
+        Draw.of(tiny.tiny_config(**change))
+
+
+def test_every_condition_has_a_rate() -> None:
+    assert tuple(name for name, _ in Draw.of(tiny.tiny_config()).drop) == CONDITIONS

@@ -1,0 +1,188 @@
+"""Meta-training: interrupted and resumed gives the same bits; devices do not change the result."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mole_jax.core.errors import UserError
+from mole_jax.core.writers import MetricWriter
+from mole_jax.metamodel import state as states
+from mole_jax.metamodel import train
+from mole_jax.metamodel.pairs import Draw
+from mole_jax.metamodel.state import Hyper, State
+from tests import tiny
+
+STEPS = 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with tiny.compilation_cache(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def setting() -> tiny.Setting:
+    return tiny.made_up(training__checkpoint_every=10, training__steps_per_dispatch=5)
+
+
+def fit(setting: tiny.Setting, folder: Path) -> State:
+    return train.fit(
+        setting.config,
+        setting.model,
+        setting.normaliser,
+        setting.zoo,
+        setting.family.device_data,
+        folder,
+        tiny.mesh_of(1),
+    )
+
+
+def log(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in x.items() if k != "steps_per_second"} for x in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(setting: tiny.Setting, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, State]:
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, fit(setting, folder)
+
+
+def test_an_uninterrupted_training(whole: tuple[Path, State]) -> None:
+    folder, state = whole
+    assert int(state.step) == STEPS
+    lines = log(folder)
+    assert [line["step"] for line in lines] == [5, 10, 15, 20]
+    assert {"loss", "weights", "function", "gradient_norm"} <= set(lines[0])
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert not tiny.equal_trees(state.params, state.ema)
+
+
+def test_interrupted_and_resumed_gives_the_same_bits(
+    setting: tiny.Setting,
+    whole: tuple[Path, State],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = MetricWriter.write
+
+    def interrupted(writer: MetricWriter, step: int, scalars: dict[str, float]) -> None:
+        write(writer, step, scalars)  # logged beyond the checkpoint of step 10
+        if step == 15:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricWriter, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fit(setting, tmp_path)
+    assert [line["step"] for line in log(tmp_path)] == [5, 10, 15]
+    resumed = fit(setting, tmp_path)
+    folder, uninterrupted = whole
+    assert tiny.equal_trees(resumed, uninterrupted)
+    assert log(tmp_path) == log(folder)
+
+
+def test_a_finished_training_is_left_alone(
+    setting: tiny.Setting, whole: tuple[Path, State], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, state = whole
+    before = (folder / "metrics.jsonl").read_bytes()
+    monkeypatch.delattr(states, "make_step")
+    assert tiny.equal_trees(fit(setting, folder), state)
+    assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_loss_that_is_no_number_stops_the_training(
+    setting: tiny.Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        states, "make_step", lambda *_: lambda state, *_: (state, {"loss": jnp.nan})
+    )
+    monkeypatch.setattr(train, "start_state", lambda *_: fresh(setting))
+    with pytest.raises(UserError, match="loss of diffusion is nan between steps 0 and 5"):
+        fit(setting, tmp_path)
+
+
+def fresh(setting: tiny.Setting) -> State:
+    """A state before step 0, from the made-up parameters."""
+    copy = jax.tree.map(jnp.copy, (setting.params, setting.params))
+    optimizer = states.optimizer(Hyper.of(setting.config)).init(setting.params)
+    return State(jnp.zeros((), jnp.int32), *copy, optimizer)
+
+
+def adam_moments(state: State) -> Any:
+    """The running mean of the gradients."""
+    return optax.tree.get(state.optimizer, "mu")
+
+
+def test_one_device_and_eight_train_alike(setting: tiny.Setting) -> None:
+    hyper, rules = Hyper.of(setting.config), Draw.of(setting.config)
+    assert hyper.batch_size % 8 == 0  # so that eight devices share a batch
+    results = []
+    for n_devices in (1, 8):
+        mesh = tiny.mesh_of(n_devices)
+        step = states.make_step(setting.model, hyper, rules, mesh, jax.random.key(0), 2)
+        inputs = (setting.normaliser, setting.zoo, setting.family.device_data)
+        state, *inputs = jax.device_put(
+            (fresh(setting), *inputs), jax.sharding.NamedSharding(mesh, jax.P())
+        )
+        results.append(step(state, *inputs))
+    (one, parts), (eight, others) = jax.device_get(results)
+    for name, value in parts.items():
+        assert math.isclose(value, others[name], rel_tol=1e-4), name
+    # Gradients are compared by Adam's moments of them: Adam itself makes a step of full size out
+    # of the rounding errors of a gradient that is zero, such as that of a bias of keys.
+    gradients = [
+        np.concatenate([x.reshape(-1) for x in jax.tree.leaves(adam_moments(state))])
+        for state in (one, eight)
+    ]
+    assert np.linalg.norm(gradients[0] - gradients[1]) < 1e-4 * np.linalg.norm(gradients[0])
+    assert eight.step == 2
+
+
+def test_the_average_follows_the_parameters(setting: tiny.Setting) -> None:
+    """The first step takes nine tenths of the new parameters: the average starts short."""
+    hyper, rules = Hyper.of(setting.config), Draw.of(setting.config)
+    mesh = tiny.mesh_of(1)
+    step = states.make_step(setting.model, hyper, rules, mesh, jax.random.key(0), 1)
+    state, _ = step(fresh(setting), setting.normaliser, setting.zoo, setting.family.device_data)
+    for new, ema, old in zip(
+        *map(jax.tree.leaves, (state.params, state.ema, setting.params)), strict=True
+    ):
+        np.testing.assert_allclose(ema, 0.1 * old + 0.9 * new, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("step", "total", "size", "ends"),
+    [
+        (0, 20, 5, [5, 10, 15, 20]),
+        (10, 20, 5, [15, 20]),
+        (0, 12, 5, [5, 10, 12]),
+        (7, 12, 5, [10, 12]),
+        (0, 3, 5, [3]),
+        (12, 12, 5, []),
+    ],
+)
+def test_dispatches_end_at_the_same_steps_wherever_one_resumes(
+    step: int, total: int, size: int, ends: list[int]
+) -> None:
+    assert train.dispatches(step, total, size) == ends
+
+
+def test_the_regression_twin_trains_its_own_number_of_steps() -> None:
+    config = tiny.tiny_config(training__regression_steps=7, training__warmup_steps=10)
+    assert train.objectives(config) == ("diffusion", "regression")
+    assert train.hyper_of(config, "diffusion").steps == STEPS
+    assert train.hyper_of(config, "regression").steps == 7
+    assert train.objectives(tiny.tiny_config()) == ("diffusion",)

@@ -1,0 +1,126 @@
+"""Training a member is a plain loop, and its snapshots say what was measured on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mole_jax.core import rng
+from mole_jax.core.errors import UserError
+from mole_jax.population import member
+from mole_jax.population.member import History
+from mole_jax.tasks.family import TaskFamily
+
+CONFIG = {
+    "members": 4,
+    "held_out_members": 1,
+    "steps": 100,
+    "snapshots": 5,
+    "snapshot_power": 2.0,
+    "batch_size": 8,
+    "schedule": "constant",
+    "share_minibatches": True,
+    "optimizers": ("adam",),
+    "learning_rate": (1e-3, 1e-2),
+    "weight_decay": (0.0, 0.1),
+    "init_scale": (1.0, 1.0),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"snapshot_power": 1.0}, (0, 25, 50, 75, 100)),
+        ({"snapshot_power": 2.0}, (0, 6, 25, 56, 100)),
+        ({"snapshots": 2}, (0, 100)),
+        ({"steps": 3, "snapshots": 9, "snapshot_power": 1.0}, (0, 1, 2, 3)),  # none twice
+    ],
+)
+def test_snapshot_steps(changes: dict[str, Any], steps: tuple[int, ...]) -> None:
+    assert member.recipe({**CONFIG, **changes}).snapshot_steps == steps
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "population.steps=0 must be 1 or more"),
+        ({"snapshots": 1}, "population.snapshots=1 must be 2 or more"),
+        ({"batch_size": 0}, "population.batch_size=0"),
+        ({"members": 0}, "population.members=0"),
+        ({"held_out_members": 4}, "population.held_out_members=4 must lie in 0..3"),
+        ({"held_out_members": -1}, "population.held_out_members=-1"),
+        ({"snapshot_power": 0.0}, "population.snapshot_power=0.0 must be above 0"),
+        ({"schedule": "linear"}, "population.schedule='linear' is unknown; there are"),
+        ({"init_scale": (0.0, 1.0)}, "population.init_scale"),
+    ],
+)
+def test_impossible_populations_are_refused(changes: dict[str, Any], message: str) -> None:
+    member.check(CONFIG)
+    with pytest.raises(UserError, match=message.replace(".", r"\.")):
+        member.check({**CONFIG, **changes})
+
+
+def test_a_member_trains_like_a_plain_optax_loop(population: Any, history: History) -> None:
+    """The lone loop that a newcomer would write gives the population's member (0, 0)."""
+    family, data = population.family, population.family.device_data
+    network, classes = family.network, population.classes[0]
+    last = population.recipe.snapshot_steps[-1]
+    tx = optax.adam(lambda i: 0.01 * 0.5 * (1 + jnp.cos(jnp.pi * i / last)))
+
+    def loss(params: Any, batch: Any) -> jax.Array:
+        logits = network.apply(params, batch.inputs)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
+
+    @jax.jit
+    def step(params: Any, state: Any, i: int) -> Any:
+        key = rng.at(population.batch_keys[0], "minibatch", i)
+        batch = data.draw("train", classes, key, population.recipe.batch_size)
+        updates, state = tx.update(jax.grad(loss)(params, batch), state, params)
+        return optax.apply_updates(params, updates), state
+
+    params = network.spec.unflatten(population.starts[0, 0])
+    state = tx.init(params)
+    snapshots = [network.spec.flatten(params)]
+    for i in range(last):
+        params, state = step(params, state, i)
+        if i + 1 in population.recipe.snapshot_steps:
+            snapshots.append(network.spec.flatten(params))
+    np.testing.assert_allclose(snapshots, history.parameters[0, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_metrics_are_those_of_the_snapshots_on_whole_pools(
+    population: Any, history: History
+) -> None:
+    family: TaskFamily = population.family
+    assert set(history.metrics) == set(member.METRICS)
+    apply = jax.jit(lambda flat, x: family.network.apply(family.network.spec.unflatten(flat), x))
+    group, one = 1, 0
+    for split in member.SPLITS:
+        table = family.pools[split]
+        rows = [table.indices[c, : table.counts[c]] for c in family.classes[group]]
+        labels = np.repeat(np.arange(3), [len(r) for r in rows])
+        for snapshot, flat in enumerate(history.parameters[group, one]):
+            logits = np.asarray(apply(flat, family.inputs[np.concatenate(rows)]))
+            log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+            loss = -log_p[np.arange(len(labels)), labels].mean()
+            accuracy = (logits.argmax(-1) == labels).mean()
+            measured = {k: v[group, one, snapshot] for k, v in history.metrics.items()}
+            np.testing.assert_allclose(measured[f"{split}_loss"], loss, rtol=1e-4)
+            np.testing.assert_allclose(measured[f"{split}_accuracy"], accuracy, rtol=1e-5)
+
+
+def test_the_first_snapshot_is_the_start(population: Any, history: History) -> None:
+    np.testing.assert_array_equal(history.parameters[:, :, 0], population.starts)
+
+
+def test_training_lowers_the_loss(population: Any, history: History) -> None:
+    for split in member.SPLITS:
+        loss = history.metrics[f"{split}_loss"]
+        assert np.all(loss[..., -1] < loss[..., 1])
+        assert np.all(loss[..., 1] < loss[..., 0])
+    assert history.metrics["test_accuracy"][..., -1].mean() > 0.75  # chance is 0.33

@@ -1,0 +1,52 @@
+"""Normalised tensors have mean 0 and deviation 1, and come back as they were."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from mole_jax.representation import normalise
+from mole_jax.tasks.networks import Network
+
+
+def zoo(network: Network) -> np.ndarray:
+    """Runs [20, 4, D] whose tensors have different means and scales."""
+    rng = np.random.default_rng(0)
+    runs = rng.normal(size=(20, 4, network.spec.size)).astype(np.float32)
+    for i, field in enumerate(network.spec.fields):
+        runs[..., field.slice] = runs[..., field.slice] * 10.0 ** (i - 3) + i
+    return runs
+
+
+def test_fitted_tensors_have_mean_zero_and_deviation_one(network: Network) -> None:
+    runs = zoo(network)
+    fitted = normalise.fit(network.spec, runs)
+    normalised = np.asarray(fitted.normalise(runs))
+    for field in network.spec.fields:
+        values = normalised[..., field.slice].astype(np.float64)
+        np.testing.assert_allclose(
+            values.mean(), 0, atol=1e-2
+        )  # float32: a mean of 1000 deviations
+        np.testing.assert_allclose(values.std(), 1, rtol=1e-2)
+        assert len(np.unique(fitted.mean[field.slice])) == 1  # one affine map for each tensor
+        assert len(np.unique(fitted.scale[field.slice])) == 1
+
+
+def test_round_trip(network: Network) -> None:
+    runs = zoo(network)
+    fitted = normalise.fit(network.spec, runs)
+    for x in (runs, runs[0, 0]):
+        again = jax.jit(lambda x: fitted.denormalise(fitted.normalise(x)))(x)
+        assert again.dtype == np.float32
+        np.testing.assert_allclose(again, x, rtol=1e-5, atol=1e-6)
+
+
+def test_constant_tensors_are_shifted_and_not_scaled(network: Network) -> None:
+    runs = zoo(network)
+    zero, constant = network.spec.fields[0], network.spec.fields[1]
+    runs[..., zero.slice] = 0
+    runs[..., constant.slice] = 0.1  # whose deviation is above zero by rounding
+    fitted = normalise.fit(network.spec, runs)
+    np.testing.assert_array_equal(fitted.scale[zero.slice], 1)
+    np.testing.assert_array_equal(fitted.scale[constant.slice], 1)
+    np.testing.assert_allclose(fitted.normalise(runs)[..., constant.slice], 0, atol=1e-6)

@@ -1,0 +1,187 @@
+"""Experiments small enough for a test, made from the configuration of the demo."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.compilation_cache import compilation_cache as jax_cache
+from jax.sharding import AxisType, Mesh
+from ml_collections import ConfigDict
+
+from mole_jax.core import config as configs
+from mole_jax.core import mesh as mesh_lib
+from mole_jax.metamodel import data as data_lib
+from mole_jax.metamodel import model as models
+from mole_jax.metamodel import state as states
+from mole_jax.metamodel.model import MetaModel
+from mole_jax.metamodel.pairs import Draw, ZooArrays
+from mole_jax.metamodel.prompt import Prompt, everything
+from mole_jax.metamodel.state import Hyper
+from mole_jax.representation.normalise import Normaliser
+from mole_jax.tasks import family as families
+from mole_jax.tasks.family import Examples, TaskFamily
+
+DEMO = Path(__file__).parents[1] / "configs" / "digits_mlp.py"
+
+TINY = {
+    "data.classes_per_subset": 3,
+    "data.train_subsets": 8,
+    "data.held_out_subsets": 2,
+    "data.support_per_class": 4,
+    "network.hidden": (6,),
+    "population.members": 3,
+    "population.held_out_members": 1,
+    "population.steps": 20,
+    "population.snapshots": 5,
+    "population.batch_size": 16,
+    "zoo.subsets_per_group": 3,
+    "metamodel.width": 32,
+    "metamodel.layers": 1,
+    "metamodel.heads": 2,
+    "metamodel.mlp_ratio": 2,
+    "metamodel.feature_width": 16,
+    "diffusion.steps": 50,
+    "training.steps": 20,
+    "training.regression_steps": 0,
+    "training.batch_size": 8,
+    "training.warmup_steps": 2,
+    "training.function_images": 8,
+    "training.support_min_per_class": 2,
+    "training.steps_per_dispatch": 5,
+    "training.checkpoint_every": 5,
+    "sampling.steps": 4,
+}
+
+
+def tiny_config(**changes: Any) -> ConfigDict:
+    """The demo's config made tiny; a change of `a.b` is written `a__b=value`."""
+    config = configs.load(str(DEMO))
+    with config.unlocked():
+        for name, value in (TINY | {k.replace("__", "."): v for k, v in changes.items()}).items():
+            section, _, key = name.rpartition(".")
+            parts = section.split(".") if section else []
+            node = functools.reduce(lambda c, part: c[part], parts, config)
+            assert key in node, f"the demo's config has no key {name}"
+            node[key] = value
+    return config.lock()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Setting:
+    """A meta-model with random parameters, and data that fits it."""
+
+    config: ConfigDict
+    family: TaskFamily
+    model: MetaModel
+    params: Any
+    normaliser: Normaliser
+    zoo: ZooArrays
+
+
+def made_up(objective: str = "diffusion", **changes: Any) -> Setting:
+    """A setting without training: networks of a made-up zoo move at random."""
+    config = tiny_config(**changes)
+    family = families.build(config)
+    model = models.build(config, family.network, objective)
+    rng = np.random.default_rng(0)
+    size, runs, snapshots = family.network.spec.size, 7, 5
+    train = family.indices("train")
+    rows = rng.choice(train, runs)
+    normaliser = Normaliser(jnp.full(size, 0.1), jnp.full(size, 0.3))
+    zoo = ZooArrays(
+        parameters=jnp.asarray(rng.normal(size=(runs, snapshots, size)), "float32"),
+        # A run's metric tells which run and which snapshot it is.
+        metric=jnp.asarray(
+            1 + np.arange(runs)[:, None] + np.linspace(0.5, 0, snapshots), "float32"
+        ),
+        classes=jnp.asarray(family.classes[rows]),
+    )
+    hyper, rules = Hyper.of(config), Draw.of(config)
+    shapes = jax.eval_shape(
+        lambda key: states.init(model, hyper, rules, key).params, jax.random.key(0)
+    )
+    return Setting(config, family, model, random_like(shapes), normaliser, zoo)
+
+
+def random_like(shapes: Any) -> Any:
+    """Parameters of which none is zero: layers that start at zero would hide what they do.
+
+    Drawn by NumPy, since compiling an initialisation takes JAX longer than all that follows.
+    """
+    rng = np.random.default_rng(1)
+    return jax.tree.map(
+        lambda x: jnp.asarray(
+            rng.normal(size=x.shape) / np.sqrt(x.shape[-2] if len(x.shape) > 1 else 4), x.dtype
+        ),
+        shapes,
+    )
+
+
+def prompts(family: TaskFamily, model: MetaModel, batch: int, seed: int = 2) -> Prompt:
+    """Prompts with random starts and metrics, each with a support set of another data subset."""
+    start_key, metric_key, support_key = jax.random.split(jax.random.key(seed), 3)
+    classes = jnp.asarray(family.classes[np.arange(batch) % len(family.subsets)])
+    data = family.device_data  # made outside of the traced function, and kept by the family
+    draw = jax.jit(jax.vmap(lambda c, k: data.draw_per_class("support", c, k, 4)))
+    support: Examples = draw(classes, jax.random.split(support_key, batch))
+    metrics = jax.random.uniform(metric_key, (2, batch), minval=0.05, maxval=2.0)
+    start = jax.random.normal(start_key, (batch, family.network.spec.size))
+    return Prompt(model.codec.encode(start), metrics[0], metrics[1], support, everything(batch))
+
+
+@contextlib.contextmanager
+def settings_of_jax(**values: Any) -> Iterator[None]:
+    before = {name: jax.config.values[name] for name in values}
+    try:
+        for name, value in values.items():
+            jax.config.update(name, value)
+        jax_cache.reset_cache()
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        jax_cache.reset_cache()
+
+
+def quick_compilation() -> contextlib.AbstractContextManager[None]:
+    """Compile without most optimisations, which halves the time of a test that runs little."""
+    return settings_of_jax(jax_disable_most_optimizations=True)
+
+
+def compilation_cache(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Compile the same program once only, as when one training is begun several times."""
+    return settings_of_jax(
+        jax_compilation_cache_dir=str(folder), jax_persistent_cache_min_compile_time_secs=0.5
+    )
+
+
+def mesh_of(n_devices: int) -> Mesh:
+    """A mesh over the first devices only."""
+    devices = np.array(jax.devices()[:n_devices]).reshape(n_devices, 1, 1)
+    return Mesh(devices, mesh_lib.AXES, axis_types=(AxisType.Auto,) * len(mesh_lib.AXES))
+
+
+def equal_trees(a: Any, b: Any) -> bool:
+    """Whether two pytrees hold the same bits."""
+    flat_a, tree_a = jax.tree.flatten(a)
+    flat_b, tree_b = jax.tree.flatten(b)
+    return tree_a == tree_b and all(
+        np.array_equal(np.asarray(x), np.asarray(y)) for x, y in zip(flat_a, flat_b, strict=True)
+    )
+
+
+def load_zoo(config: ConfigDict, workdir: Path) -> tuple[TaskFamily, Normaliser, ZooArrays]:
+    """What training reads of the zoo in a workdir."""
+    from mole_jax.zoo.reader import open_zoo
+
+    zoo = open_zoo(workdir / "zoo")
+    family = data_lib.checked_family(config, zoo)
+    return family, *data_lib.load(zoo, family)

@@ -1,0 +1,190 @@
+"""The zoo stage: splits, resuming, devices, and runs that are not finite."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from mole_jax.core.errors import UserError
+from mole_jax.metamodel import data as data_lib
+from mole_jax.population import member
+from mole_jax.tasks import family as families
+from mole_jax.zoo import generate
+from mole_jax.zoo.reader import Zoo, open_zoo
+from mole_jax.zoo.store import ZooWriter
+from tests import tiny
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with tiny.quick_compilation(), tiny.compilation_cache(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
+def everything(zoo: Zoo) -> dict[str, np.ndarray]:
+    metrics = {name: zoo.metric(name) for name in zoo.schema.metrics}
+    return {"parameters": zoo.parameters(), **metrics, **zoo.runs}
+
+
+def same(a: Zoo, b: Zoo) -> bool:
+    first, second = everything(a), everything(b)
+    return first.keys() == second.keys() and all(
+        np.array_equal(first[name], second[name]) for name in first
+    )
+
+
+@pytest.fixture(scope="module")
+def config() -> ConfigDict:
+    # 8 + 2 data subsets in groups of 3: the last group has one, of the held-out.
+    return tiny.tiny_config(population__optimizers=("adam", "sgd"))
+
+
+@pytest.fixture(scope="module")
+def zoo(config: ConfigDict, tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    workdir = tmp_path_factory.mktemp("work")
+    generate.generate(config, workdir)
+    return open_zoo(workdir / "zoo")
+
+
+def test_every_data_subset_has_its_members(config: ConfigDict, zoo: Zoo) -> None:
+    family = families.build(config)
+    assert zoo.schema.tasks == family.subsets
+    np.testing.assert_array_equal(zoo.runs["subset"], np.repeat(np.arange(10), 3))
+    np.testing.assert_array_equal(zoo.runs["member"], np.tile(np.arange(3), 10))
+    assert tuple(zoo.steps) == member.recipe(config.population).snapshot_steps
+    assert zoo.parameters().shape == (30, len(zoo.steps), family.network.spec.size)
+    assert zoo.runs["finite"].all()
+    assert set(zoo.runs["optimizer"]) == {"adam", "sgd"}
+
+
+def test_the_last_members_of_training_subsets_are_held_out_and_all_runs_of_unseen_ones(
+    zoo: Zoo,
+) -> None:
+    unseen = np.array([task.split == "S1" for task in zoo.schema.tasks])[zoo.runs["subset"]]
+    last = zoo.runs["member"] == 2
+    np.testing.assert_array_equal(zoo.runs["split"] == "S1", unseen)
+    np.testing.assert_array_equal(zoo.runs["split"] == "S0", ~unseen & last)
+    np.testing.assert_array_equal(zoo.runs["split"] == "train", ~unseen & ~last)
+    assert unseen.sum() == 6
+
+
+def test_networks_learn_and_metrics_are_those_of_the_stored_parameters(
+    config: ConfigDict, zoo: Zoo
+) -> None:
+    loss = zoo.metric("train_loss")
+    assert np.median(loss[:, -1]) < 0.7 * np.median(loss[:, 0])
+    family = families.build(config)
+    runs, last = [0, 14, 29], -1
+    for run in runs:
+        classes = jax.numpy.asarray(family.classes[zoo.runs["subset"][run]])
+        found = member.evaluate(
+            family.network,
+            family.network.spec.unflatten(jax.numpy.asarray(zoo.parameters([run])[0, last])),
+            {"test": family.device_data.pool("test", classes)},
+        )
+        for name, value in found.items():
+            np.testing.assert_allclose(zoo.metric(name, [run])[0, last], value, rtol=1e-4)
+
+
+def test_a_resumed_zoo_is_the_uninterrupted_one(
+    config: ConfigDict, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = ZooWriter.append
+
+    def interrupted(writer: ZooWriter, batch: object) -> None:
+        append(writer, batch)
+        raise KeyboardInterrupt
+
+    for committed in (9, 18):
+        with monkeypatch.context() as patch:
+            patch.setattr(ZooWriter, "append", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                generate.generate(config, tmp_path)
+        assert open_zoo(tmp_path / "zoo").n_runs == committed
+    generate.generate(config, tmp_path)
+    assert same(open_zoo(tmp_path / "zoo"), zoo)
+
+
+def test_a_finished_zoo_is_left_alone(
+    config: ConfigDict, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(generate, "train_subsets")
+    generate.generate(config, zoo.path.parent)
+    assert open_zoo(zoo.path).n_runs == 30
+
+
+def test_a_zoo_of_another_config_is_refused(zoo: Zoo) -> None:
+    with pytest.raises(UserError, match="other settings"):
+        generate.generate(tiny.tiny_config(seed=1), zoo.path.parent)
+
+
+def test_one_device_and_eight_make_the_same_zoo(config: ConfigDict) -> None:
+    family = families.build(config)
+    subsets = np.array([0, 4, 9])
+    hyper, one = generate.train_subsets(config, family, subsets, tiny.mesh_of(1))
+    other_hyper, eight = generate.train_subsets(config, family, subsets, tiny.mesh_of(8))
+    assert one.parameters.shape[:2] == (3, 3)
+    assert tiny.equal_trees(hyper, other_hyper)
+    np.testing.assert_allclose(one.parameters, eight.parameters, rtol=1e-4, atol=1e-5)
+    for name, values in one.metrics.items():
+        np.testing.assert_allclose(values, eight.metrics[name], rtol=1e-3, atol=1e-5)
+
+
+def test_runs_depend_on_the_seed_the_subset_and_the_member(config: ConfigDict, zoo: Zoo) -> None:
+    family = families.build(config)
+    _, history = generate.train_subsets(config, family, np.array([4]), tiny.mesh_of(1))
+    np.testing.assert_allclose(history.parameters[0], zoo.parameters([12, 13, 14]), atol=1e-5)
+    starts = zoo.parameters()[:, 0]
+    assert len(np.unique(starts, axis=0)) == len(starts)
+
+
+def test_runs_that_diverge_are_marked_counted_and_never_learnt_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny.tiny_config(
+        population__optimizers=("sgd",), population__learning_rate=(1e-2, 1e30)
+    )
+    generate.generate(config, tmp_path)
+    zoo = open_zoo(tmp_path / "zoo")
+    finite = zoo.runs["finite"]
+    n_failed = int(np.sum(~finite))
+    assert 0 < n_failed < zoo.n_runs
+    rate = zoo.runs["learning_rate"]
+    assert rate[finite].min() < rate[~finite].min()
+    assert f"failed={n_failed}" in capsys.readouterr().err
+    normaliser, arrays = data_lib.load(zoo, families.build(config))
+    assert len(arrays.parameters) == np.sum(finite & (zoo.runs["split"] == "train"))
+    for leaf in jax.tree.leaves((normaliser, arrays)):
+        assert np.isfinite(leaf).all()
+
+
+def test_a_zoo_without_a_usable_run_is_refused(config: ConfigDict, zoo: Zoo) -> None:
+    none = dataclasses.replace(zoo, runs={**zoo.runs, "finite": np.zeros(30, bool)})
+    with pytest.raises(UserError, match="no finite training run"):
+        data_lib.load(none, families.build(config))
+
+
+def test_training_reads_the_training_runs_only(config: ConfigDict, zoo: Zoo) -> None:
+    family = data_lib.checked_family(config, zoo)
+    normaliser, arrays = data_lib.load(zoo, family)
+    runs = zoo.select(split="train")
+    np.testing.assert_allclose(
+        normaliser.denormalise(arrays.parameters), zoo.parameters(runs), atol=1e-5
+    )
+    np.testing.assert_array_equal(arrays.metric, zoo.metric("validation_loss", runs))
+    np.testing.assert_array_equal(arrays.classes, family.classes[zoo.runs["subset"][runs]])
+    assert "16 runs x" in data_lib.describe(arrays)
+
+
+def test_other_images_than_the_zoo_was_made_from_are_refused(zoo: Zoo) -> None:
+    other = tiny.tiny_config(
+        data__pools={"train": 0.4, "support": 0.2, "validation": 0.2, "test": 0.2}
+    )
+    with pytest.raises(UserError, match="other pools or data subsets"):
+        data_lib.checked_family(other, zoo)
