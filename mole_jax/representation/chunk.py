@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mole_jax.representation.codec import Codec, outputs
+from mole_jax.representation.codec import Codec, outputs, table
 from mole_jax.tasks.parameters import ParameterSpec
 
 
@@ -17,12 +17,9 @@ def build(spec: ParameterSpec, chunk_size: int) -> Codec:
             rows.append(flat[begin : begin + chunk_size])
             kinds.append(kind)
             positions.append(position)
-    table = np.full((len(rows), min(chunk_size, max(map(len, rows)))), -1, np.int32)
-    for token, row in enumerate(rows):
-        table[token, : len(row)] = row
     return Codec(
         "chunk",
-        table,
+        table(rows, min(chunk_size, max(map(len, rows)))),
         np.array(kinds, np.int32),
         np.array(positions, np.int32),
         spec.size,

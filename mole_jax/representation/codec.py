@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -69,6 +70,14 @@ class Codec:
         """Tokens [..., L, C] -> parameters [..., D]; copies of a parameter are averaged."""
         flat = tokens.reshape(*tokens.shape[:-2], self.table.size)
         return jnp.mean(jnp.take(flat, jnp.asarray(self.copies), axis=-1), axis=-1)
+
+
+def table(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
+    """Flat indices of each token's channels -> [L, width] int32, padded with -1."""
+    padded = np.full((len(rows), width), -1, np.int32)
+    for token, row in enumerate(rows):
+        padded[token, : len(row)] = row
+    return padded
 
 
 def outputs(spec: ParameterSpec) -> np.ndarray:

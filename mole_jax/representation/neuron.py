@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mole_jax.representation.codec import Codec, outputs
+from mole_jax.representation.codec import Codec, outputs, table
 from mole_jax.tasks.networks import Network
 
 
@@ -34,12 +34,9 @@ def build(network: Network) -> Codec:
         kinds += [layer] * len(bias)
     rows.append(indices("output/bias"))
     kinds.append(n_hidden)
-    table = np.full((len(rows), max(map(len, rows))), -1, np.int32)
-    for token, row in enumerate(rows):
-        table[token, : len(row)] = row
     return Codec(
         "neuron",
-        table,
+        table(rows, max(map(len, rows))),
         np.array(kinds, np.int32),
         np.zeros(len(rows), np.int32),
         spec.size,
