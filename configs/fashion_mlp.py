@@ -3,7 +3,7 @@
     apt-get install dataset-fashion-mnist     (or put the four IDX files anywhere)
     python -m mole_jax.main --config=configs/fashion_mlp.py --workdir=runs/fashion
 
-RESULTS
+It has not been run to its end yet, so there is no result to expect.
 """
 
 import importlib.util
