@@ -66,6 +66,11 @@ class Bench:
         """All cases by name: those of the splits and "choice"."""
         return {"choice": self.choice, **self.splits}
 
+    def tasks_with_runs(self, split: str) -> np.ndarray:
+        """Positions in the split's cases of tasks that have finite runs, [t]; mostly all."""
+        finite = np.unique(self.zoo.runs["subset"][self.zoo.select(finite=True)])
+        return np.flatnonzero(np.isin(self.splits[split].tasks, finite))
+
     def key(self, name: str) -> jax.Array:
         """The key of a part."""
         return rng.named(self.root, name)
@@ -99,7 +104,7 @@ def load(config: Mapping[str, Any], workdir: Path) -> Bench:
             "population.held_out_members"
         )
     choice = cases_lib.for_choices(zoo, settings["s0_tasks"])
-    return Bench(
+    bench = Bench(
         config=config,
         zoo=zoo,
         family=family,
@@ -113,6 +118,12 @@ def load(config: Mapping[str, Any], workdir: Path) -> Bench:
             for name, runs in held_out.items()
         },
     )
+    if not len(bench.tasks_with_runs(bench.main)):
+        raise UserError(
+            f"{zoo.path}: every run of the held-out data subsets diverged, so that there is "
+            "nothing to compare with; lower population.learning_rate and make the zoo again"
+        )
+    return bench
 
 
 def _predictor(

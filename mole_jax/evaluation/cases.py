@@ -34,15 +34,16 @@ class Cases:
         """(T, N)."""
         return self.starts.shape[0], self.starts.shape[1]
 
-    def first(self, n_starts: int = 1, n_tasks: int | None = None) -> Cases:
-        """The first starts of the first tasks (of all tasks where no number is given)."""
+    def first(self, which: np.ndarray | None = None) -> Cases:
+        """The first start of every task, or of the tasks at positions `which` [t]: [t, 1]."""
+        at = slice(None) if which is None else which
         return dataclasses.replace(
             self,
-            tasks=self.tasks[:n_tasks],
-            classes=self.classes[:n_tasks],
-            starts=self.starts[:n_tasks, :n_starts],
-            start_metric=self.start_metric[:n_tasks, :n_starts],
-            support=jax.tree.map(lambda x: x[:n_tasks, :n_starts], self.support),
+            tasks=self.tasks[at],
+            classes=self.classes[at],
+            starts=self.starts[at, :1],
+            start_metric=self.start_metric[at, :1],
+            support=jax.tree.map(lambda x: x[at, :1], self.support),
         )
 
 

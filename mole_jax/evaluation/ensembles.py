@@ -24,15 +24,15 @@ def average(bench: Bench, split: str, done: Done) -> Found:
     Returns:
         KIND_single, KIND_ensemble: [T]; n_KIND: []; KIND is generated, matched or adam.
     """
-    cases = bench.splits[split].first(1, bench.settings["ensemble_tasks"])
-    many = with_many_starts(bench, cases, split, bench.settings["ensemble_size"])
+    which = bench.tasks_with_runs(split)[: bench.settings["ensemble_tasks"]]
+    many = with_many_starts(bench, split, which, bench.settings["ensemble_size"])
     flat = predict(
         bench.predictors["diffusion"],
         many,
         float(done["prompt.diffusion"]["chosen"]),
         bench.key(f"ensembles {split}"),
     )
-    runs = [bench.zoo.select(finite=True, subset=int(task)) for task in cases.tasks]
+    runs = [bench.zoo.select(finite=True, subset=int(task)) for task in many.tasks]
     n_trained = min(map(len, runs))
     trained = bench.zoo.parameters(np.concatenate([r[:n_trained] for r in runs]), [-1])
     trained = trained.reshape(len(runs), n_trained, -1)
@@ -41,13 +41,13 @@ def average(bench: Bench, split: str, done: Done) -> Found:
         bench.family.device_data,
         "test",
         np.concatenate([flat, trained], axis=1),
-        cases.classes[:, None],
+        many.classes[:, None],
     )  # [T, E, n, K]
     ours, theirs = np.split(p, [flat.shape[1]], axis=1)
     kinds = {"generated": ours, "matched": ours[:, :n_trained], "adam": theirs}
     result: Found = {}
     for name, of_kind in kinds.items():
-        single, together = _accuracies(bench, of_kind, cases.classes)
+        single, together = _accuracies(bench, of_kind, many.classes)
         result |= {
             f"{name}_single": single,
             f"{name}_ensemble": together,
@@ -56,16 +56,15 @@ def average(bench: Bench, split: str, done: Done) -> Found:
     return result
 
 
-def with_many_starts(bench: Bench, cases: Cases, split: str, n: int) -> Cases:
-    """The cases with n starts each, all with the case's first support set.
+def with_many_starts(bench: Bench, split: str, which: np.ndarray, n: int) -> Cases:
+    """The tasks at positions `which` with n starts each, all with a task's first support set.
 
     A start is a random network and belongs to no task: these are the starts of the split's cases,
     from the task's own on. Where there are fewer than n they repeat, and then differ in noise only.
     """
-    n_tasks = len(cases.tasks)
-    pool = bench.splits[split].starts
+    cases, pool = bench.splits[split].first(which), bench.splits[split].starts
     every = pool.reshape(-1, pool.shape[-1])
-    first = pool.shape[1] * np.arange(n_tasks)
+    first = pool.shape[1] * which
     starts = every[(first[:, None] + np.arange(n)) % len(every)]  # [T, n, D]
     metric, _ = measure.on_pool(
         bench.family.network,
@@ -75,7 +74,7 @@ def with_many_starts(bench: Bench, cases: Cases, split: str, n: int) -> Cases:
         cases.classes[:, None],
     )
     support = jax.tree.map(
-        lambda x: np.broadcast_to(x[:, :1], (n_tasks, n, *x.shape[2:])), cases.support
+        lambda x: np.broadcast_to(x[:, :1], (len(which), n, *x.shape[2:])), cases.support
     )
     return dataclasses.replace(cases, starts=starts, start_metric=metric, support=support)
 

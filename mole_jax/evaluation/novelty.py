@@ -29,7 +29,7 @@ def distance(a: ArrayLike, b: ArrayLike) -> float:
     y = np.asarray(b, dtype=np.float64)
     if x.ndim != 2 or x.shape != y.shape:
         raise ValueError(f"need two arrays [H, F] of one shape, got {x.shape} and {y.shape}")
-    return float(np.sqrt(_assigned(x, y, _costs(x, y[None])[0])))
+    return float(np.sqrt(_assigned(x, y, _costs(x, y[None], np.square(y[None]).sum(axis=-1))[0])))
 
 
 def nearest(query: ArrayLike, reference: ArrayLike) -> Floats:
@@ -52,10 +52,11 @@ def nearest(query: ArrayLike, reference: ArrayLike) -> Floats:
     hidden = queries.shape[1]
     block = max(1, _BLOCK // hidden**2)
     best = np.full(len(queries), np.inf)
-    for q, network in enumerate(queries):
-        for first in range(0, len(references), block):
-            candidates = references[first : first + block]  # [B, H, F]
-            costs = _costs(network, candidates)  # [B, H, H]
+    for first in range(0, len(references), block):
+        candidates = references[first : first + block]  # [B, H, F]
+        sizes = np.square(candidates).sum(axis=-1)  # [B, H]
+        for q, network in enumerate(queries):
+            costs = _costs(network, candidates, sizes)  # [B, H, H]
             bounds = _lower_bounds(costs)  # [B]
             for r in np.argsort(bounds):
                 if bounds[r] >= best[q]:
@@ -134,13 +135,16 @@ def iou_expected(
     return expected
 
 
-def _costs(network: Floats, candidates: Floats) -> Floats:
-    """Squared distances between all neuron pairs: [H, F], [B, H, F] -> [B, H, H]."""
+def _costs(network: Floats, candidates: Floats, sizes: Floats) -> Floats:
+    """Squared distances between all neuron pairs: [H, F], [B, H, F] -> [B, H candidates', H].
+
+    sizes: [B, H], the candidates' squared lengths, which all queries share.
+    """
     flat = candidates.reshape(-1, candidates.shape[-1])  # [B * H, F]
-    cross = (flat @ network.T).reshape(*candidates.shape[:2], -1)  # [B, H, H]
-    own = np.square(network).sum(axis=-1)  # [H]
-    other = np.square(candidates).sum(axis=-1)  # [B, H]
-    return np.swapaxes(other[:, :, None] + own[None, None, :] - 2.0 * cross, 1, 2)
+    costs = (flat @ (-2.0 * network.T)).reshape(*candidates.shape[:2], -1)
+    costs += sizes[:, :, None]
+    costs += np.square(network).sum(axis=-1)
+    return costs
 
 
 def _lower_bounds(costs: Floats) -> Floats:
@@ -152,10 +156,10 @@ def _lower_bounds(costs: Floats) -> Floats:
 
 def _assigned(a: Floats, b: Floats, costs: Floats) -> float:
     """Squared distance under the best assignment, from differences: the expanded square loses
-    copies to rounding.
+    copies to rounding. costs: [H of b, H of a].
     """
     rows, columns = linear_sum_assignment(costs)
-    return float(np.square(a[rows] - b[columns]).sum())
+    return float(np.square(b[rows] - a[columns]).sum())
 
 
 def _wrong(generated: ArrayLike, reference: ArrayLike) -> tuple[Floats, Floats]:

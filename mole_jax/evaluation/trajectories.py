@@ -27,7 +27,7 @@ def project(bench: Bench, split: str, done: Done) -> Found:
         pca_prompts [P], from high to low.
     """
     network, zoo = bench.family.network, bench.zoo
-    task = int(bench.splits[split].tasks[0])
+    task = int(bench.splits[split].tasks[bench.tasks_with_runs(split)[0]])
     runs = zoo.select(finite=True, subset=task)[:MOST_RUNS]
     histories = zoo.parameters(runs)  # [R, S, D]
     orders = [permutation.match(network, run[-1], histories[0, -1]) for run in histories]

@@ -114,9 +114,8 @@ class DeviceData(NamedTuple):
         indices, counts = self.tables[name]
         k, m = classes.shape[0], indices.shape[1]
         order = jax.random.uniform(key, (k, m))
-        order = jnp.where(
-            jnp.arange(m)[None] < counts[classes][:, None], order, 2.0
-        )  # padding last
+        valid = jnp.arange(m)[None] < counts[classes][:, None]
+        order = jnp.where(valid, order, 2.0)  # padding last
         take = min(n, m)
         row = jax.lax.top_k(-order, take)[1]  # [K, take]
         rows = indices[classes[:, None], row]

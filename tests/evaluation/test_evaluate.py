@@ -89,10 +89,11 @@ def test_every_figure_finds_its_arrays_and_the_report_builds(
 
 
 def test_interrupted_and_resumed_gives_the_same_numbers(
-    evaluated: Evaluated, tmp_path: Path
+    evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workdir = tmp_path / "copy"
     shutil.copytree(evaluated.workdir, workdir)
+    monkeypatch.setattr(benches, "load", lambda *_: evaluated.bench)
     (workdir / "report" / "evaluation.json").unlink()
     for name in ("prompt.diffusion", "copies.S1", "conditions.S0", "calibration", "trajectories"):
         (workdir / "evaluate" / "parts" / f"{name}.npz").unlink()
@@ -106,6 +107,27 @@ def test_interrupted_and_resumed_gives_the_same_numbers(
         ):
             for key in before.files:
                 np.testing.assert_array_equal(before[key], after[key], err_msg=f"{name} {key}")
+
+
+@pytest.mark.parametrize("left_out", ["S0", "S1", "regression"])
+def test_a_split_or_the_regression_model_may_be_missing(
+    evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_out: str
+) -> None:
+    bench = dataclasses.replace(
+        evaluated.bench,
+        splits={k: v for k, v in evaluated.bench.splits.items() if k != left_out},
+        predictors={k: v for k, v in evaluated.bench.predictors.items() if k != left_out},
+    )
+    monkeypatch.setattr(benches, "load", lambda *_: bench)
+    evaluate.evaluate(evaluated.config, tmp_path)
+    record = read_json(tmp_path / "report" / "evaluation.json")
+    assert set(record["splits"]) == {"S0", "S1"} - {left_out}
+    for result in record["splits"].values():
+        assert ("regression" in result["baselines"]) == (left_out != "regression")
+    assert "calibration" in record["splits"][bench.main]
+    assert bool(record["targets"]) == (left_out != "S1")
+    if left_out == "S1":  # the report then has another main split
+        build(evaluated.config, tmp_path)
 
 
 def test_a_part_is_computed_once_and_read_back_as_it_was(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_prompts_of_a_case_are_answered_in_their_own_places(evaluated: Evaluated
     for i, prompt in enumerate(asked):
         alone = generated.predict(predictor, cases, float(prompt), key)
         np.testing.assert_allclose(together[:, :, i], alone, rtol=1e-4, atol=1e-5)
-    later = cases.first(1)
+    later = cases.first()
     np.testing.assert_allclose(
         generated.predict(predictor, later, 0.5, key), together[:, :1, 1], rtol=1e-4, atol=1e-5
     )

@@ -52,7 +52,8 @@ def test_nearest_finds_a_permuted_copy_exactly():
 
 def test_lower_bound_never_exceeds_the_distance():
     query, reference = networks(1, hidden=6)[0], networks(50, hidden=6, seed=3)
-    bounds = novelty._lower_bounds(novelty._costs(query, reference))
+    sizes = np.square(reference).sum(axis=-1)
+    bounds = novelty._lower_bounds(novelty._costs(query, reference, sizes))
     exact = np.array([novelty.distance(query, r) ** 2 for r in reference])
     assert np.all(bounds <= exact + 1e-9)
 
