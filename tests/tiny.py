@@ -58,6 +58,7 @@ TINY = {
     "training.steps_per_dispatch": 5,
     "training.checkpoint_every": 5,
     "sampling.steps": 4,
+    "evaluation.starts": 2,
 }
 
 

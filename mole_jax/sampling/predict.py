@@ -91,7 +91,7 @@ class Model:
             UserError: for inputs that do not fit the model.
         """
         support = self._support(x_support, y_support)
-        if not target_loss > 0:
+        if not 0 < target_loss < np.inf:
             raise UserError(f"target_loss={target_loss} must be a positive number of nats")
         if n < 1 or rounds < 1:
             raise UserError(f"n={n} and rounds={rounds} must be 1 or more")
@@ -115,9 +115,13 @@ class Model:
         return Networks(network.spec.unflatten(flat), loss, network, self.standardise)
 
     def _support(self, x: Any, y: Any) -> Examples:
-        x, y = np.asarray(x, np.float32), np.asarray(y)
+        try:
+            x, y = np.asarray(x, np.float32), np.asarray(y)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"support set: it cannot be read as arrays: {error}") from error
         n_inputs, n_classes = self.metamodel.network.widths[0], self.metamodel.network.widths[-1]
-        if len(x) != len(y) or not len(x) or x[0].size != n_inputs or y.ndim != 1:
+        fits = x.ndim > 1 and y.ndim == 1 and len(x) == len(y) > 0 and x[0].size == n_inputs
+        if not fits:
             raise UserError(
                 f"support set: images {x.shape} and labels {y.shape} do not fit; expected m images "
                 f"of {n_inputs} pixels and m labels"
@@ -144,9 +148,12 @@ class Model:
             return init(jax.random.split(key, n))
         try:
             flat = network.spec.flatten(jax.tree.map(jnp.asarray, start))
+            flat = jnp.broadcast_to(flat, (n, network.spec.size))
         except (ValueError, AttributeError, TypeError) as error:
             raise UserError(f"start: {error}") from error
-        return jnp.broadcast_to(flat, (n, network.spec.size))
+        if not np.isfinite(flat).all():
+            raise UserError("start: a parameter is NaN or infinity")
+        return flat
 
 
 def generate(

@@ -44,6 +44,8 @@ def plan(config: Mapping[str, Any], n_steps: int) -> Plan:
         raise UserError(
             f"sampling.steps={config['steps']} must lie in 1..diffusion.steps={n_steps}"
         )
+    if not np.isfinite(config["guidance"]):
+        raise UserError(f"sampling.guidance={config['guidance']} must be a number")
     if not 0 <= config["eta"] <= 1:
         raise UserError(f"sampling.eta={config['eta']} must lie in [0, 1]")
     return Plan(config["name"], config["steps"], config["guidance"], config["eta"])

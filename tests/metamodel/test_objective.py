@@ -96,3 +96,20 @@ def test_regression_knows_no_noise_and_no_time(setting: tiny.Setting, batch: Pai
     model = dataclasses.replace(setting.model, objective="regression")
     parts = [loss(setting, model, batch, seed) for seed in (0, 1)]
     assert parts[0] == parts[1]
+
+
+def test_half_of_the_steps_train_the_second_pass(setting: tiny.Setting, batch: Pairs) -> None:
+    """With feedback, either the start or a first estimate stands for the previous one."""
+    model = dataclasses.replace(setting.model, feedback=True)
+    clean = model.codec.encode(batch.target)
+
+    def estimate(*arguments: object) -> jax.Array:
+        first_pass = len(arguments) == 5  # without a previous estimate
+        return clean if first_pass else arguments[5]
+
+    costs = [
+        loss(setting, answering(model, estimate), batch, seed)["weights"] for seed in range(12)
+    ]
+    assert len(set(costs)) == 2
+    assert min(costs) == 0
+    assert 2 <= costs.count(0) <= 10

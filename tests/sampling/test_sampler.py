@@ -1,0 +1,138 @@
+"""Samplers: what they return when the model is right, and what their settings do."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mole_jax.core.errors import UserError
+from mole_jax.metamodel import diffusion
+from mole_jax.metamodel.model import MetaModel
+from mole_jax.metamodel.prompt import Prompt
+from mole_jax.sampling import sampler
+from mole_jax.sampling.sampler import Plan
+from tests import tiny
+
+BATCH = 3
+
+
+@pytest.fixture(scope="module")
+def setting() -> tiny.Setting:
+    return tiny.made_up(metamodel__feedback=False)
+
+
+@pytest.fixture(scope="module")
+def prompt(setting: tiny.Setting) -> Prompt:
+    return tiny.prompts(setting.family, setting.model, BATCH)
+
+
+def sample(
+    setting: tiny.Setting, plan: Plan, prompt: Prompt, seed: int = 0, model: MetaModel | None = None
+) -> jax.Array:
+    return sampler.sample(
+        model or setting.model,
+        plan,
+        setting.params,
+        setting.normaliser,
+        prompt,
+        jax.random.key(seed),
+    )
+
+
+def gaussian(model: MetaModel, mean: float, deviation: float) -> MetaModel:
+    """The exact model of independent normal weights: E[x_0 | x_t] in closed form."""
+
+    def estimate(params: Any, normaliser: Any, noisy: jax.Array, t: jax.Array, *_: Any) -> Any:
+        a = model.process.signal(t)[:, None, None]
+        gain = jnp.sqrt(a) * deviation**2 / (a * deviation**2 + 1 - a)
+        return (mean + gain * (noisy - jnp.sqrt(a) * mean)) * model.codec.mask[None]
+
+    copy = dataclasses.replace(model)
+    object.__setattr__(copy, "clean_estimate", estimate)
+    return copy
+
+
+@pytest.mark.parametrize("name", sampler.SAMPLERS)
+@pytest.mark.parametrize("steps", [1, 4, 50])
+def test_a_model_that_knows_the_answer_is_followed(
+    setting: tiny.Setting, prompt: Prompt, name: str, steps: int
+) -> None:
+    answer = prompt.start * 2 + 1
+    model = dataclasses.replace(setting.model)
+    object.__setattr__(model, "clean_estimate", lambda *_: answer)
+    found = sample(setting, Plan(name, steps, guidance=3.0), prompt, model=model)
+    np.testing.assert_allclose(found, answer, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", sampler.SAMPLERS)
+def test_many_steps_draw_from_the_distribution_of_the_zoo(
+    setting: tiny.Setting, prompt: Prompt, name: str
+) -> None:
+    """Mean and deviation of normal weights come out right, whichever way the noise goes in."""
+    process = diffusion.build("cosine", 1000, "x0")
+    model = gaussian(dataclasses.replace(setting.model, process=process), 0.5, 0.3)
+    found = np.asarray(sample(setting, Plan(name, steps=200), prompt, model=model))
+    values = found[:, model.codec.mask]
+    assert abs(values.mean() - 0.5) < 0.05
+    assert abs(values.std() - 0.3) < 0.05
+
+
+def test_guidance_of_one_is_none_and_more_is_something(
+    setting: tiny.Setting, prompt: Prompt
+) -> None:
+    plain = sample(setting, Plan(steps=2), prompt)
+    almost = sample(setting, Plan(steps=2, guidance=1.0 + 1e-6), prompt)
+    more = sample(setting, Plan(steps=2, guidance=2.0), prompt)
+    np.testing.assert_allclose(almost, plain, rtol=1e-3, atol=1e-3)
+    assert float(jnp.abs(more - plain).max()) > 1e-3
+
+
+def test_padding_stays_zero_and_keys_decide(setting: tiny.Setting, prompt: Prompt) -> None:
+    plan = Plan("ancestral", steps=2)
+    found = sample(setting, plan, prompt)
+    assert found.shape == prompt.start.shape
+    mask = np.broadcast_to(setting.model.codec.mask, found.shape)
+    assert not mask.all()
+    assert np.all(np.asarray(found)[~mask] == 0)
+    np.testing.assert_array_equal(sample(setting, plan, prompt), found)
+    assert not np.array_equal(sample(setting, plan, prompt, seed=1), found)
+
+
+def test_regression_needs_no_noise(setting: tiny.Setting, prompt: Prompt) -> None:
+    model = dataclasses.replace(setting.model, objective="regression")
+    found = [sample(setting, Plan(steps=4), prompt, seed, model) for seed in (0, 1)]
+    np.testing.assert_array_equal(*found)
+
+
+def test_the_last_estimate_is_fed_back(setting: tiny.Setting, prompt: Prompt) -> None:
+    """The start stands in for it at first; then each step sees what the one before it said."""
+    model = dataclasses.replace(setting.model, feedback=True)
+    mask = model.codec.mask[None]
+
+    def count(p: Any, n: Any, noisy: Any, t: Any, prompt: Any, previous: jax.Array) -> jax.Array:
+        return (previous + 1) * mask
+
+    object.__setattr__(model, "clean_estimate", count)
+    found = sample(setting, Plan(steps=5), prompt, model=model)
+    np.testing.assert_allclose(found, (prompt.start + 5) * mask, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "euler"}, "sampling.name='euler'"),
+        ({"steps": 0}, "sampling.steps=0"),
+        ({"steps": 51}, "sampling.steps=51"),
+        ({"eta": 1.5}, "sampling.eta=1.5"),
+        ({"guidance": float("nan")}, "sampling.guidance=nan"),
+    ],
+)
+def test_impossible_plans_are_refused(change: dict, message: str) -> None:
+    settings = dataclasses.asdict(sampler.DEFAULT) | change
+    with pytest.raises(UserError, match=message):
+        sampler.plan(settings, 50)

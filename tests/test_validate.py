@@ -1,0 +1,98 @@
+"""Values of a config that cannot work are refused at once, in one line that names the key."""
+
+from __future__ import annotations
+
+import pytest
+
+from mole_jax.core.errors import UserError
+from mole_jax.validate import validate
+from tests import tiny
+
+
+def test_the_demo_and_the_tiny_config_are_fine() -> None:
+    from mole_jax.core import config as configs
+
+    validate(tiny.tiny_config())
+    for variant in ("", ":full"):
+        validate(configs.load(f"{tiny.DEMO}{variant}"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", -1),
+        ("data.source", "mnist"),
+        ("data.source", "idx:/nowhere"),
+        ("data.pools", {"train": 0.5, "support": 0.5, "validation": 0.5, "test": 0.5}),
+        ("data.max_per_class", {"train": -1}),
+        ("data.classes_per_subset", 1),
+        ("data.classes_per_subset", 11),
+        ("data.train_subsets", 119),  # and 2 held out, of 120
+        ("data.train_subsets", 1),  # leaves classes that are never seen
+        ("data.support_per_class", 500),
+        ("network.name", "cnn"),
+        ("network.hidden", ()),
+        ("network.hidden", (0,)),
+        ("network.activation", "step"),
+        ("population.members", 0),
+        ("population.held_out_members", -1),
+        ("population.held_out_members", 3),  # all of them
+        ("population.steps", 0),
+        ("population.snapshots", 1),
+        ("population.snapshot_power", 0.0),
+        ("population.batch_size", 0),
+        ("population.optimizers", ("rmsprop",)),
+        ("population.optimizers", ()),
+        ("population.schedule", "step"),
+        ("population.learning_rate", (1e-2, 1e-3)),
+        ("population.learning_rate", (0.0, 1e-3)),
+        ("population.weight_decay", (-1.0, 0.0)),
+        ("population.init_scale", (0.0, 1.0)),
+        ("zoo.subsets_per_group", 0),
+        ("zoo.runs_per_chunk", 0),
+        ("zoo.runs_per_shard", 12),  # chunks of 8
+        ("representation.name", "layer"),
+        ("metamodel.heads", 0),
+        ("metamodel.heads", 5),
+        ("metamodel.width", 0),
+        ("metamodel.layers", 0),
+        ("metamodel.feature_width", 0),
+        ("metamodel.support_queries", -1),
+        ("metamodel.conditioning", "film"),
+        ("metamodel.dtype", "float16"),
+        ("diffusion.schedule", "quadratic"),
+        ("diffusion.steps", 1),
+        ("diffusion.prediction", "eps"),
+        ("training.steps", 0),
+        ("training.regression_steps", -1),
+        ("training.batch_size", 0),
+        ("training.learning_rate", 0.0),
+        ("training.warmup_steps", 21),
+        ("training.weight_decay", -0.1),
+        ("training.beta2", 1.0),
+        ("training.gradient_clip", 0.0),
+        ("training.ema_decay", 1.0),
+        ("training.function_weight", -1.0),
+        ("training.function_images", 0),
+        ("training.time_power", 0.0),
+        ("training.first_start", 1.1),
+        ("training.support_min_per_class", 5),  # of 4
+        ("training.permute_labels", 2.0),
+        ("training.drop", {"support": 1.0, "target_metric": 0.0, "start": 0.0}),
+        ("training.steps_per_dispatch", 0),
+        ("training.checkpoint_every", 0),
+        ("sampling.name", "euler"),
+        ("sampling.steps", 51),
+        ("sampling.eta", -0.1),
+        ("evaluation.starts", 0),
+        ("evaluation.candidates", ()),
+    ],
+)
+def test_a_bad_value_is_refused(key: str, value: object) -> None:
+    config = tiny.tiny_config(**{key.replace(".", "__"): value})
+    with pytest.raises(UserError) as refused:
+        validate(config)
+    line = str(refused.value)
+    assert "\n" not in line
+    assert key.rsplit(".", 1)[-1] in line or key.split(".")[0] in line
+    assert len(line) < 300
