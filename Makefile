@@ -11,7 +11,7 @@ STAMP_DEV := .venv/.installed-dev
 
 help:
 	@echo "make setup   install into .venv what the programs need"
-	@echo "make demo    train, predict and report on digits, in minutes; see runs/digits"
+	@echo "make demo    train, predict and report on digits, in about five minutes; see runs/digits"
 	@echo "make test    run the tests"
 	@echo "make check   lint, format check, type check"
 	@echo "make bench   measure speed; each benchmark prints a table"
