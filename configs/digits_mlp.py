@@ -40,7 +40,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.population.snapshot_power = 2.0  # above 1: more snapshots early, where the loss falls fast
     c.population.batch_size = 64
     # Members of a data subset may share minibatches, which is faster on wide inputs. Here each has
-    # its own: the meta-model then cannot learn a subset's minibatch noise by heart.
+    # its own, so that the meta-model cannot learn a subset's minibatch noise by heart.
     c.population.share_minibatches = False
     # Ranges (low, high) from which each member draws; equal ends fix the value.
     c.population.optimizers = ("adam",)
