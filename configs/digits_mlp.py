@@ -55,34 +55,35 @@ def get_config(variant: str = "") -> ConfigDict:
 
     c.metamodel = ConfigDict()
     c.metamodel.width = 128
-    c.metamodel.layers = 3
+    c.metamodel.layers = 2
     c.metamodel.heads = 4
     c.metamodel.mlp_ratio = 4
     c.metamodel.conditioning = "adaln"  # or context: scalars as tokens
-    # Show the model its last estimate, and where the support set would push it.
-    c.metamodel.feedback = False
     c.metamodel.feature_width = 128  # of the support set's learned features
     c.metamodel.support_queries = 2  # tokens that attend over the whole support set
     c.metamodel.pairwise = True  # outgoing weights also as products with class tokens
+    # Refine the estimate by gradient steps on learned examples of each class.
+    c.metamodel.probes = 8  # of each class; 0: none, and no descents
+    c.metamodel.descents = 8  # the last steps; each block takes one of its own before them
     c.metamodel.dtype = "float32"  # or bfloat16: of the products; parameters stay float32
     c.metamodel.remat = False
     c.metamodel.unroll = 12  # layers unrolled in the scan over layers
 
-    c.diffusion = ConfigDict({"schedule": "linear", "steps": 1000, "prediction": "x0"})
+    c.diffusion = ConfigDict({"schedule": "linear", "steps": 1000, "prediction": "edm"})
 
     c.training = ConfigDict()
-    c.training.steps = 2200
-    c.training.regression_steps = 500  # of the deterministic twin, a baseline; 0 leaves it out
+    c.training.steps = 1600
+    c.training.regression_steps = 400  # of the deterministic twin, a baseline; 0 leaves it out
     c.training.batch_size = 64
-    c.training.learning_rate = 1.5e-3
+    c.training.learning_rate = 2e-3
     c.training.warmup_steps = 100
     c.training.weight_decay = 0.01
     c.training.beta2 = 0.99
     c.training.gradient_clip = 1.0
     c.training.ema_decay = 0.995
-    c.training.function_weight = 5.0  # of the networks' outputs beside their weights
+    c.training.function_weight = 10.0  # of the networks' outputs beside their weights
     c.training.function_images = 64
-    c.training.mix_images = False  # compare on mixtures of images too
+    c.training.mix_images = True  # compare on mixtures of images, which none has learned by heart
     c.training.time_power = 0.33  # below 1: more of the training at high noise
     c.training.first_start = 0.7  # share of pairs that start from an initial network
     c.training.support_min_per_class = 4  # support sets vary from here to data.support_per_class
@@ -114,8 +115,11 @@ def get_config(variant: str = "") -> ConfigDict:
     c.evaluation.bootstrap = 2000
 
     if variant == "full":
-        c.training.steps = 6000
-        c.training.regression_steps = 6000
+        c.population.members = 16
+        c.metamodel.layers = 3
+        c.metamodel.probes = 16
+        c.training.steps = 4000
+        c.training.regression_steps = 4000
         c.training.warmup_steps = 200
         c.training.ema_decay = 0.998
     return c

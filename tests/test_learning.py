@@ -36,7 +36,6 @@ CONFIG = tiny.tiny_config(
     metamodel__heads=4,
     metamodel__mlp_ratio=4,
     metamodel__feature_width=64,
-    metamodel__feedback=False,
     diffusion__steps=1000,
     training__steps=1400,
     training__batch_size=32,

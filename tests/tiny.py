@@ -48,6 +48,8 @@ TINY = {
     "metamodel.heads": 2,
     "metamodel.mlp_ratio": 2,
     "metamodel.feature_width": 16,
+    "metamodel.probes": 2,
+    "metamodel.descents": 2,
     "diffusion.steps": 50,
     "training.steps": 20,
     "training.regression_steps": 0,
@@ -96,7 +98,7 @@ def made_up(objective: str = "diffusion", **changes: Any) -> Setting:
     size, runs, snapshots = family.network.spec.size, 7, 5
     train = family.indices("train")
     rows = rng.choice(train, runs)
-    normaliser = Normaliser(jnp.full(size, 0.1), jnp.full(size, 0.3))
+    normaliser = Normaliser(jnp.full(size, 0.1), jnp.full(size, 0.3), jnp.full(size, 0.5))
     zoo = ZooArrays(
         parameters=jnp.asarray(rng.normal(size=(runs, snapshots, size)), "float32"),
         # A run's metric tells which run and which snapshot it is.

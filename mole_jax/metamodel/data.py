@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -35,7 +36,7 @@ def load(zoo: Zoo, family: TaskFamily) -> tuple[Normaliser, ZooArrays]:
         metric=jnp.asarray(zoo.metric(METRIC, runs)),
         classes=jnp.asarray(family.classes[zoo.runs["subset"][runs]]),
     )
-    return Normaliser(jnp.asarray(normaliser.mean), jnp.asarray(normaliser.scale)), arrays
+    return jax.tree.map(jnp.asarray, normaliser), arrays
 
 
 def describe(arrays: ZooArrays) -> str:

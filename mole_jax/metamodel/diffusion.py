@@ -14,7 +14,7 @@ import numpy as np
 from mole_jax.core.errors import UserError
 
 SCHEDULES = ("cosine", "linear")
-PREDICTIONS = ("x0", "v")
+PREDICTIONS = ("x0", "v", "edm")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,22 +37,60 @@ class Process:
         a = _like(self.signal(t), clean)
         return jnp.sqrt(a) * clean + jnp.sqrt(1 - a) * noise
 
+    def shown(
+        self, noisy: jax.Array, start: jax.Array, t: jax.Array, spread: jax.Array
+    ) -> jax.Array:
+        """What the network sees of the noisy target [B, ...]; arguments as in `clean_estimate`."""
+        if self.prediction != "edm":
+            return noisy
+        a = _like(self.signal(t), noisy)
+        return (noisy - jnp.sqrt(a) * start) / jnp.sqrt(a * spread**2 + 1 - a)
+
     def clean_estimate(
-        self, output: jax.Array, noisy: jax.Array, start: jax.Array, t: jax.Array
+        self,
+        output: jax.Array,
+        noisy: jax.Array,
+        start: jax.Array,
+        t: jax.Array,
+        spread: jax.Array,
     ) -> jax.Array:
         """The estimate of x_0 that a network's output stands for.
 
-        In both parametrisations the network predicts relative to the start (zero where there is
-        none): `x0` gives x_0 = start + output; `v` gives v = output - sqrt(1 - a) start.
+        In all parametrisations the network predicts relative to the start (zero where there is
+        none): `x0` gives x_0 = start + output; `v` gives v = output - sqrt(1 - a) start; `edm`
+        gives the best linear estimate of x_0 - start from the noisy target, plus the output in
+        units of that estimate's error (Karras et al. 2022, eq. 7, for a variance-preserving
+        process and a residual of known spread).
+
+        Args:
+            output: [B, ...] of the network.
+            noisy: [B, ...].
+            start: [B, ...].
+            t: [B].
+            spread: standard deviation of x_0 - start, of a shape that broadcasts to [B, ...].
         """
         if self.prediction == "x0":
             return start + output
         a = _like(self.signal(t), noisy)
-        return jnp.sqrt(a) * noisy + (1 - a) * start - jnp.sqrt(1 - a) * output
+        if self.prediction == "v":
+            return jnp.sqrt(a) * noisy + (1 - a) * start - jnp.sqrt(1 - a) * output
+        total = a * spread**2 + 1 - a  # variance of noisy - sqrt(a) start
+        linear = jnp.sqrt(a) * spread**2 / total * (noisy - jnp.sqrt(a) * start)
+        return start + linear + spread * jnp.sqrt((1 - a) / total) * output
 
-    def loss_weight(self, t: jax.Array) -> jax.Array:
-        """Weight [...] that turns the squared error of x_0 into that of the output."""
-        return jnp.ones(t.shape) if self.prediction == "x0" else 1 / (1 - self.signal(t))
+    def loss_weight(self, t: jax.Array, spread: jax.Array) -> jax.Array:
+        """Weight that turns the squared error of x_0 into that of the output.
+
+        It broadcasts to [B, ...]. Where the spread is zero nothing can be learned, and the weight
+        is zero.
+        """
+        a = _like(self.signal(t), spread)
+        if self.prediction == "x0":
+            return jnp.ones_like(a)
+        if self.prediction == "v":
+            return 1 / (1 - a)
+        square = jnp.where(spread > 0, spread, 1.0) ** 2
+        return jnp.where(spread > 0, (a * square + 1 - a) / (square * (1 - a)), 0.0)
 
 
 def build(schedule: str, n_steps: int, prediction: str) -> Process:

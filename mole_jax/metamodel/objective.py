@@ -43,28 +43,19 @@ def loss(
     Returns:
         The loss [] and its parts, for the log.
     """
-    time_key, noise_key, again_key = jax.random.split(key, 3)
+    time_key, noise_key = jax.random.split(key)
     clean = model.codec.encode(pairs.target)  # [B, L, C]
     u = jax.random.uniform(time_key, clean.shape[:1]) ** time_power
     t = jnp.minimum((u * model.process.n_steps).astype(jnp.int32), model.process.n_steps - 1)
     noise = jax.random.normal(noise_key, clean.shape)
     noisy = model.process.add_noise(clean, noise, t) * model.codec.mask[None]
-    previous = None
-    if model.feedback:
-        # Half of the steps train the second pass. The first one is then taken as given.
-        start = jnp.where(pairs.prompt.use["start"][:, None, None], pairs.prompt.start, 0.0)
-        first_pass = jax.lax.stop_gradient(params)
-        previous = jax.lax.cond(
-            jax.random.bernoulli(again_key),
-            lambda: model.clean_estimate(first_pass, normaliser, noisy, t, pairs.prompt),
-            lambda: start,
-        )
-    estimate = model.clean_estimate(params, normaliser, noisy, t, pairs.prompt, previous)
+    estimate = model.clean_estimate(params, normaliser, noisy, t, pairs.prompt)
 
-    error = jnp.sum((estimate - clean) ** 2, axis=(1, 2)) / model.codec.mask.sum()  # [B]
-    weight = model.process.loss_weight(t) if model.objective == "diffusion" else 1.0
-    weights_term = jnp.mean(weight * error)
-    parts = {"weights": jnp.mean(error)}
+    error = (estimate - clean) ** 2  # zero in the padding
+    weight = model.loss_weight(normaliser, t, pairs.prompt)
+    n = model.codec.mask.sum() * len(error)
+    weights_term = jnp.sum(weight * error) / n
+    parts = {"weights": jnp.sum(error) / n}
     if not function_weight:
         return weights_term, parts | {"loss": weights_term}
     divergence = jnp.mean(function_divergence(model, normaliser, estimate, pairs))

@@ -17,6 +17,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.metamodel import objective, pairs
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.pairs import Draw, ZooArrays
+from mole_jax.metamodel.probing import Frame
 from mole_jax.metamodel.prompt import Prompt, everything
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks.family import DeviceData, Examples
@@ -101,17 +102,18 @@ def init(model: MetaModel, hyper: Hyper, rules: Draw, key: jax.Array) -> State:
     )
 
 
-def _example(model: MetaModel, rules: Draw) -> tuple[jax.Array, jax.Array, Prompt]:
+def _example(model: MetaModel, rules: Draw) -> tuple[Frame, Prompt]:
     """Inputs of the module for a batch of one; only their shapes matter."""
     n_inputs, n_classes = model.network.widths[0], model.network.widths[-1]
     n, (length, channels) = n_classes * rules.support_per_class, model.codec.table.shape
-    seen = jnp.zeros((1, length, channels * model.n_seen))
     support = Examples(
         jnp.zeros((1, n, n_inputs)), jnp.zeros((1, n), jnp.int32), jnp.zeros((1, n), bool)
     )
     one = jnp.zeros((1,))
     start = jnp.zeros((1, length, channels))
-    return seen, one, Prompt(start, one, one, support, everything(1))
+    prompt = Prompt(start, one, one, support, everything(1))
+    normaliser = Normaliser(*3 * (jnp.ones(model.network.spec.size),))
+    return model.frame(normaliser, start, jnp.zeros((1,), jnp.int32), prompt), prompt
 
 
 def make_step(

@@ -45,8 +45,7 @@ def train(config: Mapping[str, Any], workdir: Path) -> None:
     print(f"train: {data_lib.describe(arrays)}", flush=True)
     files.write_npz(
         workdir / "train" / "model.npz",
-        normaliser_mean=np.asarray(normaliser.mean),
-        normaliser_scale=np.asarray(normaliser.scale),
+        **{f"normaliser_{k}": np.asarray(v) for k, v in normaliser._asdict().items()},
         input_scale=np.float32(family.input_scale),
         input_shift=np.float32(family.input_shift),
     )
@@ -204,7 +203,7 @@ def load(workdir: Path, config: Mapping[str, Any], network: Network, objective: 
         )
     with np.load(Path(workdir) / "train" / "model.npz") as arrays:
         normaliser = Normaliser(
-            jnp.asarray(arrays["normaliser_mean"]), jnp.asarray(arrays["normaliser_scale"])
+            *(jnp.asarray(arrays[f"normaliser_{name}"]) for name in Normaliser._fields)
         )
         scale, shift = float(arrays["input_scale"]), float(arrays["input_shift"])
     return Trained(model, state.ema, normaliser, scale, shift)

@@ -2,13 +2,15 @@
 
 One token for each token of the representation carries the noisy target beside the start, so that
 a unit sees its own history; the support set joins as context tokens. Scalars (diffusion time,
-start and target metric) modulate every block (`adaln`) or join as tokens (`context`).
+start and target metric) modulate every block (`adaln`) or join as tokens (`context`). Every
+block runs the network that is being written on learned probes, shows its tokens where those push
+it, and improves it; a few plain gradient steps on the probes, the descents, come last.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -16,12 +18,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core.errors import UserError
+from mole_jax.metamodel.diffusion import Process
 from mole_jax.metamodel.embeddings import ScalarEmbedding, log_metric
+from mole_jax.metamodel.probing import Frame, Probes, PushOn
 from mole_jax.metamodel.prompt import Prompt
 from mole_jax.metamodel.set_encoder import SetEncoder
 from mole_jax.representation.codec import Codec
 
 CONDITIONINGS = ("adaln", "context")
+# How far a descent goes along the way of the probes' gradient before anything is learned, in units
+# of the output. All of them together stay well below the spread of the target.
+FIRST_STEP = 0.02
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -37,6 +44,8 @@ class Shape:
     feature_width: int
     support_queries: int
     pairwise: bool
+    probes: int
+    descents: int
     dtype: str
     remat: bool
     unroll: int
@@ -46,9 +55,13 @@ class Shape:
         for name in ("width", "layers", "heads", "mlp_ratio", "feature_width", "unroll"):
             if getattr(self, name) < 1:
                 raise UserError(f"metamodel.{name}={getattr(self, name)} must be 1 or more")
-        if self.support_queries < 0:
+        for name in ("support_queries", "descents"):
+            if getattr(self, name) < 0:
+                raise UserError(f"metamodel.{name}={getattr(self, name)} must not be negative")
+        if self.descents and self.probes < 1:
             raise UserError(
-                f"metamodel.support_queries={self.support_queries} must not be negative"
+                f"metamodel.descents={self.descents} go along gradients on probes, of which there "
+                f"are metamodel.probes={self.probes} for each class; let there be 1 or more"
             )
         if self.width % self.heads:
             raise UserError(
@@ -63,15 +76,42 @@ class Shape:
             raise UserError(f"metamodel.dtype={self.dtype!r} is unknown; there are {tuple(DTYPES)}")
 
 
+class Carry(NamedTuple):
+    """What goes from block to block."""
+
+    x: jax.Array  # [B * L', W]: L tokens of the network, then context
+    output: jax.Array  # [B, L, C] so far
+    condition: jax.Array  # [B, W]
+
+
 class Block(nn.Module):
-    """A pre-norm transformer block; its scan carry is (tokens [B * L, W], condition [B, W])."""
+    """A pre-norm transformer block, between a look at the probes and a change of the output."""
 
     shape: Shape
-    length: int
+    length: int  # L'
+    push: PushOn
 
     @nn.compact
-    def __call__(self, carry: tuple[jax.Array, jax.Array], _: None) -> tuple[Any, None]:
-        x, condition = carry
+    def __call__(self, carry: Carry, frame: Frame, probes: Probes | None) -> tuple[Carry, None]:
+        x, output, condition = carry
+        if probes is None:
+            return Carry(self._mix(x, condition), output, condition), None
+        s, dtype = self.shape, DTYPES[self.shape.dtype]
+        batch, n_tokens, channels = output.shape
+        push = self.push(output, frame, probes)
+        seen = jnp.concatenate([push.way, push.force], axis=-1).reshape(batch * n_tokens, -1)
+        h = nn.Dense(s.width, dtype=dtype, name="push_in")(seen).reshape(batch, n_tokens, -1)
+        h = jnp.pad(h, ((0, 0), (0, self.length - n_tokens), (0, 0)))
+        x = self._mix(x + h.reshape(x.shape), condition)
+        own = x.reshape(batch, self.length, -1)[:, :n_tokens].reshape(batch * n_tokens, -1)
+        own = nn.LayerNorm(name="norm_estimate")(own.astype(jnp.float32))
+        change = nn.Dense(3 * channels, kernel_init=nn.initializers.zeros, name="estimate")(own)
+        step, way, force = jnp.split(change.reshape(batch, n_tokens, -1), 3, axis=-1)
+        output = output + step + way * push.way + force * push.force
+        return Carry(x, output, condition), None
+
+    def _mix(self, x: jax.Array, condition: jax.Array) -> jax.Array:
+        """Attention and MLP: tokens [B * L', W], condition [B, W] -> tokens."""
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         adaln = s.conditioning == "adaln"
 
@@ -96,7 +136,7 @@ class Block(nn.Module):
         else:
             x = x + self._attention(norm("norm_attention", x), dtype)
             x = x + self._mlp(norm("norm_mlp", x), dtype)
-        return (x, condition), None
+        return x
 
     def _attention(self, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
         s = self.shape
@@ -118,24 +158,22 @@ def _small(shape: Shape) -> nn.initializers.Initializer:
 
 
 class Transformer(nn.Module):
-    """What is seen of a network, time and prompt -> output tokens [B, L, C]."""
+    """Noisy target, start, time and prompt -> output tokens [B, L, C] (see `Process`)."""
 
     shape: Shape
+    process: Process
     codec: Codec
     n_classes: int
+    push: PushOn
 
     @nn.compact
-    def __call__(self, seen: jax.Array, time: jax.Array, prompt: Prompt) -> jax.Array:
-        """Apply the transformer.
-
-        Args:
-            seen: [B, L, n * C] noisy tokens, beside them the start's, and more of that shape.
-            time: [B] diffusion time as a fraction in [0, 1].
-            prompt: B prompts.
-        """
+    def __call__(self, frame: Frame, prompt: Prompt) -> jax.Array:
+        """Apply the transformer to B frames and prompts."""
         s, dtype = self.shape, DTYPES[self.shape.dtype]
-        batch, length, _ = seen.shape
-        channels = self.codec.n_channels
+        batch, length, channels = frame.noisy.shape
+        shown = self.process.shown(frame.noisy, frame.start, frame.t, frame.spread)
+        seen = jnp.concatenate([shown, frame.start], axis=-1)
+        time = frame.t / (self.process.n_steps - 1)
         use_start = prompt.use["start"]
         x = seen.reshape(batch * length, -1)
         x = nn.Dense(s.width, dtype=dtype, name="tokens_in")(x).reshape(batch, length, -1)
@@ -164,17 +202,21 @@ class Transformer(nn.Module):
         total = x.shape[1]
         condition = (time_token + start_token + target_token).astype(dtype)
 
+        output, probes = jnp.zeros(frame.noisy.shape), None
+        if s.probes:
+            probes = self._probes(context, prompt.support.inputs.shape[-1])
         block = nn.remat(Block, prevent_cse=False) if s.remat else Block
         stack = nn.scan(
             block,
             variable_axes={"params": 0},
             split_rngs={"params": True},
+            in_axes=(nn.broadcast, nn.broadcast),
             length=s.layers,
             unroll=min(s.unroll, s.layers),
-        )(s, total, name="blocks")
-        (x, _), _ = stack((x.reshape(batch * total, -1), condition), None)
+        )(s, total, self.push, name="blocks")
+        carry, _ = stack(Carry(x.reshape(batch * total, -1), output, condition), frame, probes)
 
-        x = x.reshape(batch, total, -1)
+        x = carry.x.reshape(batch, total, -1)
         last_context = x[:, length : length + self.n_classes].reshape(batch * self.n_classes, -1)
         x = x[:, :length].reshape(batch * length, -1)
         x = nn.LayerNorm(dtype=dtype, name="norm_out")(x)
@@ -190,8 +232,42 @@ class Transformer(nn.Module):
         out = nn.Dense(channels, kernel_init=nn.initializers.zeros, name="tokens_out")(
             x.astype(jnp.float32)
         )
-        out = out.reshape(batch, length, channels)
-        return out + self._towards_classes(x, last_context, batch) if s.pairwise else out
+        out = carry.output + out.reshape(batch, length, channels)
+        if s.pairwise:
+            out = out + self._towards_classes(x, last_context, batch)
+        if probes is None or not s.descents:
+            return out
+        return self._descend(out, x, frame, probes)
+
+    def _probes(self, context: jax.Array, n_inputs: int) -> Probes:
+        """Examples to run networks on, made from the class tokens: `probes` of each class."""
+        s, batch = self.shape, len(context)
+        classes = context[:, : self.n_classes].astype(jnp.float32).reshape(-1, s.width)
+        h = nn.gelu(nn.Dense(s.width, name="probe_hidden")(classes))
+        inputs = nn.Dense(s.probes * n_inputs, name="probes")(h)
+        labels = jnp.repeat(jnp.arange(self.n_classes), s.probes)
+        return Probes(
+            inputs.reshape(batch, -1, n_inputs), jnp.broadcast_to(labels, (batch, *labels.shape))
+        )
+
+    def _descend(
+        self, output: jax.Array, tokens: jax.Array, frame: Frame, probes: Probes
+    ) -> jax.Array:
+        """Gradient steps on the probes.
+
+        Each token sets the sizes of its channels' steps, and how large each step is in all.
+        """
+        s, (batch, length, channels) = self.shape, output.shape
+        tokens, zeros = tokens.astype(jnp.float32), nn.initializers.zeros
+        size = nn.Dense(2 * channels, kernel_init=zeros, name="step_size")(tokens)
+        size = size.reshape(batch, length, 2, channels)
+        gain = nn.Dense(2 * s.descents, kernel_init=zeros, name="step_gain")(tokens)
+        gain = 1 + gain.reshape(batch, length, s.descents, 2, 1)
+        for i in range(s.descents):
+            push = self.push(output, frame, probes)
+            output = output + gain[:, :, i, 0] * (FIRST_STEP + size[:, :, 0]) * push.way
+            output = output + gain[:, :, i, 1] * size[:, :, 1] * push.force
+        return output
 
     def _towards_classes(self, tokens: jax.Array, classes: jax.Array, batch: int) -> jax.Array:
         """What a unit owes to a class: a product of its token with the token of that class.

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -60,16 +61,51 @@ class Codec:
             raise ValueError("copies must divide evenly, so that their mean is exact")
         return np.array([np.resize(p, most) for p in places], np.int32)
 
+    @functools.cached_property
+    def n_copies(self) -> np.ndarray:  # [D] float32
+        """In how many places each parameter occurs."""
+        indices = self.table[self.mask]
+        return np.bincount(indices, minlength=self.size).astype(np.float32)
+
     def encode(self, flat: Any) -> Any:
         """Parameters [..., D] -> tokens [..., L, C], zero in the padding."""
-        tokens = jnp.take(flat, jnp.asarray(np.maximum(self.table, 0)), axis=-1)
-        mask = jnp.broadcast_to(self.mask, tokens.shape)
-        return jnp.where(mask, tokens, jnp.zeros((), tokens.dtype))
+        return _encode(self, jnp.asarray(flat))
 
     def decode(self, tokens: Any) -> Any:
         """Tokens [..., L, C] -> parameters [..., D]; copies of a parameter are averaged."""
-        flat = tokens.reshape(*tokens.shape[:-2], self.table.size)
-        return jnp.mean(jnp.take(flat, jnp.asarray(self.copies), axis=-1), axis=-1)
+        return _decode(self, jnp.asarray(tokens))
+
+
+# Encoding and decoding are each other's transpose but for the number of copies. Left to itself, JAX
+# would transpose their gathers into scatters, which on CPU take many times as long.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _encode(codec: Codec, flat: jax.Array) -> jax.Array:
+    tokens = jnp.take(flat, jnp.asarray(np.maximum(codec.table, 0)), axis=-1)
+    mask = jnp.broadcast_to(codec.mask, tokens.shape)
+    return jnp.where(mask, tokens, jnp.zeros((), tokens.dtype))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _decode(codec: Codec, tokens: jax.Array) -> jax.Array:
+    flat = tokens.reshape(*tokens.shape[:-2], codec.table.size)
+    return jnp.mean(jnp.take(flat, jnp.asarray(codec.copies), axis=-1), axis=-1)
+
+
+def _like_flat(n_copies: np.ndarray, flat: jax.Array) -> jax.Array:
+    return jnp.broadcast_to(jnp.asarray(n_copies, flat.dtype), flat.shape)
+
+
+def _encode_transposed(codec: Codec, _: None, tokens: jax.Array) -> tuple[jax.Array]:
+    flat = _decode(codec, tokens)
+    return (flat * _like_flat(codec.n_copies, flat),)
+
+
+def _decode_transposed(codec: Codec, _: None, flat: jax.Array) -> tuple[jax.Array]:
+    return (_encode(codec, flat / _like_flat(codec.n_copies, flat)),)
+
+
+_encode.defvjp(lambda codec, flat: (_encode(codec, flat), None), _encode_transposed)
+_decode.defvjp(lambda codec, tokens: (_decode(codec, tokens), None), _decode_transposed)
 
 
 def table(rows: Sequence[np.ndarray], width: int) -> np.ndarray:

@@ -15,6 +15,7 @@ class Normaliser(NamedTuple):
 
     mean: Any  # [D]
     scale: Any  # [D], positive
+    change: Any  # [D], 0 or more: spread of later snapshots around the first, normalised
 
     def normalise(self, flat: Any) -> Any:  # [..., D] -> [..., D]
         return (flat - jnp.broadcast_to(self.mean, flat.shape)) / jnp.broadcast_to(
@@ -30,18 +31,22 @@ class Normaliser(NamedTuple):
 def fit(spec: ParameterSpec, parameters: np.ndarray) -> Normaliser:
     """Mean and standard deviation of every tensor over runs, snapshots and its own entries.
 
+    `change` is the root mean square of how far a tensor is from where its run began.
+
     Args:
         spec: the layout.
-        parameters: [..., D], finite.
+        parameters: [R, S, D], finite.
     """
-    mean, scale = np.zeros(spec.size, np.float32), np.ones(spec.size, np.float32)
-    flat = parameters.reshape(-1, spec.size)
+    mean = np.zeros(spec.size, np.float32)
+    scale, change = np.ones_like(mean), np.zeros_like(mean)
     for field in spec.fields:
-        values = flat[:, field.slice]
+        values = parameters[..., field.slice]
         middle, spread = values.mean(dtype=np.float64), values.std(dtype=np.float64)
         mean[field.slice] = middle
         # A tensor that never moves (a bias kept at zero) keeps a scale of 1; rounding alone can
         # give its standard deviation a value above zero.
         if spread > np.finfo(np.float32).eps * abs(middle):
             scale[field.slice] = spread
-    return Normaliser(mean, scale)
+            moved = (values[:, 1:] - values[:, :1]) / np.float32(spread)
+            change[field.slice] = np.sqrt(np.mean(moved**2, dtype=np.float64))
+    return Normaliser(mean, scale, change)

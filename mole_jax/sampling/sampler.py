@@ -81,40 +81,39 @@ def sample(
     first_key, key = jax.random.split(key)
     noisy = jax.random.normal(first_key, shape) * mask
 
-    def estimate(noisy: jax.Array, t: jax.Array, previous: jax.Array | None) -> jax.Array:
+    def estimate(noisy: jax.Array, t: jax.Array) -> jax.Array:
         times = jnp.full(shape[:1], t)
-        given = model.clean_estimate(params, normaliser, noisy, times, prompt, previous)
+        given = model.clean_estimate(params, normaliser, noisy, times, prompt)
         if plan.guidance == 1.0:
             return given
         nothing = jnp.zeros(shape[:1], bool)
         use = {"support": nothing, "target_metric": nothing, "start": prompt.use["start"]}
-        free = model.clean_estimate(
-            params, normaliser, noisy, times, prompt._replace(use=use), previous
-        )
+        free = model.clean_estimate(params, normaliser, noisy, times, prompt._replace(use=use))
         return free + plan.guidance * (given - free)
 
     last = jnp.asarray(model.process.n_steps - 1)
-    if model.objective == "regression" and not model.feedback:
-        return estimate(noisy, last, None)
+    if model.objective == "regression":
+        return estimate(noisy, last)
 
     eta = 1.0 if plan.name == "ancestral" else plan.eta
-    times = np.round(np.linspace(model.process.n_steps - 1, 0, plan.steps)).astype(np.int32)
+    # Evenly from pure noise down, but not to t = 0 (Lin et al. 2024): there the noisy tokens are
+    # the answer already, and a step that asks what they mean is wasted.
+    times = np.linspace(model.process.n_steps - 1, -1, plan.steps + 1)[:-1]
+    times = np.round(times).astype(np.int32)
     a = model.process.alpha_bar[times].astype(np.float32)
     a_next = np.append(a[1:], np.float32(1.0))
 
-    def step(carry: tuple[jax.Array, jax.Array, jax.Array], xs: Any) -> tuple[Any, None]:
-        noisy, previous, key = carry
+    def step(carry: tuple[jax.Array, jax.Array], xs: Any) -> tuple[Any, None]:
+        noisy, key = carry
         t, a, a_next = xs
-        clean = estimate(noisy, t, previous)
+        clean = estimate(noisy, t)
         noise = (noisy - jnp.sqrt(a) * clean) / jnp.sqrt(1 - a)
         sigma = eta * jnp.sqrt((1 - a_next) / (1 - a) * (1 - a / a_next))
         key, step_key = jax.random.split(key)
         fresh = jax.random.normal(step_key, shape) * mask
         direction = jnp.sqrt(jnp.maximum(1 - a_next - sigma**2, 0.0)) * noise
         # At the last step a_next = 1, so what remains is the clean estimate itself.
-        return (jnp.sqrt(a_next) * clean + direction + sigma * fresh, clean, key), None
+        return (jnp.sqrt(a_next) * clean + direction + sigma * fresh, key), None
 
-    # Before the first step the start stands in for the previous estimate.
-    start = jnp.where(prompt.use["start"][:, None, None], prompt.start, 0.0)
-    (tokens, _, _), _ = jax.lax.scan(step, (noisy, start, key), (times, a, a_next))
+    (tokens, _), _ = jax.lax.scan(step, (noisy, key), (times, a, a_next))
     return tokens

@@ -44,6 +44,10 @@ def draws() -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     return clean, noise, start, jnp.array([0, 20, 50, 80, 99])
 
 
+# Of four channels; the third never moves.
+SPREAD = jnp.array([0.2, 1.0, 0.0, 3.0]).reshape(1, 1, 4)
+
+
 def output_for(
     process: diffusion.Process, clean: jax.Array, noise: jax.Array, start: jax.Array, t: jax.Array
 ) -> jax.Array:
@@ -51,15 +55,22 @@ def output_for(
     a = process.signal(t)[:, None, None]
     if process.prediction == "x0":
         return clean - start
-    return jnp.sqrt(a) * noise - jnp.sqrt(1 - a) * (clean - start)
+    if process.prediction == "v":
+        return jnp.sqrt(a) * noise - jnp.sqrt(1 - a) * (clean - start)
+    # edm: what the best linear estimate leaves, over the standard deviation of what it leaves.
+    s = jnp.maximum(SPREAD, 1e-9)
+    gain = jnp.sqrt(a) * s**2 / (a * s**2 + 1 - a)
+    left = (1 - gain * jnp.sqrt(a)) * (clean - start) - gain * jnp.sqrt(1 - a) * noise
+    return left / jnp.sqrt((1 - gain * jnp.sqrt(a)) ** 2 * s**2 + gain**2 * (1 - a))
 
 
 def test_the_right_output_gives_the_clean_tokens(process: diffusion.Process) -> None:
     clean, noise, start, t = draws()
     noisy = process.add_noise(clean, noise, t)
     output = output_for(process, clean, noise, start, t)
-    estimate = process.clean_estimate(output, noisy, start, t)
-    np.testing.assert_allclose(estimate, clean, atol=1e-5)
+    estimate = process.clean_estimate(output, noisy, start, t, SPREAD)
+    moves = slice(None) if process.prediction != "edm" else np.array(SPREAD)[0, 0] > 0
+    np.testing.assert_allclose(estimate[..., moves], clean[..., moves], atol=1e-5)
 
 
 def test_noising_keeps_the_variance(process: diffusion.Process) -> None:
@@ -77,8 +88,25 @@ def test_the_weight_turns_an_error_of_the_estimate_into_one_of_the_output(
     clean, noise, start, t = draws()
     noisy = process.add_noise(clean, noise, t)
     output = output_for(process, clean, noise, start, t) + 0.1
-    error = jnp.mean((process.clean_estimate(output, noisy, start, t) - clean) ** 2, axis=(1, 2))
-    np.testing.assert_allclose(process.loss_weight(t) * error, 0.01, rtol=0.02)
+    error = (process.clean_estimate(output, noisy, start, t, SPREAD) - clean) ** 2
+    spread = jnp.broadcast_to(SPREAD, clean.shape)
+    moves = slice(None) if process.prediction != "edm" else np.array(SPREAD)[0, 0] > 0
+    weighted = (process.loss_weight(t, spread) * error)[..., moves]
+    np.testing.assert_allclose(weighted, 0.01, rtol=0.02)
+
+
+def test_edm_sees_a_residual_of_unit_variance_and_needs_no_network_to_shrink_it() -> None:
+    """With the spread known, input, ideal output and linear estimate have the scales promised."""
+    process, rng = diffusion.build("linear", T, "edm"), np.random.default_rng(0)
+    start, change, noise = (jnp.asarray(rng.normal(size=(3, 9000)), jnp.float32) for _ in range(3))
+    spread = jnp.full((3, 1), 0.4)
+    clean, t = start + spread * change, jnp.array([5, 30, 80])
+    noisy = process.add_noise(clean, noise, t)
+    np.testing.assert_allclose(process.shown(noisy, start, t, spread).std(axis=1), 1, atol=0.05)
+    linear = process.clean_estimate(jnp.zeros_like(noisy), noisy, start, t, spread)
+    left = jnp.mean((linear - clean) ** 2, axis=1)
+    a = np.asarray(process.signal(t))
+    np.testing.assert_allclose(left, 0.16 * (1 - a) / (0.16 * a + 1 - a), rtol=0.06)
 
 
 @pytest.mark.parametrize(

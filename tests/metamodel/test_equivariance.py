@@ -23,12 +23,14 @@ def token_order(n_units: int) -> np.ndarray:
 
 @pytest.fixture(
     scope="module",
-    params=[("adaln", False), ("adaln", True), ("context", False), ("context", True)],
-    ids=lambda p: f"{p[0]}-{'feedback' if p[1] else 'plain'}",
+    params=[("adaln", 0), ("adaln", 2), ("context", 0), ("context", 2)],
+    ids=lambda p: f"{p[0]}-{'probes' if p[1] else 'plain'}",
 )
 def setting(request: pytest.FixtureRequest) -> tiny.Setting:
-    conditioning, feedback = request.param
-    return tiny.made_up(metamodel__conditioning=conditioning, metamodel__feedback=feedback)
+    conditioning, n = request.param
+    return tiny.made_up(
+        metamodel__conditioning=conditioning, metamodel__probes=n, metamodel__descents=n
+    )
 
 
 def noisy_tokens(setting: tiny.Setting) -> jax.Array:

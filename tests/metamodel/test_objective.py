@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mole_jax.metamodel import objective, pairs
+from mole_jax.metamodel import diffusion, objective, pairs
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.pairs import Draw, Pairs
 from mole_jax.representation import permutation
@@ -21,7 +22,7 @@ BATCH = 8
 
 @pytest.fixture(scope="module")
 def setting() -> tiny.Setting:
-    return tiny.made_up(metamodel__feedback=False)
+    return tiny.made_up(diffusion__prediction="x0")
 
 
 @pytest.fixture(scope="module")
@@ -98,18 +99,17 @@ def test_regression_knows_no_noise_and_no_time(setting: tiny.Setting, batch: Pai
     assert parts[0] == parts[1]
 
 
-def test_half_of_the_steps_train_the_second_pass(setting: tiny.Setting, batch: Pairs) -> None:
-    """With feedback, either the start or a first estimate stands for the previous one."""
-    model = dataclasses.replace(setting.model, feedback=True)
-    clean = model.codec.encode(batch.target)
+def test_the_weights_term_is_in_units_of_the_output(setting: tiny.Setting, batch: Pairs) -> None:
+    """So that tensors that move little, and times of little noise, count as much as others."""
+    codec, process = setting.model.codec, diffusion.build("linear", 50, "edm")
+    model = dataclasses.replace(setting.model, process=process)
 
-    def estimate(*arguments: object) -> jax.Array:
-        first_pass = len(arguments) == 5  # without a previous estimate
-        return clean if first_pass else arguments[5]
+    def off(params: Any, normaliser: Any, noisy: jax.Array, t: jax.Array, prompt: Any) -> Any:
+        weight = model.loss_weight(normaliser, t, prompt)
+        return (
+            codec.encode(batch.target) + 0.1 / jnp.sqrt(jnp.maximum(weight, 1e-9))
+        ) * codec.mask[None]
 
-    costs = [
-        loss(setting, answering(model, estimate), batch, seed)["weights"] for seed in range(12)
-    ]
-    assert len(set(costs)) == 2
-    assert min(costs) == 0
-    assert 2 <= costs.count(0) <= 10
+    parts = loss(setting, answering(model, off), batch, weight=0.0)
+    assert parts["loss"] == pytest.approx(0.01, rel=1e-2)
+    assert parts["weights"] < parts["loss"]

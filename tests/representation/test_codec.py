@@ -54,6 +54,26 @@ def test_copies_are_averaged(codec: Codec, flat: np.ndarray) -> None:
         np.testing.assert_allclose(decoded[index], noise[codec.table == index].mean(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("way", ["encode", "decode"])
+def test_derivatives_are_transposes(codec: Codec, flat: np.ndarray, way: str) -> None:
+    """They are written by hand: <encode x, y> as a function of x has the gradient of the map."""
+    rng = np.random.default_rng(0)
+    x, y = flat, rng.normal(size=(3, *codec.table.shape)).astype(np.float32)
+    function = getattr(codec, way)
+    given, other = (x, y) if way == "encode" else (y, x)
+    gradient = jax.grad(lambda given: jnp.sum(function(given) * other))(jnp.asarray(given))
+    # The maps are linear, so the sum is the gradient's product with what was given.
+    step = rng.normal(size=given.shape).astype(np.float32)
+    expected = jnp.sum(function(step) * other)
+    np.testing.assert_allclose(jnp.sum(gradient * step), expected, rtol=1e-3)
+    # And differentiated twice, as descents do it.
+    twice = jax.grad(
+        lambda g: jnp.sum(jax.grad(lambda h: jnp.sum(function(h) ** 3) / 3)(g) * step)
+    )(jnp.asarray(given))
+    assert np.isfinite(twice).all()
+    assert float(jnp.abs(twice).max()) > 0
+
+
 def test_a_table_that_leaves_out_a_parameter_is_refused(codec: Codec) -> None:
     broken = codec.table.copy()
     broken[broken == 3] = -1

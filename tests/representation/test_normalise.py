@@ -41,6 +41,16 @@ def test_round_trip(network: Network) -> None:
         np.testing.assert_allclose(again, x, rtol=1e-5, atol=1e-6)
 
 
+def test_change_is_how_far_tensors_go_from_where_they_began(network: Network) -> None:
+    rng = np.random.default_rng(0)
+    runs = np.repeat(rng.normal(size=(200, 1, network.spec.size)), 3, axis=1).astype(np.float32)
+    last = network.spec.fields[-1]
+    runs[:, 1:, last.slice] += 2.0
+    fitted = normalise.fit(network.spec, runs)
+    np.testing.assert_allclose(fitted.change[last.slice] * fitted.scale[last.slice], 2, rtol=1e-4)
+    assert np.all(fitted.change[: last.offset] == 0)
+
+
 def test_constant_tensors_are_shifted_and_not_scaled(network: Network) -> None:
     runs = zoo(network)
     zero, constant = network.spec.fields[0], network.spec.fields[1]
@@ -50,3 +60,4 @@ def test_constant_tensors_are_shifted_and_not_scaled(network: Network) -> None:
     np.testing.assert_array_equal(fitted.scale[zero.slice], 1)
     np.testing.assert_array_equal(fitted.scale[constant.slice], 1)
     np.testing.assert_allclose(fitted.normalise(runs)[..., constant.slice], 0, atol=1e-6)
+    np.testing.assert_array_equal(fitted.change[zero.slice], 0)

@@ -25,7 +25,7 @@ from mole_jax.tasks import family as families
 from mole_jax.tasks.classification import loss_and_accuracy
 from tests import tiny
 
-CONFIG = tiny.tiny_config(zoo__subsets_per_group=10, metamodel__feedback=False)
+CONFIG = tiny.tiny_config(zoo__subsets_per_group=10)
 
 
 def untrained(
