@@ -2,7 +2,7 @@
 
 A workdir is named by the user and never time-stamped, so that the same command resumes:
 
-    WORKDIR/workdir.json        {"format": "mole-workdir", "version": 1}
+    WORKDIR/workdir.json        {"format": "mole-workdir", "version": 2}
     WORKDIR/STAGE/stage.json    the config the stage ran with, its status, its seconds, where it ran
     WORKDIR/.lock               held by the one process that works here
 """
@@ -26,7 +26,8 @@ from mole_jax.core.config import differing_keys, nearest, sections
 from mole_jax.core.errors import UserError
 
 FORMAT = "mole-workdir"
-VERSION = 1
+VERSION = 2
+MARK = "workdir.json"
 HEARTBEAT_SECONDS = 10.0
 
 
@@ -79,6 +80,9 @@ def open_workdir(workdir: str | Path) -> Iterator[Path]:
                 "or use another --workdir"
             ) from None
         # The kernel frees the lock when this process ends, however it ends.
+        path = workdir / MARK
+        if not path.exists():
+            files.write_json(path, {"format": FORMAT, "version": VERSION})
         _check_version(workdir)
         yield workdir
 
@@ -158,11 +162,12 @@ def is_begun(workdir: str | Path, name: str) -> bool:
 def record(workdir: str | Path, name: str) -> dict[str, Any]:
     """Return the record of a stage: stage, config, status, seconds (over resumes), environment.
 
-    Raises UserError when the stage has not begun in `workdir`.
+    Raises UserError when the stage has not begun in `workdir`, or `workdir` has another version.
     """
     found = _record(Path(workdir), name)
     if not found:
         raise UserError(f"stage {name} has not run in {workdir}: run it with --stages={name}")
+    _check_version(Path(workdir))
     return found
 
 
@@ -202,11 +207,9 @@ def _recorded(workdir: Path, stage: Stage, config: ConfigDict) -> Iterator[float
 
 
 def _check_version(workdir: Path) -> None:
-    path = workdir / "workdir.json"
-    if not path.exists():
-        files.write_json(path, {"format": FORMAT, "version": VERSION})
+    if not (workdir / MARK).exists():
         return
-    found = files.read_json(path)
+    found = files.read_json(workdir / MARK)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise UserError(f"{workdir} is not a workdir of this program: use another --workdir")
     if found.get("version") != VERSION:

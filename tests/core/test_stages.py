@@ -167,12 +167,17 @@ def test_a_record_of_a_stage_not_run(tmp_path: Path) -> None:
 
 def test_a_workdir_of_another_version_is_refused(tmp_path: Path) -> None:
     with stages.open_workdir(tmp_path / "new") as workdir:
-        assert files.read_json(workdir / "workdir.json") == {"format": "mole-workdir", "version": 1}
+        mark = {"format": "mole-workdir", "version": stages.VERSION}
+        assert files.read_json(workdir / "workdir.json") == mark
     with stages.open_workdir(tmp_path / "new"):
         pass
-    files.write_json(tmp_path / "new" / "workdir.json", {"format": "mole-workdir", "version": 2})
-    with pytest.raises(UserError, match="version 2"), stages.open_workdir(tmp_path / "new"):
+    files.write_json(tmp_path / "new" / "workdir.json", mark | {"version": 1})
+    with pytest.raises(UserError, match="version 1"), stages.open_workdir(tmp_path / "new"):
         pass
+    # Nor is it read: `mole_jax.load` goes by the records.
+    files.write_json(tmp_path / "new" / "train" / "stage.json", {"stage": "train"})
+    with pytest.raises(UserError, match="version 1"):
+        stages.record(tmp_path / "new", "train")
     files.write_json(tmp_path / "new" / "workdir.json", {"some": "thing"})
     with pytest.raises(UserError, match="not a workdir"), stages.open_workdir(tmp_path / "new"):
         pass

@@ -18,7 +18,11 @@ from mole_jax.tasks.family import Examples
 from tests import tiny
 
 BATCH = 64
-PLAIN = {"training__permute_labels": 0.0, "training__permute_units": False}
+PLAIN = {
+    "training__permute_labels": 0.0,
+    "training__permute_units": False,
+    "training__mix_images": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,21 @@ def test_functions_are_compared_on_images_of_the_training_pool(
     rows = {row.tobytes() for row in family.inputs[pool.indices[pool.mask]]}
     assert plain.images.shape == (BATCH, 8, 64)
     assert all(np.asarray(x).tobytes() in rows for x in plain.images[:8].reshape(-1, 64))
+
+
+def test_mixtures_lie_between_an_image_and_its_neighbour(
+    setting: tiny.Setting, plain: Pairs
+) -> None:
+    """Same key, same images: each mixture is on the line between two of them."""
+    mixed = np.asarray(drawn(setting, mix_images=True).images)
+    first = np.asarray(plain.images)
+    second = np.roll(first, 1, axis=1)
+    length = np.sum((first - second) ** 2, axis=-1)
+    share = np.sum((mixed - second) * (first - second), axis=-1) / np.maximum(length, 1e-9)
+    assert np.all((share >= -1e-5) & (share <= 1 + 1e-5))
+    between = share[..., None] * first + (1 - share[..., None]) * second
+    np.testing.assert_allclose(between, mixed, atol=1e-4)
+    assert 0.2 < share[length > 0].std() < 0.35  # uniform: 0.29
 
 
 def test_renamed_labels_leave_every_loss_as_it_was(setting: tiny.Setting, plain: Pairs) -> None:
