@@ -27,7 +27,7 @@ from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.pairs import Draw, ZooArrays
 from mole_jax.metamodel.state import Hyper, State
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.tasks.family import DeviceData
+from mole_jax.tasks.family import DeviceData, TaskFamily
 from mole_jax.tasks.networks import Network
 from mole_jax.zoo.reader import open_zoo
 
@@ -43,12 +43,7 @@ def train(config: Mapping[str, Any], workdir: Path) -> None:
     family = data_lib.checked_family(config, zoo)
     normaliser, arrays = data_lib.load(zoo, family)
     print(f"train: {data_lib.describe(arrays)}", flush=True)
-    files.write_npz(
-        workdir / "train" / "model.npz",
-        **{f"normaliser_{k}": np.asarray(v) for k, v in normaliser._asdict().items()},
-        input_scale=np.float32(family.input_scale),
-        input_shift=np.float32(family.input_shift),
-    )
+    write_scales(workdir, normaliser, family)
     mesh = mesh_lib.make_mesh()
     for objective in objectives(config):
         fit(
@@ -163,6 +158,16 @@ def start_state(
         jax.eval_shape(init, rng.named(root, "init")),
     )
     return checkpoints.restore(latest, like)
+
+
+def write_scales(workdir: Path, normaliser: Normaliser, family: TaskFamily) -> None:
+    """Leave in WORKDIR/train how parameters and pixels were scaled for the model."""
+    files.write_npz(
+        Path(workdir) / "train" / "model.npz",
+        **{f"normaliser_{name}": np.asarray(x) for name, x in normaliser._asdict().items()},
+        input_scale=np.float32(family.input_scale),
+        input_shift=np.float32(family.input_shift),
+    )
 
 
 class Trained(NamedTuple):

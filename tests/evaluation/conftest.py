@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mole_jax.core import files, stages
+from mole_jax.core import stages
 from mole_jax.core.checkpoint import Checkpoints
 from mole_jax.core.files import read_json
 from mole_jax.core.stages import Stage
@@ -84,13 +84,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
 def pretend_to_train(config: ConfigDict, workdir: Path) -> None:
     """Leave behind what training leaves, with random parameters in place of trained ones."""
     family, normaliser, _ = tiny.load_zoo(config, workdir)
-    files.write_npz(
-        workdir / "train" / "model.npz",
-        normaliser_mean=np.asarray(normaliser.mean),
-        normaliser_scale=np.asarray(normaliser.scale),
-        input_scale=np.float32(family.input_scale),
-        input_shift=np.float32(family.input_shift),
-    )
+    train.write_scales(workdir, normaliser, family)
     for objective in train.objectives(config):
         model = models.build(config, family.network, objective)
         hyper = train.hyper_of(config, objective)
