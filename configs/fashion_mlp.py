@@ -35,6 +35,7 @@ def get_config() -> ConfigDict:
     c.population.batch_size = 128
     c.population.learning_rate = (3e-3, 3e-3)
     c.zoo.subsets_per_group = 21
-    c.training.steps = 4000
+    c.training.steps = 2000
+    c.training.regression_steps = 400
     c.training.function_images = 32
     return c

@@ -37,7 +37,7 @@ CONFIG = tiny.tiny_config(
     metamodel__mlp_ratio=4,
     metamodel__feature_width=64,
     diffusion__steps=1000,
-    training__steps=1400,
+    training__steps=700,
     training__batch_size=32,
     training__learning_rate=3e-3,
     training__warmup_steps=50,
@@ -102,10 +102,10 @@ def test_predicted_networks_solve_data_subsets_never_seen(workdir: Path) -> None
         runs = zoo.select(subset=task)
         found["trained"].append(float(zoo.metric("test_accuracy", runs)[:, -1].mean()))
     mean = {name: float(np.mean(values)) for name, values in found.items()}
-    # Measured: predicted 0.86, blind 0.08, soup 0.49, trained 0.99; guessing gives 0.33.
+    # Measured: predicted 0.94, blind 0.03, soup 0.49, trained 0.99; guessing gives 0.33.
     assert mean["trained"] > 0.95, mean
-    assert mean["predicted"] > 0.75, mean
-    assert mean["predicted"] > mean["soup"] + 0.2, mean
+    assert mean["predicted"] > 0.85, mean
+    assert mean["predicted"] > mean["soup"] + 0.3, mean
     assert mean["blind"] < 0.25, mean
     better = np.array(found["predicted"]) > np.array(found["soup"])
     assert better.mean() >= 0.9, found

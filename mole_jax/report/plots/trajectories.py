@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm
-from matplotlib.patheffects import withStroke
 
 from mole_jax.report import numbers, style
 from mole_jax.report.spec import FigureSpec, Recorded
@@ -47,16 +46,6 @@ def draw(axes: Axes, data: Recorded) -> None:
             edgecolor=style.INK,
             linewidth=0.7,
             zorder=5,
-        )
-        axes.annotate(
-            f"asked {numbers.short(float(prompt))}",
-            (group[:, 0].mean(), group[:, 1].max()),
-            xytext=(0, 7),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8.5,
-            zorder=6,
-            path_effects=[withStroke(linewidth=2.5, foreground=style.PAPER)],
         )
     points = np.concatenate([paths.reshape(-1, 2), start, predicted.reshape(-1, 2)])
     low, high = points.min(axis=0), points.max(axis=0)
@@ -103,7 +92,7 @@ def caption(data: Recorded) -> str:
     return (
         "One unseen subset, weights projected to two dimensions. Runs (thin lines) need many "
         f"steps; MOLE goes from each start (circle) in one pass to the prompts {asked} "
-        "(diamonds). For the lowest prompt the median prediction lies "
+        "(diamonds, coloured by what was asked). For the lowest prompt the median prediction lies "
         f"{numbers.percent(share, 0)} as far from the nearest trained network as its start did."
     )
 
