@@ -143,8 +143,9 @@ def run(
             seconds = _record(workdir, stage.name)["seconds"]
             _say(f"{stage.name}: done before, in {seconds:.0f} s")
             continue
-        with _recorded(workdir, stage, config) as earlier_seconds:
-            _say(f"{stage.name}: {'goes on' if earlier_seconds else 'begins'}")
+        again = is_begun(workdir, stage.name)
+        with _recorded(workdir, stage, config):
+            _say(f"{stage.name}: {'goes on' if again else 'begins'}")
             stage.run(config, workdir)
         _say(f"{stage.name}: done, in {_record(workdir, stage.name)['seconds']:.0f} s")
 
@@ -172,7 +173,7 @@ def record(workdir: str | Path, name: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _recorded(workdir: Path, stage: Stage, config: ConfigDict) -> Iterator[float]:
+def _recorded(workdir: Path, stage: Stage, config: ConfigDict) -> Iterator[None]:
     """Record a stage as running, its seconds as they pass, and as done when the block succeeds."""
     # Imported here because it starts JAX, for which a refused command need not wait.
     from mole_jax.core.provenance import environment
@@ -198,7 +199,7 @@ def _recorded(workdir: Path, stage: Stage, config: ConfigDict) -> Iterator[float
     thread.start()
     status = "running"
     try:
-        yield before
+        yield
         status = "done"
     finally:
         stop.set()

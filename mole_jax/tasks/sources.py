@@ -30,7 +30,6 @@ class ImageData:
     name: str
     images: np.ndarray  # [N, H, W, channels] uint8
     labels: np.ndarray  # [N] int32
-    max_value: int  # the brightest possible pixel
     n_classes: int
     official_test: np.ndarray  # [N] bool: the source's own test split, all False where it has none
 
@@ -60,7 +59,6 @@ def _digits() -> ImageData:
         name="digits",
         images=images.reshape(-1, 8, 8, 1).astype(np.uint8),
         labels=labels.astype(np.int32),
-        max_value=16,
         n_classes=10,
         official_test=np.zeros(len(labels), bool),
     )
@@ -96,7 +94,6 @@ def _idx(folder: pathlib.Path) -> ImageData:
         name=folder.resolve().name,  # "idx:." has a name, too
         images=np.concatenate(images)[..., None],
         labels=label,
-        max_value=255,
         n_classes=int(label.max()) + 1,
         official_test=np.concatenate(test),
     )

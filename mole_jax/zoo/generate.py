@@ -21,6 +21,7 @@ from mole_jax.population.member import History
 from mole_jax.tasks import family as families
 from mole_jax.tasks import networks
 from mole_jax.tasks.family import TaskFamily
+from mole_jax.zoo.reader import open_zoo
 from mole_jax.zoo.schema import RunBatch, ZooSchema
 from mole_jax.zoo.store import ZooWriter
 
@@ -41,7 +42,7 @@ def generate(config: Mapping[str, Any], workdir: Path) -> None:
     members = config["population"]["members"]
     group = config["zoo"]["subsets_per_group"]
     total = len(family.subsets) * members
-    failed = 0
+    failed = writer.n_runs - len(open_zoo(writer.path).select(finite=True))  # before a resume
     with Progress("zoo", total=total, unit="runs", initial=writer.n_runs) as bar:
         for first in range(writer.n_runs // members, len(family.subsets), group):
             subsets = np.arange(first, min(first + group, len(family.subsets)))

@@ -127,6 +127,17 @@ def test_a_running_stage_holds_its_config_too(tmp_path: Path) -> None:
         stages.check(tmp_path, make([]), failing)
 
 
+def test_an_interrupted_stage_goes_on_however_short_it_ran(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = config()
+    failing.fail = True
+    for word in ("begins", "goes on"):
+        with pytest.raises(KeyboardInterrupt):
+            stages.run(tmp_path, make([]), NAMES, failing)
+        assert f"{NAMES[1]}: {word}" in capsys.readouterr().err
+
+
 def test_a_change_of_unbegun_stages_passes(tmp_path: Path) -> None:
     stages.run(tmp_path, make([]), ["zoo"], config())
     stages.check(tmp_path, make([]), config(train=7))

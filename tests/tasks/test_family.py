@@ -27,7 +27,7 @@ def labels_of_rows() -> np.ndarray:
 def tables() -> dict[str, pools.ClassTable]:
     labels = labels_of_rows()
     empty = np.zeros((len(labels), 1, 1, 1), np.uint8)
-    data = ImageData("made-up", empty, labels, 255, 4, np.zeros(len(labels), bool))
+    data = ImageData("made-up", empty, labels, 4, np.zeros(len(labels), bool))
     fractions = {"train": 0.5, "support": 0.15, "validation": 0.15, "test": 0.2}
     return pools.split(data, fractions, seed=0)
 

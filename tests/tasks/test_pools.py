@@ -29,7 +29,6 @@ def made_up(per_class: tuple[int, ...], official: float = 0.0) -> ImageData:
         name="made-up",
         images=np.zeros((len(labels), 1, 1, 1), np.uint8),
         labels=labels,
-        max_value=255,
         n_classes=len(per_class),
         official_test=rng.random(len(labels)) < official,
     )
