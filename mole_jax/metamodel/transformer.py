@@ -23,12 +23,15 @@ from mole_jax.metamodel.embeddings import ScalarEmbedding, log_metric
 from mole_jax.metamodel.probing import Frame, Probes, PushOn
 from mole_jax.metamodel.prompt import Prompt
 from mole_jax.metamodel.set_encoder import SetEncoder
+from mole_jax.metamodel.steady import steady
 from mole_jax.representation.codec import Codec
 
 CONDITIONINGS = ("adaln", "context")
 # How far a descent goes along the way of the probes' gradient before anything is learned, in units
 # of the output. All of them together stay well below the spread of the target.
 FIRST_STEP = 0.02
+# How many times longer a descent may make the derivative that is passed back through it.
+GROWTH = 1.0
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -263,10 +266,14 @@ class Transformer(nn.Module):
         size = size.reshape(batch, length, 2, channels)
         gain = nn.Dense(2 * s.descents, kernel_init=zeros, name="step_gain")(tokens)
         gain = 1 + gain.reshape(batch, length, s.descents, 2, 1)
-        for i in range(s.descents):
+
+        def descend(output: jax.Array, gain: jax.Array, size: jax.Array) -> jax.Array:
             push = self.push(output, frame, probes)
-            output = output + gain[:, :, i, 0] * (FIRST_STEP + size[:, :, 0]) * push.way
-            output = output + gain[:, :, i, 1] * size[:, :, 1] * push.force
+            output = output + gain[:, :, 0] * (FIRST_STEP + size[:, :, 0]) * push.way
+            return output + gain[:, :, 1] * size[:, :, 1] * push.force
+
+        for i in range(s.descents):
+            output = steady(descend, GROWTH)(output, gain[:, :, i], size)
         return output
 
     def _towards_classes(self, tokens: jax.Array, classes: jax.Array, batch: int) -> jax.Array:

@@ -1,0 +1,65 @@
+"""Steps whose derivatives stay bounded, however many of them follow one another.
+
+Going along a gradient many times, and differentiating through all of it, multiplies one Jacobian
+by the next; where the steps are too long for the curvature their product explodes, and with it the
+gradient that could have shortened them. Clipping the whole gradient comes too late: what is left
+of it points along the explosion (Metz et al. 2021, Gradients are not all you need).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def steady(step: Callable[..., jax.Array], growth: float) -> Callable[..., jax.Array]:
+    """The same step, whose transposed derivative makes no example's cotangent longer.
+
+    Args:
+        step: (x [B, ...], *others) -> new x [B, ...]. It may close over arrays.
+        growth: an example's cotangent of x is at most so many times as long as that of the result.
+
+    Returns:
+        A function of the same arguments and values. The derivatives in the other arguments are
+        those of the step.
+    """
+
+    def call(x: jax.Array, *others: Any) -> jax.Array:
+        converted, hoisted = jax.closure_convert(step, x, *others)
+        return _bounded(converted, growth, x, *others, *hoisted)
+
+    return call
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _bounded(
+    step: Callable[..., jax.Array], growth: float, x: jax.Array, *others: Any
+) -> jax.Array:
+    return step(x, *others)
+
+
+def _forward(
+    step: Callable[..., jax.Array], growth: float, x: jax.Array, *others: Any
+) -> tuple[jax.Array, Any]:
+    return jax.vjp(step, x, *others)
+
+
+def _backward(
+    step: Callable[..., jax.Array], growth: float, pullback: Any, cotangent: jax.Array
+) -> tuple[Any, ...]:
+    of_x, *of_others = pullback(cotangent)
+    length, most = _lengths(of_x), growth * _lengths(cotangent)
+    scale = jnp.where(length > most, most / jnp.maximum(length, 1e-30), 1.0)
+    return (of_x * scale, *of_others)
+
+
+_bounded.defvjp(_forward, _backward)
+
+
+def _lengths(x: jax.Array) -> jax.Array:
+    """Euclidean norm of each example: [B, ...] -> [B, 1, ...]."""
+    return jnp.sqrt(jnp.sum(x**2, axis=tuple(range(1, x.ndim)), keepdims=True))
