@@ -2,6 +2,8 @@
 
 `digits`    scikit-learn's 1,797 8x8 digits, embedded in the package
 `idx:DIR`   the MNIST family's four IDX files, raw or gzipped
+`npz:FILE`  anyone's arrays: `image` [N, H, W] or [N, H, W, channels], `label` [N], and where the
+            source has a test split of its own, `test` [N], true for what belongs to it
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import dataclasses
 import gzip
 import math
 import pathlib
+import zipfile
 import zlib
 
 import numpy as np
@@ -28,7 +31,7 @@ class ImageData:
     """A labelled image data set in memory."""
 
     name: str
-    images: np.ndarray  # [N, H, W, channels] uint8
+    images: np.ndarray  # [N, H, W, channels] uint8, or float32 from npz
     labels: np.ndarray  # [N] int32
     n_classes: int
     official_test: np.ndarray  # [N] bool: the source's own test split, all False where it has none
@@ -38,7 +41,7 @@ def load(source: str) -> ImageData:
     """Load a data source by its name in the config.
 
     Args:
-        source: "digits" or "idx:DIR".
+        source: "digits", "idx:DIR" or "npz:FILE".
 
     Raises:
         UserError: for an unknown source, a missing or a damaged file.
@@ -48,7 +51,9 @@ def load(source: str) -> ImageData:
         return _digits()
     if kind == "idx" and argument:
         return _idx(pathlib.Path(argument).expanduser())
-    raise UserError(f"data.source={source!r} is unknown; use 'digits' or 'idx:DIR'")
+    if kind == "npz" and argument:
+        return _npz(pathlib.Path(argument).expanduser())
+    raise UserError(f"data.source={source!r} is unknown; use 'digits', 'idx:DIR' or 'npz:FILE'")
 
 
 def _digits() -> ImageData:
@@ -97,6 +102,51 @@ def _idx(folder: pathlib.Path) -> ImageData:
         n_classes=int(label.max()) + 1,
         official_test=np.concatenate(test),
     )
+
+
+def _npz(path: pathlib.Path) -> ImageData:
+    if not path.is_file():
+        raise UserError(
+            f"data.source=npz:{path}: no such file; make it with "
+            "numpy.savez(FILE, image=..., label=...)"
+        )
+    try:
+        # Opened here, because NumPy leaves a file open whose beginning it cannot read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read as npz ({error}); make it again") from error
+    if missing := [name for name in ("image", "label") if name not in arrays]:
+        raise UserError(
+            f"{path}: it has no array {missing[0]!r}, only {sorted(arrays)}; "
+            "expected image [N, H, W] or [N, H, W, channels] and label [N]"
+        )
+    image, label = arrays["image"], arrays["label"]
+    test = arrays.get("test", np.zeros(label.shape, bool))
+    if image.ndim == 3:
+        image = image[..., None]
+    fits = image.ndim == 4 and label.ndim == 1 and image.size and test.shape == label.shape
+    if not fits or len(image) != len(label):
+        raise UserError(
+            f"{path}: image {arrays['image'].shape}, label {label.shape} and test {test.shape} do "
+            "not belong together; expected [N, H, W] or [N, H, W, channels], [N] and [N]"
+        )
+    if image.dtype.kind not in "uif" or label.dtype.kind not in "ui" or test.dtype != bool:
+        raise UserError(
+            f"{path}: image, label and test are {image.dtype}, {label.dtype} and {test.dtype}; "
+            "expected numbers, whole numbers and bool"
+        )
+    if image.dtype != np.uint8:
+        image = image.astype(np.float32)
+        if not np.isfinite(image).all():
+            bad = np.flatnonzero(~np.isfinite(image).all((1, 2, 3)))
+            raise UserError(f"{path}: image {bad[0]} has NaN or infinite pixels; leave it out")
+    n_classes = int(label.max()) + 1
+    counts = np.bincount(label[label >= 0], minlength=n_classes)
+    if label.min() < 0 or not counts.all():
+        what = f"label {label.min()}" if label.min() < 0 else f"no image of class {counts.argmin()}"
+        raise UserError(f"{path}: it has {what}; labels must be 0..K-1, each with some images")
+    return ImageData(path.stem, image, label.astype(np.int32), n_classes, test)
 
 
 def _find(folder: pathlib.Path, name: str) -> pathlib.Path:
