@@ -31,7 +31,12 @@ def get_config(variant: str = "") -> ConfigDict:
     c.data.held_out_subsets = 52
     c.data.support_per_class = 10
 
-    c.network = ConfigDict({"name": "mlp", "hidden": (16,), "activation": "relu"})
+    c.network = ConfigDict({"name": "mlp"})  # or cnn, vit: see mole_jax/tasks/networks
+    c.network.update({"hidden": (16,), "activation": "relu"})  # of an mlp
+    c.network.update({"channels": (8, 16), "strides": (1, 2)})  # of a cnn; 3x3 convolutions
+    c.network.update({"bias": True, "norm_groups": 0})  # of a cnn; 0: no GroupNorm
+    c.network.update({"patch": 4, "width": 16, "layers": 2, "heads": 2, "mlp": 32})  # of a vit
+    c.network.pooling = "mean"  # or token; of a vit
 
     c.population = ConfigDict()
     c.population.members = 8  # runs of each data subset

@@ -13,7 +13,7 @@ import mole_jax
 from mole_jax import main as command
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core import stages
-from mole_jax.representation import permutation
+from mole_jax.representation import alignment
 from mole_jax.tasks import family as families
 from mole_jax.tasks import sources
 from mole_jax.tasks.family import TaskFamily
@@ -75,7 +75,7 @@ def soup(family: TaskFamily, zoo: Zoo) -> np.ndarray:
     """The mean of 16 final networks of training runs, their hidden units aligned: [D]."""
     finals = zoo.parameters(zoo.select(split="train")[::25], [-1])[:, 0]
     assert len(finals) == 16
-    return np.mean([permutation.align(family.network, x, finals[0]) for x in finals], axis=0)
+    return np.mean([alignment.align(family.network, x, finals[0]) for x in finals], axis=0)
 
 
 def test_predicted_networks_solve_data_subsets_never_seen(workdir: Path) -> None:

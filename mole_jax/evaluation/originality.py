@@ -7,17 +7,20 @@ import numpy as np
 from mole_jax.evaluation import measure, novelty
 from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.parts import Done, Found
-from mole_jax.representation.permutation import neuron_vectors
+from mole_jax.representation import alignment, neuron
+from mole_jax.tasks.networks import Network
 
 # Training networks that distances are taken to, spread evenly over the zoo.
 MOST_REFERENCES = 1600
+# The same for networks with several kinds of units, whose matching takes longer.
+MOST_MATCHED = 300
 
 
 def distances(bench: Bench, split: str, done: Done) -> Found:
     """Distance to the nearest training run of generated and of held-out, independently trained
-    networks, modulo hidden-unit permutation.
+    networks, modulo the network's symmetries.
 
-    Neurons are compared by their own weights, unscaled: [in, bias, out] of the first hidden layer.
+    Parameters are compared as they are, unscaled.
     """
     count = bench.settings["novelty_count"]
     network, zoo = bench.family.network, bench.zoo
@@ -26,14 +29,29 @@ def distances(bench: Bench, split: str, done: Done) -> Found:
     generated = generated.reshape(-1, generated.shape[-1])
     generated = _spread(generated[np.isfinite(generated).all(1)], count)
     held_out = zoo.parameters(_spread(runs, count), [-1])[:, 0]
-    references = neuron_vectors(network, _spread(bench.training.final, MOST_REFERENCES))
-    found = {"generated": generated, "held_out": held_out}
-    return {
-        name: novelty.nearest(neuron_vectors(network, flat), references)
-        if len(flat)
-        else np.zeros(0)
-        for name, flat in found.items()
-    }
+    exact = _one_kind_of_unit(network)
+    references = _spread(bench.training.final, MOST_REFERENCES if exact else MOST_MATCHED)
+
+    def nearest(flat: np.ndarray) -> np.ndarray:
+        if not len(flat):
+            return np.zeros(0)
+        if not exact:
+            return alignment.nearest(network, flat, references)
+        return novelty.nearest(_units(network, flat), _units(network, references))
+
+    return {"generated": nearest(generated), "held_out": nearest(held_out)}
+
+
+def _one_kind_of_unit(network: Network) -> bool:
+    """Whether one assignment settles the distance between two networks."""
+    free = [symmetry for symmetry in network.symmetries if (symmetry.axis,) in network.units]
+    return len(network.symmetries) == len(free) == len(network.units) == 1
+
+
+def _units(network: Network, flat: np.ndarray) -> np.ndarray:
+    """Vectors [in, bias, out] of the hidden units: [n, D] -> [n, H, F]."""
+    codec = neuron.build(network)
+    return np.asarray(codec.encode(flat))[:, codec.kind == 0]
 
 
 def mistakes(bench: Bench, split: str, done: Done) -> Found:

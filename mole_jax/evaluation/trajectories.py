@@ -9,7 +9,8 @@ from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.generated import predict
 from mole_jax.evaluation.parts import Done, Found
 from mole_jax.metamodel.data import METRIC
-from mole_jax.representation import permutation
+from mole_jax.representation import alignment
+from mole_jax.representation.alignment import Move
 
 MOST_RUNS = 12
 N_STARTS = 5
@@ -30,8 +31,8 @@ def project(bench: Bench, split: str, done: Done) -> Found:
     task = int(bench.splits[split].tasks[bench.tasks_with_runs(split)[0]])
     runs = zoo.select(finite=True, subset=task)[:MOST_RUNS]
     histories = zoo.parameters(runs)  # [R, S, D]
-    orders = [permutation.match(network, run[-1], histories[0, -1]) for run in histories]
-    aligned = np.stack([_reordered(bench, *pair) for pair in zip(histories, orders, strict=True)])
+    moves = [alignment.match(network, run[-1], histories[0, -1]) for run in histories]
+    aligned = np.stack([_reordered(bench, *pair) for pair in zip(histories, moves, strict=True)])
 
     cases = cases_lib.of_runs(
         zoo,
@@ -43,7 +44,7 @@ def project(bench: Bench, split: str, done: Done) -> Found:
     prompts = asked(float(done["prompt.diffusion"]["chosen"]), bench.family.n_classes)
     target = np.broadcast_to(prompts, (*cases.shape, len(prompts)))
     flat = predict(bench.predictors["diffusion"], cases, target, bench.key("trajectories"))[0]
-    predicted = np.stack([_reordered(bench, *pair) for pair in zip(flat, orders, strict=False)])
+    predicted = np.stack([_reordered(bench, *pair) for pair in zip(flat, moves, strict=False)])
 
     points = aligned.reshape(-1, aligned.shape[-1]).astype(np.float64)
     middle = points.mean(axis=0)
@@ -64,9 +65,9 @@ def asked(fixed: float, n_classes: int) -> np.ndarray:
     return np.array([high, np.sqrt(high * fixed), fixed])
 
 
-def _reordered(bench: Bench, flat: np.ndarray, order: list[np.ndarray]) -> np.ndarray:
-    """Networks [S, D] with their hidden units in one order."""
-    return np.stack([permutation.permute(bench.family.network, row, order) for row in flat])
+def _reordered(bench: Bench, flat: np.ndarray, moves: list[Move]) -> np.ndarray:
+    """Networks [S, D] with their units in one order."""
+    return np.stack([alignment.apply(bench.family.network, row, moves) for row in flat])
 
 
 def _components(centred: np.ndarray) -> np.ndarray:

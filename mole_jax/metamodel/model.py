@@ -101,5 +101,5 @@ def build(config: Mapping[str, Any], network: Network, objective: str = "diffusi
     codec = representation.build(r["name"], network, chunk_size=r["chunk_size"])
     process = diffusion.build(d["schedule"], d["steps"], d["prediction"])
     push = probing.make_push(process, codec, network)
-    module = transformer.Transformer(shape, process, codec, network.widths[-1], push)
+    module = transformer.Transformer(shape, process, codec, network.n_outputs, push)
     return MetaModel(module, process, codec, network, objective)

@@ -14,7 +14,7 @@ from mole_jax.core import rng
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel import prompt as prompt_lib
 from mole_jax.metamodel.prompt import Prompt
-from mole_jax.representation import permutation
+from mole_jax.representation import permutation, rotation
 from mole_jax.representation.codec import Codec
 from mole_jax.tasks.family import DeviceData, Examples
 from mole_jax.tasks.networks import Network
@@ -94,11 +94,11 @@ def draw(
 ) -> Pairs:
     """A batch of pairs: start before target in the same run, each with its own support set.
 
-    With `permute_units` the hidden units of start and target are put in the same random order,
-    which representations that are not equivariant need; neuron tokens of networks with one hidden
-    layer do not. With `permute_labels` the labels of each pair are renamed at random, outputs and
-    examples alike: a data subset then stands for K! tasks, and what the model learns of a class
-    cannot lean on its label.
+    With `permute_units` start and target are moved by the same random symmetry of the network - its
+    units reordered, its bases turned - which representations that are not equivariant need; neuron
+    tokens of MLPs with one hidden layer do not. With `permute_labels` the labels of each pair are
+    renamed at random, outputs and examples alike: a data subset then stands for K! tasks, and what
+    the model learns of a class cannot lean on its label.
     """
     run, start, target = _choose(rules, zoo, rng.named(key, "pair"), batch)
     first, last = zoo.parameters[run, start], zoo.parameters[run, target]  # [B, D]
@@ -110,6 +110,11 @@ def draw(
         orders = jax.vmap(functools.partial(permutation.random_orders, network))(keys)
         reorder = jax.vmap(functools.partial(permutation.permute, network))
         first, last = reorder(first, orders), reorder(last, orders)
+        if network.rotations:
+            keys = jax.random.split(rng.named(key, "bases"), batch)
+            turns = jax.vmap(functools.partial(rotation.random_turns, network))(keys)
+            turn = jax.vmap(functools.partial(rotation.rotate, network))
+            first, last = turn(first, turns), turn(last, turns)
     if rules.permute_labels:
         keys = jax.random.split(rng.named(key, "labels"), batch)
         order = jax.vmap(lambda k: jax.random.permutation(k, classes.shape[1]))(keys)  # [B, K]

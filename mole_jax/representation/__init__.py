@@ -20,5 +20,5 @@ def build(name: str, network: Network, *, chunk_size: int) -> Codec:
     if name == "chunk":
         if chunk_size < 1:
             raise UserError(f"representation.chunk_size={chunk_size} must be 1 or more")
-        return chunk.build(network.spec, chunk_size)
+        return chunk.build(network, chunk_size)
     raise UserError(f"representation.name={name!r} is unknown; there are 'neuron' and 'chunk'")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from mole_jax.representation.codec import Codec, outputs, table
-from mole_jax.tasks.parameters import ParameterSpec
+from mole_jax.tasks.networks import Network
 
 
-def build(spec: ParameterSpec, chunk_size: int) -> Codec:
+def build(network: Network, chunk_size: int) -> Codec:
     """The chunk codec: every tensor is cut into pieces of `chunk_size`, the last one padded."""
+    spec = network.spec
     rows, kinds, positions = [], [], []
     for kind, field in enumerate(spec.fields):
         flat = np.arange(field.offset, field.offset + field.size)
@@ -23,5 +24,5 @@ def build(spec: ParameterSpec, chunk_size: int) -> Codec:
         np.array(kinds, np.int32),
         np.array(positions, np.int32),
         spec.size,
-        outputs(spec),
+        outputs(network),
     )

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.tasks.parameters import ParameterSpec
+from mole_jax.tasks.networks import OUTPUT, Network
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,10 +116,12 @@ def table(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
     return padded
 
 
-def outputs(spec: ParameterSpec) -> np.ndarray:
+def outputs(network: Network) -> np.ndarray:
     """Which network output each parameter belongs to alone: [D] int32, -1 for hidden layers."""
-    found = np.full(spec.size, -1, np.int32)
-    for field in spec.fields:
-        if field.path.startswith("output/"):
-            found[field.slice] = np.arange(field.size) % field.shape[-1]
+    found = np.full(network.spec.size, -1, np.int32)
+    for field in network.spec.fields:
+        axes = network.axes[field.path]
+        if OUTPUT in axes:
+            along = np.indices(field.shape)[axes.index(OUTPUT)]
+            found[field.slice] = along.reshape(-1)
     return found

@@ -1,12 +1,17 @@
-"""One token for each hidden unit: [incoming weights, bias, outgoing weights].
+"""One token for each unit of a network, holding every parameter that belongs to it.
 
-Units of a layer carry no position, so a transformer over them is equivariant: permuting the
-hidden units of what goes in permutes the units of what comes out. The output biases form one
-more token. In networks with several hidden layers a kernel between two of them occurs twice (as
-outgoing and as incoming weights); decoding averages the two copies.
+A network says what its units are (`Network.units`): the hidden units of an MLP, the channels of a
+CNN, the dimensions of attention heads, pixels and places of a ViT. A unit's token is made of the
+entries at its index in every tensor that has its axes, so a hidden unit holds its bias,
+its incoming and its outgoing weights. Units of one axis that can change places carry no position: a
+transformer over them is equivariant, and permuting the units of what goes in permutes the units of
+what comes out. A kernel between two axes of units occurs twice (as outgoing and as incoming
+weights); decoding averages the two copies. Tensors that belong to no unit come last.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 
@@ -15,30 +20,49 @@ from mole_jax.tasks.networks import Network
 
 
 def build(network: Network) -> Codec:
-    """The neuron codec of an MLP: L = hidden units + 1, C = widest [in + 1 + out]."""
-    spec, widths = network.spec, network.widths
-    n_hidden = len(widths) - 2
-
-    def indices(path: str) -> np.ndarray:
-        field = spec[path]
-        return np.arange(field.size).reshape(field.shape) + field.offset
-
+    """The neuron codec of any network: L = units and what is left over, C = the widest of them."""
+    free = {symmetry.axis for symmetry in network.permutations if symmetry.blocks == 1}
     rows: list[np.ndarray] = []
     kinds: list[int] = []
-    for layer in range(n_hidden):
-        kernel = indices(f"hidden_{layer}/kernel")  # [in, units]
-        bias = indices(f"hidden_{layer}/bias")  # [units]
-        onward = "output" if layer == n_hidden - 1 else f"hidden_{layer + 1}"
-        out = indices(f"{onward}/kernel")  # [units, out]
-        rows += list(np.concatenate([kernel.T, bias[:, None], out], axis=1))
-        kinds += [layer] * len(bias)
-    rows.append(indices("output/bias"))
-    kinds.append(n_hidden)
+    positions: list[int] = []
+    for kind, unit in enumerate(network.units):
+        sizes = [network.sizes[axis] for axis in unit]
+        for number, index in enumerate(itertools.product(*map(range, sizes))):
+            rows.append(_belonging(network, dict(zip(unit, index, strict=True))))
+            kinds.append(kind)
+            if len(unit) > 1:  # which of the head's dimensions it is does not matter, the head does
+                positions.append(index[0])
+            else:
+                positions.append(0 if unit[0] in free else number)
+    width = max(map(len, rows))
+    left = [f for f in network.spec.fields if not _units_of(network, f.path)]
+    for kind, field in enumerate(left, start=len(network.units)):
+        flat = np.arange(field.offset, field.offset + field.size)
+        for position, begin in enumerate(range(0, field.size, width)):
+            rows.append(flat[begin : begin + width])
+            kinds.append(kind)
+            positions.append(position)
     return Codec(
         "neuron",
-        table(rows, max(map(len, rows))),
+        table(rows, width),
         np.array(kinds, np.int32),
-        np.zeros(len(rows), np.int32),
-        spec.size,
-        outputs(spec),
+        np.array(positions, np.int32),
+        network.spec.size,
+        outputs(network),
     )
+
+
+def _units_of(network: Network, path: str) -> list[tuple[str, ...]]:
+    """The kinds of units that a tensor belongs to."""
+    return [unit for unit in network.units if set(unit) <= set(network.axes[path])]
+
+
+def _belonging(network: Network, unit: dict[str, int]) -> np.ndarray:
+    """Flat indices of all parameters of a unit, given its index along each of its axes."""
+    parts = []
+    for field in network.spec.fields:
+        axes = network.axes[field.path]
+        if set(unit) <= set(axes):
+            every = np.arange(field.size).reshape(field.shape) + field.offset
+            parts.append(every[tuple(unit.get(axis, slice(None)) for axis in axes)].reshape(-1))
+    return np.concatenate(parts)

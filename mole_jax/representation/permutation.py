@@ -1,35 +1,36 @@
-"""The symmetry of hidden units: permuting them leaves the network's function unchanged."""
+"""The symmetry of units: letting them change places leaves the network's function unchanged."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks import OUTPUT, Network
+from mole_jax.tasks.networks.symmetries import Permutation
+
+# Several axes are matched in turn, each with the others as they are by then; this many rounds at
+# most, fewer where nothing changes any more.
+ROUNDS = 20
 
 
 def permute(network: Network, flat: Any, orders: list[Any]) -> Any:
-    """Reorder the hidden units of a network.
+    """Reorder the units of a network.
 
     Args:
-        network: an MLP.
+        network: the network.
         flat: [D] parameters.
-        orders: for each hidden layer a permutation [units]; new unit i is old unit order[i].
+        orders: for each of `network.permutations` a permutation [n] that it allows; new unit i is
+            old unit order[i].
 
     Returns:
         [D] parameters of a network with the same function.
     """
-    params = network.spec.unflatten(flat)
-    params = {name: dict(layer) for name, layer in params.items()}
-    names = [f"hidden_{i}" for i in range(len(orders))] + ["output"]
-    for name, onward, order in zip(names[:-1], names[1:], orders, strict=True):
-        params[name]["kernel"] = params[name]["kernel"][:, order]
-        params[name]["bias"] = params[name]["bias"][order]
-        params[onward]["kernel"] = params[onward]["kernel"][order, :]
-    return network.spec.flatten(params)
+    axes = [symmetry.axis for symmetry in network.permutations]
+    return _reorder(network, flat, dict(zip(axes, orders, strict=True)))
 
 
 def permute_outputs(network: Network, flat: Any, order: Any) -> Any:
@@ -38,80 +39,93 @@ def permute_outputs(network: Network, flat: Any, order: Any) -> Any:
     With labels renamed alike (an example of old class order[i] now has label i) the loss stays.
 
     Args:
-        network: an MLP.
+        network: the network.
         flat: [D] parameters.
         order: permutation [K].
 
     Returns:
         [D] parameters.
     """
-    params = dict(network.spec.unflatten(flat))
-    output = params["output"]
-    params["output"] = {"kernel": output["kernel"][:, order], "bias": output["bias"][order]}
-    return network.spec.flatten(params)
+    return _reorder(network, flat, {OUTPUT: order})
+
+
+def _reorder(network: Network, flat: Any, orders: dict[str, Any]) -> Any:
+    parts = []
+    for field in network.spec.fields:
+        tensor = flat[field.slice].reshape(field.shape)
+        for place, axis in enumerate(network.axes[field.path]):
+            if axis in orders:
+                tensor = tensor[(slice(None),) * place + (orders[axis],)]
+        parts.append(tensor.reshape(-1))
+    return flat.__array_namespace__().concatenate(parts)
 
 
 def random_orders(network: Network, key: jax.Array) -> list[jax.Array]:
-    """A uniformly random permutation for every hidden layer."""
-    hidden = network.widths[1:-1]
-    return [
-        jax.random.permutation(k, n)
-        for k, n in zip(jax.random.split(key, len(hidden)), hidden, strict=True)
-    ]
-
-
-def neuron_vectors(network: Network, flat: np.ndarray) -> np.ndarray:
-    """Per-unit vectors [in, bias, out] of the first hidden layer: [..., D] -> [..., H, F]."""
-    params = network.spec.unflatten(flat)
-    onward = "hidden_1" if len(network.widths) > 3 else "output"
-    first = params["hidden_0"]
-    return np.concatenate(
-        [np.swapaxes(first["kernel"], -1, -2), first["bias"][..., None], params[onward]["kernel"]],
-        axis=-1,
-    )
+    """A uniformly random one of the allowed permutations for every axis."""
+    found = []
+    for symmetry, k in zip(
+        network.permutations, jax.random.split(key, len(network.permutations)), strict=True
+    ):
+        n = network.sizes[symmetry.axis]
+        block_key, within_key = jax.random.split(k)
+        blocks = jax.random.permutation(block_key, symmetry.blocks)
+        rows = jnp.arange(n).reshape(symmetry.blocks, -1)[blocks]
+        found.append(jax.random.permutation(within_key, rows, axis=1, independent=True).reshape(-1))
+    return found
 
 
 def match(network: Network, flat: np.ndarray, reference: np.ndarray) -> list[np.ndarray]:
     """The permutations that bring `flat` closest to `reference` (Hungarian method).
 
-    Exact for one hidden layer. With several, layers are matched in turn, each with the ones
-    before it already aligned (Ainsworth et al. 2023 call this weight matching).
+    Exact for one axis. Several are matched in turn, each with the others as they are by then, until
+    nothing changes: weight matching of Ainsworth et al. 2023, a local optimum.
 
     Args:
-        network: an MLP.
+        network: the network.
         flat: [D] the network to reorder.
         reference: [D].
 
     Returns:
         Orders for `permute`.
     """
-    hidden = network.widths[1:-1]
-    orders = [np.arange(n) for n in hidden]
-    for _ in range(1 if len(hidden) == 1 else 5):
-        for layer in range(len(hidden)):
-            orders[layer] = np.arange(hidden[layer])
-            cost = _cost(network, permute(network, flat, orders), reference, layer)
-            orders[layer] = linear_sum_assignment(cost)[1]
+    symmetries = network.permutations
+    orders = [np.arange(network.sizes[symmetry.axis]) for symmetry in symmetries]
+    for _ in range(1 if len(symmetries) == 1 else ROUNDS):
+        before = [order.copy() for order in orders]
+        for i, symmetry in enumerate(symmetries):
+            orders[i] = np.arange(len(orders[i]))
+            others = np.asarray(permute(network, flat, orders))
+            orders[i] = _assign(symmetry, _gain(network, others, reference, symmetry.axis))
+        if all(np.array_equal(a, b) for a, b in zip(before, orders, strict=True)):
+            break
     return orders
 
 
-def _cost(network: Network, flat: np.ndarray, reference: np.ndarray, layer: int) -> np.ndarray:
-    """Squared distances between the units of two networks: [H reference, H flat]."""
-    onward = "output" if layer == len(network.widths) - 3 else f"hidden_{layer + 1}"
-    a, b = (network.spec.unflatten(x) for x in (reference, flat))
-    name = f"hidden_{layer}"
-    va, vb = (
-        np.concatenate([p[name]["kernel"].T, p[name]["bias"][:, None], p[onward]["kernel"]], axis=1)
-        for p in (a, b)
-    )
-    return ((va[:, None] - vb[None]) ** 2).sum(-1)
+def _gain(network: Network, flat: np.ndarray, reference: np.ndarray, axis: str) -> np.ndarray:
+    """Inner products of the units of two networks along an axis: [n reference, n flat].
+
+    The squared distance of two networks is least where the sum of these is largest.
+    """
+    n = network.sizes[axis]
+    gain = np.zeros((n, n))
+    for field in network.spec.fields:
+        axes = network.axes[field.path]
+        if axis in axes:
+            a, b = (
+                np.moveaxis(x[field.slice].reshape(field.shape), axes.index(axis), 0).reshape(n, -1)
+                for x in (reference, flat)
+            )
+            gain += a.astype(np.float64) @ b.T.astype(np.float64)
+    return gain
 
 
-def align(network: Network, flat: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """`flat` [D] with its hidden units in the order that best matches `reference` [D]."""
-    return np.asarray(permute(network, flat, match(network, flat, reference)))
-
-
-def distance(network: Network, a: np.ndarray, b: np.ndarray) -> float:
-    """Euclidean distance between two networks modulo hidden-unit permutation."""
-    return float(np.linalg.norm(align(network, a, b) - b))
+def _assign(symmetry: Permutation, gain: np.ndarray) -> np.ndarray:
+    """The allowed order with the largest sum of gains: [n]."""
+    if symmetry.blocks == 1:
+        return linear_sum_assignment(gain, maximize=True)[1]
+    g, size = symmetry.blocks, len(gain) // symmetry.blocks
+    parts = gain.reshape(g, size, g, size).swapaxes(1, 2)  # [g, g, size, size]
+    within = np.array([[linear_sum_assignment(p, maximize=True)[1] for p in row] for row in parts])
+    total = np.take_along_axis(parts, within[..., None], axis=3).sum((2, 3))  # [g, g]
+    blocks = linear_sum_assignment(total, maximize=True)[1]
+    return np.concatenate([within[i, b] + b * size for i, b in enumerate(blocks)])

@@ -119,7 +119,7 @@ class Model:
             x, y = np.asarray(x, np.float32), np.asarray(y)
         except (TypeError, ValueError) as error:
             raise UserError(f"support set: it cannot be read as arrays: {error}") from error
-        n_inputs, n_classes = self.metamodel.network.widths[0], self.metamodel.network.widths[-1]
+        n_inputs, n_classes = self.metamodel.network.n_inputs, self.metamodel.network.n_outputs
         fits = x.ndim > 1 and y.ndim == 1 and len(x) == len(y) > 0 and x[0].size == n_inputs
         if not fits:
             raise UserError(

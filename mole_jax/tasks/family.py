@@ -166,5 +166,5 @@ def build(config: Mapping[str, Any]) -> TaskFamily:
         labels=data.labels,
         pools=tables,
         subsets=chosen,
-        network=networks.build(config["network"], inputs.shape[1], c["classes_per_subset"]),
+        network=networks.build(config["network"], data.images.shape[1:], c["classes_per_subset"]),
     )

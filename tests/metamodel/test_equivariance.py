@@ -43,7 +43,7 @@ def test_the_clean_estimate(setting: tiny.Setting) -> None:
     model, noisy = setting.model, noisy_tokens(setting)
     prompt = tiny.prompts(setting.family, model, BATCH)
     t = jnp.array([0, 10, 30, 49])
-    order = token_order(model.network.widths[1])
+    order = token_order(model.network.sizes["hidden_0"])
     estimate = jax.jit(
         lambda noisy, prompt: model.clean_estimate(
             setting.params, setting.normaliser, noisy, t, prompt
@@ -62,7 +62,7 @@ def test_the_sampler(setting: tiny.Setting, monkeypatch: pytest.MonkeyPatch) -> 
     """The noise that the sampler draws is permuted like the start, by the same order."""
     model = setting.model
     prompt = tiny.prompts(setting.family, model, BATCH)
-    order = token_order(model.network.widths[1])
+    order = token_order(model.network.sizes["hidden_0"])
     plan = Plan(name="ancestral", steps=3, guidance=1.5)
     whole = sampler.sample.__wrapped__  # without jit, which would remember the first noise
     drawn = jax.random.normal
@@ -83,7 +83,7 @@ def test_the_sampler(setting: tiny.Setting, monkeypatch: pytest.MonkeyPatch) -> 
 def test_units_move_in_parameter_space_as_in_token_space(setting: tiny.Setting) -> None:
     model = setting.model
     flat = jax.random.normal(jax.random.key(1), (model.network.spec.size,))
-    order = token_order(model.network.widths[1])
+    order = token_order(model.network.sizes["hidden_0"])
     permuted = permutation.permute(model.network, flat, [order[:-1]])
     np.testing.assert_array_equal(model.codec.encode(permuted), model.codec.encode(flat)[order])
 

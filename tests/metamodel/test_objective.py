@@ -73,7 +73,7 @@ def test_the_weights_term_is_a_mean_over_parameters(setting: tiny.Setting, batch
 def test_the_function_term_sees_functions_only(setting: tiny.Setting, batch: Pairs) -> None:
     """The target with its hidden units in another order is as good as the target itself."""
     model = setting.model
-    order = [np.random.default_rng(0).permutation(model.network.widths[1])]
+    order = [np.random.default_rng(0).permutation(model.network.sizes["hidden_0"])]
     permuted = jax.vmap(lambda flat: permutation.permute(model.network, flat, order))(batch.target)
     estimate = model.codec.encode(permuted)
     divergence = jax.jit(

@@ -1,4 +1,4 @@
-"""Small MLPs of one to three hidden layers."""
+"""Small networks of every kind; MLPs of one to three hidden layers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,42 @@ import pytest
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network
 
-HIDDEN = [(6,), (6, 4), (5, 3, 4)]
+MLP = {"name": "mlp", "activation": "relu"}
+MLPS = {
+    f"mlp {hidden}": networks.build({**MLP, "hidden": hidden}, (7,), 3)
+    for hidden in [(6,), (6, 4), (5, 3, 4)]
+}
+CNN = {"name": "cnn", "channels": (4, 6), "strides": (1, 2), "bias": True, "norm_groups": 0}
+VIT = {"name": "vit", "patch": 2, "width": 6, "layers": 2, "heads": 2, "mlp": 5, "pooling": "mean"}
 NETWORKS = {
-    h: networks.build({"name": "mlp", "hidden": h, "activation": "relu"}, 7, 3) for h in HIDDEN
+    **MLPS,
+    "cnn": networks.build(CNN, (4, 4, 2), 3),
+    "cnn without bias": networks.build({**CNN, "bias": False}, (5, 4, 1), 3),
+    "cnn with GroupNorm": networks.build({**CNN, "norm_groups": 2}, (4, 4, 1), 3),
+    "vit": networks.build(VIT, (4, 4, 1), 3),
+    "vit with class token": networks.build(
+        {**VIT, "layers": 1, "heads": 3, "pooling": "token"}, (4, 4, 1), 3
+    ),
 }
 
 
-@pytest.fixture(params=HIDDEN, ids=lambda hidden: "-".join(map(str, hidden)))
+@pytest.fixture(params=NETWORKS)
 def network(request: pytest.FixtureRequest) -> Network:
+    """Every registered network."""
     return NETWORKS[request.param]
+
+
+@pytest.fixture(params=MLPS)
+def mlp(request: pytest.FixtureRequest) -> Network:
+    return MLPS[request.param]
 
 
 @pytest.fixture
 def flat(network: Network) -> np.ndarray:
     """Three networks [3, D], all of whose parameters differ."""
     return np.array(jax.random.normal(jax.random.key(0), (3, network.spec.size)))
+
+
+@pytest.fixture
+def mlp_flat(mlp: Network) -> np.ndarray:
+    return np.array(jax.random.normal(jax.random.key(0), (3, mlp.spec.size)))

@@ -11,7 +11,7 @@ from mole_jax.tasks.networks import Network
 
 @pytest.mark.parametrize("chunk_size", [1, 4, 7, 1000])
 def test_chunks_are_pieces_of_one_tensor_in_order(network: Network, chunk_size: int) -> None:
-    codec = chunk.build(network.spec, chunk_size)
+    codec = chunk.build(network, chunk_size)
     largest = max(field.size for field in network.spec.fields)
     assert codec.n_channels == min(chunk_size, largest)  # no channel that is always padding
     for kind, field in enumerate(network.spec.fields):

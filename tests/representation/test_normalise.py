@@ -14,7 +14,7 @@ def zoo(network: Network) -> np.ndarray:
     rng = np.random.default_rng(0)
     runs = rng.normal(size=(20, 4, network.spec.size)).astype(np.float32)
     for i, field in enumerate(network.spec.fields):
-        runs[..., field.slice] = runs[..., field.slice] * 10.0 ** (i - 3) + i
+        runs[..., field.slice] = runs[..., field.slice] * 10.0 ** (i % 7 - 3) + i % 7
     return runs
 
 
@@ -38,7 +38,7 @@ def test_round_trip(network: Network) -> None:
     for x in (runs, runs[0, 0]):
         again = jax.jit(lambda x: fitted.denormalise(fitted.normalise(x)))(x)
         assert again.dtype == np.float32
-        np.testing.assert_allclose(again, x, rtol=1e-5, atol=1e-6)
+        assert (np.abs(again - x) / np.broadcast_to(fitted.scale, x.shape)).max() < 1e-4
 
 
 def test_change_is_how_far_tensors_go_from_where_they_began(network: Network) -> None:

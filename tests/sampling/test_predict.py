@@ -78,7 +78,7 @@ def test_networks_come_as_the_parameters_and_as_functions(
     nets = predict(model, support)
     x, y = support
     network, family = model.metamodel.network, families.build(CONFIG)
-    assert network.widths == (64, 6, 3)
+    assert (network.n_inputs, network.n_outputs) == (64, 3)
     assert nets.params["hidden_0"]["kernel"].shape == (2, 64, 6)
     assert nets.params["output"]["bias"].shape == (2, 3)
     logits = nets.apply(x)

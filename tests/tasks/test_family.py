@@ -135,7 +135,7 @@ def digits() -> TaskFamily:
 def test_a_family_fits_together(digits: TaskFamily) -> None:
     assert digits.source == "digits"
     assert digits.image_shape == (8, 8, 1)
-    assert digits.network.widths == (64, 8, 3)
+    assert (digits.network.n_inputs, digits.network.n_outputs) == (64, 3)
     assert digits.n_classes == 3
     assert digits.classes.shape == (30, 3)
     assert [tuple(row) for row in digits.classes.tolist()] == [s.classes for s in digits.subsets]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mole_jax.evaluation.bench import Bench
-from mole_jax.representation import permutation
+from mole_jax.representation import alignment
 
 
 def mix(bench: Bench, order: np.ndarray) -> np.ndarray:
@@ -18,6 +18,6 @@ def mix(bench: Bench, order: np.ndarray) -> np.ndarray:
     soups = []
     for rows in order.reshape(-1, order.shape[-1]):
         best = final[rows[0]]
-        others = [permutation.align(network, final[row], best) for row in rows[1:]]
+        others = [alignment.align(network, final[row], best) for row in rows[1:]]
         soups.append(np.mean([best, *others], axis=0))
     return np.array(soups, np.float32).reshape(*order.shape[:2], -1)

@@ -1,45 +1,119 @@
-"""Networks whose weights are learned: `init(key) -> params`, `apply(params, x) -> logits`."""
+"""Networks whose weights are learned: `init(key) -> params`, `apply(params, x) -> logits`.
+
+A network names every axis of every tensor. From these names alone follow its tokens
+(`representation/neuron.py`) and what its symmetries do to its parameters
+(`representation/permutation.py`): nothing else in the code base knows one network from another.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from mole_jax.core.errors import UserError
+from mole_jax.tasks.networks.symmetries import Permutation, Rotation
 from mole_jax.tasks.parameters import ParameterSpec
 
+NAMES = ("mlp", "cnn", "vit")
+OUTPUT = "output"  # the axis of the network's outputs, in every network
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Network:
     """A target network as pure functions over nested dicts."""
 
     name: str
-    widths: tuple[int, ...]  # inputs, hidden units of each layer, outputs
+    input_shape: tuple[int, ...]  # of an image
+    n_outputs: int
     init: Callable[..., dict[str, Any]]  # (key) -> params
     apply: Callable[..., Any]  # (params, x [..., n_inputs]) -> logits [..., n_outputs]
     spec: ParameterSpec
+    axes: Mapping[str, tuple[str, ...]]  # path of a tensor -> the name of each of its axes
+    units: tuple[tuple[str, ...], ...]  # each index along these axes is a unit, with a token
+    symmetries: tuple[Permutation | Rotation, ...]
+
+    def __post_init__(self) -> None:
+        shapes = {field.path: field.shape for field in self.spec.fields}
+        if set(self.axes) != set(shapes):
+            raise ValueError(f"axes of {sorted(self.axes)}, but parameters {sorted(shapes)}")
+        for path, names in self.axes.items():
+            for name, n in zip(names, shapes[path], strict=True):
+                if self.sizes[name] != n:
+                    raise ValueError(f"axis {name!r} of {path} has {n}, not {self.sizes[name]}")
+
+    @property
+    def n_inputs(self) -> int:
+        """Numbers in an image."""
+        return math.prod(self.input_shape)
+
+    @functools.cached_property
+    def sizes(self) -> dict[str, int]:
+        """How many indices each named axis has."""
+        return {
+            name: n
+            for field in self.spec.fields
+            for name, n in zip(self.axes[field.path], field.shape, strict=True)
+        }
+
+    @property
+    def permutations(self) -> tuple[Permutation, ...]:
+        """The axes whose indices can change places."""
+        return tuple(s for s in self.symmetries if isinstance(s, Permutation))
+
+    @property
+    def rotations(self) -> tuple[Rotation, ...]:
+        """The axes whose basis is arbitrary."""
+        return tuple(s for s in self.symmetries if isinstance(s, Rotation))
 
 
-def build(config: Mapping[str, Any], n_inputs: int, n_outputs: int) -> Network:
+def build(config: Mapping[str, Any], input_shape: tuple[int, ...], n_outputs: int) -> Network:
     """Build the network that `config.network` names.
+
+    Args:
+        config: `name`, and the keys of that network; keys of other networks are ignored.
+        input_shape: of an image, [H, W, channels]; an MLP takes any shape.
+        n_outputs: K.
 
     Raises:
         UserError: for an unknown name or impossible sizes.
     """
-    name = config["name"]
-    if name != "mlp":
-        raise UserError(f"network.name={name!r} is unknown; there is 'mlp'")
-    from mole_jax.tasks.networks import mlp
+    from mole_jax.tasks.networks import cnn, mlp, vit
 
-    return mlp.build(tuple(config["hidden"]), n_inputs, n_outputs, config["activation"])
+    name = config["name"]
+    if name == "mlp":
+        return mlp.build(tuple(config["hidden"]), input_shape, n_outputs, config["activation"])
+    if name == "cnn":
+        return cnn.build(
+            tuple(config["channels"]),
+            tuple(config["strides"]),
+            input_shape,
+            n_outputs,
+            bias=config["bias"],
+            norm_groups=config["norm_groups"],
+        )
+    if name == "vit":
+        return vit.build(
+            input_shape,
+            n_outputs,
+            patch=config["patch"],
+            width=config["width"],
+            layers=config["layers"],
+            heads=config["heads"],
+            mlp=config["mlp"],
+            pooling=config["pooling"],
+        )
+    raise UserError(f"network.name={name!r} is unknown; there are {NAMES}")
 
 
 def to_json(config: Mapping[str, Any], network: Network) -> dict[str, Any]:
     """What `from_json` needs to build the network again, without its data."""
-    return {**dict(config), "hidden": list(config["hidden"]), "widths": list(network.widths)}
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in dict(config).items()}
+    return {**plain, "input_shape": list(network.input_shape), "outputs": network.n_outputs}
 
 
 def from_json(stored: Mapping[str, Any]) -> Network:
     """The network that a zoo's schema describes."""
-    return build(stored, stored["widths"][0], stored["widths"][-1])
+    return build(stored, tuple(stored["input_shape"]), stored["outputs"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import flax.linen as nn
 import jax
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks import OUTPUT, Network
+from mole_jax.tasks.networks.symmetries import Permutation
 from mole_jax.tasks.parameters import ParameterSpec
 
 ACTIVATIONS = {"relu": nn.relu, "gelu": nn.gelu, "tanh": nn.tanh, "silu": nn.silu}
@@ -31,7 +33,9 @@ class MLP(nn.Module):
         return nn.Dense(self.n_outputs, kernel_init=kernel_init, name="output")(x)
 
 
-def build(hidden: tuple[int, ...], n_inputs: int, n_outputs: int, activation: str) -> Network:
+def build(
+    hidden: tuple[int, ...], input_shape: tuple[int, ...], n_outputs: int, activation: str
+) -> Network:
     """An MLP `n_inputs - hidden - n_outputs`.
 
     Raises:
@@ -44,19 +48,26 @@ def build(hidden: tuple[int, ...], n_inputs: int, n_outputs: int, activation: st
             f"network.activation={activation!r} is unknown; there are {sorted(ACTIVATIONS)}"
         )
     module = MLP(hidden, n_outputs, activation)
-    example = jax.ShapeDtypeStruct((1, n_inputs), "float32")
 
     def init(key: jax.Array) -> dict[str, Any]:
-        return module.init(key, jax.numpy.zeros(example.shape, example.dtype))["params"]
+        return module.init(key, jax.numpy.zeros((1, math.prod(input_shape))))["params"]
 
     def apply(params: dict[str, Any], x: jax.Array) -> jax.Array:
         logits: jax.Array = module.apply({"params": params}, x)  # type: ignore[assignment]
         return logits
 
+    layers = [f"hidden_{i}" for i in range(len(hidden))]  # each names its axis of units, too
+    axes: dict[str, tuple[str, ...]] = {}
+    for layer, before in zip([*layers, OUTPUT], ["input", *layers], strict=True):
+        axes |= {f"{layer}/kernel": (before, layer), f"{layer}/bias": (layer,)}
     return Network(
         name="mlp",
-        widths=(n_inputs, *hidden, n_outputs),
+        input_shape=input_shape,
+        n_outputs=n_outputs,
         init=init,
         apply=apply,
         spec=ParameterSpec.of(jax.eval_shape(init, jax.random.key(0))),
+        axes=axes,
+        units=tuple((layer,) for layer in layers),
+        symmetries=tuple(Permutation(layer) for layer in layers),
     )

@@ -1,0 +1,77 @@
+"""Bringing networks together modulo their symmetries: matching, distance, nearest neighbours."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mole_jax.representation import permutation, rotation
+from mole_jax.tasks.networks import Network
+
+# Orders and bases are matched in turn; more rounds than this gain little.
+ROUNDS = 5
+# Of the references that look nearest after being aligned to one network, so many are matched anew.
+CANDIDATES = 4
+
+
+class Move(NamedTuple):
+    """One change of parameters that leaves the function as it is."""
+
+    orders: list[Any]  # see `permutation.permute`
+    turns: list[Any]  # see `rotation.rotate`
+
+
+def match(network: Network, flat: np.ndarray, reference: np.ndarray) -> list[Move]:
+    """The moves that bring `flat` [D] closest to `reference` [D].
+
+    Exact where a network has one axis of units; else a local optimum of alternating exact steps.
+    """
+    moves: list[Move] = []
+    for _ in range(ROUNDS if network.rotations else 1):
+        orders = permutation.match(network, flat, reference)
+        flat = np.asarray(permutation.permute(network, flat, orders))
+        turns = rotation.match(network, flat, reference)
+        moves.append(Move(orders, turns))
+        flat = _turned(network, flat, turns)
+    return moves
+
+
+def apply(network: Network, flat: np.ndarray, moves: list[Move]) -> np.ndarray:
+    """`flat` [D] after the moves: [D]."""
+    for move in moves:
+        flat = np.asarray(permutation.permute(network, flat, move.orders))
+        flat = _turned(network, flat, move.turns)
+    return flat
+
+
+def _turned(network: Network, flat: np.ndarray, turns: list[Any]) -> np.ndarray:
+    return np.asarray(rotation.rotate(network, flat, turns)) if turns else flat
+
+
+def align(network: Network, flat: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """`flat` [D] moved to where it best matches `reference` [D]."""
+    return apply(network, flat, match(network, flat, reference))
+
+
+def distance(network: Network, a: np.ndarray, b: np.ndarray) -> float:
+    """Euclidean distance between two networks modulo symmetries (see `match`)."""
+    return float(np.linalg.norm(align(network, a, b) - b))
+
+
+def nearest(network: Network, query: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Distance of each query [Q, D] to the closest reference [R, D], modulo symmetries: [Q].
+
+    Matching every pair would take R times as long as matching to one: all networks are aligned to
+    the first reference, and only each query's nearest CANDIDATES are matched to it anew. So this
+    is the distance along some path, and never below the true one.
+    """
+    middle = reference[0]
+    aligned = np.stack([align(network, flat, middle) for flat in reference])
+    found = np.empty(len(query))
+    for i, flat in enumerate(query):
+        own = align(network, flat, middle)
+        apart = np.linalg.norm(aligned - own, axis=1)
+        close = np.argsort(apart)[:CANDIDATES]
+        found[i] = min(apart[close[0]], *(distance(network, own, aligned[j]) for j in close))
+    return found
