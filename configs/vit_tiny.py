@@ -1,0 +1,35 @@
+"""Tiny vision transformers for 5 of 10 classes, for subsets never seen.
+
+    python -m mole_jax.main --config=configs/vit_tiny.py --workdir=runs/vit \
+        --config.data.source=npz:FILE
+    python -m mole_jax.main --config=configs/vit_tiny.py:cpu --workdir=runs/vit_digits
+
+The first takes CIFAR-10 (arrays `image`, `label`, and `test` for the official test images) and is
+meant for an accelerator; it has not been run. The second is the same line on digits, with ViTs of
+one block, for two CPU cores.
+"""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from mole_jax.core import config as configs
+
+VARIANTS = ("", "cpu")
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """CIFAR-10 for an accelerator, or with `cpu` digits for two cores."""
+    if variant not in VARIANTS:
+        raise ValueError(f"variant {variant!r} is unknown; there are {VARIANTS}")
+    # What is not set below is as for the CNN, and as for digits before it.
+    c = configs.load(f"{Path(__file__).with_name('cifar10_cnn.py')}:{variant}")
+    c.network.name = "vit"
+    if variant == "cpu":
+        c.network.update({"patch": 4, "width": 16, "layers": 1, "heads": 2, "mlp": 32})
+        c.population.members = 6
+        c.population.learning_rate = (3e-3, 3e-3)
+        return c
+    c.network.update({"patch": 4, "width": 32, "layers": 2, "heads": 4, "mlp": 64})
+    c.population.learning_rate = (3e-4, 3e-3)
+    return c

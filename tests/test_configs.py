@@ -1,0 +1,41 @@
+"""Every file in configs/ can be run as it stands, once its data is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mole_jax.core import config as configs
+from mole_jax.validate import validate
+from tests import tiny
+
+FOLDER = tiny.DEMO.parent
+# Of data that has to be fetched: what it looks like.
+SHAPES = {"idx": (28, 28, 1), "npz": (32, 32, 3)}
+NAMES = [
+    f"{path.name}:{variant}" if variant else path.name
+    for path in sorted(FOLDER.glob("*.py"))
+    for variant in ("", "full", "cpu")
+    if not variant or f'"{variant}"' in path.read_text()
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_is_valid(name: str, tmp_path: Path) -> None:
+    config = configs.load(str(FOLDER / name))
+    kind = config.data.source.partition(":")[0]
+    if kind in SHAPES:
+        n = 1000
+        images = np.random.default_rng(0).integers(0, 256, (n, *SHAPES[kind])).astype(np.uint8)
+        np.savez(tmp_path / "data.npz", image=images, label=np.arange(n) % 10)
+        config.data.source = f"npz:{tmp_path / 'data.npz'}"
+    config.lock()
+    validate(config)
+
+
+def test_a_config_opens_with_its_command() -> None:
+    for path in sorted(FOLDER.glob("*.py")):
+        head = path.read_text().split('"""')[1]
+        assert f"python -m mole_jax.main --config=configs/{path.name}" in head
