@@ -74,7 +74,7 @@ GLOSSARY = {
     ),
     "Adam, support set only": ("Ordinary training on nothing but the examples that MOLE is shown."),
     "Retrieval": "The final network of the training subset most like the new one.",
-    "Soup": "The mean of trained networks, hidden units matched first.",
+    "Soup": "The mean of trained networks, units matched first.",
     "Noise": "A training network with random noise added to its weights.",
     "Regression": (
         "The same transformer trained to predict the weights directly, without diffusion."

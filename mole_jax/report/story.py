@@ -315,7 +315,7 @@ def _novelty(splits: Mapping[str, findings.Result], figures: Figures) -> str:
         "New networks, or copies?",
         html.paragraph(
             "A model that replayed its training networks would be a costly look-up table. "
-            "Distances are taken after matching hidden units, and set against those of networks "
+            "Distances are taken after matching units, and set against those of networks "
             "that were trained independently."
         ),
         _grid(figures["novelty"], html.table(heads, rows) if rows else ""),
