@@ -13,6 +13,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from mole_jax.core.errors import UserError
 from mole_jax.tasks.networks.symmetries import Permutation, Rotation
 from mole_jax.tasks.parameters import ParameterSpec
@@ -106,6 +109,38 @@ def build(config: Mapping[str, Any], input_shape: tuple[int, ...], n_outputs: in
             pooling=config["pooling"],
         )
     raise UserError(f"network.name={name!r} is unknown; there are {NAMES}")
+
+
+def of_module(
+    name: str,
+    module: Any,
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    *,
+    images: bool,
+    axes: Mapping[str, tuple[str, ...]],
+    units: tuple[tuple[str, ...], ...],
+    symmetries: tuple[Permutation | Rotation, ...],
+) -> Network:
+    """A network from a Flax module.
+
+    With `images` the module takes [B, *input_shape], else [..., n_inputs]. The other arguments are
+    the network's own.
+    """
+    n_inputs = math.prod(input_shape)
+    expected = input_shape if images else (n_inputs,)
+
+    def init(key: jax.Array) -> dict[str, Any]:
+        return module.init(key, jnp.zeros((1, *expected)))["params"]
+
+    def apply(params: dict[str, Any], x: jax.Array) -> jax.Array:
+        if not images:
+            return module.apply({"params": params}, x)
+        logits = module.apply({"params": params}, x.reshape(-1, *expected))
+        return logits.reshape(*x.shape[:-1], n_outputs)
+
+    spec = ParameterSpec.of(jax.eval_shape(init, jax.random.key(0)))
+    return Network(name, input_shape, n_outputs, init, apply, spec, axes, units, symmetries)
 
 
 def to_json(config: Mapping[str, Any], network: Network) -> dict[str, Any]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import OUTPUT, Network
+from mole_jax.tasks.networks import OUTPUT, Network, of_module
 from mole_jax.tasks.networks.symmetries import Permutation
-from mole_jax.tasks.parameters import ParameterSpec
 
 SIZE = 3
 
@@ -106,14 +104,6 @@ def build(
         )
     module = CNN(channels, strides, n_outputs, bias, norm_groups)
 
-    def init(key: jax.Array) -> dict[str, Any]:
-        return module.init(key, jnp.zeros((1, *input_shape)))["params"]
-
-    def apply(params: dict[str, Any], x: jax.Array) -> jax.Array:
-        images = x.reshape(-1, *input_shape)
-        logits: jax.Array = module.apply({"params": params}, images)  # type: ignore[assignment]
-        return logits.reshape(*x.shape[:-1], n_outputs)
-
     axes: dict[str, tuple[str, ...]] = {}
     layers = [f"channels_{i}" for i in range(len(channels))]
     for i, (layer, before) in enumerate(zip(layers, ["input", *layers[:-1]], strict=True)):
@@ -123,13 +113,12 @@ def build(
         if norm_groups:
             axes |= {f"norm_{i}/scale": (layer,), f"norm_{i}/bias": (layer,)}
     axes |= {"output/kernel": (layers[-1], OUTPUT), "output/bias": (OUTPUT,)}
-    return Network(
-        name="cnn",
-        input_shape=input_shape,
-        n_outputs=n_outputs,
-        init=init,
-        apply=apply,
-        spec=ParameterSpec.of(jax.eval_shape(init, jax.random.key(0))),
+    return of_module(
+        "cnn",
+        module,
+        input_shape,
+        n_outputs,
+        images=True,
         axes=axes,
         units=tuple((layer,) for layer in layers),
         symmetries=tuple(Permutation(layer, max(norm_groups, 1)) for layer in layers),

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import flax.linen as nn
 import jax
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import OUTPUT, Network
+from mole_jax.tasks.networks import OUTPUT, Network, of_module
 from mole_jax.tasks.networks.symmetries import Permutation
-from mole_jax.tasks.parameters import ParameterSpec
 
 ACTIVATIONS = {"relu": nn.relu, "gelu": nn.gelu, "tanh": nn.tanh, "silu": nn.silu}
 
@@ -49,24 +45,16 @@ def build(
         )
     module = MLP(hidden, n_outputs, activation)
 
-    def init(key: jax.Array) -> dict[str, Any]:
-        return module.init(key, jax.numpy.zeros((1, math.prod(input_shape))))["params"]
-
-    def apply(params: dict[str, Any], x: jax.Array) -> jax.Array:
-        logits: jax.Array = module.apply({"params": params}, x)  # type: ignore[assignment]
-        return logits
-
     layers = [f"hidden_{i}" for i in range(len(hidden))]  # each names its axis of units, too
     axes: dict[str, tuple[str, ...]] = {}
     for layer, before in zip([*layers, OUTPUT], ["input", *layers], strict=True):
         axes |= {f"{layer}/kernel": (before, layer), f"{layer}/bias": (layer,)}
-    return Network(
-        name="mlp",
-        input_shape=input_shape,
-        n_outputs=n_outputs,
-        init=init,
-        apply=apply,
-        spec=ParameterSpec.of(jax.eval_shape(init, jax.random.key(0))),
+    return of_module(
+        "mlp",
+        module,
+        input_shape,
+        n_outputs,
+        images=False,
         axes=axes,
         units=tuple((layer,) for layer in layers),
         symmetries=tuple(Permutation(layer) for layer in layers),

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import OUTPUT, Network
+from mole_jax.tasks.networks import OUTPUT, Network, of_module
 from mole_jax.tasks.networks.symmetries import Permutation, Rotation
-from mole_jax.tasks.parameters import ParameterSpec
 
 POOLINGS = ("mean", "token")
 
@@ -109,21 +106,12 @@ def build(
         raise UserError(f"network.pooling={pooling!r} is unknown; there are {POOLINGS}")
     module = ViT(patch, width, layers, heads, mlp, pooling, n_outputs)
 
-    def init(key: jax.Array) -> dict[str, Any]:
-        return module.init(key, jnp.zeros((1, *input_shape)))["params"]
-
-    def apply(params: dict[str, Any], x: jax.Array) -> jax.Array:
-        images = x.reshape(-1, *input_shape)
-        logits: jax.Array = module.apply({"params": params}, images)  # type: ignore[assignment]
-        return logits.reshape(*x.shape[:-1], n_outputs)
-
-    return Network(
-        name="vit",
-        input_shape=input_shape,
-        n_outputs=n_outputs,
-        init=init,
-        apply=apply,
-        spec=ParameterSpec.of(jax.eval_shape(init, jax.random.key(0))),
+    return of_module(
+        "vit",
+        module,
+        input_shape,
+        n_outputs,
+        images=True,
         axes=_axes(layers, pooling),
         units=(
             ("pixel",),
