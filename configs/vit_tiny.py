@@ -29,6 +29,9 @@ def get_config(variant: str = "") -> ConfigDict:
         c.network.update({"patch": 4, "width": 16, "layers": 1, "heads": 2, "mlp": 32})
         c.population.members = 6
         c.population.learning_rate = (3e-3, 3e-3)
+        c.training.batch_size = 32
+        c.training.steps = 1200
+        c.training.regression_steps = 200
         return c
     c.network.update({"patch": 4, "width": 32, "layers": 2, "heads": 4, "mlp": 64})
     c.population.learning_rate = (3e-4, 3e-3)
