@@ -30,7 +30,7 @@ def test_the_demo_and_the_tiny_config_are_fine() -> None:
         ("data.train_subsets", 119),  # and 2 held out, of 120
         ("data.train_subsets", 1),  # leaves classes that are never seen
         ("data.support_per_class", 500),
-        ("network.name", "cnn"),
+        ("network.name", "resnet"),
         ("network.hidden", ()),
         ("network.hidden", (0,)),
         ("network.activation", "step"),

@@ -46,7 +46,7 @@ def test_how_layers_are_run_changes_nothing(plain: tiny.Setting, change: dict) -
         strict=True,
     ):
         # Not entry by entry: a probe near a kink of ReLU makes more of a rounding error.
-        assert jnp.linalg.norm(a - b) <= 1e-3 * jnp.linalg.norm(b)
+        assert jnp.linalg.norm(a - b) <= 1e-3 * jnp.linalg.norm(b) + 1e-6
 
 
 def test_bfloat16_is_of_the_products_only(plain: tiny.Setting) -> None:
