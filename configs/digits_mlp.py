@@ -22,13 +22,26 @@ def get_config(variant: str = "") -> ConfigDict:
     c.seed = 0
 
     c.data = ConfigDict()
-    c.data.source = "digits"  # or idx:DIR
+    c.data.source = "digits"  # or see mole_jax/tasks/sources
     # Shares of the four disjoint image pools; max_per_class caps a pool, 0 does not.
     c.data.pools = ConfigDict({"train": 0.5, "support": 0.15, "validation": 0.15, "test": 0.2})
     c.data.max_per_class = ConfigDict({"train": 0, "support": 0, "validation": 0, "test": 0})
     c.data.classes_per_subset = 5
     c.data.train_subsets = 0  # 0: all that are not held out; there are 252 ways to take 5 of 10
-    c.data.held_out_subsets = 52
+    c.data.held_out_subsets = 52  # of them S1: new combinations of classes that are trained on
+    # S2: classes kept from training, and subsets with some of them.
+    c.data.held_out_classes = 0
+    c.data.unseen_class_subsets = 0
+    # S3: of a source A+B+C, the parts kept from training, and subsets of their classes.
+    c.data.held_out_sources = ""
+    c.data.unseen_source_subsets = 0
+    c.data.mix_sources = True  # subsets may take classes from several parts of the source
+    c.data.shuffle_labels = False  # labels of a subset in random order, not in the source's
+    # Training examples of a subset's largest class, (low, high), (0, 0): all; how many times as
+    # many as of its smallest. These limit its support set, too.
+    c.data.examples_per_class = (0, 0)
+    c.data.imbalance = 1.0
+    c.data.augment = ConfigDict({"flip": False, "crop": 0})  # of training images; crop: pixels
     c.data.support_per_class = 10
 
     c.network = ConfigDict({"name": "mlp"})  # or cnn, vit: see mole_jax/tasks/networks

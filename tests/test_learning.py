@@ -16,7 +16,7 @@ from mole_jax.core import stages
 from mole_jax.representation import alignment
 from mole_jax.tasks import family as families
 from mole_jax.tasks import sources
-from mole_jax.tasks.family import TaskFamily
+from mole_jax.tasks.images import ImageFamily
 from mole_jax.zoo.reader import Zoo, open_zoo
 from tests import tiny
 
@@ -63,7 +63,7 @@ def accuracy(logits: jax.Array, labels: np.ndarray) -> float:
     return float(jnp.mean(jnp.argmax(logits, -1) == jnp.asarray(labels)[None]))
 
 
-def pool(family: TaskFamily, name: str, classes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def pool(family: ImageFamily, name: str, classes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Pixels [m, 64] and labels [m] of one data subset, as a user would have them."""
     table = family.pools[name]
     rows = [table.indices[c][: table.counts[c]] for c in classes]
@@ -71,7 +71,7 @@ def pool(family: TaskFamily, name: str, classes: tuple[int, ...]) -> tuple[np.nd
     return images, np.repeat(np.arange(len(rows)), [len(r) for r in rows])
 
 
-def soup(family: TaskFamily, zoo: Zoo) -> np.ndarray:
+def soup(family: ImageFamily, zoo: Zoo) -> np.ndarray:
     """The mean of 16 final networks of training runs, their hidden units aligned: [D]."""
     finals = zoo.parameters(zoo.select(split="train")[::25], [-1])[:, 0]
     assert len(finals) == 16
@@ -97,7 +97,7 @@ def test_predicted_networks_solve_data_subsets_never_seen(workdir: Path) -> None
         # The same request with the labels moved on by one: good networks for another task.
         blind = model.predict(x, (y + 1) % 3, target_loss=0.05, n=8, key=key)
         found["blind"].append(accuracy(blind.apply(x_test), y_test))
-        inputs = jnp.asarray(x_test * family.input_scale + family.input_shift, jnp.float32)
+        inputs = jnp.asarray(x_test * family.scale + family.shift, jnp.float32)
         found["soup"].append(accuracy(family.network.apply(average, inputs)[None], y_test))
         runs = zoo.select(subset=task)
         found["trained"].append(float(zoo.metric("test_accuracy", runs)[:, -1].mean()))

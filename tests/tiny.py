@@ -27,7 +27,8 @@ from mole_jax.metamodel.prompt import Prompt, everything
 from mole_jax.metamodel.state import Hyper
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks import family as families
-from mole_jax.tasks.family import Examples, TaskFamily
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.images import ImageFamily
 
 DEMO = Path(__file__).parents[1] / "configs" / "digits_mlp.py"
 
@@ -77,12 +78,19 @@ def tiny_config(**changes: Any) -> ConfigDict:
     return config.lock()
 
 
+def data_config(**changes: Any) -> dict[str, Any]:
+    """The `data` section of the demo's config, with changes."""
+    data = configs.load(str(DEMO)).data.to_dict()
+    assert set(changes) <= set(data), f"the demo's data section has no {set(changes) - set(data)}"
+    return {**data, **changes}
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Setting:
     """A meta-model with random parameters, and data that fits it."""
 
     config: ConfigDict
-    family: TaskFamily
+    family: ImageFamily
     model: MetaModel
     params: Any
     normaliser: Normaliser
@@ -105,7 +113,7 @@ def made_up(objective: str = "diffusion", **changes: Any) -> Setting:
         metric=jnp.asarray(
             1 + np.arange(runs)[:, None] + np.linspace(0.5, 0, snapshots), "float32"
         ),
-        classes=jnp.asarray(family.classes[rows]),
+        task=jnp.asarray(rows),
     )
     hyper, rules = Hyper.of(config), Draw.of(config)
     shapes = jax.eval_shape(
@@ -128,13 +136,13 @@ def random_like(shapes: Any) -> Any:
     )
 
 
-def prompts(family: TaskFamily, model: MetaModel, batch: int, seed: int = 2) -> Prompt:
+def prompts(family: ImageFamily, model: MetaModel, batch: int, seed: int = 2) -> Prompt:
     """Prompts with random starts and metrics, each with a support set of another data subset."""
     start_key, metric_key, support_key = jax.random.split(jax.random.key(seed), 3)
-    classes = jnp.asarray(family.classes[np.arange(batch) % len(family.subsets)])
+    tasks = jnp.arange(batch) % len(family.subsets)
     data = family.device_data  # made outside of the traced function, and kept by the family
-    draw = jax.jit(jax.vmap(lambda c, k: data.draw_per_class("support", c, k, 4)))
-    support: Examples = draw(classes, jax.random.split(support_key, batch))
+    draw = jax.jit(jax.vmap(lambda t, k: data.support(t, k, 4)))
+    support: Examples = draw(tasks, jax.random.split(support_key, batch))
     metrics = jax.random.uniform(metric_key, (2, batch), minval=0.05, maxval=2.0)
     start = jax.random.normal(start_key, (batch, family.network.spec.size))
     return Prompt(model.codec.encode(start), metrics[0], metrics[1], support, everything(batch))
@@ -181,7 +189,7 @@ def equal_trees(a: Any, b: Any) -> bool:
     )
 
 
-def load_zoo(config: ConfigDict, workdir: Path) -> tuple[TaskFamily, Normaliser, ZooArrays]:
+def load_zoo(config: ConfigDict, workdir: Path) -> tuple[ImageFamily, Normaliser, ZooArrays]:
     """What training reads of the zoo in a workdir."""
     from mole_jax.zoo.reader import open_zoo
 

@@ -20,6 +20,7 @@ from mole_jax.evaluation.generated import Predictor
 from mole_jax.metamodel import data as data_lib
 from mole_jax.metamodel import train
 from mole_jax.sampling import sampler
+from mole_jax.tasks import subsets
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.zoo.reader import Zoo, open_zoo
 
@@ -49,7 +50,7 @@ class Bench:
     predictors: dict[str, Predictor]  # objective -> its trained model
     training: TrainingRuns
     choice: Cases  # training subsets: all choices are made on these
-    splits: dict[str, Cases]  # S0, S1: what is reported
+    splits: dict[str, Cases]  # S0, S1, ...: what is reported
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -95,7 +96,10 @@ def load(config: Mapping[str, Any], workdir: Path) -> Bench:
     }
     held_out = {
         "S0": cases_lib.held_out_runs(zoo, settings["s0_tasks"]),
-        "S1": cases_lib.held_out_subsets(zoo, settings["starts"]),
+        **{
+            split: cases_lib.held_out_subsets(zoo, split, settings["starts"])
+            for split in subsets.HELD_OUT
+        },
     }
     held_out = {name: runs for name, runs in held_out.items() if runs.size}
     if not held_out:

@@ -11,7 +11,6 @@ from mole_jax.evaluation import measure
 from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.generated import judged, predict
 from mole_jax.evaluation.parts import Arrays, Done, Found
-from mole_jax.tasks.family import DeviceData
 
 
 def outside(bench: Bench, split: str, done: Done) -> Found:
@@ -21,22 +20,23 @@ def outside(bench: Bench, split: str, done: Done) -> Found:
     pool that the start's loss is taken from, and in the test pool.
     """
     cases = bench.splits[split].first()
-    low, high = float(bench.family.inputs.min()), float(bench.family.inputs.max())
     data = bench.family.device_data
-    data = DeviceData(low + high - data.inputs, data.tables)
+    inputs = data.pixels * data.scale + data.shift
+    low, high = float(inputs.min()), float(inputs.max())
+    data = dataclasses.replace(data, scale=-data.scale, shift=low + high - data.shift)
     support = cases.support._replace(inputs=low + high - cases.support.inputs)
     metric, _ = measure.on_pool(
-        bench.family.network, data, "validation", cases.starts, cases.classes[:, None]
+        bench.family.network, data, "validation", cases.starts, cases.tasks[:, None]
     )
     strange = dataclasses.replace(cases, support=support, start_metric=metric)
     predictor = bench.predictors["diffusion"]
     target = float(done["prompt.diffusion"]["chosen"])
     flat = predict(predictor, strange, target, bench.key(f"calibration {split}"))
-    result = judged(predictor, data, strange, flat)
+    result = judged(predictor, data, strange, flat, labelled=True)
     return {
         "known": done[f"generated.diffusion.{split}"]["support_loss"][:, :1],
         "strange": result["support_loss"],
-        "strange_test_accuracy": result["test_accuracy"],
+        "strange_test_accuracy": result["test_score"],
     }
 
 

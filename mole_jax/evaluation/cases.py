@@ -12,7 +12,8 @@ import numpy as np
 
 from mole_jax.core import rng
 from mole_jax.metamodel.data import METRIC
-from mole_jax.tasks.family import DeviceData, Examples, TaskFamily
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.family import DeviceData, TaskFamily
 from mole_jax.zoo.reader import Zoo
 
 # Support sets drawn in one call, so that every number of cases shares one compiled function.
@@ -24,7 +25,6 @@ class Cases:
     """T tasks x N starts, each with a support set of its own."""
 
     tasks: np.ndarray  # [T] positions in the task table
-    classes: np.ndarray  # [T, K]
     starts: np.ndarray  # [T, N, D]
     start_metric: np.ndarray  # [T, N] loss on the validation pool
     support: Examples  # leaves [T, N, n, ...], NumPy
@@ -40,7 +40,6 @@ class Cases:
         return dataclasses.replace(
             self,
             tasks=self.tasks[at],
-            classes=self.classes[at],
             starts=self.starts[at, :1],
             start_metric=self.start_metric[at, :1],
             support=jax.tree.map(lambda x: x[at, :1], self.support),
@@ -60,23 +59,21 @@ def of_runs(
         per_class: support examples of each class.
     """
     tasks = zoo.runs["subset"][runs[:, 0]]
-    classes = family.classes[tasks]
     flat = runs.reshape(-1)
     size = family.network.spec.size
-    each = np.repeat(classes, runs.shape[1], axis=0)
+    each = np.repeat(tasks, runs.shape[1])
     support = _support_sets(family.device_data, each, flat, key, per_class)
     return Cases(
         tasks=tasks,
-        classes=classes,
         starts=zoo.parameters(flat, [0]).reshape(*runs.shape, size),
         start_metric=zoo.metric(METRIC, flat)[:, 0].reshape(runs.shape),
         support=jax.tree.map(lambda x: x.reshape(*runs.shape, *x.shape[1:]), support),
     )
 
 
-def held_out_subsets(zoo: Zoo, n_starts: int) -> np.ndarray:
-    """S1: the first runs of every held-out data subset, [T, n_starts]."""
-    runs = zoo.select(split="S1")
+def held_out_subsets(zoo: Zoo, split: str, n_starts: int) -> np.ndarray:
+    """S1, S2 or S3: the first runs of every held-out data subset, [T, n_starts]."""
+    runs = zoo.select(split=split)
     return _first_of_each(zoo, runs, np.unique(zoo.runs["subset"][runs]), n_starts)
 
 
@@ -115,22 +112,22 @@ def _first_of_each(
 
 
 def _support_sets(
-    data: DeviceData, classes: np.ndarray, runs: np.ndarray, key: jax.Array, per_class: int
+    data: DeviceData, tasks: np.ndarray, runs: np.ndarray, key: jax.Array, per_class: int
 ) -> Examples:
     """A support set for each of M runs: leaves [M, n, ...], NumPy."""
     chunks = []
     for first in range(0, len(runs), _AT_ONCE):
         rows = np.minimum(np.arange(first, first + _AT_ONCE), len(runs) - 1)
-        drawn = _draw(per_class, data, jnp.asarray(classes[rows]), jnp.asarray(runs[rows]), key)
+        drawn = _draw(per_class, data, jnp.asarray(tasks[rows]), jnp.asarray(runs[rows]), key)
         chunks.append(jax.tree.map(np.asarray, drawn))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(runs)], *chunks)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _draw(
-    per_class: int, data: DeviceData, classes: jax.Array, runs: jax.Array, key: jax.Array
+    per_class: int, data: DeviceData, tasks: jax.Array, runs: jax.Array, key: jax.Array
 ) -> Examples:
-    def of_run(classes: jax.Array, run: jax.Array) -> Examples:
-        return data.draw_per_class("support", classes, rng.at(key, "support", run), per_class)
+    def of_run(task: jax.Array, run: jax.Array) -> Examples:
+        return data.support(task, rng.at(key, "support", run), per_class)
 
-    return jax.vmap(of_run)(classes, runs)
+    return jax.vmap(of_run)(tasks, runs)

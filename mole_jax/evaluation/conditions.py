@@ -15,7 +15,7 @@ from mole_jax.evaluation.parts import Done, Found
 
 
 def swap(bench: Bench, split: str, done: Done) -> Found:
-    """Test accuracy and loss [T, 1] at the fixed prompt, right and with one condition swapped.
+    """Test score and loss [T, 1] at the fixed prompt, right and with one condition swapped.
 
     support: another task's support set. target_metric: a random one of the grid's prompts instead
     of the fixed one. start: another task's start, with its loss. Noise is the same for all, and
@@ -42,12 +42,12 @@ def swap(bench: Bench, split: str, done: Done) -> Found:
     for name, (swapped, target) in variants.items():
         key = bench.key(f"conditions {split}")
         flat = predict(bench.predictors["diffusion"], swapped, target, key)
-        result[f"{name}_loss"], result[f"{name}_accuracy"] = measure.on_pool(
+        result[f"{name}_loss"], result[f"{name}_score"] = measure.on_pool(
             bench.family.network,
             bench.family.device_data,
             "test",
             flat,
-            cases.classes[:, None],
+            cases.tasks[:, None],
         )
     return result
 

@@ -41,13 +41,13 @@ def average(bench: Bench, split: str, done: Done) -> Found:
         bench.family.device_data,
         "test",
         np.concatenate([flat, trained], axis=1),
-        many.classes[:, None],
+        many.tasks[:, None],
     )  # [T, E, n, K]
     ours, theirs = np.split(p, [flat.shape[1]], axis=1)
     kinds = {"generated": ours, "matched": ours[:, :n_trained], "adam": theirs}
     result: Found = {}
     for name, of_kind in kinds.items():
-        single, together = _accuracies(bench, of_kind, many.classes)
+        single, together = _accuracies(bench, of_kind, many.tasks)
         result |= {
             f"{name}_single": single,
             f"{name}_ensemble": together,
@@ -71,7 +71,7 @@ def with_many_starts(bench: Bench, split: str, which: np.ndarray, n: int) -> Cas
         bench.family.device_data,
         "validation",
         starts,
-        cases.classes[:, None],
+        cases.tasks[:, None],
     )
     support = jax.tree.map(
         lambda x: np.broadcast_to(x[:, :1], (len(which), n, *x.shape[2:])), cases.support
@@ -79,11 +79,11 @@ def with_many_starts(bench: Bench, split: str, which: np.ndarray, n: int) -> Cas
     return dataclasses.replace(cases, starts=starts, start_metric=metric, support=support)
 
 
-def _accuracies(bench: Bench, p: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _accuracies(bench: Bench, p: np.ndarray, tasks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean accuracy of networks alone, and that of each task's average: p [T, E, n, K] -> [T]."""
     single, together = [], []
-    for own, row in zip(p, classes, strict=True):
-        labels, mask = measure.answers(bench.family.device_data, "test", row)
+    for own, row in zip(p, tasks, strict=True):
+        labels, mask = measure.answers(bench.family.device_data, "test", int(row))
         single.append((own.argmax(-1) == labels)[:, mask].mean())
         together.append((own.mean(0).argmax(-1) == labels)[mask].mean())
     return np.array(single), np.array(together)

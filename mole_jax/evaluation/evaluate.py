@@ -100,9 +100,9 @@ def _log(bench: Bench, splits: Mapping[str, result.Record], folder: Path) -> Non
     scalars = {}
     for split, record in splits.items():
         for name in ("generated", "adam"):
-            scalars[f"{split}/{name}_accuracy"] = record[name]["mean"]
+            scalars[f"{split}/{name}_{record['metric']}"] = record[name]["mean"]
         for name, quality in record["baselines"].items():
-            scalars[f"{split}/{name}_accuracy"] = quality["mean"]
+            scalars[f"{split}/{name}_{record['metric']}"] = quality["mean"]
         scalars[f"{split}/regret"] = record["regret_mean"]
         scalars[f"{split}/prompt_r2"] = record["prompt_alignment"]["r2_mean"]
     with MetricWriter(folder) as writer:

@@ -30,17 +30,17 @@ def arrays(bench: Bench, done: Done) -> Found:
         "achieved_loss": achieved[:, order],
         "zoo_loss_range": np.array([training.lowest_loss, training.highest_loss]),
         "task_ids": np.array([bench.family.subsets[i].id for i in cases.tasks]),
-        "generated_accuracy": generated["test_accuracy"].mean(1),
-        "adam_accuracy": trained["test_accuracy"].mean(1),
+        "generated_score": generated["test_score"].mean(1),
+        "adam_score": trained["test_score"].mean(1),
         "baseline_names": np.array(names),
-        "baseline_accuracy": np.stack(
+        "baseline_score": np.stack(
             [result.baseline(done, split, name)[0].mean(1) for name in names]
         ),
         **done["trajectories"],
         "novelty_generated": far["generated"],
         "novelty_heldout": far["held_out"],
         "support_sizes": done["support_sizes"]["sizes"],
-        "support_accuracy": done["support_sizes"]["accuracy"],
+        "support_score": done["support_sizes"]["score"],
         "adam_curve_steps": trained["steps"],
         "adam_curve_loss": np.median(trained["test_loss"], axis=(0, 1)),
         "generated_loss_median": np.median(generated["test_loss"]),

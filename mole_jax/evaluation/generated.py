@@ -16,7 +16,8 @@ from mole_jax.evaluation.cases import Cases
 from mole_jax.metamodel.train import Trained
 from mole_jax.sampling import predict as sampling
 from mole_jax.sampling.sampler import Plan
-from mole_jax.tasks.family import DeviceData, Examples
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.family import DeviceData
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,15 +98,18 @@ def call(
 
 
 def judged(
-    predictor: Predictor, data: DeviceData, cases: Cases, flat: np.ndarray
+    predictor: Predictor, data: DeviceData, cases: Cases, flat: np.ndarray, *, labelled: bool
 ) -> dict[str, np.ndarray]:
-    """Parameters [T, N, D] with their metrics [T, N] on the validation, test and support images."""
+    """Parameters [T, N, D] with their metrics [T, N] on the validation and the test pool.
+
+    And on the support sets, where those are labelled.
+    """
     network = predictor.trained.model.network
     result = {"parameters": flat}
-    classes = cases.classes[:, None]
     for pool in ("validation", "test"):
-        result[f"{pool}_loss"], result[f"{pool}_accuracy"] = measure.on_pool(
-            network, data, pool, flat, classes
+        result[f"{pool}_loss"], result[f"{pool}_score"] = measure.on_pool(
+            network, data, pool, flat, cases.tasks[:, None]
         )
-    result["support_loss"], _ = measure.on_examples(network, flat, cases.support)
+    if labelled:
+        result["support_loss"], _ = measure.on_examples(network, flat, cases.support)
     return result

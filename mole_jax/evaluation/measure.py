@@ -1,4 +1,4 @@
-"""Loss, accuracy and probabilities of many networks, each on the examples of its own subset."""
+"""Loss, score and probabilities of many networks, each on its own task."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.tasks.classification import loss_and_accuracy
-from mole_jax.tasks.family import DeviceData, Examples
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.family import DeviceData
+from mole_jax.tasks.images import ImageTasks
 from mole_jax.tasks.networks import Network
 
 # Networks in one call, so that every number of networks shares one compiled function.
@@ -20,25 +23,23 @@ _MEMORY = 64 * 2**20
 
 
 def on_pool(
-    network: Network, data: DeviceData, pool: str, flat: np.ndarray, classes: np.ndarray
+    network: Network, data: DeviceData, pool: str, flat: np.ndarray, tasks: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Loss (nats) and accuracy on a whole pool.
+    """Loss and score (accuracy, say) on a whole pool.
 
     Args:
         network: what the parameters are of.
-        data: images on device.
+        data: the tasks on device.
         pool: "validation", "test", ...
         flat: [..., D] parameters.
-        classes: [..., K] source classes of each network's data subset; leading dimensions of 1
-            are repeated.
+        tasks: [...] position of each network's task; dimensions of 1 are repeated.
 
     Returns:
         Two arrays [...].
     """
-    classes = np.broadcast_to(classes, (*flat.shape[:-1], classes.shape[-1]))
-    call = functools.partial(_on_pool, network, pool, data)
-    loss, accuracy = _in_chunks(call, flat, classes)
-    return loss, accuracy
+    tasks = np.broadcast_to(tasks, flat.shape[:-1])
+    loss, score = _in_chunks(functools.partial(_on_pool, network, pool, data), flat, tasks)
+    return loss, score
 
 
 def on_examples(
@@ -50,19 +51,17 @@ def on_examples(
 
 
 def probabilities(
-    network: Network, data: DeviceData, pool: str, flat: np.ndarray, classes: np.ndarray
+    network: Network, data: ImageTasks, pool: str, flat: np.ndarray, tasks: np.ndarray
 ) -> np.ndarray:
     """Class probabilities on a whole pool: arguments as in `on_pool` -> [..., n, K]."""
-    classes = np.broadcast_to(classes, (*flat.shape[:-1], classes.shape[-1]))
-    call = functools.partial(_probabilities, network, pool, data)
-    return _in_chunks(call, flat, classes)[0]
+    tasks = np.broadcast_to(tasks, flat.shape[:-1])
+    return _in_chunks(functools.partial(_probabilities, network, pool, data), flat, tasks)[0]
 
 
-def answers(data: DeviceData, pool: str, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and mask of a pool, in the order of `probabilities`: classes [K] -> [n], [n]."""
-    indices, counts = (np.asarray(x) for x in data.tables[pool])
-    mask = np.arange(indices.shape[1]) < counts[classes][:, None]  # [K, m]
-    return np.repeat(np.arange(len(classes)), indices.shape[1]), mask.reshape(-1)
+def answers(data: ImageTasks, pool: str, task: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and mask of a task's pool, in the order of `probabilities`: two arrays [n]."""
+    examples = data.pool(pool, jnp.int32(task))
+    return np.asarray(examples.labels), np.asarray(examples.mask)
 
 
 def _in_chunks(call: Callable[..., Any], flat: np.ndarray, *others: Any) -> list[np.ndarray]:
@@ -85,25 +84,23 @@ def _mapped(of_one: Callable[..., Any], arguments: tuple[jax.Array, ...], number
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _on_pool(
-    network: Network, pool: str, data: DeviceData, flat: jax.Array, classes: jax.Array
+    network: Network, pool: str, data: DeviceData, flat: jax.Array, tasks: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    def of_one(flat: jax.Array, classes: jax.Array) -> tuple[jax.Array, jax.Array]:
-        examples = data.pool(pool, classes)
-        logits = network.apply(network.spec.unflatten(flat), examples.inputs)
-        return loss_and_accuracy(logits, examples.labels, examples.mask)
+    def of_one(flat: jax.Array, task: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return data.measure(network, network.spec.unflatten(flat), pool, task)
 
-    return _mapped(of_one, (flat, classes), _numbers(data, pool, classes))
+    return _mapped(of_one, (flat, tasks), data.numbers(pool))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _probabilities(
-    network: Network, pool: str, data: DeviceData, flat: jax.Array, classes: jax.Array
+    network: Network, pool: str, data: ImageTasks, flat: jax.Array, tasks: jax.Array
 ) -> tuple[jax.Array]:
-    def of_one(flat: jax.Array, classes: jax.Array) -> jax.Array:
-        inputs = data.pool(pool, classes).inputs
+    def of_one(flat: jax.Array, task: jax.Array) -> jax.Array:
+        inputs = data.pool(pool, task).inputs
         return jax.nn.softmax(network.apply(network.spec.unflatten(flat), inputs))
 
-    return (_mapped(of_one, (flat, classes), _numbers(data, pool, classes)),)
+    return (_mapped(of_one, (flat, tasks), data.numbers(pool)),)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -117,7 +114,3 @@ def _on_examples(
         return loss_and_accuracy(logits, labels, mask)
 
     return _mapped(of_one, (flat, inputs, labels, mask), inputs[0].size)
-
-
-def _numbers(data: DeviceData, pool: str, classes: jax.Array) -> int:
-    return classes.shape[-1] * data.tables[pool][0].shape[1] * data.inputs.shape[1]

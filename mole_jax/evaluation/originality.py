@@ -67,7 +67,7 @@ def mistakes(bench: Bench, split: str, done: Done) -> Found:
     network, data = bench.family.network, bench.family.device_data
     cases = bench.splits[split]
     generated = done[f"generated.diffusion.{split}"]["parameters"]
-    networks, classes, sizes, tasks = [], [], [], []
+    networks, owners, sizes, tasks = [], [], [], []
     for t, task in enumerate(cases.tasks):
         references = bench.training.final[bench.training.subset == task]
         runs = bench.zoo.select(split=split, finite=True, subset=int(task))
@@ -75,15 +75,15 @@ def mistakes(bench: Bench, split: str, done: Done) -> Found:
             independent = bench.zoo.parameters(runs, [-1])[:, 0]
             networks += [generated[t], independent, references]
             sizes.append((len(generated[t]), len(independent), len(references)))
-            classes += [cases.classes[t]] * sum(sizes[-1])
+            owners += [task] * sum(sizes[-1])
             tasks.append(t)
     found: dict[str, list[np.ndarray]] = {"generated": [], "expected": [], "held_out": []}
     if tasks:
         flat = np.concatenate(networks)
-        p = measure.probabilities(network, data, "test", flat, np.array(classes))
+        p = measure.probabilities(network, data, "test", flat, np.array(owners))
         guesses = np.split(p.argmax(-1), np.cumsum([sum(size) for size in sizes])[:-1])
     for i, t in enumerate(tasks):
-        labels, mask = measure.answers(data, "test", cases.classes[t])
+        labels, mask = measure.answers(data, "test", int(cases.tasks[t]))
         wrong = (guesses[i] != labels)[:, mask]  # [networks, n]
         ours, theirs, trained = np.split(wrong, np.cumsum(sizes[i])[:-1])
         task = cases.tasks[t]

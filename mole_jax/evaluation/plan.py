@@ -26,12 +26,14 @@ from mole_jax.evaluation.parts import Compute, Done, Found
 def choices(bench: Bench) -> dict[str, Compute]:
     """All that is chosen, by training subsets' validation pools; none needs another part."""
     each = functools.partial
-    return {
+    found: dict[str, Compute] = {
         **{f"prompt.{name}": each(prompts.choose, bench, name) for name in bench.predictors},
         "adam.choice": each(adam.choose, bench),
-        "adam_support.choice": each(adam_support.choose, bench),
         "noise.choice": each(noise.choose, bench),
     }
+    if bench.family.labelled:
+        found["adam_support.choice"] = each(adam_support.choose, bench)
+    return found
 
 
 def results(bench: Bench) -> dict[str, Compute]:
@@ -50,15 +52,18 @@ def results(bench: Bench) -> dict[str, Compute]:
         add(f"prompts.{split}", prompts.follow, split)
         add(f"conditions.{split}", conditions.swap, split)
         add(f"adam.{split}", adam.from_starts, split)
-        add(f"adam_support.{split}", adam_support.from_starts, split)
+        if bench.family.labelled:
+            add(f"adam_support.{split}", adam_support.from_starts, split)
         add(f"neighbours.{split}", retrieval.neighbours, split)
         add(f"copies.{split}", copies.copy, split)
         add(f"distances.{split}", originality.distances, split)
-        add(f"mistakes.{split}", originality.mistakes, split)
+        if bench.family.labelled:
+            add(f"mistakes.{split}", originality.mistakes, split)
     add("fine_tuning", fine_tuning.continued, bench.main)
-    add("ensembles", ensembles.average, bench.main)
-    add("calibration", calibration.outside, bench.main)
-    add("support_sizes", support_sizes.accuracy, bench.main)
+    if bench.family.labelled:
+        add("ensembles", ensembles.average, bench.main)
+        add("calibration", calibration.outside, bench.main)
+    add("support_sizes", support_sizes.score, bench.main)
     add("trajectories", trajectories.project, bench.main)
     add("timing", timing.of_sampling)
     return found
@@ -69,4 +74,6 @@ def at_fixed_prompt(bench: Bench, objective: str, split: str, done: Done) -> Fou
     cases, predictor = bench.splits[split], bench.predictors[objective]
     target = float(done[f"prompt.{objective}"]["chosen"])
     flat = generated.predict(predictor, cases, target, bench.key(f"generated {split}"))
-    return generated.judged(predictor, bench.family.device_data, cases, flat)
+    return generated.judged(
+        predictor, bench.family.device_data, cases, flat, labelled=bench.family.labelled
+    )

@@ -12,7 +12,7 @@ from mole_jax.evaluation.parts import Done, Found
 
 
 def choose(bench: Bench, objective: str, done: Done) -> Found:
-    """The candidate prompt with the best mean validation accuracy on training subsets.
+    """The candidate prompt with the best mean validation score on training subsets.
 
     Of equally good ones that with the lower validation loss. Each objective has its own.
     """
@@ -20,18 +20,18 @@ def choose(bench: Bench, objective: str, done: Done) -> Found:
     cases = bench.choice
     asked = np.broadcast_to(candidates, (*cases.shape, len(candidates)))
     flat = predict(bench.predictors[objective], cases, asked, bench.key(f"choose {objective}"))
-    loss, accuracy = measure.on_pool(
+    loss, score = measure.on_pool(
         bench.family.network,
         bench.family.device_data,
         "validation",
         flat,
-        cases.classes[:, None, None],
+        cases.tasks[:, None, None],
     )  # [T, N, P]
-    loss, accuracy = loss.mean((0, 1)), accuracy.mean((0, 1))
-    best = np.lexsort((np.nan_to_num(loss, nan=np.inf), -accuracy))[0]
+    loss, score = loss.mean((0, 1)), score.mean((0, 1))
+    best = np.lexsort((np.nan_to_num(loss, nan=np.inf), -score))[0]
     return {
         "candidates": candidates,
-        "validation_accuracy": accuracy,
+        "validation_score": score,
         "validation_loss": loss,
         "chosen": candidates[best],
     }
@@ -67,15 +67,15 @@ def follow(bench: Bench, split: str, done: Done) -> Found:
     ends = np.cumsum([p.shape[-1] for p in sets.values()])[:-1]
     result |= _split("prompts", sets, asked, ends)
     for pool in ("test", "validation"):
-        loss, accuracy = measure.on_pool(
+        loss, score = measure.on_pool(
             bench.family.network,
             bench.family.device_data,
             pool,
             flat,
-            cases.classes[:, None, None],
+            cases.tasks[:, None, None],
         )
         result |= _split(f"{pool}_loss", sets, loss, ends)
-        result |= _split(f"{pool}_accuracy", sets, accuracy, ends)
+        result |= _split(f"{pool}_score", sets, score, ends)
     return result
 
 

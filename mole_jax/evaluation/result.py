@@ -19,8 +19,8 @@ def of_split(bench: Bench, split: str, done: Done) -> Record:
     generated, trained = done[f"generated.diffusion.{split}"], done[f"adam.{split}"]
     followed = done[f"prompts.{split}"]
     n_tasks, n_starts = bench.splits[split].shape
-    mean, interval = statistics.regret(
-        trained["test_accuracy"], generated["test_accuracy"], n_boot=bench.settings["bootstrap"]
+    mean, interval = statistics.paired_gain(
+        trained["test_score"], generated["test_score"], n_boot=bench.settings["bootstrap"]
     )
     steps = statistics.equivalent_steps(
         trained["test_loss"], trained["steps"], generated["test_loss"]
@@ -28,7 +28,7 @@ def of_split(bench: Bench, split: str, done: Done) -> Record:
     record: Record = {
         "n_tasks": n_tasks,
         "n_networks": n_tasks * n_starts,
-        "metric": "accuracy",
+        "metric": bench.family.score,
         "fixed_prompt": float(done["prompt.diffusion"]["chosen"]),
         "generated": _quality(bench, split, done, generated, "test"),
         "adam": _quality(bench, split, done, _final(trained), "test"),
@@ -39,7 +39,7 @@ def of_split(bench: Bench, split: str, done: Done) -> Record:
         # The grid runs from the best loss to the start's: it is what lies inside the zoo's range.
         "alignment_inside": _alignment(followed, "grid", "test"),
         "alignment_outside": _alignment(followed, "outside", "test"),
-        "achieved_by_prompt": _by_prompt(followed),
+        "achieved_by_prompt": _by_prompt(followed, bench.family.score),
         "equivalent_adam_steps": steps,
         "novelty": _novelty(done, split),
         "baselines": _baselines(bench, split, done),
@@ -47,12 +47,13 @@ def of_split(bench: Bench, split: str, done: Done) -> Record:
     record |= _condition_gaps(done[f"conditions.{split}"])
     record["cost"] = _cost(bench, done, steps["median"])
     if split == bench.main:
-        record["calibration"] = calibration.summary(generated, done["calibration"])
-        record["ensembles"] = _ensembles(done["ensembles"])
+        if bench.family.labelled:
+            record["calibration"] = calibration.summary(generated, done["calibration"])
+            record["ensembles"] = _ensembles(done["ensembles"])
         record["fine_tuning"] = _fine_tuning(done["fine_tuning"])
-        sizes, accuracy = done["support_sizes"]["sizes"], done["support_sizes"]["accuracy"]
-        record["accuracy_by_support_size"] = {
-            str(int(size)): float(row.mean()) for size, row in zip(sizes, accuracy, strict=True)
+        sizes, score = done["support_sizes"]["sizes"], done["support_sizes"]["score"]
+        record[f"{bench.family.score}_by_support_size"] = {
+            str(int(size)): float(row.mean()) for size, row in zip(sizes, score, strict=True)
         }
     return record
 
@@ -64,50 +65,57 @@ def choices(done: Done) -> Record:
         for name, part in done.items()
         if name.startswith("prompt.")
     }
-    return found | {
-        "adam_rate": float(done["adam.choice"]["chosen"]),
-        "adam_support_rate": float(done["adam_support.choice"]["chosen"]),
-        "adam_support_steps": int(done["adam_support.choice"]["chosen_steps"]),
-        "noise_sigma": float(done["noise.choice"]["chosen"]),
-    }
+    found["adam_rate"] = float(done["adam.choice"]["chosen"])
+    if "adam_support.choice" in done:
+        found["adam_support_rate"] = float(done["adam_support.choice"]["chosen"])
+        found["adam_support_steps"] = int(done["adam_support.choice"]["chosen_steps"])
+    return found | {"noise_sigma": float(done["noise.choice"]["chosen"])}
 
 
 def baseline_names(bench: Bench) -> tuple[str, ...]:
     """The baselines in the order in which they are recorded."""
-    return ("adam_support", *copies.NAMES, *(n for n in bench.predictors if n != "diffusion"))
+    labelled = ("adam_support",) if bench.family.labelled else ()
+    return (*labelled, *copies.NAMES, *(n for n in bench.predictors if n != "diffusion"))
 
 
 def baseline(done: Done, split: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Test accuracy and loss [T, N] of a baseline."""
+    """Test score and loss [T, N] of a baseline."""
     if name in copies.NAMES:
         part, prefix = done[f"copies.{split}"], f"{name}_test"
     elif name == "adam_support":
         part, prefix = done[f"adam_support.{split}"], "test"
     else:
         part, prefix = done[f"generated.{name}.{split}"], "test"
-    return part[f"{prefix}_accuracy"], part[f"{prefix}_loss"]
+    return part[f"{prefix}_score"], part[f"{prefix}_loss"]
 
 
 def _quality(bench: Bench, split: str, done: Done, part: Arrays, pool: str) -> Record:
     return statistics.quality(
-        part[f"{pool}_accuracy"],
+        part[f"{pool}_score"],
         part[f"{pool}_loss"],
-        chance=1 / bench.family.n_classes,
-        trained=done[f"adam.{split}"]["test_accuracy"].mean(1),
+        chance=bench.family.chance,
+        trained=done[f"adam.{split}"]["test_score"].mean(1),
         n_boot=bench.settings["bootstrap"],
     )
 
 
 def _final(trained: Arrays) -> Arrays:
-    return {"test_accuracy": trained["test_accuracy"], "test_loss": trained["test_loss"][..., -1]}
+    return {"test_score": trained["test_score"], "test_loss": trained["test_loss"][..., -1]}
 
 
 def _baselines(bench: Bench, split: str, done: Done) -> Record:
     found = {}
     for name in baseline_names(bench):
-        accuracy, loss = baseline(done, split, name)
-        part = {"test_accuracy": accuracy, "test_loss": loss}
+        score, loss = baseline(done, split, name)
+        part = {"test_score": score, "test_loss": loss}
         found[name] = _quality(bench, split, done, part, "test")
+        # Paired by task, so that how hard the tasks are stays out of the interval.
+        gain, interval = statistics.paired_gain(
+            done[f"generated.diffusion.{split}"]["test_score"],
+            score,
+            n_boot=bench.settings["bootstrap"],
+        )
+        found[name] |= {"gain_mean": gain, "gain_ci95": list(interval)}
     return found
 
 
@@ -117,13 +125,13 @@ def _alignment(followed: Arrays, prompts: str, pool: str) -> Record | None:
     return statistics.prompt_alignment(asked, achieved) if asked.shape[1] > 1 else None
 
 
-def _by_prompt(followed: Arrays) -> Record:
+def _by_prompt(followed: Arrays, score: str) -> Record:
     return {
         f"{prompt:g}": {
             "test_loss": float(followed["table_test_loss"][:, i].mean()),
             "test_loss_median": float(np.median(followed["table_test_loss"][:, i])),
             "validation_loss": float(followed["table_validation_loss"][:, i].mean()),
-            "test_accuracy": float(followed["table_test_accuracy"][:, i].mean()),
+            f"test_{score}": float(followed["table_test_score"][:, i].mean()),
         }
         for i, prompt in enumerate(followed["table_prompts"][0])
     }
@@ -131,10 +139,10 @@ def _by_prompt(followed: Arrays) -> Record:
 
 def _condition_gaps(swapped: Arrays) -> Record:
     names = ("support", "target_metric", "start")
-    right_accuracy, right_loss = swapped["right_accuracy"].mean(), swapped["right_loss"].mean()
+    right_score, right_loss = swapped["right_score"].mean(), swapped["right_loss"].mean()
     return {
         "condition_use_gap": {
-            name: float(right_accuracy - swapped[f"{name}_accuracy"].mean()) for name in names
+            name: float(right_score - swapped[f"{name}_score"].mean()) for name in names
         },
         "condition_use_gap_loss": {
             name: float(swapped[f"{name}_loss"].mean() - right_loss) for name in names
@@ -143,7 +151,7 @@ def _condition_gaps(swapped: Arrays) -> Record:
 
 
 def _novelty(done: Done, split: str) -> Record:
-    far, wrong = done[f"distances.{split}"], done[f"mistakes.{split}"]
+    far, wrong = done[f"distances.{split}"], done.get(f"mistakes.{split}", {})
     measured = far["generated"].size and far["held_out"].size
     found: Record = {
         "rho": novelty.rho(far["generated"], far["held_out"]) if measured else None,
@@ -152,7 +160,8 @@ def _novelty(done: Done, split: str) -> Record:
         "n_held_out": int(far["held_out"].size),
     }
     for name, key in (("mean", "generated"), ("expected", "expected"), ("held_out", "held_out")):
-        found[f"iou_{name}"] = float(wrong[key].mean()) if wrong[key].size else None
+        measured = key in wrong and wrong[key].size
+        found[f"iou_{name}"] = float(wrong[key].mean()) if measured else None
     return found
 
 

@@ -72,20 +72,20 @@ def quality(
     }
 
 
-def regret(
-    adam: ArrayLike, generated: ArrayLike, *, n_boot: int = 2000, seed: int = 0
+def paired_gain(
+    ours: ArrayLike, theirs: ArrayLike, *, n_boot: int = 2000, seed: int = 0
 ) -> tuple[float, tuple[float, float]]:
-    """How much better Adam is than generation on the same starts: mean over tasks of Adam minus
-    generated.
+    """How much better one method is than another on the same starts: mean over tasks of ours minus
+    theirs.
 
-    adam, generated: [T, N], higher is better; the pairing by task removes the tasks' own difficulty
+    ours, theirs: [T, N], higher is better; the pairing by task removes the tasks' own difficulty
     from the interval. Returns (mean, (low, high)), the 95 % interval over tasks; positive means
-    that Adam is better.
+    that ours is better. With Adam's networks as ours and generated ones as theirs, it is the regret
+    of generating.
     """
-    trained = _finite(adam, "adam", ndim=2)
-    predicted = _finite(generated, "generated", ndim=2)
-    _same_shape(trained, predicted, "adam", "generated")
-    per_task = (trained - predicted).mean(axis=1)  # [T]
+    first, second = _finite(ours, "ours", ndim=2), _finite(theirs, "theirs", ndim=2)
+    _same_shape(first, second, "ours", "theirs")
+    per_task = (first - second).mean(axis=1)  # [T]
     return float(per_task.mean()), bootstrap_mean_ci(per_task, n_boot=n_boot, seed=seed)
 
 

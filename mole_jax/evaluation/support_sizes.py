@@ -13,18 +13,18 @@ from mole_jax.evaluation.generated import predict
 from mole_jax.evaluation.parts import Done, Found
 
 
-def accuracy(bench: Bench, split: str, done: Done) -> Found:
-    """Test accuracy by size of the support set, for the first start of every task.
+def score(bench: Bench, split: str, done: Done) -> Found:
+    """Test score by size of the support set, for the first start of every task.
 
     Returns:
-        sizes: [K] examples in all; accuracy: [K, T].
+        sizes: [K] examples in all; score: [K, T].
     """
     cases = bench.splits[split].first()
     found = []
     for per_class in settings.support_sizes(bench.config):
         flat = predict(
             bench.predictors["diffusion"],
-            fewer(cases, per_class),
+            fewer(cases, per_class, bench.family.n_classes),
             float(done["prompt.diffusion"]["chosen"]),
             bench.key(f"support sizes {split}"),
         )
@@ -33,17 +33,17 @@ def accuracy(bench: Bench, split: str, done: Done) -> Found:
             bench.family.device_data,
             "test",
             flat,
-            cases.classes[:, None],
+            cases.tasks[:, None],
         )
         found.append(reached[:, 0])
     n_classes = bench.family.n_classes
     sizes = n_classes * np.array(settings.support_sizes(bench.config))
-    return {"sizes": sizes, "accuracy": np.array(found)}
+    return {"sizes": sizes, "score": np.array(found)}
 
 
-def fewer(cases: Cases, per_class: int) -> Cases:
+def fewer(cases: Cases, per_class: int, n_classes: int) -> Cases:
     """The cases with all but `per_class` support examples of each class masked."""
     mask = cases.support.mask  # [T, N, n], class by class
-    each = mask.shape[-1] // cases.classes.shape[1]
+    each = mask.shape[-1] // n_classes
     keep = np.arange(mask.shape[-1]) % each < per_class
     return dataclasses.replace(cases, support=cases.support._replace(mask=mask & keep))

@@ -11,7 +11,7 @@ from mole_jax.core import rng
 from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.generated import call
 from mole_jax.evaluation.parts import Done, Found
-from mole_jax.tasks.family import Examples
+from mole_jax.tasks.examples import Examples
 
 CALLS = 4
 

@@ -41,7 +41,7 @@ def project(bench: Bench, split: str, done: Done) -> Found:
         bench.root,
         bench.config["data"]["support_per_class"],
     )
-    prompts = asked(float(done["prompt.diffusion"]["chosen"]), bench.family.n_classes)
+    prompts = asked(float(done["prompt.diffusion"]["chosen"]), bench.family.guess_loss)
     target = np.broadcast_to(prompts, (*cases.shape, len(prompts)))
     flat = predict(bench.predictors["diffusion"], cases, target, bench.key("trajectories"))[0]
     predicted = np.stack([_reordered(bench, *pair) for pair in zip(flat, moves, strict=False)])
@@ -59,9 +59,9 @@ def project(bench: Bench, split: str, done: Done) -> Found:
     }
 
 
-def asked(fixed: float, n_classes: int) -> np.ndarray:
+def asked(fixed: float, guess_loss: float) -> np.ndarray:
     """Three prompts: some way below guessing, the fixed one, and one between them: [3]."""
-    high = max(0.6 * np.log(n_classes), 2 * fixed)
+    high = max(0.6 * guess_loss, 2 * fixed)
     return np.array([high, np.sqrt(high * fixed), fixed])
 
 

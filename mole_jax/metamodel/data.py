@@ -34,7 +34,7 @@ def load(zoo: Zoo, family: TaskFamily) -> tuple[Normaliser, ZooArrays]:
     arrays = ZooArrays(
         parameters=jnp.asarray((parameters - normaliser.mean) / normaliser.scale),
         metric=jnp.asarray(zoo.metric(METRIC, runs)),
-        classes=jnp.asarray(family.classes[zoo.runs["subset"][runs]]),
+        task=jnp.asarray(zoo.runs["subset"][runs]),
     )
     return jax.tree.map(jnp.asarray, normaliser), arrays
 

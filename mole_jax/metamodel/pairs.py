@@ -16,7 +16,8 @@ from mole_jax.metamodel import prompt as prompt_lib
 from mole_jax.metamodel.prompt import Prompt
 from mole_jax.representation import permutation, rotation
 from mole_jax.representation.codec import Codec
-from mole_jax.tasks.family import DeviceData, Examples
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
 
 
@@ -25,7 +26,7 @@ class ZooArrays(NamedTuple):
 
     parameters: jax.Array  # [R, S, D] normalised
     metric: jax.Array  # [R, S] the metric that prompts speak of
-    classes: jax.Array  # [R, K] source classes of the run's data subset
+    task: jax.Array  # [R] the run's position in the task table
 
 
 class Pairs(NamedTuple):
@@ -102,9 +103,9 @@ def draw(
     """
     run, start, target = _choose(rules, zoo, rng.named(key, "pair"), batch)
     first, last = zoo.parameters[run, start], zoo.parameters[run, target]  # [B, D]
-    classes = zoo.classes[run]  # [B, K]
-    support = _support(rules, data, classes, rng.named(key, "support"))
-    images = _images(rules, data, classes, rng.named(key, "images"))
+    task = zoo.task[run]  # [B]
+    support = _support(rules, data, task, network.n_outputs, rng.named(key, "support"))
+    images = _images(rules, data, task, rng.named(key, "images"))
     if rules.permute_units:
         keys = jax.random.split(rng.named(key, "units"), batch)
         orders = jax.vmap(functools.partial(permutation.random_orders, network))(keys)
@@ -117,9 +118,9 @@ def draw(
             first, last = turn(first, turns), turn(last, turns)
     if rules.permute_labels:
         keys = jax.random.split(rng.named(key, "labels"), batch)
-        order = jax.vmap(lambda k: jax.random.permutation(k, classes.shape[1]))(keys)  # [B, K]
+        order = jax.vmap(lambda k: jax.random.permutation(k, network.n_outputs))(keys)  # [B, K]
         chosen = jax.random.uniform(rng.named(key, "renamed"), (batch, 1)) < rules.permute_labels
-        order = jnp.where(chosen, order, jnp.arange(classes.shape[1])[None])
+        order = jnp.where(chosen, order, jnp.arange(network.n_outputs)[None])
         rename = jax.vmap(functools.partial(permutation.permute_outputs, network))
         first, last = rename(first, order), rename(last, order)
         support = _renamed(support, order)
@@ -148,12 +149,14 @@ def _choose(
     return run, start, jnp.minimum(target, n_snapshots - 1)
 
 
-def _support(rules: Draw, data: DeviceData, classes: jax.Array, key: jax.Array) -> Examples:
+def _support(
+    rules: Draw, data: DeviceData, task: jax.Array, n_classes: int, key: jax.Array
+) -> Examples:
     """A fresh support set for each pair, of random size: leaves [B, K * support_per_class]."""
-    batch, n_classes = classes.shape
+    batch = len(task)
     set_key, size_key = jax.random.split(key)
-    support = jax.vmap(lambda c, k: data.draw_per_class("support", c, k, rules.support_per_class))(
-        classes, jax.random.split(set_key, batch)
+    support = jax.vmap(lambda t, k: data.support(t, k, rules.support_per_class))(
+        task, jax.random.split(set_key, batch)
     )
     least, most = rules.support_min_per_class, rules.support_per_class
     size = jax.random.randint(size_key, (batch,), least, most + 1)
@@ -163,15 +166,15 @@ def _support(rules: Draw, data: DeviceData, classes: jax.Array, key: jax.Array) 
     return support._replace(mask=support.mask & (rank[None] < size[:, None]))
 
 
-def _images(rules: Draw, data: DeviceData, classes: jax.Array, key: jax.Array) -> jax.Array:
-    """Training-pool images on which functions are compared: [B, m, F].
+def _images(rules: Draw, data: DeviceData, task: jax.Array, key: jax.Array) -> jax.Array:
+    """Inputs on which functions are compared, training-pool images mostly: [B, m, F].
 
     Mixing each with its neighbour in random proportion (Zhang et al. 2018) compares functions
     between the examples too; no labels are needed for that.
     """
     image_key, mix_key = jax.random.split(key)
-    inputs = jax.vmap(lambda c, k: data.draw("train", c, k, rules.function_images).inputs)(
-        classes, jax.random.split(image_key, len(classes))
+    inputs = jax.vmap(lambda t, k: data.inputs(t, k, rules.function_images))(
+        task, jax.random.split(image_key, len(task))
     )
     if not rules.mix_images:
         return inputs

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mole_jax.tasks.family import Examples
+from mole_jax.tasks.examples import Examples
 
 CONDITIONS = ("support", "target_metric", "start")
 

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mole_jax.tasks.family import Examples
+from mole_jax.tasks.examples import Examples
 
 
 class SetEncoder(nn.Module):

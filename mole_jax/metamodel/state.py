@@ -20,7 +20,8 @@ from mole_jax.metamodel.pairs import Draw, ZooArrays
 from mole_jax.metamodel.probing import Frame
 from mole_jax.metamodel.prompt import Prompt, everything
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.tasks.family import DeviceData, Examples
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.family import DeviceData
 
 
 class State(NamedTuple):

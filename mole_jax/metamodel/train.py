@@ -165,8 +165,8 @@ def write_scales(workdir: Path, normaliser: Normaliser, family: TaskFamily) -> N
     files.write_npz(
         Path(workdir) / "train" / "model.npz",
         **{f"normaliser_{name}": np.asarray(x) for name, x in normaliser._asdict().items()},
-        input_scale=np.float32(family.input_scale),
-        input_shift=np.float32(family.input_shift),
+        input_scale=np.float32(family.scale),
+        input_shift=np.float32(family.shift),
     )
 
 

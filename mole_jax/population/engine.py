@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,8 @@ from mole_jax.core import rng
 from mole_jax.population import member
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe
-from mole_jax.tasks.family import DeviceData, Examples
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
 
 
@@ -21,39 +23,35 @@ from mole_jax.tasks.networks import Network
 def _train(
     network: Network,
     recipe: Recipe,
-    data: DeviceData,
-    classes: jax.Array,  # [G, K]
+    data: Any,
+    tasks: jax.Array,  # [G]
     batch_keys: jax.Array,  # [G] or [G, M]
     starts: jax.Array,  # [G, M, D]
     hyper: Hyperparameters,  # leaves [G, M]
     fixed: Examples | None,  # leaves [G, n, ...]
 ) -> History:
     def of_subset(
-        classes: jax.Array,
+        task: jax.Array,
         batch_key: jax.Array,
         starts: jax.Array,
         hyper: Hyperparameters,
         fixed: Examples | None,
     ) -> History:
-        pools = {name: data.pool(name, classes) for name in member.SPLITS}
-
         def of_member(batch_key: jax.Array, start: jax.Array, hyper: Hyperparameters) -> History:
             params = network.spec.unflatten(start)
-            return member.train(
-                network, recipe, data, classes, batch_key, params, hyper, pools, fixed
-            )
+            return member.train(network, recipe, data, task, batch_key, params, hyper, fixed)
 
         key_axis = None if recipe.share_minibatches else 0
         return jax.vmap(of_member, in_axes=(key_axis, 0, 0))(batch_key, starts, hyper)
 
-    return jax.vmap(of_subset)(classes, batch_keys, starts, hyper, fixed)
+    return jax.vmap(of_subset)(tasks, batch_keys, starts, hyper, fixed)
 
 
 def train(
     network: Network,
     recipe: Recipe,
     data: DeviceData,
-    classes: jax.Array,
+    tasks: jax.Array,
     batch_keys: jax.Array,
     starts: jax.Array,
     hyper: Hyperparameters,
@@ -69,8 +67,8 @@ def train(
     Args:
         network: what is trained.
         recipe: static choices.
-        data: images on device.
-        classes: [G, K] source classes of each data subset.
+        data: the tasks on device.
+        tasks: [G] positions in the task table.
         batch_keys: [G] keys, one for each subset; own minibatches derive one for each member.
         starts: [G, M, D] initial parameters.
         hyper: leaves [G, M].
@@ -84,7 +82,7 @@ def train(
     if not recipe.share_minibatches:
         fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
         batch_keys = fold(batch_keys, jnp.arange(n_members))
-    batch = (classes, batch_keys, starts, hyper, fixed)
+    batch = (tasks, batch_keys, starts, hyper, fixed)
     # Padding repeats the last subset, so that every device has the same number of them.
     padded = mesh_lib.pad_to_multiple(n_groups, mesh.shape["data"])
     rows = jnp.minimum(jnp.arange(padded), n_groups - 1)

@@ -14,13 +14,13 @@ from mole_jax.core import rng
 from mole_jax.core.errors import UserError
 from mole_jax.population import hyperparameters, optimizer
 from mole_jax.population.hyperparameters import Hyperparameters
-from mole_jax.tasks.classification import cross_entropy, loss_and_accuracy
-from mole_jax.tasks.family import DeviceData, Examples
+from mole_jax.tasks.classification import cross_entropy
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.images import ImageTasks
 from mole_jax.tasks.networks import Network
 
 SCHEDULES = ("constant", "cosine")
 SPLITS = ("train", "validation", "test")
-METRICS = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("loss", "accuracy"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,28 +86,26 @@ def initial(network: Network, key: jax.Array, init_scale: jax.Array) -> dict[str
 def train(
     network: Network,
     recipe: Recipe,
-    data: DeviceData,
-    classes: jax.Array,
+    data: ImageTasks,
+    task: jax.Array,
     batch_key: jax.Array,
     params: dict[str, Any],
     hyper: Hyperparameters,
-    pools: dict[str, Examples],
     fixed: Examples | None = None,
 ) -> History:
     """Train one network and keep its snapshots.
 
-    vmapped over members with `classes`, `pools` and (for shared minibatches) `batch_key` held
-    fixed, first-layer products merge into one product over all members.
+    vmapped over members with `task` and (for shared minibatches) `batch_key` held fixed,
+    first-layer products merge into one product over all members.
 
     Args:
         network: what is trained.
         recipe: static choices.
-        data: images on device.
-        classes: [K] source classes of the data subset.
+        data: the tasks on device.
+        task: [] position in the task table.
         batch_key: draws the minibatches; minibatch i depends on it and i alone.
         params: the start.
         hyper: this member's hyperparameters.
-        pools: whole pools on which the metrics are measured.
         fixed: where given, minibatches are drawn from these examples and not from the pool.
 
     Returns:
@@ -122,7 +120,7 @@ def train(
     def minibatch(i: jax.Array) -> Examples:
         key = rng.at(batch_key, "minibatch", i)
         if fixed is None:
-            return data.draw(recipe.pool, classes, key, recipe.batch_size)
+            return data.draw(recipe.pool, task, key, recipe.batch_size)
         weight = fixed.mask / jnp.sum(fixed.mask)
         rows = jax.random.choice(key, len(fixed.labels), (recipe.batch_size,), p=weight)
         return Examples(fixed.inputs[rows], fixed.labels[rows], fixed.mask[rows])
@@ -134,7 +132,7 @@ def train(
         return optimizer.update(recipe.optimizers, grads, state, params, hyper, jnp.float32(rate))
 
     def snapshot(params: dict[str, Any]) -> History:
-        return History(network.spec.flatten(params), evaluate(network, params, pools))
+        return History(network.spec.flatten(params), evaluate(network, params, data, task))
 
     def segment(carry: Any, bounds: tuple[jax.Array, jax.Array]) -> tuple[Any, History]:
         carry = jax.lax.fori_loop(*bounds, step, carry)
@@ -146,13 +144,15 @@ def train(
 
 
 def evaluate(
-    network: Network, params: dict[str, Any], pools: dict[str, Examples]
+    network: Network, params: dict[str, Any], data: ImageTasks, task: jax.Array
 ) -> dict[str, jax.Array]:
-    """Loss and accuracy on each whole pool: `{"test_loss": [...], ...}`."""
+    """Loss and accuracy on each whole pool: `{"test_loss": [], "test_accuracy": [], ...}`."""
     out = {}
-    for name, examples in pools.items():
-        logits = network.apply(params, examples.inputs)
-        out[f"{name}_loss"], out[f"{name}_accuracy"] = loss_and_accuracy(
-            logits, examples.labels, examples.mask
-        )
+    for name in SPLITS:
+        out[f"{name}_loss"], out[f"{name}_accuracy"] = data.measure(network, params, name, task)
     return out
+
+
+def metrics(score: str) -> tuple[str, ...]:
+    """The names of a snapshot's metrics; `score` is what a family reports beside the loss."""
+    return tuple(f"{split}_{kind}" for split in SPLITS for kind in ("loss", score))

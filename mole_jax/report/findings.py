@@ -52,6 +52,11 @@ class Method:
         return value if numbers.known(value) else float("-inf")
 
 
+def metric(result: Result) -> str:
+    """What a network's score is: "accuracy", or "return" as a share of the largest one."""
+    return str(result.get("metric", "accuracy"))
+
+
 def split_name(split: str) -> str:
     """The split's code with what it holds out: 'S1, unseen data subsets'."""
     return f"{split}, {SPLIT_NAMES[split]}" if split in SPLIT_NAMES else split
@@ -96,7 +101,14 @@ def is_optimizer(key: str) -> bool:
 
 
 def compare(ours: Quality, theirs: Quality) -> str:
-    """'better', 'worse' (intervals apart) or 'level' (intervals overlap, or are unknown)."""
+    """'better', 'worse', or 'level' where the intervals cannot tell, or are unknown.
+
+    What counts is the interval of the difference on the same tasks where it is recorded, else
+    whether the two methods' own intervals are apart.
+    """
+    paired = theirs.get("gain_ci95")
+    if paired and all(numbers.known(v) for v in paired):
+        return "better" if paired[0] > 0 else "worse" if paired[1] < 0 else "level"
     mine, other = ours.get("ci95"), theirs.get("ci95")
     if not mine or not other or not all(numbers.known(v) for v in [*mine, *other]):
         return "level"
@@ -108,11 +120,11 @@ def compare(ours: Quality, theirs: Quality) -> str:
 def headline(result: Result, split: str) -> list[str]:
     """The result in sentences a newcomer can read; it says so when a baseline or Adam is better."""
     generated = result["generated"]
-    metric = result.get("metric", "accuracy")
+    what = metric(result)
     sentences = [
         f"On {result['n_tasks']} {SPLIT_NAMES.get(split, split)} MOLE predicted "
         f"{result['n_networks']} networks, each in one pass and without any training on them. "
-        f"Their mean test {metric} is {numbers.percent(generated.get('mean'))} "
+        f"Their mean test {what} is {numbers.percent(generated.get('mean'))} "
         f"(95 % interval {numbers.interval(generated.get('ci95'))})."
     ]
     if "adam" in result:
@@ -148,18 +160,21 @@ def _against_best(generated: Quality, best: Method | None) -> str:
     score = f"{best.name.lower()} at {numbers.percent(best.quality.get('mean'))}"
     difference = abs(100 * (generated["mean"] - best.mean))
     gap = f"{numbers.number(difference, 2)} points"
+    paired = best.quality.get("gain_ci95")
+    told = (
+        f"95 % interval of the difference {numbers.interval_points(paired)}"
+        if paired
+        else "with intervals apart"
+    )
     match compare(generated, best.quality):
         case "better":
-            return f"The best baseline is {score}; MOLE is {gap} better, with intervals apart."
+            return f"The best baseline is {score}; MOLE is {gap} better, {told}."
         case "worse":
-            return (
-                f"The best baseline is {score}, and it beats MOLE by {gap}, with intervals apart."
-            )
+            return f"The best baseline is {score}, and it beats MOLE by {gap}, {told}."
+    told = told if paired else "the intervals overlap"
     if generated["mean"] < best.mean:
-        return f"The best baseline is {score}, {gap} above MOLE; the intervals overlap."
-    return (
-        f"The best baseline is {score}, {gap} below MOLE; the intervals overlap, so call it level."
-    )
+        return f"The best baseline is {score}, {gap} above MOLE; {told}."
+    return f"The best baseline is {score}, {gap} below MOLE; {told}, so call it level."
 
 
 def _against_support(generated: Quality, support_only: Quality) -> str:

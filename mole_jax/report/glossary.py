@@ -30,8 +30,8 @@ GLOSSARY = {
     ),
     "S1": "Data subsets that no run in the zoo was trained on: what the headline is about.",
     "regret": (
-        "The accuracy of Adam-trained networks minus that of generated ones, from the same "
-        "starts, in points."
+        "The accuracy (or return) of Adam-trained networks minus that of generated ones, from the "
+        "same starts, in points."
     ),
     "failure": ("A network worse than a quarter of the way from guessing to a trained network."),
     "p10": "The tenth percentile over networks: nine in ten are better.",
@@ -52,7 +52,7 @@ GLOSSARY = {
         "always, 0 no relation."
     ),
     "condition-use gap": (
-        "The accuracy with the right condition minus the accuracy with another network's. Near "
+        "The score with the right condition minus the score with another network's. Near "
         "zero, the model ignores that condition."
     ),
     "rho": (

@@ -53,8 +53,9 @@ def body(
 def _opening(evaluation: Mapping[str, Any], result: findings.Result, split: str) -> str:
     generated = result["generated"]
     best = findings.best_baseline(result)
+    what = f"MOLE: mean test {findings.metric(result)}"
     tiles = [
-        html.tile(numbers.percent(generated.get("mean")), "MOLE: mean test accuracy", "ours"),
+        html.tile(numbers.percent(generated.get("mean")), what, "ours"),
         html.tile(numbers.percent(result.get("adam", {}).get("mean")), "Adam, same starts"),
         html.tile(numbers.points(result.get("regret_mean")), "regret in points (Adam − MOLE)"),
     ]
@@ -267,7 +268,7 @@ def _listening(splits: Mapping[str, findings.Result], figures: Figures) -> str:
     return html.section(
         "Does it use what it is given?",
         html.paragraph(
-            "Each condition is swapped for another network's, and the accuracy that is lost is "
+            "Each condition is swapped for another network's, and what the network loses by it is "
             "its use. A model that ignored the support set would give networks for no task in "
             "particular."
         ),

@@ -27,7 +27,7 @@ from mole_jax.sampling import sampler
 from mole_jax.sampling.sampler import Plan
 from mole_jax.tasks import networks
 from mole_jax.tasks.classification import loss_and_accuracy
-from mole_jax.tasks.family import Examples
+from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 from mole_jax.zoo.reader import open_zoo
 

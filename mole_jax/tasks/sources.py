@@ -35,6 +35,13 @@ class ImageData:
     labels: np.ndarray  # [N] int32
     n_classes: int
     official_test: np.ndarray  # [N] bool: the source's own test split, all False where it has none
+    sources: tuple[str, ...] = ()
+    class_source: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int32))
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            object.__setattr__(self, "sources", (self.name,))
+            object.__setattr__(self, "class_source", np.zeros(self.n_classes, np.int32))
 
 
 def load(source: str) -> ImageData:

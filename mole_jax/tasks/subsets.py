@@ -1,69 +1,177 @@
-"""Data subsets: K of N classes, relabelled 0..K-1, and which of them are held out."""
+"""Data subsets: K of N classes, relabelled 0..K-1, and which of them are held out.
+
+Held out are S1, new combinations of known classes; S2, subsets with classes that no training
+subset has; S3, subsets of a data set that no training subset is from.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from mole_jax.core.errors import UserError
+from mole_jax.tasks.sources import ImageData
 
 _LISTABLE = 1_000_000  # with more subsets than this, they are drawn one by one
+HELD_OUT = ("S1", "S2", "S3")
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSubset:
-    """Which classes a task has; the position of a class is its new label."""
+    """What tells one task from another, and which part of the experiment it belongs to."""
 
     id: str
-    classes: tuple[int, ...]
-    split: str  # "train" or "S1" (an unseen subset of known classes)
+    classes: tuple[int, ...]  # the position of a class is its label
+    split: str  # "train", or one of HELD_OUT
+    counts: tuple[int, ...] = ()  # training examples of each label; empty: all there are
+    parameters: tuple[float, ...] = ()  # of an environment
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """What must not be both trained on and held out.
+
+        The same images under other labels, or fewer of them, are no new subset.
+        """
+        return (tuple(sorted(self.classes)), self.parameters)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that say something, as JSON values."""
+        fields = dataclasses.asdict(self)
+        always = ("id", "classes", "split")
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in fields.items()
+            if value or name in always
+        }
+
+    @staticmethod
+    def from_json(obj: Mapping[str, Any]) -> DataSubset:
+        """The inverse of `to_json`; raises KeyError for a missing field."""
+        return DataSubset(
+            obj["id"],
+            tuple(obj["classes"]),
+            obj["split"],
+            tuple(obj.get("counts", ())),
+            tuple(obj.get("parameters", ())),
+        )
 
 
-def subset_id(source: str, classes: Sequence[int], n_classes: int) -> str:
-    """A name that is the same on every machine: `digits-5of10-0.2.3.7.9`."""
-    return f"{source}-{len(classes)}of{n_classes}-{'.'.join(map(str, classes))}"
+def subset_id(
+    source: str, classes: Sequence[int], n_classes: int, counts: Sequence[int] = ()
+) -> str:
+    """A name that is the same on every machine: `digits-5of10-0.2.3.7.9`.
+
+    The order of the classes is that of the labels. Where only some training examples are used,
+    their numbers follow: `digits-3of10-7.2.9-n40.20.10`.
+    """
+    name = f"{source}-{len(classes)}of{n_classes}-{'.'.join(map(str, classes))}"
+    return f"{name}-n{'.'.join(map(str, counts))}" if counts else name
+
+
+def by_split(chosen: Sequence[DataSubset]) -> dict[str, list[str]]:
+    """The ids of each split; train and S1 always, the others where there are any."""
+    splits = dict.fromkeys(["train", "S1", *(s.split for s in chosen)])
+    return {split: [s.id for s in chosen if s.split == split] for split in splits}
+
+
+def draw(
+    config: Mapping[str, Any], data: ImageData, examples: np.ndarray, seed: int
+) -> tuple[DataSubset, ...]:
+    """The data subsets of `config.data`: training ones first, then S1, S2 and S3.
+
+    Args:
+        config: `config.data`.
+        data: the images.
+        examples: [N] training examples of each class.
+        seed: of the draw.
+
+    Raises:
+        UserError: for more subsets than there are, or keys that do not fit together.
+    """
+    known, unseen, foreign = _parts(config, data, seed)
+    groups = _groups(config, data, known)
+    k = config["classes_per_subset"]
+    chosen = sample(
+        data.name,
+        data.n_classes,
+        k=k,
+        n_train=config["train_subsets"],
+        n_held_out=config["held_out_subsets"],
+        seed=seed,
+        groups=groups,
+    )
+    n_unseen, n_foreign = config["unseen_class_subsets"], config["unseen_source_subsets"]
+    rng = np.random.default_rng([seed, 0x52])
+    rows = [
+        *((s.classes, s.split) for s in chosen),
+        *((c, "S2") for c in _with_any(rng, [*known, *unseen], unseen, k, n_unseen)),
+        *((c, "S3") for c in _with_any(rng, foreign, foreign, k, n_foreign)),
+    ]
+    if config["shuffle_labels"]:
+        rng = np.random.default_rng([seed, 0x1ABE])
+        rows = [(tuple(rng.permutation(classes).tolist()), split) for classes, split in rows]
+    counts = _counts(config, [classes for classes, _ in rows], examples, seed)
+    return tuple(
+        DataSubset(subset_id(data.name, c, data.n_classes, n), c, split, n)
+        for (c, split), n in zip(rows, counts, strict=True)
+    )
 
 
 def sample(
-    source: str, n_classes: int, *, k: int, n_train: int, n_held_out: int, seed: int
+    source: str,
+    n_classes: int,
+    *,
+    k: int,
+    n_train: int,
+    n_held_out: int,
+    seed: int,
+    groups: Sequence[Sequence[int]] | None = None,
 ) -> tuple[DataSubset, ...]:
     """Draw distinct K-class subsets, the training ones first, then the held-out ones (S1).
 
     Where any are held out, every class occurs in training subsets, so that a held-out subset is a
-    new combination of known classes. `n_train=0` takes all subsets that are not held out.
+    new combination of known classes. `n_train=0` takes all subsets that are not held out. A
+    subset's classes are all of one of the `groups`; by default one group holds all classes.
 
     Raises:
         UserError: when there are fewer subsets than asked for, or a class is never trained on.
     """
-    if not 2 <= k <= n_classes:
-        raise UserError(f"data.classes_per_subset={k} must lie in 2..{n_classes} ({source})")
-    total = math.comb(n_classes, k)
+    groups = [range(n_classes)] if groups is None else groups
+    known = sorted({c for group in groups for c in group})
+    largest = max(map(len, groups))
+    if not 2 <= k <= largest:
+        raise UserError(f"data.classes_per_subset={k} must lie in 2..{largest} ({source})")
+    ways = [math.comb(len(group), k) for group in groups]
+    total = sum(ways)
     if total > _LISTABLE and not n_train:
         raise UserError(
-            f"data.train_subsets=0 means all of {total} ways to take {k} of {n_classes} classes, "
+            f"data.train_subsets=0 means all of {total} ways to take {k} of {len(known)} classes, "
             "which are too many; say how many"
         )
     n_train = n_train or total - n_held_out
     if n_train < 1 or n_held_out < 0 or n_train + n_held_out > total:
         raise UserError(
             f"data: {n_train} training and {n_held_out} held-out subsets asked for, but there are "
-            f"{total} ways to take {k} of {n_classes} classes"
+            f"{total} ways to take {k} of {len(known)} classes"
         )
     rng = np.random.default_rng([seed, 0x5EB5])
     if total <= _LISTABLE:
-        everything = list(itertools.combinations(range(n_classes), k))
+        everything = [c for group in groups for c in itertools.combinations(sorted(group), k)]
         order = rng.permutation(total)[: n_train + n_held_out]
         chosen = [everything[i] for i in order]
     else:  # too many to list: draw until there are enough different ones
+        share = np.array(ways) / total
         drawn: dict[tuple[int, ...], None] = {}
         while len(drawn) < n_train + n_held_out:
-            drawn[tuple(sorted(rng.choice(n_classes, k, replace=False).tolist()))] = None
+            group = groups[rng.choice(len(groups), p=share)] if len(groups) > 1 else groups[0]
+            drawn[tuple(sorted(rng.choice(group, k, replace=False).tolist()))] = None
         chosen = list(drawn)
-    unseen = set(range(n_classes)) - {c for classes in chosen[:n_train] for c in classes}
+    unseen = set(known) - {c for classes in chosen[:n_train] for c in classes}
     if n_held_out and unseen:
         raise UserError(
             f"data: classes {sorted(unseen)} are in no training subset; raise data.train_subsets"
@@ -72,3 +180,97 @@ def sample(
         DataSubset(subset_id(source, classes, n_classes), classes, "train" if i < n_train else "S1")
         for i, classes in enumerate(chosen)
     )
+
+
+def _parts(
+    config: Mapping[str, Any], data: ImageData, seed: int
+) -> tuple[list[int], list[int], list[int]]:
+    """The classes that training may see, those of S2 and those of S3."""
+    held_out = [name for name in config["held_out_sources"].split("+") if name]
+    if strangers := sorted(set(held_out) - set(data.sources)):
+        raise UserError(
+            f"data.held_out_sources names {strangers[0]!r}, but data.source={config['source']!r} "
+            f"has {', '.join(data.sources)}"
+        )
+    if set(held_out) == set(data.sources):
+        raise UserError(
+            f"data.held_out_sources={config['held_out_sources']!r} leaves nothing to train on"
+        )
+    names = [data.sources[i] for i in data.class_source]
+    foreign = [c for c, name in enumerate(names) if name in held_out]
+    others = [c for c, name in enumerate(names) if name not in held_out]
+    n, k = config["held_out_classes"], config["classes_per_subset"]
+    if not 0 <= n <= max(len(others) - k, 0):
+        raise UserError(
+            f"data.held_out_classes={n} must lie in 0..{max(len(others) - k, 0)}: of "
+            f"{len(others)} classes {k} make a subset"
+        )
+    for key, part, mend in (
+        ("unseen_class_subsets", n, "data.held_out_classes"),
+        ("unseen_source_subsets", len(foreign), "data.held_out_sources"),
+    ):
+        if config[key] < 0 or bool(config[key]) != bool(part):
+            raise UserError(
+                f"data.{key}={config[key]} and {mend}={config[mend.partition('.')[2]]!r} go "
+                "together: give both, or neither"
+            )
+    unseen = np.random.default_rng([seed, 0xC1A5]).permutation(others)[:n].tolist()
+    return [c for c in others if c not in unseen], sorted(unseen), foreign
+
+
+def _groups(config: Mapping[str, Any], data: ImageData, known: list[int]) -> list[list[int]]:
+    """Sets of classes of which a subset takes all its own."""
+    if config["mix_sources"]:
+        return [known]
+    of = [[c for c in known if data.class_source[c] == i] for i in range(len(data.sources))]
+    return [group for group in of if len(group) >= config["classes_per_subset"]] or [known]
+
+
+def _with_any(
+    rng: np.random.Generator, classes: Sequence[int], some: Sequence[int], k: int, n: int
+) -> list[tuple[int, ...]]:
+    """n different subsets of `classes`, each with one of `some` at least."""
+    ways = math.comb(len(classes), k) - math.comb(len(set(classes) - set(some)), k)
+    if n > ways:
+        raise UserError(
+            f"data: {n} held-out subsets asked for with classes among {sorted(some)}, but there "
+            f"are {ways} ways to take {k} classes with any of them"
+        )
+    drawn: dict[tuple[int, ...], None] = {}
+    while len(drawn) < n:
+        found = tuple(sorted(rng.choice(classes, k, replace=False).tolist()))
+        if set(found) & set(some):
+            drawn[found] = None
+    return list(drawn)
+
+
+def _counts(
+    config: Mapping[str, Any],
+    chosen: Sequence[tuple[int, ...]],
+    examples: np.ndarray,
+    seed: int,
+) -> list[tuple[int, ...]]:
+    """Training examples of each label for every subset; empty for all of them.
+
+    The largest class has a log-uniform number in `examples_per_class`; the others fall off
+    geometrically to `1 / imbalance` of it, in random order (Cui et al. 2019).
+    """
+    low, high = config["examples_per_class"]
+    imbalance, k = config["imbalance"], config["classes_per_subset"]
+    if not 0 <= low <= high or bool(low) != bool(high):
+        raise UserError(
+            f"data.examples_per_class={(low, high)} must be (low, high) with 1 <= low <= high, or "
+            "(0, 0) for all examples"
+        )
+    if not 1 <= imbalance < math.inf:
+        raise UserError(f"data.imbalance={imbalance} must be 1 or more")
+    if not high and imbalance == 1:
+        return [()] * len(chosen)
+    rng = np.random.default_rng([seed, 0xBA1A])
+    found = []
+    for classes in chosen:
+        there = examples[list(classes)]
+        most = np.exp(rng.uniform(np.log(low), np.log(high))) if high else there.min()
+        profile = imbalance ** -(rng.permutation(k) / max(k - 1, 1))
+        found.append(tuple(np.clip(np.round(most * profile), 1, there).astype(int).tolist()))
+    return found

@@ -51,12 +51,15 @@ def generate(config: Mapping[str, Any], workdir: Path) -> None:
             writer.append(batch)
             failed += int(np.sum(~batch.finite))
             loss = batch.metrics["test_loss"][batch.finite, -1]
-            accuracy = batch.metrics["test_accuracy"][batch.finite, -1]
+            name = f"test_{family.score}"
+            score = batch.metrics[name][batch.finite, -1]
             bar.update(
                 len(subsets) * members,
-                test_loss=float(np.mean(loss)) if loss.size else float("nan"),
-                test_accuracy=float(np.mean(accuracy)) if accuracy.size else float("nan"),
                 failed=failed,
+                **{
+                    what: float(np.mean(values)) if values.size else float("nan")
+                    for what, values in (("test_loss", loss), (name, score))
+                },
             )
 
 
@@ -68,7 +71,7 @@ def make_schema(config: Mapping[str, Any], family: TaskFamily) -> ZooSchema:
         spec=network.spec,
         network=networks.to_json(config["network"], network),
         steps=member.recipe(config["population"]).snapshot_steps,
-        metrics=member.METRICS,
+        metrics=member.metrics(family.score),
         tasks=family.subsets,
         splits=family.manifest(),
         config=sections(config, ("seed", "data", "network", "population", "zoo")),
@@ -103,7 +106,7 @@ def train_subsets(
         family.network,
         member.recipe(population),
         family.device_data,
-        jnp.asarray(family.classes[subsets]),
+        jnp.asarray(subsets),
         jax.vmap(lambda i: rng.at(root, "minibatches", i))(jnp.asarray(subsets)),
         engine.initial(family.network, root, run, hyper),
         hyper,
@@ -133,7 +136,8 @@ def as_batch(
         finite &= np.isfinite(values).all(1)
     held_out = np.arange(n_members) >= n_members - population["held_out_members"]
     seen = np.where(held_out, "S0", "train")  # [M]
-    splits = [seen if family.subsets[i].split == "train" else ["S1"] * n_members for i in subsets]
+    of = [family.subsets[i].split for i in subsets]
+    splits = [seen if split == "train" else [split] * n_members for split in of]
     optimizers = np.array(OPTIMIZERS)[rows(hyper.optimizer)]
     return RunBatch(
         parameters=parameters,

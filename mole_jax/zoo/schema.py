@@ -71,15 +71,7 @@ class ZooSchema:
             "network": self.network,
             "steps": [int(step) for step in self.steps],
             "metrics": list(self.metrics),
-            "tasks": [
-                {
-                    "index": index,
-                    "id": task.id,
-                    "classes": [int(c) for c in task.classes],
-                    "split": task.split,
-                }
-                for index, task in enumerate(self.tasks)
-            ],
+            "tasks": [{"index": i, **task.to_json()} for i, task in enumerate(self.tasks)],
             "splits": self.splits,
             "config": self.config,
             "provenance": self.provenance,
@@ -105,10 +97,7 @@ class ZooSchema:
             network=dict(obj["network"]),
             steps=tuple(int(step) for step in obj["steps"]),
             metrics=tuple(obj["metrics"]),
-            tasks=tuple(
-                DataSubset(id=task["id"], classes=tuple(task["classes"]), split=task["split"])
-                for task in tasks
-            ),
+            tasks=tuple(DataSubset.from_json(task) for task in tasks),
             splits=dict(obj["splits"]),
             config=dict(obj["config"]),
             provenance=dict(obj["provenance"]),
@@ -145,14 +134,13 @@ def schema_faults(schema: ZooSchema) -> list[str]:
         if field.offset != offset:
             faults.append(f"parameter {field.path} is at offset {field.offset}, not at {offset}")
         offset = field.offset + field.size
-    seen: dict[tuple[int, ...], DataSubset] = {}
+    seen: dict[tuple[Any, ...], DataSubset] = {}
     for task in schema.tasks:
-        # Label order does not matter here: the same images under other labels are no new subset.
-        other = seen.setdefault(tuple(sorted(task.classes)), task)
+        other = seen.setdefault(task.content, task)
         if (other.split == "train") != (task.split == "train"):
             faults.append(
-                f"the classes of {task.id} ({task.split}) are also those of {other.id} "
-                f"({other.split}): a held-out task must not be trained on"
+                f"{task.id} ({task.split}) is the same as {other.id} ({other.split}): a held-out "
+                "task must not be trained on"
             )
     return faults
 

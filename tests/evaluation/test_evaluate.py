@@ -45,7 +45,9 @@ def test_the_record_has_every_key_that_the_report_knows(evaluated: Evaluated) ->
                 assert set(value) <= set(result[key]), key
         assert set(synthetic.quality(0.9)) <= set(result["generated"])
         for baseline in result["baselines"].values():
-            assert set(result["generated"]) == set(baseline)
+            assert set(result["generated"]) | {"gain_mean", "gain_ci95"} == set(baseline)
+            gain = result["generated"]["mean"] - baseline["mean"]
+            assert baseline["gain_mean"] == pytest.approx(gain, abs=1e-6)
     assert all(set(t) == {"name", "value", "target", "met"} for t in record["targets"])
     main = record["splits"]["S1"]
     assert {"calibration", "ensembles", "fine_tuning", "accuracy_by_support_size"} <= set(main)
@@ -150,7 +152,9 @@ def test_no_choice_depends_on_the_test_pool(evaluated: Evaluated, tmp_path: Path
     data = bench.family.device_data
     indices, counts = data.tables["test"]
     order = np.roll(np.arange(len(counts)), 1)
-    wrong = data._replace(tables={**data.tables, "test": (indices[order], counts[order])})
+    wrong = dataclasses.replace(
+        data, tables={**data.tables, "test": (indices[order], counts[order])}
+    )
     family = dataclasses.replace(bench.family)
     family.__dict__["device_data"] = wrong
     blind = dataclasses.replace(bench, family=family)

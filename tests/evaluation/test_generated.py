@@ -65,7 +65,7 @@ def test_support_sets_are_of_the_support_pool_and_differ(evaluated: Evaluated) -
     cases = bench.splits["S1"]
     table = bench.family.pools["support"]
     for t in range(cases.shape[0]):
-        own = bench.family.inputs[table.indices[cases.classes[t]].reshape(-1)]
+        own = bench.family.inputs[table.indices[bench.family.classes[cases.tasks[t]]].reshape(-1)]
         for image in cases.support.inputs[t].reshape(-1, own.shape[-1]):
             assert (own == image).all(1).any()
     flat = cases.support.inputs.reshape(-1, *cases.support.inputs.shape[2:])
@@ -74,7 +74,7 @@ def test_support_sets_are_of_the_support_pool_and_differ(evaluated: Evaluated) -
 
 def test_fewer_support_examples_keep_so_many_of_each_class(evaluated: Evaluated) -> None:
     cases = evaluated.bench.splits["S1"]
-    fewer = support_sizes.fewer(cases, 2).support
+    fewer = support_sizes.fewer(cases, 2, 3).support
     for labels, mask in zip(fewer.labels[:, 0], fewer.mask[:, 0], strict=True):
         np.testing.assert_array_equal(np.bincount(labels[mask]), 2)
     assert dataclasses.replace(cases, support=fewer).shape == cases.shape

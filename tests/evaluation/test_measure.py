@@ -14,10 +14,10 @@ def test_chunks_and_padding_change_nothing(evaluated: Evaluated, monkeypatch) ->
     bench = evaluated.bench
     network, data = bench.family.network, bench.family.device_data
     flat = bench.training.final[:7]
-    classes = bench.family.classes[bench.training.subset[:7]]
-    whole = measure.on_pool(network, data, "test", flat, classes)
+    tasks = bench.training.subset[:7]
+    whole = measure.on_pool(network, data, "test", flat, tasks)
     monkeypatch.setattr(measure, "AT_ONCE", 3)
-    chunked = measure.on_pool(network, data, "test", flat, classes)
+    chunked = measure.on_pool(network, data, "test", flat, tasks)
     for a, b in zip(whole, chunked, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
@@ -26,10 +26,10 @@ def test_pool_metrics_are_those_of_the_zoo(evaluated: Evaluated) -> None:
     bench = evaluated.bench
     runs = bench.training.runs[:5]
     flat = bench.training.final[:5]
-    classes = bench.family.classes[bench.training.subset[:5]]
+    tasks = bench.training.subset[:5]
     for pool in ("validation", "test"):
         loss, accuracy = measure.on_pool(
-            bench.family.network, bench.family.device_data, pool, flat, classes
+            bench.family.network, bench.family.device_data, pool, flat, tasks
         )
         np.testing.assert_allclose(loss, bench.zoo.metric(f"{pool}_loss", runs)[:, -1], rtol=1e-4)
         np.testing.assert_allclose(
@@ -40,11 +40,11 @@ def test_pool_metrics_are_those_of_the_zoo(evaluated: Evaluated) -> None:
 def test_probabilities_agree_with_labels_and_mask(evaluated: Evaluated) -> None:
     bench = evaluated.bench
     network, data = bench.family.network, bench.family.device_data
-    flat, classes = bench.training.final[0], bench.family.classes[bench.training.subset[0]]
-    p = measure.probabilities(network, data, "test", flat[None], classes[None])[0]
+    flat, task = bench.training.final[0], bench.training.subset[0]
+    p = measure.probabilities(network, data, "test", flat[None], task[None])[0]
     np.testing.assert_allclose(p.sum(-1), 1, rtol=1e-5)
-    labels, mask = measure.answers(data, "test", classes)
-    _, accuracy = measure.on_pool(network, data, "test", flat[None], classes[None])
+    labels, mask = measure.answers(data, "test", int(task))
+    _, accuracy = measure.on_pool(network, data, "test", flat[None], task[None])
     assert np.isclose((p.argmax(-1) == labels)[mask].mean(), accuracy[0])
 
 

@@ -62,10 +62,10 @@ def test_intervals_resample_tasks_so_repeating_networks_changes_nothing():
 
 def test_regret_is_paired_and_signed():
     difficulty = np.linspace(0.2, 0.9, 30)[:, None] * np.ones((1, 3))
-    mean, (low, high) = statistics.regret(difficulty + 0.02, difficulty)
+    mean, (low, high) = statistics.paired_gain(difficulty + 0.02, difficulty)
     assert mean == pytest.approx(0.02)
     assert low == pytest.approx(0.02) and high == pytest.approx(0.02)
-    assert statistics.regret(difficulty, difficulty + 0.02)[0] == pytest.approx(-0.02)
+    assert statistics.paired_gain(difficulty, difficulty + 0.02)[0] == pytest.approx(-0.02)
 
 
 def test_alignment_is_one_for_obedience_and_zero_for_the_mean():

@@ -14,7 +14,7 @@ from mole_jax.metamodel import pairs as pairs_lib
 from mole_jax.metamodel.pairs import Draw, Pairs
 from mole_jax.metamodel.prompt import CONDITIONS
 from mole_jax.tasks.classification import loss_and_accuracy
-from mole_jax.tasks.family import Examples
+from mole_jax.tasks.examples import Examples
 from tests import tiny
 
 BATCH = 64
@@ -91,7 +91,7 @@ def test_support_sets_have_sizes_in_range_and_come_from_their_pool(
         chosen = np.asarray(support.mask[b])
         found = [rows[np.asarray(x).tobytes()] for x in support.inputs[b][chosen]]
         assert len(set(found)) == len(found)
-        classes = np.asarray(setting.zoo.classes[run[b]])
+        classes = setting.family.classes[int(setting.zoo.task[run[b]])]
         np.testing.assert_array_equal(
             family.labels[found], classes[np.asarray(support.labels[b])[chosen]]
         )

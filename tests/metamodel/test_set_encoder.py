@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mole_jax.metamodel.set_encoder import SetEncoder
-from mole_jax.tasks.family import Examples
+from mole_jax.tasks.examples import Examples
 from tests import tiny
 
 B, N, F, K, Q, W = 2, 12, 10, 3, 2, 16

@@ -17,7 +17,8 @@ from mole_jax.population import engine
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe
 from mole_jax.tasks import family as families
-from mole_jax.tasks.family import TaskFamily
+from mole_jax.tasks.images import ImageFamily
+from tests import tiny
 
 RECIPE = Recipe(
     snapshot_steps=(0, 5, 25),
@@ -31,9 +32,9 @@ RECIPE = Recipe(
 class Population(NamedTuple):
     """What `engine.train` is called with, for G = 3 subsets x M = 2 members."""
 
-    family: TaskFamily
+    family: ImageFamily
     recipe: Recipe
-    classes: jax.Array  # [G, K]
+    tasks: jax.Array  # [G]
     batch_keys: jax.Array  # [G]
     starts: jax.Array  # [G, M, D]
     hyper: Hyperparameters  # leaves [G, M]
@@ -43,7 +44,7 @@ class Population(NamedTuple):
             self.family.network,
             self.recipe,
             self.family.device_data,
-            self.classes,
+            self.tasks,
             self.batch_keys,
             self.starts,
             self.hyper,
@@ -53,22 +54,20 @@ class Population(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def digits() -> TaskFamily:
-    data = {
-        "source": "digits",
-        "pools": {"train": 0.5, "support": 0.15, "validation": 0.15, "test": 0.2},
-        "max_per_class": {"train": 30, "validation": 10, "test": 0},
-        "classes_per_subset": 3,
-        "train_subsets": 20,
-        "held_out_subsets": 2,
-        "support_per_class": 5,
-    }
+def digits() -> ImageFamily:
+    data = tiny.data_config(
+        max_per_class={"train": 30, "validation": 10, "test": 0},
+        classes_per_subset=3,
+        train_subsets=20,
+        held_out_subsets=2,
+        support_per_class=5,
+    )
     network = {"name": "mlp", "hidden": (8,), "activation": "relu"}
     return families.build({"seed": 0, "data": data, "network": network})
 
 
 @pytest.fixture(scope="session")
-def population(digits: TaskFamily) -> Population:
+def population(digits: ImageFamily) -> Population:
     root = rng.key(0)
     hyper = Hyperparameters(
         learning_rate=jnp.array([[0.01, 0.02], [0.03, 0.01], [0.02, 0.02]]),
@@ -79,7 +78,7 @@ def population(digits: TaskFamily) -> Population:
     return Population(
         family=digits,
         recipe=RECIPE,
-        classes=jnp.asarray(digits.classes[:3]),
+        tasks=jnp.arange(3),
         batch_keys=jax.random.split(rng.named(root, "minibatches"), 3),
         starts=engine.initial(digits.network, root, jnp.arange(6).reshape(3, 2), hyper),
         hyper=hyper,

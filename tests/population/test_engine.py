@@ -15,7 +15,8 @@ from mole_jax.core import rng
 from mole_jax.population import engine, member
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe
-from mole_jax.tasks.family import Examples, TaskFamily
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.images import ImageFamily
 
 COLLECTIVES = (
     "all-reduce",
@@ -36,15 +37,14 @@ def solo(
     network: Any,
     recipe: Recipe,
     data: Any,
-    classes: jax.Array,
+    task: jax.Array,
     key: jax.Array,
     start: jax.Array,
     hyper: Hyperparameters,
 ) -> History:
     """One member trained by itself."""
-    pools = {name: data.pool(name, classes) for name in member.SPLITS}
     params = network.spec.unflatten(start)
-    return member.train(network, recipe, data, classes, key, params, hyper, pools)
+    return member.train(network, recipe, data, task, key, params, hyper)
 
 
 def solo_of(population: Any, group: int, one: int, key: jax.Array) -> History:
@@ -52,7 +52,7 @@ def solo_of(population: Any, group: int, one: int, key: jax.Array) -> History:
         population.family.network,
         population.recipe,
         population.family.device_data,
-        population.classes[group],
+        population.tasks[group],
         key,
         population.starts[group, one],
         jax.tree.map(lambda x: x[group, one], population.hyper),
@@ -159,7 +159,7 @@ def test_fixed_examples_are_all_that_is_trained_on(population: Any, make_mesh: A
     assert np.all(np.argmax(logits, -1) == 2)
 
 
-def test_starts_depend_on_key_and_member_alone(digits: TaskFamily) -> None:
+def test_starts_depend_on_key_and_member_alone(digits: ImageFamily) -> None:
     root = rng.key(3)
 
     def start(members: Any, scale: float = 1.0) -> np.ndarray:

@@ -14,7 +14,7 @@ from mole_jax.core import rng
 from mole_jax.core.errors import UserError
 from mole_jax.population import member
 from mole_jax.population.member import History
-from mole_jax.tasks.family import TaskFamily
+from mole_jax.tasks.images import ImageFamily
 
 CONFIG = {
     "members": 4,
@@ -68,7 +68,7 @@ def test_impossible_populations_are_refused(changes: dict[str, Any], message: st
 def test_a_member_trains_like_a_plain_optax_loop(population: Any, history: History) -> None:
     """The lone loop that a newcomer would write gives the population's member (0, 0)."""
     family, data = population.family, population.family.device_data
-    network, classes = family.network, population.classes[0]
+    network, task = family.network, population.tasks[0]
     last = population.recipe.snapshot_steps[-1]
     tx = optax.adam(lambda i: 0.01 * 0.5 * (1 + jnp.cos(jnp.pi * i / last)))
 
@@ -79,7 +79,7 @@ def test_a_member_trains_like_a_plain_optax_loop(population: Any, history: Histo
     @jax.jit
     def step(params: Any, state: Any, i: int) -> Any:
         key = rng.at(population.batch_keys[0], "minibatch", i)
-        batch = data.draw("train", classes, key, population.recipe.batch_size)
+        batch = data.draw("train", task, key, population.recipe.batch_size)
         updates, state = tx.update(jax.grad(loss)(params, batch), state, params)
         return optax.apply_updates(params, updates), state
 
@@ -96,8 +96,8 @@ def test_a_member_trains_like_a_plain_optax_loop(population: Any, history: Histo
 def test_metrics_are_those_of_the_snapshots_on_whole_pools(
     population: Any, history: History
 ) -> None:
-    family: TaskFamily = population.family
-    assert set(history.metrics) == set(member.METRICS)
+    family: ImageFamily = population.family
+    assert set(history.metrics) == set(member.metrics("accuracy"))
     apply = jax.jit(lambda flat, x: family.network.apply(family.network.spec.unflatten(flat), x))
     group, one = 1, 0
     for split in member.SPLITS:

@@ -84,10 +84,10 @@ def arrays(seed=0):
         "achieved_loss": slope * rng.lognormal(0, 0.18, size=(416, 20)),
         "zoo_loss_range": np.array([0.045, 1.65]),
         "task_ids": np.array([f"digits-5of10-{i}" for i in range(52)]),
-        "generated_accuracy": np.clip(adam - rng.gamma(2, 0.006, size=52), 0, 1),
-        "adam_accuracy": adam,
+        "generated_score": np.clip(adam - rng.gamma(2, 0.006, size=52), 0, 1),
+        "adam_score": adam,
         "baseline_names": np.array(["retrieval", "soup", "noise", "regression", "adam_support"]),
-        "baseline_accuracy": np.stack(
+        "baseline_score": np.stack(
             [
                 adam - gap + 0.03 * rng.normal(size=52) * gap
                 for gap in (0.37, 0.74, 0.42, 0.054, 0.04)
@@ -101,7 +101,7 @@ def arrays(seed=0):
         "novelty_generated": rng.normal(5.4, 0.4, size=208),
         "novelty_heldout": rng.normal(5.9, 0.5, size=200),
         "support_sizes": np.array([5, 10, 20, 50, 100]),
-        "support_accuracy": np.array([0.80, 0.90, 0.94, 0.965, 0.972])[:, None]
+        "support_score": np.array([0.80, 0.90, 0.94, 0.965, 0.972])[:, None]
         - rng.gamma(2, 0.008, size=(5, 52)),
         "adam_curve_steps": np.arange(0, 461, 10),
         "adam_curve_loss": 0.05 + 1.55 / (1 + np.arange(0, 461, 10) / 25) ** 1.9,

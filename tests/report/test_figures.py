@@ -37,10 +37,10 @@ def test_every_figure_names_what_is_missing(name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_draws_the_smallest_evaluation(name):
     arrays = synthetic.arrays()
-    one_task = ("generated_accuracy", "adam_accuracy")
+    one_task = ("generated_score", "adam_score")
     arrays.update({key: arrays[key][:1] for key in one_task})
-    arrays["baseline_accuracy"] = arrays["baseline_accuracy"][:, :1]
-    arrays["support_sizes"], arrays["support_accuracy"] = np.array([10]), np.array([[0.9]])
+    arrays["baseline_score"] = arrays["baseline_score"][:, :1]
+    arrays["support_sizes"], arrays["support_score"] = np.array([10]), np.array([[0.9]])
     arrays["prompts"], arrays["achieved_loss"] = np.array([0.1, 1.0]), np.array([[0.2, 0.9]])
     arrays["novelty_generated"] = arrays["novelty_generated"][:1]
     arrays["novelty_heldout"] = arrays["novelty_heldout"][:1]

@@ -83,7 +83,7 @@ def test_networks_come_as_the_parameters_and_as_functions(
     assert nets.params["output"]["bias"].shape == (2, 3)
     logits = nets.apply(x)
     assert logits.shape == (2, 21, 3)
-    inputs = jnp.asarray(x * family.input_scale + family.input_shift, jnp.float32)
+    inputs = jnp.asarray(x * family.scale + family.shift, jnp.float32)
     for i in range(2):
         one = jax.tree.map(lambda p, i=i: p[i], nets.params)
         np.testing.assert_allclose(logits[i], network.apply(one, inputs), rtol=1e-3, atol=1e-3)

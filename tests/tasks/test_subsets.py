@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mole_jax.core.errors import UserError
 from mole_jax.tasks import subsets
+from mole_jax.tasks.sources import ImageData
 from mole_jax.tasks.subsets import DataSubset
+from tests import tiny
 
 GOLDEN = [
     "digits-6of10-1.3.4.5.6.9",
@@ -95,3 +98,98 @@ def test_one_subset_of_all_classes() -> None:
 def test_impossible_draws_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         sample(**changes)
+
+
+def draw(seed: int = 0, **changes: Any) -> tuple[DataSubset, ...]:
+    """Subsets of a made-up source of three parts with 6, 5 and 4 classes."""
+    parts = np.repeat([0, 1, 2], [6, 5, 4]).astype(np.int32)
+    labels = np.repeat(np.arange(15), 30).astype(np.int32)
+    none = np.zeros(len(labels), bool)
+    data = ImageData(
+        "a+b+c",
+        np.zeros((len(labels), 1, 1, 1), np.uint8),
+        labels,
+        15,
+        none,
+        ("a", "b", "c"),
+        parts,
+    )
+    arguments = {"classes_per_subset": 3, "train_subsets": 60, "held_out_subsets": 10, **changes}
+    return subsets.draw(tiny.data_config(**arguments), data, np.full(15, 20), seed)
+
+
+UNSEEN = {"held_out_classes": 2, "unseen_class_subsets": 7}
+FOREIGN = {"held_out_sources": "c", "unseen_source_subsets": 4}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_s2_and_s3_have_classes_that_training_never_sees(seed: int, shuffle: bool) -> None:
+    chosen = draw(seed, shuffle_labels=shuffle, **UNSEEN, **FOREIGN)
+    of = {
+        split: [set(s.classes) for s in chosen if s.split == split]
+        for split in ("train", *subsets.HELD_OUT)
+    }
+    assert [len(of[split]) for split in of] == [60, 10, 7, 4]
+    known = set().union(*of["train"])
+    assert set().union(*of["S1"]) <= known
+    assert all(classes - known for classes in of["S2"])  # each has some class that is new
+    assert len(set().union(*of["S2"]) - known) <= 2
+    assert set().union(*of["S3"]) == {11, 12, 13, 14}
+    assert not {11, 12, 13, 14} & (known | set().union(*of["S2"]))
+    assert len({s.id for s in chosen}) == len({s.content for s in chosen}) == len(chosen)
+
+
+def test_what_is_held_out_besides_does_not_change_the_rest() -> None:
+    assert draw() == draw(shuffle_labels=False, examples_per_class=(0, 0))
+    plain = [s.classes for s in draw(**UNSEEN) if s.split in ("train", "S1")]
+    again = [s.classes for s in draw(**UNSEEN, imbalance=2.0) if s.split in ("train", "S1")]
+    assert plain == again
+
+
+def test_labels_are_shuffled_for_each_subset_on_its_own() -> None:
+    ordered, shuffled = draw(), draw(shuffle_labels=True)
+    assert [set(s.classes) for s in ordered] == [set(s.classes) for s in shuffled]
+    moved = [a.classes != b.classes for a, b in zip(ordered, shuffled, strict=True)]
+    assert 0.6 < np.mean(moved) < 1  # 5 of 6 orders are new
+    assert shuffled[0].id == "a+b+c-3of15-" + ".".join(map(str, shuffled[0].classes))
+
+
+def test_a_subset_may_have_to_take_its_classes_from_one_source() -> None:
+    part = np.repeat([0, 1, 2], [6, 5, 4])
+    apart = draw(mix_sources=False, train_subsets=20, held_out_subsets=5)
+    assert all(len({part[c] for c in s.classes}) == 1 for s in apart)
+    assert any(len({part[c] for c in s.classes}) > 1 for s in draw())
+
+
+def test_numbers_of_examples_follow_range_and_imbalance() -> None:
+    chosen = draw(examples_per_class=(4, 20), imbalance=4.0)
+    largest = [max(s.counts) for s in chosen]
+    assert min(largest) >= 4 and max(largest) <= 20 and len(set(largest)) > 5
+    for s in chosen:
+        assert max(s.counts) / min(s.counts) == pytest.approx(4, rel=0.5)
+        assert s.id.endswith("-n" + ".".join(map(str, s.counts)))
+    assert len({np.argmax(s.counts) for s in chosen}) == 3  # any label can be the rare one
+    assert {max(s.counts) for s in draw(imbalance=2.0)} == {20}  # without a range: all there are
+    assert DataSubset.from_json(chosen[0].to_json()) == chosen[0]
+    assert draw(examples_per_class=(4, 20)) == draw(examples_per_class=(4, 20))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"held_out_classes": 13}, "held_out_classes=13 must lie in 0..12"),
+        ({"held_out_classes": 2}, "unseen_class_subsets=0 and data.held_out_classes=2 go together"),
+        ({"unseen_class_subsets": 2}, "go together: give both, or neither"),
+        ({"held_out_sources": "d"}, "names 'd', but .* has a, b, c"),
+        ({"held_out_sources": "c+a+b"}, "leaves nothing to train on"),
+        ({"held_out_sources": "c"}, "unseen_source_subsets=0 and data.held_out_sources='c' go"),
+        ({**FOREIGN, "unseen_source_subsets": 5}, "5 held-out subsets asked for .* 4 ways"),
+        ({"examples_per_class": (5, 3)}, "examples_per_class=.5, 3. must be .low, high."),
+        ({"examples_per_class": (0, 3)}, "must be .low, high. with 1 <= low"),
+        ({"imbalance": 0.5}, "imbalance=0.5 must be 1 or more"),
+    ],
+)
+def test_impossible_choices_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        draw(**changes)

@@ -82,11 +82,12 @@ def test_networks_learn_and_metrics_are_those_of_the_stored_parameters(
     family = families.build(config)
     runs, last = [0, 14, 29], -1
     for run in runs:
-        classes = jax.numpy.asarray(family.classes[zoo.runs["subset"][run]])
+        task = jax.numpy.asarray(zoo.runs["subset"][run])
         found = member.evaluate(
             family.network,
             family.network.spec.unflatten(jax.numpy.asarray(zoo.parameters([run])[0, last])),
-            {"test": family.device_data.pool("test", classes)},
+            family.device_data,
+            task,
         )
         for name, value in found.items():
             np.testing.assert_allclose(zoo.metric(name, [run])[0, last], value, rtol=1e-4)
@@ -178,7 +179,7 @@ def test_training_reads_the_training_runs_only(config: ConfigDict, zoo: Zoo) -> 
         normaliser.denormalise(arrays.parameters), zoo.parameters(runs), atol=1e-5
     )
     np.testing.assert_array_equal(arrays.metric, zoo.metric("validation_loss", runs))
-    np.testing.assert_array_equal(arrays.classes, family.classes[zoo.runs["subset"][runs]])
+    np.testing.assert_array_equal(arrays.task, zoo.runs["subset"][runs])
     assert "16 runs x" in data_lib.describe(arrays)
 
 

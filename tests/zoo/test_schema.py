@@ -69,7 +69,7 @@ def test_faults_of_a_schema(make_schema: Make) -> None:
     assert schema_faults(make_schema()) == []
     train, held_out = DataSubset("a", (0, 1), "train"), DataSubset("b", (1, 0), "S1")
     (fault,) = schema_faults(make_schema(tasks=(train, held_out)))
-    assert "classes of b (S1) are also those of a (train)" in fault
+    assert "b (S1) is the same as a (train)" in fault
     (fault,) = schema_faults(make_schema(tasks=(train, train)))
     assert "task a is there twice" in fault
     (fault,) = schema_faults(make_schema(metrics=("loss", "loss")))

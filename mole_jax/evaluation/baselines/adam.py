@@ -30,7 +30,7 @@ def choose(bench: Bench, done: Done) -> Found:
 
 
 def from_starts(bench: Bench, split: str, done: Done) -> Found:
-    """Adam's loss curves [T, N, S] and final accuracies [T, N] from the starts of a split."""
+    """Adam's loss curves [T, N, S] and final scores [T, N] from the starts of a split."""
     cases = bench.splits[split]
     rates = np.full(cases.shape, done["adam.choice"]["chosen"], np.float32)
     curves = run(bench, cases.tasks, cases.starts, rates, bench.key("adam"))
@@ -38,7 +38,7 @@ def from_starts(bench: Bench, split: str, done: Done) -> Found:
         "steps": curves.steps,
         "test_loss": curves.metrics["test_loss"],
         "validation_loss": curves.metrics["validation_loss"],
-        "test_accuracy": curves.metrics["test_accuracy"][..., -1],
+        "test_score": curves.metrics["test_score"][..., -1],
         "seconds_per_network": curves.seconds_per_network,
     }
 
@@ -54,7 +54,7 @@ def run(
     return training.train(
         bench,
         training.recipe(bench, settings["curve_points"]),
-        bench.family.classes[tasks],
+        tasks,
         key,
         tasks,
         starts,

@@ -41,11 +41,11 @@ def choose(bench: Bench, done: Done) -> Found:
 
 
 def from_starts(bench: Bench, split: str, done: Done) -> Found:
-    """Test loss and accuracy [T, N] of the chosen training from the starts of a split."""
+    """Test loss and score [T, N] of the chosen training from the starts of a split."""
     chosen = done["adam_support.choice"]
     curves = run(bench, bench.splits[split], chosen["chosen"], bench.key("adam_support"))
     at = int(chosen["chosen_snapshot"])
-    return {name: curves.metrics[name][..., at] for name in ("test_loss", "test_accuracy")}
+    return {name: curves.metrics[name][..., at] for name in ("test_loss", "test_score")}
 
 
 def run(bench: Bench, cases: Cases, rate: np.ndarray, key: jax.Array) -> Curves:
@@ -55,7 +55,7 @@ def run(bench: Bench, cases: Cases, rate: np.ndarray, key: jax.Array) -> Curves:
     curves = training.train(
         bench,
         training.recipe(bench, _POINTS),
-        np.repeat(cases.classes, n_starts, axis=0),
+        np.repeat(cases.tasks, n_starts),
         key,
         np.arange(each),
         cases.starts.reshape(each, 1, -1),

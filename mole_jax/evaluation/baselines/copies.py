@@ -11,7 +11,7 @@ NAMES = ("retrieval", "soup", "noise")
 
 
 def copy(bench: Bench, split: str, done: Done) -> Found:
-    """Networks [T, N, D] copied from the training runs, with test loss and accuracy [T, N]."""
+    """Networks [T, N, D] copied from the training runs, with test loss and score [T, N]."""
     order = done[f"neighbours.{split}"]["order"]
     best = bench.training.final[order[..., 0]]
     sigma = float(done["noise.choice"]["chosen"])
@@ -22,12 +22,12 @@ def copy(bench: Bench, split: str, done: Done) -> Found:
     }
     result: Found = {}
     for name, flat in networks.items():
-        loss, accuracy = measure.on_pool(
+        loss, score = measure.on_pool(
             bench.family.network,
             bench.family.device_data,
             "test",
             flat,
-            bench.splits[split].classes[:, None],
+            bench.splits[split].tasks[:, None],
         )
-        result |= {name: flat, f"{name}_test_loss": loss, f"{name}_test_accuracy": accuracy}
+        result |= {name: flat, f"{name}_test_loss": loss, f"{name}_test_score": score}
     return result

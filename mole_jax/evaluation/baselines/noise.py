@@ -13,24 +13,24 @@ from mole_jax.evaluation.parts import Done, Found
 
 
 def choose(bench: Bench, done: Done) -> Found:
-    """The noise level with the best mean validation accuracy on training subsets."""
+    """The noise level with the best mean validation score on training subsets."""
     sigmas = np.array(bench.settings["noise_sigmas"])
     cases = bench.choice
     nearest = retrieval.neighbours(bench, "choice", done)["order"][..., 0]  # [T, N]
     best = bench.training.final[nearest]
     noisy = np.stack([add(bench, best, sigma, "choice") for sigma in sigmas], axis=2)
-    _, accuracy = measure.on_pool(
+    _, score = measure.on_pool(
         bench.family.network,
         bench.family.device_data,
         "validation",
         noisy,
-        cases.classes[:, None, None],
+        cases.tasks[:, None, None],
     )  # [T, N, sigmas]
-    accuracy = accuracy.mean((0, 1))
+    score = score.mean((0, 1))
     return {
         "sigmas": sigmas,
-        "validation_accuracy": accuracy,
-        "chosen": sigmas[np.argmax(accuracy)],
+        "validation_score": score,
+        "chosen": sigmas[np.argmax(score)],
     }
 
 

@@ -12,7 +12,7 @@ from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.cases import Cases
 from mole_jax.evaluation.parts import Done, Found
 from mole_jax.tasks.classification import loss_and_accuracy
-from mole_jax.tasks.family import Examples
+from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 
 

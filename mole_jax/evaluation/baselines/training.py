@@ -15,7 +15,7 @@ from mole_jax.evaluation.bench import Bench
 from mole_jax.population import engine
 from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
 from mole_jax.population.member import Recipe
-from mole_jax.tasks.family import Examples
+from mole_jax.tasks.examples import Examples
 
 # Snapshots lie densely where the loss falls fast.
 _POWER = 2.0
@@ -26,7 +26,7 @@ class Curves:
     """What ordinary training gave, from each start."""
 
     steps: np.ndarray  # [S]
-    metrics: dict[str, np.ndarray]  # "test_loss", "validation_accuracy", ... each [G, M, S]
+    metrics: dict[str, np.ndarray]  # "test_loss", "validation_score", ... each [G, M, S]
     seconds_per_network: float  # of the fastest call, so without compilation where there are two
 
 
@@ -47,7 +47,7 @@ def recipe(bench: Bench, points: int) -> Recipe:
 def train(
     bench: Bench,
     recipe: Recipe,
-    classes: np.ndarray,
+    tasks: np.ndarray,
     key: jax.Array,
     groups_are: np.ndarray,
     starts: np.ndarray,
@@ -62,7 +62,7 @@ def train(
     Args:
         bench: the bench.
         recipe: static choices.
-        classes: [G, K] source classes; the networks of a group share minibatches.
+        tasks: [G] the task of each group, whose networks share minibatches.
         key: draws minibatches, with
         groups_are: [G] the number of each group.
         starts: [G, M, D].
@@ -85,7 +85,7 @@ def train(
             bench.family.network,
             recipe,
             bench.family.device_data,
-            jnp.asarray(classes[rows]),
+            jnp.asarray(tasks[rows]),
             _keys(key, jnp.asarray(groups_are[rows])),
             jnp.asarray(starts[rows][:, column]),
             _hyperparameters(rate),
@@ -95,7 +95,11 @@ def train(
         metrics = jax.tree.map(np.asarray, history.metrics)
         seconds.append((time.monotonic() - began) / rate.size)
         calls.append({name: value[:, :n_members] for name, value in metrics.items()})
-    merged = {name: np.concatenate([c[name] for c in calls])[:n_groups] for name in calls[0]}
+    own = bench.family.score
+    merged = {
+        name.replace(f"_{own}", "_score"): np.concatenate([c[name] for c in calls])[:n_groups]
+        for name in calls[0]
+    }
     return Curves(np.array(recipe.snapshot_steps), merged, min(seconds))
 
 

@@ -1,11 +1,11 @@
-"""How much accuracy each condition is worth."""
+"""How much of the score each condition is worth."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from mole_jax.report import numbers, style
+from mole_jax.report import findings, numbers, style
 from mole_jax.report.spec import FigureSpec, Recorded
 
 CONDITIONS = {"support": "support set", "target_metric": "loss asked for", "start": "start"}
@@ -26,7 +26,7 @@ def draw(axes: Axes, data: Recorded) -> None:
     axes.tick_params(axis="y", length=0, labelcolor=style.INK)
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("accuracy lost when the condition is shuffled (points)")
+    axes.set_xlabel(f"{findings.metric(data.result)} lost when the condition is shuffled (points)")
 
 
 def caption(data: Recorded) -> str:
@@ -40,8 +40,9 @@ def caption(data: Recorded) -> str:
         f"{numbers.number(100 * value, 3)} points: the largest use of any condition."
     )
     if idle:
+        metric = findings.metric(data.result)
         text += (
-            f" Shuffling the {' or the '.join(idle)} changes accuracy by less than half a point."
+            f" Shuffling the {' or the '.join(idle)} changes {metric} by less than half a point."
         )
     return text
 

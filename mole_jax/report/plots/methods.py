@@ -1,4 +1,4 @@
-"""Mean accuracy of every method on the same starts, with intervals."""
+"""Mean score of every method on the same starts, with intervals."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def draw(axes: Axes, data: Recorded) -> None:
     right = max(max([r.mean, *(r.quality.get("ci95") or [])]) for r in rows)
     axes.set_xlim(low - 0.04 * (right - low) - 1e-3, right + 0.03 * (right - low) + 1e-3)
     style.percent_ticks(axes.xaxis)
-    axes.set_xlabel("mean test accuracy (%) and 95 % interval")
+    axes.set_xlabel(f"mean test {findings.metric(data.result)} (%) and 95 % interval")
 
 
 def caption(data: Recorded) -> str:

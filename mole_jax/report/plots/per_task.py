@@ -1,4 +1,4 @@
-"""Accuracy without training against accuracy with Adam, one mark per data subset."""
+"""Score without training against score with Adam, one mark per data subset."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mole_jax.report.spec import Array, FigureSpec, Recorded
 
 
 def draw(axes: Axes, data: Recorded) -> None:
-    adam, generated = data["adam_accuracy"], data["generated_accuracy"]
-    best = _best_baseline_accuracy(data)
+    adam, generated = data["adam_score"], data["generated_score"]
+    best = _best_baseline_score(data)
     if best is not None:
         axes.scatter(
             adam,
@@ -42,8 +42,9 @@ def draw(axes: Axes, data: Recorded) -> None:
     style.label_identity(axes, left + 0.02 * (right - left), "as good as Adam", above=True)
     style.percent_ticks(axes.xaxis)
     style.percent_ticks(axes.yaxis)
-    axes.set_xlabel("accuracy of Adam-trained networks (%)")
-    axes.set_ylabel("accuracy without training (%)")
+    metric = findings.metric(data.result)
+    axes.set_xlabel(f"{metric} of Adam-trained networks (%)")
+    axes.set_ylabel(f"{metric} without training (%)")
     axes.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, -0.19),
@@ -54,25 +55,25 @@ def draw(axes: Axes, data: Recorded) -> None:
 
 
 def caption(data: Recorded) -> str:
-    adam, generated = data["adam_accuracy"], data["generated_accuracy"]
+    adam, generated = data["adam_score"], data["generated_score"]
     gap = adam - generated
     text = (
         f"One mark per data subset: on {int((gap <= 0.01).sum())} of {len(gap)} the generated "
         "networks are within one point of Adam's or better; the worst subset trails by "
         f"{numbers.number(100 * float(gap.max()), 2)} points."
     )
-    best = _best_baseline_accuracy(data)
+    best = _best_baseline_score(data)
     if best is not None:
         wins = int((generated > best[1]).sum())
         text += f" MOLE is above {best[0].lower()}, the best baseline, on {wins} of {len(gap)}."
     return text
 
 
-def _best_baseline_accuracy(data: Recorded) -> tuple[str, Array] | None:
-    """The best baseline's name and its accuracy per task [T]: the headline's choice when it was
+def _best_baseline_score(data: Recorded) -> tuple[str, Array] | None:
+    """The best baseline's name and its score per task [T]: the headline's choice when it was
     recorded.
     """
-    if not (data.has("baseline_names") and data.has("baseline_accuracy")):
+    if not (data.has("baseline_names") and data.has("baseline_score")):
         return None
     names = [str(name) for name in data["baseline_names"]]
     rivals = [i for i, name in enumerate(names) if not findings.is_optimizer(name)]
@@ -82,14 +83,14 @@ def _best_baseline_accuracy(data: Recorded) -> tuple[str, Array] | None:
     if chosen is not None and chosen.key in names:
         best = names.index(chosen.key)
     else:
-        best = max(rivals, key=lambda i: float(data["baseline_accuracy"][i].mean()))
-    return findings.method_name(names[best]), data["baseline_accuracy"][best]
+        best = max(rivals, key=lambda i: float(data["baseline_score"][i].mean()))
+    return findings.method_name(names[best]), data["baseline_score"][best]
 
 
 FIGURE = FigureSpec(
     "per_task",
     "Subset by subset, against Adam",
-    ("generated_accuracy", "adam_accuracy"),
+    ("generated_score", "adam_score"),
     draw,
     caption,
 )

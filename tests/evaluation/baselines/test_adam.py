@@ -21,8 +21,9 @@ def test_adam_is_the_training_of_the_zoo(evaluated: Evaluated) -> None:
     key = rng.named(rng.key(evaluated.config.seed), "population")
     curves = adam.run(bench, cases.tasks, cases.starts, rates, key)
     assert curves.steps[-1] == bench.zoo.steps[-1]
-    for name in ("validation_loss", "test_loss", "test_accuracy"):
-        stored = bench.zoo.metric(name, runs.reshape(-1))[:, [0, -1]].reshape(*runs.shape, 2)
+    for name in ("validation_loss", "test_loss", "test_score"):
+        of_zoo = name.replace("score", bench.family.score)
+        stored = bench.zoo.metric(of_zoo, runs.reshape(-1))[:, [0, -1]].reshape(*runs.shape, 2)
         np.testing.assert_allclose(curves.metrics[name][..., [0, -1]], stored, rtol=1e-4, atol=1e-5)
 
 
@@ -39,7 +40,9 @@ def test_adam_support_sees_the_support_set_only(evaluated: Evaluated) -> None:
     cases = bench.splits["S1"]
     data = bench.family.device_data
     rows, _ = data.tables["train"]
-    empty = data._replace(inputs=data.inputs.at[rows.reshape(-1)].set(np.nan))
+    empty = dataclasses.replace(
+        data, pixels=data.pixels.astype(np.float32).at[rows.reshape(-1)].set(np.nan)
+    )
     family = dataclasses.replace(bench.family)
     family.__dict__["device_data"] = empty
     rate, key = np.float32(3e-3), jax.random.key(0)

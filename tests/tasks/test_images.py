@@ -12,11 +12,14 @@ import pytest
 from mole_jax.core.errors import UserError
 from mole_jax.tasks import family as families
 from mole_jax.tasks import pools, sources
-from mole_jax.tasks.family import DeviceData, Examples, TaskFamily
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.images import ImageFamily, ImageTasks
 from mole_jax.tasks.sources import ImageData
+from tests import tiny
 
 PER_CLASS = (40, 57, 23, 90)
 CLASSES = jnp.array([3, 0, 2])  # in an order of labels that is not sorted
+TASK = jnp.int32(1)  # of these classes
 
 
 def labels_of_rows() -> np.ndarray:
@@ -33,11 +36,17 @@ def tables() -> dict[str, pools.ClassTable]:
 
 
 @pytest.fixture(scope="module")
-def data(tables: dict[str, pools.ClassTable]) -> DeviceData:
+def data(tables: dict[str, pools.ClassTable]) -> ImageTasks:
     """Each image holds its own row number, so examples tell where they are from."""
-    inputs = jnp.arange(sum(PER_CLASS), dtype=jnp.float32)[:, None]
-    return DeviceData(
-        inputs, {n: (jnp.asarray(t.indices), jnp.asarray(t.counts)) for n, t in tables.items()}
+    return ImageTasks(
+        pixels=jnp.arange(sum(PER_CLASS), dtype=jnp.float32)[:, None],
+        scale=jnp.float32(1),
+        shift=jnp.float32(0),
+        classes=jnp.stack([jnp.array([0, 1, 2]), CLASSES]),
+        tables={n: (jnp.asarray(t.indices), jnp.asarray(t.counts)) for n, t in tables.items()},
+        limits=None,
+        firsts=None,
+        image_shape=(1, 1, 1),
     )
 
 
@@ -51,9 +60,9 @@ def pool_rows(table: pools.ClassTable, source_class: int) -> list[int]:
 
 @pytest.mark.parametrize("name", pools.NAMES)
 def test_a_pool_holds_each_of_its_examples_once(
-    data: DeviceData, tables: dict[str, pools.ClassTable], name: str
+    data: ImageTasks, tables: dict[str, pools.ClassTable], name: str
 ) -> None:
-    examples = jax.jit(data.pool, static_argnums=0)(name, CLASSES)
+    examples = jax.jit(data.pool, static_argnums=0)(name, TASK)
     found, mask = rows(examples), np.asarray(examples.mask)
     np.testing.assert_array_equal(
         labels_of_rows()[found], np.asarray(CLASSES)[np.asarray(examples.labels)]
@@ -65,10 +74,10 @@ def test_a_pool_holds_each_of_its_examples_once(
 
 @pytest.mark.parametrize("name", ["train", "support"])
 def test_drawn_minibatches(
-    data: DeviceData, tables: dict[str, pools.ClassTable], name: str
+    data: ImageTasks, tables: dict[str, pools.ClassTable], name: str
 ) -> None:
     n = 6000
-    examples = jax.jit(data.draw, static_argnums=(0, 3))(name, CLASSES, jax.random.key(0), n)
+    examples = jax.jit(data.draw, static_argnums=(0, 3))(name, TASK, jax.random.key(0), n)
     assert examples.inputs.shape == (n, 1)
     assert examples.mask.all()
     found, labels = rows(examples), np.asarray(examples.labels)
@@ -85,12 +94,12 @@ def test_drawn_minibatches(
 
 
 @pytest.mark.parametrize("n", [1, 3, 4, 50])
-def test_drawn_per_class(data: DeviceData, tables: dict[str, pools.ClassTable], n: int) -> None:
+def test_drawn_per_class(data: ImageTasks, tables: dict[str, pools.ClassTable], n: int) -> None:
     table = tables["support"]
-    draw = jax.jit(data.draw_per_class, static_argnums=(0, 3))
+    draw = jax.jit(data.support, static_argnums=2)
     seen: set[tuple[int, ...]] = set()
     for seed in range(5):
-        examples = draw("support", CLASSES, jax.random.key(seed), n)
+        examples = draw(TASK, jax.random.key(seed), n)
         found = rows(examples).reshape(3, -1)
         mask = np.asarray(examples.mask).reshape(3, -1)
         assert found.shape == (3, min(n, table.indices.shape[1]))
@@ -104,37 +113,31 @@ def test_drawn_per_class(data: DeviceData, tables: dict[str, pools.ClassTable], 
 
 
 def test_classes_of_uneven_pools_are_not_short_changed(
-    data: DeviceData, tables: dict[str, pools.ClassTable]
+    data: ImageTasks, tables: dict[str, pools.ClassTable]
 ) -> None:
     """Every example of a class can be drawn first, and padding never is."""
-    draw = jax.jit(jax.vmap(lambda key: data.draw_per_class("support", CLASSES, key, 1).inputs))
+    draw = jax.jit(jax.vmap(lambda key: data.support(TASK, key, 1).inputs))
     found = np.asarray(draw(jax.random.split(jax.random.key(1), 400)))[..., 0].astype(int)
     for column, source_class in zip(found.T, CLASSES.tolist(), strict=True):
         assert set(column) == set(pool_rows(tables["support"], source_class))
 
 
 def config(**changes: Any) -> dict[str, Any]:
-    data = {
-        "source": "digits",
-        "pools": {"train": 0.5, "support": 0.15, "validation": 0.15, "test": 0.2},
-        "max_per_class": {"train": 0, "support": 0, "validation": 0, "test": 0},
-        "classes_per_subset": 3,
-        "train_subsets": 20,
-        "held_out_subsets": 10,
-        "support_per_class": 10,
-    }
+    data = tiny.data_config(
+        **{"classes_per_subset": 3, "train_subsets": 20, "held_out_subsets": 10, **changes}
+    )
     network = {"name": "mlp", "hidden": (8,), "activation": "relu"}
-    return {"seed": 0, "data": {**data, **changes}, "network": network}
+    return {"seed": 0, "data": data, "network": network}
 
 
 @pytest.fixture(scope="module")
-def digits() -> TaskFamily:
+def digits() -> ImageFamily:
     return families.build(config())
 
 
-def test_a_family_fits_together(digits: TaskFamily) -> None:
+def test_a_family_fits_together(digits: ImageFamily) -> None:
     assert digits.source == "digits"
-    assert digits.image_shape == (8, 8, 1)
+    assert digits.images.shape[1:] == (8, 8, 1)
     assert (digits.network.n_inputs, digits.network.n_outputs) == (64, 3)
     assert digits.n_classes == 3
     assert digits.classes.shape == (30, 3)
@@ -143,10 +146,10 @@ def test_a_family_fits_together(digits: TaskFamily) -> None:
     assert digits.indices("S1").tolist() == list(range(20, 30))
 
 
-def test_inputs_are_standardised_by_the_training_pool_alone(digits: TaskFamily) -> None:
+def test_inputs_are_standardised_by_the_training_pool_alone(digits: ImageFamily) -> None:
     raw = sources.load("digits").images.reshape(1797, 64)
     np.testing.assert_allclose(
-        digits.inputs, raw * digits.input_scale + digits.input_shift, rtol=1e-5, atol=1e-6
+        digits.inputs, raw * digits.scale + digits.shift, rtol=1e-5, atol=1e-6
     )
     table = digits.pools["train"]
     train = digits.inputs[table.indices[table.mask]]
@@ -155,9 +158,9 @@ def test_inputs_are_standardised_by_the_training_pool_alone(digits: TaskFamily) 
     assert digits.inputs.dtype == np.float32
 
 
-def test_device_data_holds_the_family_s_images(digits: TaskFamily) -> None:
+def test_device_data_holds_the_family_s_images(digits: ImageFamily) -> None:
     classes = digits.classes[4]
-    examples = digits.device_data.pool("test", jnp.asarray(classes))
+    examples = digits.device_data.pool("test", jnp.int32(4))
     table = digits.pools["test"]
     expected = np.concatenate([pool_rows(table, c) for c in classes])
     np.testing.assert_array_equal(examples.inputs[examples.mask], digits.inputs[expected])
@@ -165,7 +168,7 @@ def test_device_data_holds_the_family_s_images(digits: TaskFamily) -> None:
     np.testing.assert_array_equal(relabelled, digits.labels[expected])
 
 
-def test_the_manifest_names_every_split(digits: TaskFamily) -> None:
+def test_the_manifest_names_every_split(digits: ImageFamily) -> None:
     manifest = digits.manifest()
     assert sum(pool["n"] for pool in manifest["pools"].values()) == 1797
     assert len({pool["sha256"] for pool in manifest["pools"].values()}) == 4
@@ -182,3 +185,61 @@ def test_impossible_families_are_refused() -> None:
         families.build(config(source="mnist"))
     with pytest.raises(UserError, match="seed=-1 must not be negative"):
         families.build({**config(), "seed": -1})
+
+
+def test_a_limited_subset_has_so_many_training_examples_and_always_the_same() -> None:
+    family = families.build(config(examples_per_class=(12, 12), imbalance=4.0))
+    everything = families.build(config())
+    data, whole = family.device_data, everything.device_data
+    assert {max(s.counts) for s in family.subsets} == {12}
+    assert {min(s.counts) for s in family.subsets} == {3}
+    for task in (0, 17, 25):
+        counts = family.subsets[task].counts
+        pool = data.pool("train", jnp.int32(task))
+        kept = np.asarray(pool.mask)
+        found = np.bincount(np.asarray(pool.labels)[kept], minlength=3)
+        assert tuple(found.tolist()) == counts
+        allowed = {row.tobytes() for row in np.asarray(pool.inputs)[kept]}
+        assert len(allowed) > 0.9 * sum(counts)  # different images, but for twins among them
+        drawn = data.draw("train", jnp.int32(task), jax.random.key(0), 2000)
+        assert {row.tobytes() for row in np.asarray(drawn.inputs)} == allowed
+        # Rare classes are as rare in minibatches as they are in the subset.
+        share = np.bincount(np.asarray(drawn.labels), minlength=3) / 2000
+        np.testing.assert_allclose(share, np.array(counts) / sum(counts), atol=0.05)
+        support = data.support(jnp.int32(task), jax.random.key(0), 10)
+        shown = np.bincount(np.asarray(support.labels)[np.asarray(support.mask)], minlength=3)
+        assert shown.tolist() == [min(10, n) for n in counts]
+        for name in ("validation", "test"):
+            np.testing.assert_array_equal(
+                data.pool(name, jnp.int32(task)).inputs, whole.pool(name, jnp.int32(task)).inputs
+            )
+    first, second = (np.asarray(data.pool("train", jnp.int32(t)).inputs) for t in (0, 0))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_training_images_are_augmented_and_no_others() -> None:
+    plain = families.build(config()).device_data
+    moved = families.build(config(augment={"flip": False, "crop": 2})).device_data
+    task, key = jnp.int32(3), jax.random.key(0)
+    for name in ("support", "validation", "test"):
+        np.testing.assert_array_equal(
+            plain.draw(name, task, key, 50).inputs, moved.draw(name, task, key, 50).inputs
+        )
+        np.testing.assert_array_equal(plain.pool(name, task).inputs, moved.pool(name, task).inputs)
+    same = plain.draw("train", task, key, 50).inputs == moved.draw("train", task, key, 50).inputs
+    assert 0 < np.asarray(same).all(1).mean() < 0.5  # a crop may also stay where it is
+
+
+def test_images_stay_bytes_on_device(digits: ImageFamily) -> None:
+    assert digits.device_data.pixels.dtype == jnp.uint8
+    assert digits.device_data.pool("test", jnp.int32(0)).inputs.dtype == jnp.float32
+
+
+def test_classes_never_trained_on_do_not_set_the_scale() -> None:
+    family = families.build(config(held_out_classes=2, unseen_class_subsets=4))
+    seen = {c for s in family.subsets if s.split == "train" for c in s.classes}
+    assert len(seen) == 8
+    table = family.pools["train"]
+    rows = np.concatenate([pool_rows(table, c) for c in sorted(seen)])
+    assert float(family.inputs[rows].mean()) == pytest.approx(0, abs=1e-5)
+    assert float(family.inputs[rows].std()) == pytest.approx(1, abs=1e-5)

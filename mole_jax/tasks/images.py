@@ -1,0 +1,270 @@
+"""Image classification tasks: one data source, its pools, its data subsets, one network."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core.errors import UserError
+from mole_jax.tasks import augment as augmentation
+from mole_jax.tasks import networks, pools, sources, subsets
+from mole_jax.tasks.augment import Augmentation
+from mole_jax.tasks.classification import loss_and_accuracy
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.networks import Network
+from mole_jax.tasks.pools import ClassTable
+from mole_jax.tasks.subsets import DataSubset
+
+# Pools of which a data subset may have a part only.
+_LIMITED = ("train", "support")
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["pixels", "scale", "shift", "classes", "tables", "limits", "firsts"],
+    meta_fields=["image_shape", "augmentation"],
+)
+@dataclasses.dataclass(frozen=True)
+class ImageTasks:
+    """Images, pools and data subsets on device, to be passed into jit.
+
+    A task is a position in the task table. Pixels stay as the source has them (bytes, mostly) and
+    are standardised where they are used.
+    """
+
+    pixels: jax.Array  # [N, F] uint8 or float32
+    scale: jax.Array  # [] inputs = pixels * scale + shift
+    shift: jax.Array  # []
+    classes: jax.Array  # [T, K] source class of each label
+    tables: dict[str, tuple[jax.Array, jax.Array]]  # pool -> indices [n_classes, m], counts
+    # Where data subsets have only some of a class's training examples: how many, and at which
+    # place in the class they begin. They limit the support set's size, too.
+    limits: jax.Array | None  # [T, K]
+    firsts: jax.Array | None  # [T, K]
+    image_shape: tuple[int, int, int]
+    augmentation: Augmentation = augmentation.NONE
+
+    def pool(self, name: str, task: jax.Array) -> Examples:
+        """A whole pool of one task: [K * m] examples, class by class."""
+        rows, counts = self._rows(name, task)
+        k, m = rows.shape
+        mask = jnp.arange(m)[None] < counts[:, None]  # [K, m]
+        labels = jnp.repeat(jnp.arange(k, dtype=jnp.int32), m)
+        return Examples(self._inputs(rows.reshape(-1)), labels, mask.reshape(-1))
+
+    def draw(self, name: str, task: jax.Array, key: jax.Array, n: int) -> Examples:
+        """n examples with replacement: [n].
+
+        Classes are equally likely, but in proportion to their examples where a data subset has
+        only some of them. Training examples are augmented.
+        """
+        rows, counts = self._rows(name, task)
+        label_key, row_key = jax.random.split(key)
+        if self.limits is None or name not in _LIMITED:
+            labels = jax.random.randint(label_key, (n,), 0, rows.shape[0])
+        else:
+            labels = jax.random.categorical(label_key, jnp.log(counts), shape=(n,))
+        row = jnp.floor(jax.random.uniform(row_key, (n,)) * counts[labels]).astype(jnp.int32)
+        row = jnp.minimum(row, counts[labels] - 1)  # uniform() * count may round up to count
+        changes = jax.random.fold_in(key, 1) if name == "train" else None
+        inputs = self._inputs(rows[labels, row], changes)
+        return Examples(inputs, labels.astype(jnp.int32), jnp.ones((n,), bool))
+
+    def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
+        """n different examples of each class (fewer where there are fewer, and then masked).
+
+        Args:
+            task: position in the task table.
+            key: PRNG key.
+            n: examples of each class.
+
+        Returns:
+            Examples [K * min(n, m)], class by class, each class in random order; m is the pool's
+            largest class.
+        """
+        rows, counts = self._rows("support", task)
+        k, m = rows.shape
+        order = jax.random.uniform(key, (k, m))
+        # Of a limited class any examples may be shown, but no more of them than it has.
+        available = self.tables["support"][1][self.classes[task]]
+        order = jnp.where(jnp.arange(m)[None] < available[:, None], order, 2.0)  # padding last
+        take = min(n, m)
+        chosen = jax.lax.top_k(-order, take)[1]  # [K, take]
+        mask = jnp.arange(take)[None] < counts[:, None]
+        labels = jnp.repeat(jnp.arange(k, dtype=jnp.int32), take)
+        inputs = self._inputs(jnp.take_along_axis(rows, chosen, axis=1).reshape(-1))
+        return Examples(inputs, labels, mask.reshape(-1))
+
+    def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
+        """Inputs [n, F] on which networks of the task can be compared: training images."""
+        return self.draw("train", task, key, n).inputs
+
+    def measure(
+        self, network: Network, params: Mapping[str, Any], pool: str, task: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Loss (nats) and accuracy on a whole pool, each []."""
+        examples = self.pool(pool, task)
+        logits = network.apply(params, examples.inputs)
+        return loss_and_accuracy(logits, examples.labels, examples.mask)
+
+    def numbers(self, pool: str) -> int:
+        """float32 numbers gathered to measure one network on a pool."""
+        return self.classes.shape[1] * self.tables[pool][0].shape[1] * self.pixels.shape[1]
+
+    def _rows(self, name: str, task: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Image numbers [K, m] of a task's pool and how many of them count [K]."""
+        indices, counts = self.tables[name]
+        classes = self.classes[task]
+        rows, counts = indices[classes], counts[classes]
+        if self.limits is None or self.firsts is None or name not in _LIMITED:
+            return rows, counts
+        limited = jnp.minimum(counts, self.limits[task])
+        if name == "train":  # a support set is drawn anew each time, from the whole pool
+            places = self.firsts[task][:, None] + jnp.arange(rows.shape[1])[None]
+            rows = jnp.take_along_axis(rows, places % counts[:, None], axis=1)
+        return rows, limited
+
+    def _inputs(self, rows: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Standardised images of rows [n], augmented where there is a key: [n, F]."""
+        pixels = self.pixels[rows]
+        if key is not None and self.augmentation != augmentation.NONE:
+            images = pixels.reshape(-1, *self.image_shape)
+            images = augmentation.augment(self.augmentation, images, key)
+            pixels = images.reshape(pixels.shape)
+        return pixels.astype(jnp.float32) * self.scale + self.shift
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFamily:
+    """Everything that the image tasks of one experiment share."""
+
+    source: str
+    images: np.ndarray  # [N, H, W, channels]
+    scale: float  # inputs = pixels * scale + shift
+    shift: float
+    labels: np.ndarray  # [N] int32, the source's own classes
+    pools: dict[str, ClassTable]
+    subsets: tuple[DataSubset, ...]
+    network: Network
+    augmentation: Augmentation
+
+    score: ClassVar[str] = "accuracy"
+    labelled: ClassVar[bool] = True
+
+    @property
+    def n_classes(self) -> int:
+        """K, the number of classes of a task."""
+        return len(self.subsets[0].classes)
+
+    @property
+    def chance(self) -> float:
+        """The accuracy of guessing."""
+        return 1 / self.n_classes
+
+    @property
+    def guess_loss(self) -> float:
+        """The loss of guessing, in nats."""
+        return math.log(self.n_classes)
+
+    @functools.cached_property
+    def classes(self) -> np.ndarray:  # [T, K]
+        """The source classes of every data subset."""
+        return np.array([s.classes for s in self.subsets], np.int32)
+
+    @functools.cached_property
+    def inputs(self) -> np.ndarray:  # [N, F]
+        """All images, standardised."""
+        flat = self.images.reshape(len(self.images), -1).astype(np.float32)
+        return flat * np.float32(self.scale) + np.float32(self.shift)
+
+    @functools.cached_property
+    def device_data(self) -> ImageTasks:
+        """The tasks as device arrays."""
+        tables = {
+            name: (jnp.asarray(t.indices), jnp.asarray(t.counts)) for name, t in self.pools.items()
+        }
+        limits = firsts = None
+        if any(s.counts for s in self.subsets):
+            everything = self.pools["train"].counts[self.classes]  # [T, K]
+            given = [s.counts or all_ for s, all_ in zip(self.subsets, everything, strict=True)]
+            limits = jnp.asarray(np.array(given, np.int32))
+            firsts = jnp.asarray(_firsts(self.subsets, everything))
+        return ImageTasks(
+            pixels=jnp.asarray(self.images.reshape(len(self.images), -1)),
+            scale=jnp.float32(self.scale),
+            shift=jnp.float32(self.shift),
+            classes=jnp.asarray(self.classes),
+            tables=tables,
+            limits=limits,
+            firsts=firsts,
+            image_shape=self.images.shape[1:],
+            augmentation=self.augmentation,
+        )
+
+    def indices(self, split: str) -> np.ndarray:
+        """Positions of the data subsets of a split ("train", "S1", ...)."""
+        return np.array([i for i, s in enumerate(self.subsets) if s.split == split], np.int32)
+
+    def manifest(self) -> dict[str, Any]:
+        """The split manifest: which images and data subsets are in which part."""
+        return {
+            "pools": {
+                name: {"n": int(t.counts.sum()), "sha256": pools.digest(t)}
+                for name, t in self.pools.items()
+            },
+            "subsets": subsets.by_split(self.subsets),
+        }
+
+
+def build(config: Mapping[str, Any]) -> ImageFamily:
+    """Load the data source and lay out pools, data subsets and the network of `config`.
+
+    Raises:
+        UserError: for anything in `config.data` or `config.network` that cannot be done.
+    """
+    c = config["data"]
+    data = sources.load(c["source"])
+    tables = pools.split(
+        data, dict(c["pools"]), seed=config["seed"], max_per_class=dict(c["max_per_class"])
+    )
+    chosen = subsets.draw(c, data, tables["train"].counts, config["seed"])
+    fewest = int(tables["support"].counts.min())
+    if c["support_per_class"] > fewest:
+        raise UserError(
+            f"data.support_per_class={c['support_per_class']}, but a class of {data.name} has only "
+            f"{fewest} images in the support pool; lower it or raise data.pools.support"
+        )
+    # One scale for all pixels, as G.pt has it for MNIST; of classes that are trained on.
+    seen = sorted({label for s in chosen if s.split == "train" for label in s.classes})
+    table = tables["train"]
+    train = data.images[table.indices[seen][table.mask[seen]]].astype(np.float32)
+    scale = np.float32(1 / train.std(dtype=np.float64))
+    shape = data.images.shape[1:]
+    return ImageFamily(
+        source=data.name,
+        images=data.images,
+        scale=float(scale),
+        shift=float(np.float32(-train.mean(dtype=np.float64) * scale)),
+        labels=data.labels,
+        pools=tables,
+        subsets=chosen,
+        network=networks.build(config["network"], shape, c["classes_per_subset"]),
+        augmentation=Augmentation.of(c["augment"], shape),
+    )
+
+
+def _firsts(chosen: Sequence[DataSubset], counts: np.ndarray) -> np.ndarray:
+    """Where in each class a subset's training examples begin: [T, K], a function of its id."""
+    rows = [
+        np.random.default_rng(zlib.crc32(s.id.encode())).integers(0, n)
+        for s, n in zip(chosen, counts, strict=True)
+    ]
+    return np.array(rows, np.int32)
