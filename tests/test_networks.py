@@ -1,4 +1,4 @@
-"""Every registered network goes through the whole line, from its zoo to its report."""
+"""Every registered classifier goes through the whole line, from its zoo to its report."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ CHANGES = {
 }
 
 
-def test_every_network_is_tried_here() -> None:
-    assert set(CHANGES) == set(networks.NAMES)
+def test_every_classifier_is_tried_here() -> None:
+    assert set(CHANGES) == set(networks.CLASSIFIERS)
 
 
-@pytest.mark.parametrize("name", networks.NAMES)
+@pytest.mark.parametrize("name", networks.CLASSIFIERS)
 def test_from_zoo_to_report(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = SETTINGS | {
         "network__name": name,

@@ -20,7 +20,9 @@ from mole_jax.core.errors import UserError
 from mole_jax.tasks.networks.symmetries import Permutation, Rotation
 from mole_jax.tasks.parameters import ParameterSpec
 
-NAMES = ("mlp", "cnn", "vit")
+CLASSIFIERS = ("mlp", "cnn", "vit")
+POLICIES = ("gaussian_policy", "categorical_policy")
+NAMES = (*CLASSIFIERS, *POLICIES)
 OUTPUT = "output"  # the axis of the network's outputs, in every network
 
 
@@ -77,13 +79,13 @@ def build(config: Mapping[str, Any], input_shape: tuple[int, ...], n_outputs: in
 
     Args:
         config: `name`, and the keys of that network; keys of other networks are ignored.
-        input_shape: of an image, [H, W, channels]; an MLP takes any shape.
-        n_outputs: K.
+        input_shape: of an image, [H, W, channels]; an MLP takes any shape, a policy (O,).
+        n_outputs: K classes, or what a policy puts out.
 
     Raises:
         UserError: for an unknown name or impossible sizes.
     """
-    from mole_jax.tasks.networks import cnn, mlp, vit
+    from mole_jax.tasks.networks import cnn, mlp, policy, vit
 
     name = config["name"]
     if name == "mlp":
@@ -108,6 +110,9 @@ def build(config: Mapping[str, Any], input_shape: tuple[int, ...], n_outputs: in
             mlp=config["mlp"],
             pooling=config["pooling"],
         )
+    if name in POLICIES:
+        hidden, activation = tuple(config["hidden"]), config["activation"]
+        return policy.build(name, hidden, input_shape, n_outputs, activation)
     raise UserError(f"network.name={name!r} is unknown; there are {NAMES}")
 
 

@@ -9,7 +9,13 @@ from mole_jax.core.errors import UserError
 from mole_jax.tasks.networks import OUTPUT, Network, of_module
 from mole_jax.tasks.networks.symmetries import Permutation
 
-ACTIVATIONS = {"relu": nn.relu, "gelu": nn.gelu, "tanh": nn.tanh, "silu": nn.silu}
+ACTIVATIONS = {
+    "relu": nn.relu,
+    "gelu": nn.gelu,
+    "tanh": nn.tanh,
+    "silu": nn.silu,
+    "selu": nn.selu,
+}
 
 
 class MLP(nn.Module):

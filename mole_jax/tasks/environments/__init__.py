@@ -1,0 +1,82 @@
+"""Families of control problems: pure functions, and parameters that tell the problems apart.
+
+An environment is to a policy what a data source is to a classifier; the parameters of its dynamics
+are to it what the classes of a data subset are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core.errors import UserError
+
+NAMES = ("cartpole",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """A family of control problems; its functions are pure and vmap."""
+
+    name: str
+    n_observations: int  # O
+    n_actions: int  # A; each in [-1, 1], what lies outside is clipped
+    horizon: int  # steps after which an episode is cut off
+    parameter_names: tuple[str, ...]  # P of them
+    default: tuple[float, ...]  # the classic problem
+    # A problem of the family has its parameters between these, in magnitude.
+    parameter_low: tuple[float, ...]
+    parameter_high: tuple[float, ...]
+    parameter_signed: tuple[bool, ...]  # whether the sign is drawn, too
+    reset: Callable[[jax.Array, jax.Array], Any]  # (parameters [P], key) -> state
+    # (parameters [P], state, action [A]) -> (state, reward, terminated)
+    step: Callable[[jax.Array, Any, jax.Array], tuple[Any, jax.Array, jax.Array]]
+    observe: Callable[[Any], jax.Array]  # (state) -> [O]
+    # (parameters [P], key) -> state, from the whole region in which episodes live
+    random_state: Callable[[jax.Array, jax.Array], Any]
+
+    def __post_init__(self) -> None:
+        for name, low, high in zip(
+            self.parameter_names, self.parameter_low, self.parameter_high, strict=True
+        ):
+            if not 0 < low <= high < np.inf:
+                raise UserError(
+                    f"the range of {self.name}'s {name} is ({low}, {high}); it must be (low, high) "
+                    "with 0 < low <= high"
+                )
+
+    @property
+    def n_parameters(self) -> int:
+        """P."""
+        return len(self.parameter_names)
+
+    def sample(self, key: jax.Array) -> jax.Array:
+        """The parameters [P] of one problem of the family, their magnitudes log-uniform.
+
+        Dynamics depend on ratios of the parameters, so a factor of two counts the same wherever
+        in the range it is.
+        """
+        magnitude_key, sign_key = jax.random.split(key)
+        low, high = np.log(self.parameter_low), np.log(self.parameter_high)
+        fraction = jax.random.uniform(magnitude_key, (self.n_parameters,))
+        magnitude = jnp.exp(jnp.float32(low) + fraction * jnp.float32(high - low))
+        negative = jax.random.bernoulli(sign_key, shape=(self.n_parameters,))
+        return jnp.where(negative & np.array(self.parameter_signed), -magnitude, magnitude)
+
+
+def build(name: str) -> Environment:
+    """The environment that `data.environment` names.
+
+    Raises:
+        UserError: for an unknown name.
+    """
+    from mole_jax.tasks.environments import cartpole
+
+    if name == "cartpole":
+        return cartpole.CARTPOLE
+    raise UserError(f"environment={name!r} is unknown; there are {NAMES}")
