@@ -50,6 +50,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.network.update({"bias": True, "norm_groups": 0})  # of a cnn; 0: no GroupNorm
     c.network.update({"patch": 4, "width": 16, "layers": 2, "heads": 2, "mlp": 32})  # of a vit
     c.network.pooling = "mean"  # or token; of a vit
+    c.network.choices = 3  # of a categorical_policy
 
     c.population = ConfigDict()
     c.population.members = 8  # runs of each data subset
@@ -67,6 +68,11 @@ def get_config(variant: str = "") -> ConfigDict:
     c.population.learning_rate = (3e-3, 3e-3)
     c.population.weight_decay = (0.0, 0.0)
     c.population.init_scale = (1.0, 1.0)
+    # Of policies, a step being an iteration: see mole_jax/population/ppo.py.
+    c.population.ppo = ConfigDict({"environments": 512, "rollout": 16, "epochs": 8})
+    c.population.ppo.update({"minibatches": 2, "clip": 0.2, "discount": 0.99, "gae_lambda": 0.95})
+    c.population.ppo.update({"value_coefficient": 2.0, "entropy_coefficient": 0.0})
+    c.population.ppo.update({"gradient_norm": 2.0, "evaluation_episodes": 8})
 
     c.zoo = ConfigDict({"subsets_per_group": 126, "runs_per_shard": 256, "runs_per_chunk": 8})
 
@@ -78,6 +84,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.metamodel.heads = 4
     c.metamodel.mlp_ratio = 4
     c.metamodel.conditioning = "adaln"  # or context: scalars as tokens
+    c.metamodel.features = "dense"  # or conv, of images: what the set encoder sees first
     c.metamodel.feature_width = 128  # of the support set's learned features
     c.metamodel.support_queries = 2  # tokens that attend over the whole support set
     c.metamodel.pairwise = True  # outgoing weights also as products with class tokens

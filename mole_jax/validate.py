@@ -18,15 +18,16 @@ def validate(config: Mapping[str, Any]) -> None:
     from mole_jax.metamodel import model as models
     from mole_jax.metamodel.pairs import Draw
     from mole_jax.metamodel.state import Hyper
-    from mole_jax.population import member
+    from mole_jax.population import recipes
     from mole_jax.sampling import sampler
     from mole_jax.tasks import family as families
 
-    member.check(config["population"])
+    recipes.check(config["population"])
     _positive(config, "zoo", "subsets_per_group", "runs_per_shard", "runs_per_chunk")
     if config["zoo"]["runs_per_shard"] % config["zoo"]["runs_per_chunk"]:
         raise UserError("zoo.runs_per_shard must be a multiple of zoo.runs_per_chunk")
     family = families.build(config)
+    recipes.check_fits(config["population"], family)
     model = models.build(config, family.network)
     Hyper.of(config)
     Draw.of(config)

@@ -32,6 +32,7 @@ class TrainingRuns:
     runs: np.ndarray  # [R]
     subset: np.ndarray  # [R]
     final: np.ndarray  # [R, D] the last snapshots
+    loss: np.ndarray  # [R] theirs on the validation pool
     scale: np.ndarray  # [D] each tensor's standard deviation over all snapshots
     best_loss: float  # median of the final validation losses
     lowest_loss: float  # of all snapshots, on the validation pool
@@ -152,6 +153,7 @@ def _training_runs(zoo: Zoo, scale: np.ndarray) -> TrainingRuns:
         runs=runs,
         subset=subset,
         final=zoo.parameters(runs, [-1])[:, 0],
+        loss=loss[:, -1],
         scale=scale,
         best_loss=float(np.median(loss[:, -1])),
         lowest_loss=float(loss.min()),

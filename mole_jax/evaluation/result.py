@@ -10,6 +10,7 @@ from mole_jax.evaluation import calibration, novelty, statistics
 from mole_jax.evaluation.baselines import copies
 from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.parts import Arrays, Done
+from mole_jax.population import recipes
 
 Record = dict[str, Any]
 
@@ -170,7 +171,8 @@ def _cost(bench: Bench, done: Done, steps: float) -> Record:
 
     A training step is a forward and a backward pass, 6 FLOPs for each parameter and example.
     """
-    batch, size = bench.config["population"]["batch_size"], bench.family.network.spec.size
+    network = bench.family.network
+    examples = recipes.examples_per_step(recipes.of(bench.config["population"], network))
     trained = done[f"adam.{bench.main}"]
     adam = float(trained["seconds_per_network"])
     return {
@@ -178,7 +180,7 @@ def _cost(bench: Bench, done: Done, steps: float) -> Record:
         "networks_per_call": int(done["timing"]["batch"]),
         "seconds_per_network_adam": adam,
         "equivalent_adam_seconds": adam * steps / float(trained["steps"][-1]),
-        "equivalent_adam_flops": 6.0 * size * batch * steps,
+        "equivalent_adam_flops": 6.0 * network.spec.size * examples * steps,
     }
 
 

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 
 from mole_jax import representation
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel import diffusion, probing, transformer
+from mole_jax.metamodel import diffusion, features, probing, transformer
 from mole_jax.metamodel.diffusion import Process
 from mole_jax.metamodel.probing import Frame
 from mole_jax.metamodel.prompt import Prompt
 from mole_jax.representation.codec import Codec
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks import CLASSIFIERS, Network
 
 OBJECTIVES = ("diffusion", "regression")
 
@@ -98,8 +98,23 @@ def build(config: Mapping[str, Any], network: Network, objective: str = "diffusi
         **{field.name: m[field.name] for field in dataclasses.fields(transformer.Shape)}
     )
     shape.check()
+    features.check(shape.features, network.input_shape)
     codec = representation.build(r["name"], network, chunk_size=r["chunk_size"])
     process = diffusion.build(d["schedule"], d["steps"], d["prediction"])
     push = probing.make_push(process, codec, network)
-    module = transformer.Transformer(shape, process, codec, network.n_outputs, push)
+    labelled = network.name in CLASSIFIERS
+    if shape.pairwise and not labelled:
+        raise UserError(
+            f"metamodel.pairwise joins outputs to classes, and network.name={network.name!r} has "
+            "no classes; set it to False"
+        )
+    module = transformer.Transformer(
+        shape,
+        process,
+        codec,
+        n_classes=network.n_classes,
+        input_shape=network.input_shape,
+        n_targets=0 if labelled else network.n_outputs,
+        push=push,
+    )
     return MetaModel(module, process, codec, network, objective)

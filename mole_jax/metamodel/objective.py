@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.pairs import Pairs
 from mole_jax.representation.normalise import Normaliser
+from mole_jax.tasks import outputs
 
 
 def loss(
@@ -66,12 +68,9 @@ def loss(
 def function_divergence(
     model: MetaModel, normaliser: Normaliser, estimate: jax.Array, pairs: Pairs
 ) -> jax.Array:
-    """KL(target's class probabilities || estimate's), in nats, mean over images: [B]."""
+    """How far the estimate's outputs are from the target's, mean over inputs: [B]."""
     network = model.network
-
-    def logits(flat: jax.Array) -> jax.Array:  # [B, D] -> [B, m, K]
-        return jax.vmap(network.apply)(network.spec.unflatten(flat), pairs.images)
-
-    wanted = jax.nn.log_softmax(logits(normaliser.denormalise(pairs.target)))
-    given = jax.nn.log_softmax(logits(model.networks(normaliser, estimate)))
-    return jnp.mean(jnp.sum(jnp.exp(wanted) * (wanted - given), axis=-1), axis=-1)
+    wanted = network.spec.unflatten(normaliser.denormalise(pairs.target))
+    given = network.spec.unflatten(model.networks(normaliser, estimate))
+    apart = functools.partial(outputs.divergence, network)
+    return jnp.mean(jax.vmap(apart)(wanted, given, pairs.images), axis=-1)

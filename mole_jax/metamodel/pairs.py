@@ -18,7 +18,7 @@ from mole_jax.representation import permutation, rotation
 from mole_jax.representation.codec import Codec
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
-from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks import CLASSIFIERS, Network
 
 
 class ZooArrays(NamedTuple):
@@ -72,6 +72,11 @@ class Draw:
             raise UserError(
                 f"training.permute_labels={t['permute_labels']} must lie in [0, 1]: it is a share"
             )
+        if t["permute_labels"] and config["network"]["name"] not in CLASSIFIERS:
+            raise UserError(
+                f"training.permute_labels={t['permute_labels']} renames labels, and "
+                f"network.name={config['network']['name']!r} has none; set it to 0"
+            )
         return Draw(
             first_start=t["first_start"],
             support_per_class=most,
@@ -104,7 +109,7 @@ def draw(
     run, start, target = _choose(rules, zoo, rng.named(key, "pair"), batch)
     first, last = zoo.parameters[run, start], zoo.parameters[run, target]  # [B, D]
     task = zoo.task[run]  # [B]
-    support = _support(rules, data, task, network.n_outputs, rng.named(key, "support"))
+    support = _support(rules, data, task, network.n_classes, rng.named(key, "support"))
     images = _images(rules, data, task, rng.named(key, "images"))
     if rules.permute_units:
         keys = jax.random.split(rng.named(key, "units"), batch)

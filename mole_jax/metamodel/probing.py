@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from mole_jax.metamodel.diffusion import Process
 from mole_jax.representation.codec import Codec
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.tasks.classification import cross_entropy
+from mole_jax.tasks import outputs
 from mole_jax.tasks.networks import Network
 
 # Gradients are in nats for each unit of normalised parameters. Up to this size they count in
@@ -41,10 +41,10 @@ class Frame(NamedTuple):
 
 
 class Probes(NamedTuple):
-    """Labelled examples for each network to be run on."""
+    """Examples for each network to be run on, and what it should answer."""
 
     inputs: jax.Array  # [B, n, F]
-    labels: jax.Array  # [B, n] int32 in 0..K-1
+    targets: jax.Array  # [B, n] labels, or [B, n, O] of a policy: see `outputs.error`
 
 
 class Push(NamedTuple):
@@ -64,15 +64,15 @@ def make_push(process: Process, codec: Codec, network: Network) -> PushOn:
     push.
     """
 
-    def loss(flat: jax.Array, inputs: jax.Array, labels: jax.Array) -> jax.Array:
-        logits = network.apply(network.spec.unflatten(flat), inputs)
-        return jnp.mean(cross_entropy(logits, labels))
+    def loss(flat: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
+        found = network.apply(network.spec.unflatten(flat), inputs)
+        return jnp.mean(outputs.error(network, found, targets))
 
     def push(output: jax.Array, frame: Frame, probes: Probes) -> Push:
         tokens = process.clean_estimate(output, frame.noisy, frame.start, frame.t, frame.spread)
         flat = frame.normaliser.denormalise(codec.decode(tokens))
         scale = frame.normaliser.scale[None]
-        down = -jax.vmap(jax.grad(loss))(flat, probes.inputs, probes.labels) * scale  # [B, D]
+        down = -jax.vmap(jax.grad(loss))(flat, probes.inputs, probes.targets) * scale  # [B, D]
         ways = []
         for field in network.spec.fields:
             part = down[:, field.slice]

@@ -20,7 +20,7 @@ class SetEncoder(nn.Module):
 
     n_classes: int
     width: int
-    feature_width: int
+    features: nn.Module  # examples [n, F] -> features [n, W]
     n_queries: int
     dtype: jnp.dtype = jnp.float32
 
@@ -29,10 +29,7 @@ class SetEncoder(nn.Module):
         batch, n = support.labels.shape
         member = jax.nn.one_hot(support.labels, self.n_classes, dtype=jnp.float32)
         member = member * support.mask[..., None]  # [B, n, K]
-        x = support.inputs.reshape(batch * n, -1)
-        x = nn.Dense(self.feature_width, dtype=self.dtype, name="features_in")(x)
-        x = nn.Dense(self.feature_width, dtype=self.dtype, name="features_hidden")(nn.gelu(x))
-        features = nn.gelu(x)  # [B * n, F]
+        features = self.features(support.inputs.reshape(batch * n, -1))  # [B * n, W]
 
         scores = nn.Dense(1, dtype=self.dtype, name="class_score")(features)
         attention = _masked_softmax(scores.reshape(batch, n, 1).astype(jnp.float32), member)
@@ -53,7 +50,7 @@ class SetEncoder(nn.Module):
             return tokens
 
         labelled = features + nn.Dense(
-            self.feature_width, use_bias=False, dtype=self.dtype, name="label_features"
+            features.shape[-1], use_bias=False, dtype=self.dtype, name="label_features"
         )(member.reshape(batch * n, -1))
         scores = nn.Dense(self.n_queries, dtype=self.dtype, name="query_score")(nn.gelu(labelled))
         scores = scores.reshape(batch, n, -1).astype(jnp.float32)

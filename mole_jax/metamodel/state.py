@@ -105,7 +105,7 @@ def init(model: MetaModel, hyper: Hyper, rules: Draw, key: jax.Array) -> State:
 
 def _example(model: MetaModel, rules: Draw) -> tuple[Frame, Prompt]:
     """Inputs of the module for a batch of one; only their shapes matter."""
-    n_inputs, n_classes = model.network.n_inputs, model.network.n_outputs
+    n_inputs, n_classes = model.network.example_size, model.network.n_classes
     n, (length, channels) = n_classes * rules.support_per_class, model.codec.table.shape
     support = Examples(
         jnp.zeros((1, n, n_inputs)), jnp.zeros((1, n), jnp.int32), jnp.zeros((1, n), bool)

@@ -43,7 +43,7 @@ def train(config: Mapping[str, Any], workdir: Path) -> None:
     family = data_lib.checked_family(config, zoo)
     normaliser, arrays = data_lib.load(zoo, family)
     print(f"train: {data_lib.describe(arrays)}", flush=True)
-    write_scales(workdir, normaliser, family)
+    write_scales(workdir, normaliser, family, float(np.median(arrays.metric[:, 0])))
     mesh = mesh_lib.make_mesh()
     for objective in objectives(config):
         fit(
@@ -160,13 +160,16 @@ def start_state(
     return checkpoints.restore(latest, like)
 
 
-def write_scales(workdir: Path, normaliser: Normaliser, family: TaskFamily) -> None:
-    """Leave in WORKDIR/train how parameters and pixels were scaled for the model."""
+def write_scales(
+    workdir: Path, normaliser: Normaliser, family: TaskFamily, start_loss: float
+) -> None:
+    """Leave in WORKDIR/train how parameters and inputs were scaled, and the loss of a start."""
     files.write_npz(
         Path(workdir) / "train" / "model.npz",
         **{f"normaliser_{name}": np.asarray(x) for name, x in normaliser._asdict().items()},
         input_scale=np.float32(family.scale),
         input_shift=np.float32(family.shift),
+        start_loss=np.float32(start_loss),
     )
 
 
@@ -178,6 +181,7 @@ class Trained(NamedTuple):
     normaliser: Normaliser
     input_scale: float  # inputs = pixels * input_scale + input_shift
     input_shift: float
+    start_loss: float  # median of the zoo's starts
 
 
 def load(workdir: Path, config: Mapping[str, Any], network: Network, objective: str) -> Trained:
@@ -210,5 +214,6 @@ def load(workdir: Path, config: Mapping[str, Any], network: Network, objective: 
         normaliser = Normaliser(
             *(jnp.asarray(arrays[f"normaliser_{name}"]) for name in Normaliser._fields)
         )
-        scale, shift = float(arrays["input_scale"]), float(arrays["input_shift"])
-    return Trained(model, state.ema, normaliser, scale, shift)
+        names = ("input_scale", "input_shift", "start_loss")
+        scalars = [float(arrays[name]) for name in names]
+    return Trained(model, state.ema, normaliser, *scalars)

@@ -10,6 +10,7 @@ it, and improves it; a few plain gradient steps on the probes, the descents, com
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -20,6 +21,7 @@ import numpy as np
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel.diffusion import Process
 from mole_jax.metamodel.embeddings import ScalarEmbedding, log_metric
+from mole_jax.metamodel.features import ConvFeatures, DenseFeatures
 from mole_jax.metamodel.probing import Frame, Probes, PushOn
 from mole_jax.metamodel.prompt import Prompt
 from mole_jax.metamodel.set_encoder import SetEncoder
@@ -44,6 +46,7 @@ class Shape:
     heads: int
     mlp_ratio: int
     conditioning: str
+    features: str
     feature_width: int
     support_queries: int
     pairwise: bool
@@ -166,7 +169,9 @@ class Transformer(nn.Module):
     shape: Shape
     process: Process
     codec: Codec
-    n_classes: int
+    n_classes: int  # labels of the support set
+    input_shape: tuple[int, ...]  # of the network
+    n_targets: int  # numbers that a probe should be answered with; 0: its label
     push: PushOn
 
     @nn.compact
@@ -191,7 +196,7 @@ class Transformer(nn.Module):
             log_metric(prompt.target_metric), prompt.use["target_metric"]
         )
         context = SetEncoder(
-            self.n_classes, s.width, s.feature_width, s.support_queries, dtype, name="support"
+            self.n_classes, s.width, self._features(), s.support_queries, dtype, name="support"
         )(prompt.support)
         absent = self.param("no_support", nn.initializers.normal(0.02), context.shape[1:])
         context = jnp.where(
@@ -207,7 +212,7 @@ class Transformer(nn.Module):
 
         output, probes = jnp.zeros(frame.noisy.shape), None
         if s.probes:
-            probes = self._probes(context, prompt.support.inputs.shape[-1])
+            probes = self._probes(context)
         block = nn.remat(Block, prevent_cse=False) if s.remat else Block
         stack = nn.scan(
             block,
@@ -242,16 +247,28 @@ class Transformer(nn.Module):
             return out
         return self._descend(out, x, frame, probes)
 
-    def _probes(self, context: jax.Array, n_inputs: int) -> Probes:
-        """Examples to run networks on, made from the class tokens: `probes` of each class."""
-        s, batch = self.shape, len(context)
+    def _features(self) -> nn.Module:
+        s, dtype = self.shape, DTYPES[self.shape.dtype]
+        if s.features == "conv":
+            return ConvFeatures(self.input_shape, s.feature_width, dtype)
+        return DenseFeatures(s.feature_width, dtype)
+
+    def _probes(self, context: jax.Array) -> Probes:
+        """Examples to run networks on, made from the class tokens: `probes` of each class.
+
+        Where examples have labels, a probe of a class should be given its label; else what a probe
+        should be answered with is made up, too.
+        """
+        s, batch, n_inputs = self.shape, len(context), math.prod(self.input_shape)
         classes = context[:, : self.n_classes].astype(jnp.float32).reshape(-1, s.width)
         h = nn.gelu(nn.Dense(s.width, name="probe_hidden")(classes))
         inputs = nn.Dense(s.probes * n_inputs, name="probes")(h)
+        inputs = inputs.reshape(batch, -1, n_inputs)
+        if self.n_targets:
+            targets = nn.Dense(s.probes * self.n_targets, name="probe_targets")(h)
+            return Probes(inputs, targets.reshape(batch, -1, self.n_targets))
         labels = jnp.repeat(jnp.arange(self.n_classes), s.probes)
-        return Probes(
-            inputs.reshape(batch, -1, n_inputs), jnp.broadcast_to(labels, (batch, *labels.shape))
-        )
+        return Probes(inputs, jnp.broadcast_to(labels, (batch, *labels.shape)))
 
     def _descend(
         self, output: jax.Array, tokens: jax.Array, frame: Frame, probes: Probes

@@ -11,9 +11,10 @@ from jax.sharding import Mesh
 
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core import rng
-from mole_jax.population import member
+from mole_jax.population import member, ppo
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe
+from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
@@ -22,7 +23,7 @@ from mole_jax.tasks.networks import Network
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _train(
     network: Network,
-    recipe: Recipe,
+    recipe: Recipe | PPORecipe,
     data: Any,
     tasks: jax.Array,  # [G]
     batch_keys: jax.Array,  # [G] or [G, M]
@@ -39,9 +40,20 @@ def _train(
     ) -> History:
         def of_member(batch_key: jax.Array, start: jax.Array, hyper: Hyperparameters) -> History:
             params = network.spec.unflatten(start)
+            if isinstance(recipe, PPORecipe):
+                return ppo.train(
+                    network,
+                    recipe,
+                    data.environment,
+                    data.parameters[task],
+                    batch_key,
+                    params,
+                    hyper,
+                    evaluation_key=data.key,
+                )
             return member.train(network, recipe, data, task, batch_key, params, hyper, fixed)
 
-        key_axis = None if recipe.share_minibatches else 0
+        key_axis = None if _shares(recipe) else 0
         return jax.vmap(of_member, in_axes=(key_axis, 0, 0))(batch_key, starts, hyper)
 
     return jax.vmap(of_subset)(tasks, batch_keys, starts, hyper, fixed)
@@ -49,7 +61,7 @@ def _train(
 
 def train(
     network: Network,
-    recipe: Recipe,
+    recipe: Recipe | PPORecipe,
     data: DeviceData,
     tasks: jax.Array,
     batch_keys: jax.Array,
@@ -79,7 +91,7 @@ def train(
         History with leaves [G, M, S, ...].
     """
     n_groups, n_members = starts.shape[:2]
-    if not recipe.share_minibatches:
+    if not _shares(recipe):
         fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
         batch_keys = fold(batch_keys, jnp.arange(n_members))
     batch = (tasks, batch_keys, starts, hyper, fixed)
@@ -90,6 +102,11 @@ def train(
     batch = jax.device_put(batch, mesh_lib.along(mesh, "data"))
     history = _train(network, recipe, jax.device_put(data, mesh_lib.replicated(mesh)), *batch)
     return jax.tree.map(lambda x: x[:n_groups], history)
+
+
+def _shares(recipe: Recipe | PPORecipe) -> bool:
+    """Whether the members of a task see the same minibatches; policies see what they have met."""
+    return isinstance(recipe, Recipe) and recipe.share_minibatches
 
 
 @functools.partial(jax.jit, static_argnums=0)

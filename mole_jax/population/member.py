@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from mole_jax.core import rng
-from mole_jax.core.errors import UserError
-from mole_jax.population import hyperparameters, optimizer
+from mole_jax.population import optimizer
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.tasks.classification import cross_entropy
 from mole_jax.tasks.examples import Examples
@@ -40,42 +37,6 @@ class History(NamedTuple):
 
     parameters: jax.Array  # [S, D]
     metrics: dict[str, jax.Array]  # each [S]
-
-
-def check(config: Mapping[str, Any]) -> None:
-    """Raises UserError for values of `config.population` that cannot be trained with."""
-    for name, least in (("members", 1), ("steps", 1), ("snapshots", 2), ("batch_size", 1)):
-        if config[name] < least:
-            raise UserError(f"population.{name}={config[name]} must be {least} or more")
-    if not 0 <= config["held_out_members"] < config["members"]:
-        raise UserError(
-            f"population.held_out_members={config['held_out_members']} must lie in "
-            f"0..{config['members'] - 1}: of {config['members']} members one or more must stay"
-        )
-    if not 0 < config["snapshot_power"] < np.inf:
-        raise UserError(f"population.snapshot_power={config['snapshot_power']} must be above 0")
-    if config["schedule"] not in SCHEDULES:
-        raise UserError(
-            f"population.schedule={config['schedule']!r} is unknown; there are {SCHEDULES}"
-        )
-    hyperparameters.check(config)
-
-
-def recipe(config: Mapping[str, Any]) -> Recipe:
-    """The recipe of `config.population`.
-
-    Snapshots lie at `steps * (i / (snapshots - 1)) ** snapshot_power`: a power above 1 puts more
-    of them where the loss falls fast. Snapshots that fall on the same step become one.
-    """
-    fraction = np.linspace(0, 1, config["snapshots"]) ** config["snapshot_power"]
-    steps = np.round(fraction * config["steps"]).astype(int)
-    return Recipe(
-        snapshot_steps=tuple(np.unique(steps).tolist()),
-        batch_size=config["batch_size"],
-        schedule=config["schedule"],
-        optimizers=tuple(config["optimizers"]),
-        share_minibatches=config["share_minibatches"],
-    )
 
 
 def initial(network: Network, key: jax.Array, init_scale: jax.Array) -> dict[str, Any]:

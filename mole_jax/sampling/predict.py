@@ -25,8 +25,9 @@ from mole_jax.population import member
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling import sampler
 from mole_jax.sampling.sampler import Plan
-from mole_jax.tasks import networks
+from mole_jax.tasks import control, networks
 from mole_jax.tasks.classification import loss_and_accuracy
+from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 from mole_jax.zoo.reader import open_zoo
@@ -40,12 +41,15 @@ class Networks:
     """n predicted networks, and what is known of them."""
 
     params: dict[str, Any]  # leaves [n, *shape]
-    predicted_metric: jax.Array  # [n] loss on the support set, in nats
+    predicted_metric: jax.Array | None  # [n] loss on the support set, in nats; None of policies
     network: Network
     _standardise: tuple[float, float]
 
     def apply(self, x: Any) -> jax.Array:
-        """Logits of every network: images [m, ...] on the source's own scale -> [n, m, K]."""
+        """Outputs of every network: inputs [m, ...] on the source's own scale -> [n, m, K].
+
+        Logits of images; of a policy what `mole_jax.tasks.networks.policy` says, of observations.
+        """
         scale, shift = self._standardise
         inputs = jnp.asarray(x, jnp.float32).reshape(len(x), -1) * scale + shift
         return jax.vmap(self.network.apply, in_axes=(0, None))(self.params, inputs)
@@ -60,43 +64,60 @@ class Model:
     normaliser: Normaliser
     plan: Plan
     standardise: tuple[float, float]  # inputs = pixels * scale + shift
+    start_loss: float  # median of the zoo's starts
+    environment: Environment | None  # of policies
 
     def predict(
         self,
         x_support: Any,
-        y_support: Any,
+        y_support: Any = None,
         *,
-        target_loss: float,
+        target_loss: float | None = None,
+        target_return: float | None = None,
         n: int = 1,
         key: jax.Array,
         start: Any = None,
+        start_loss: float | None = None,
         rounds: int = 1,
     ) -> Networks:
-        """Predict networks for a data subset, given some of its examples.
+        """Predict networks for a task, given some of its examples.
 
         Args:
-            x_support: images [m, ...], pixels on the source's own scale, any m >= 1.
-            y_support: labels [m], integers in 0..K-1.
+            x_support: images [m, ...], pixels on the source's own scale, any m >= 1. Of an
+                environment transitions [m, O + A + O]: observation, action, next observation.
+            y_support: labels [m], integers in 0..K-1; none of an environment.
             target_loss: the loss asked for, in nats, on unseen examples of the subset.
+            target_return: for policies, the mean return asked for, in its place.
             n: how many networks.
             key: PRNG key; draws the starts and the noise.
             start: parameters to update from (leaves [*shape], or [n, *shape]); fresh random
                 initialisations where it is None.
+            start_loss: the start's loss, where you know it. By default that on the support set; of
+                policies that of a fresh one.
             rounds: recursive prompting - each further round starts from the last one's networks.
 
         Returns:
-            n networks. `predicted_metric` is their loss on the support set.
+            n networks. `predicted_metric` is their loss on the support set, where it has labels.
 
         Raises:
             UserError: for inputs that do not fit the model.
         """
-        support = self._support(x_support, y_support)
-        if not 0 < target_loss < np.inf:
-            raise UserError(f"target_loss={target_loss} must be a positive number of nats")
+        target_loss = self._target(target_loss, target_return)
+        labelled = self.environment is None
+        support = self._support(x_support, y_support) if labelled else self._seen(x_support)
         if n < 1 or rounds < 1:
             raise UserError(f"n={n} and rounds={rounds} must be 1 or more")
+        if rounds > 1 and not labelled:
+            raise UserError(
+                f"rounds={rounds}: a policy's return has to be measured between rounds; predict "
+                "again with its params as start and 1 - return / horizon as start_loss"
+            )
         flat = self._starts(start, n, rng.named(key, "starts"))
-        loss = _loss(self.metamodel.network, flat, support)
+        if start_loss is not None or not labelled:
+            given = self.start_loss if start_loss is None else start_loss
+            loss = jnp.full((n,), given, jnp.float32)
+        else:
+            loss = _loss(self.metamodel.network, flat, support)
         target = jnp.full((n,), target_loss, jnp.float32)
         for i in range(rounds):
             flat = generate(
@@ -110,9 +131,44 @@ class Model:
                 support=jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), support),
                 key=rng.at(key, "noise", i),
             )
-            loss = _loss(self.metamodel.network, flat, support)
+            if labelled:
+                loss = _loss(self.metamodel.network, flat, support)
         network = self.metamodel.network
-        return Networks(network.spec.unflatten(flat), loss, network, self.standardise)
+        metric = loss if labelled else None
+        return Networks(network.spec.unflatten(flat), metric, network, self.standardise)
+
+    def _target(self, loss: float | None, reward: float | None) -> float:
+        if (loss is None) == (reward is None):
+            raise UserError("give one of target_loss and target_return")
+        if reward is None:
+            assert loss is not None
+            if not 0 < loss < np.inf:
+                raise UserError(f"target_loss={loss} must be a positive number of nats")
+            return loss
+        if self.environment is None:
+            raise UserError("target_return is for policies: give target_loss")
+        horizon = self.environment.horizon
+        if not 0 <= reward <= horizon:
+            raise UserError(f"target_return={reward} must lie in 0..{horizon}")
+        return 1 - reward / horizon
+
+    def _seen(self, x: Any) -> Examples:
+        """A support set of transitions."""
+        assert self.environment is not None
+        size = self.metamodel.network.example_size
+        try:
+            x = np.asarray(x, np.float32)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"support set: it cannot be read as an array: {error}") from error
+        if x.ndim != 2 or not len(x) or x.shape[1] != size:
+            raise UserError(
+                f"support set: transitions {x.shape} do not fit; expected m of {size} numbers: "
+                "observation, action, next observation"
+            )
+        if not np.isfinite(x).all():
+            raise UserError("support set: a transition holds NaN or infinity")
+        seen = np.asarray(control.features(self.environment, x))
+        return _padded(seen, np.zeros(len(x), np.int32))
 
     def _support(self, x: Any, y: Any) -> Examples:
         try:
@@ -131,13 +187,7 @@ class Model:
         if not np.isfinite(x).all():
             raise UserError("support set: an image holds NaN or infinity")
         scale, shift = self.standardise
-        m = len(x)
-        padded = -(-m // SUPPORT_MULTIPLE) * SUPPORT_MULTIPLE
-        inputs = np.zeros((padded, n_inputs), np.float32)
-        inputs[:m] = x.reshape(m, -1) * scale + shift
-        labels = np.zeros(padded, np.int32)
-        labels[:m] = y
-        return Examples(jnp.asarray(inputs), jnp.asarray(labels), jnp.arange(padded) < m)
+        return _padded(x.reshape(len(x), -1) * scale + shift, y)
 
     def _starts(self, start: Any, n: int, key: jax.Array) -> jax.Array:
         network = self.metamodel.network
@@ -154,6 +204,17 @@ class Model:
         if not np.isfinite(flat).all():
             raise UserError("start: a parameter is NaN or infinity")
         return flat
+
+
+def _padded(inputs: np.ndarray, labels: np.ndarray) -> Examples:
+    """Examples [m, F] filled up to the next multiple of SUPPORT_MULTIPLE."""
+    m = len(inputs)
+    more = -m % SUPPORT_MULTIPLE
+    return Examples(
+        jnp.pad(jnp.asarray(inputs, jnp.float32), ((0, more), (0, 0))),
+        jnp.pad(jnp.asarray(labels, jnp.int32), (0, more)),
+        jnp.arange(m + more) < m,
+    )
 
 
 def generate(
@@ -254,4 +315,6 @@ def load(workdir: Any, *, objective: str = "diffusion", **sampling: Any) -> Mode
         trained.normaliser,
         sampler.plan(settings, trained.model.process.n_steps),
         (trained.input_scale, trained.input_shift),
+        trained.start_loss,
+        control.environment(record["config"]),
     )

@@ -39,9 +39,10 @@ class TaskFamily(Protocol):
     """Everything that tasks of one experiment share.
 
     source: the name of where they come from. subsets: the task table. score: the name of what is
-    reported of a network beside its loss, higher being better; chance is what an untrained one
-    has. guess_loss: about the loss that an untrained one has. labelled: whether examples of the
-    support set have labels, so that a network has a loss on them. n_classes: classes of examples.
+    reported of a network beside its loss, higher being better; divided by score_unit it is a share
+    of 1. chance: the share that an untrained network has. guess_loss: about the loss that it has.
+    labelled: whether examples of the support set have labels, so that a network has a loss on them.
+    n_classes: how many labels.
     """
 
     @property
@@ -54,6 +55,8 @@ class TaskFamily(Protocol):
     def device_data(self) -> Any: ...  # a DeviceData
     @property
     def score(self) -> str: ...
+    @property
+    def score_unit(self) -> float: ...
     @property
     def labelled(self) -> bool: ...
     @property
@@ -80,8 +83,9 @@ def build(config: Mapping[str, Any]) -> TaskFamily:
     Raises:
         UserError: for a seed or anything in `config.data` or `config.network` that cannot be done.
     """
-    from mole_jax.tasks import images
+    from mole_jax.tasks import control, images
 
     if config["seed"] < 0:
         raise UserError(f"seed={config['seed']} must not be negative")
-    return images.build(config)
+    kind = config["data"]["source"].partition(":")[0]
+    return control.build(config) if kind == control.PREFIX else images.build(config)

@@ -157,6 +157,7 @@ class ImageFamily:
     augmentation: Augmentation
 
     score: ClassVar[str] = "accuracy"
+    score_unit: ClassVar[float] = 1.0
     labelled: ClassVar[bool] = True
 
     @property
@@ -248,6 +249,11 @@ def build(config: Mapping[str, Any]) -> ImageFamily:
     train = data.images[table.indices[seen][table.mask[seen]]].astype(np.float32)
     scale = np.float32(1 / train.std(dtype=np.float64))
     shape = data.images.shape[1:]
+    if config["network"]["name"] not in networks.CLASSIFIERS:
+        raise UserError(
+            f"network.name={config['network']['name']!r} does not classify images: "
+            f"data.source={c['source']!r} needs one of {', '.join(networks.CLASSIFIERS)}"
+        )
     return ImageFamily(
         source=data.name,
         images=data.images,

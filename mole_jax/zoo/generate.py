@@ -15,7 +15,7 @@ from mole_jax.core import rng
 from mole_jax.core.config import sections
 from mole_jax.core.progress import Progress
 from mole_jax.core.provenance import environment
-from mole_jax.population import engine, hyperparameters, member
+from mole_jax.population import engine, hyperparameters, member, recipes
 from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
 from mole_jax.population.member import History
 from mole_jax.tasks import family as families
@@ -70,7 +70,7 @@ def make_schema(config: Mapping[str, Any], family: TaskFamily) -> ZooSchema:
         name=f"{family.source}-{network.name}",
         spec=network.spec,
         network=networks.to_json(config["network"], network),
-        steps=member.recipe(config["population"]).snapshot_steps,
+        steps=recipes.of(config["population"], network).snapshot_steps,
         metrics=member.metrics(family.score),
         tasks=family.subsets,
         splits=family.manifest(),
@@ -104,7 +104,7 @@ def train_subsets(
     )(run)
     history = engine.train(
         family.network,
-        member.recipe(population),
+        recipes.of(population, family.network),
         family.device_data,
         jnp.asarray(subsets),
         jax.vmap(lambda i: rng.at(root, "minibatches", i))(jnp.asarray(subsets)),

@@ -1,4 +1,4 @@
-"""Retrieval: the training run whose final network is best on the support set."""
+"""Retrieval: the final network that is best on the support set, or of the most similar task."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from mole_jax.tasks.networks import Network
 def neighbours(bench: Bench, group: str, done: Done) -> Found:
     """Rank the final networks of the training runs by their loss on each case's support set.
 
+    Where support sets have no labels, by the strangeness of their tasks.
+
     Only the best run of each data subset is kept, and never one of the case's own subset: on a
     training subset retrieval would otherwise find a network that was trained on the task itself.
 
@@ -28,13 +30,32 @@ def neighbours(bench: Bench, group: str, done: Done) -> Found:
         fewer subsets.
     """
     cases = bench.groups[group]
-    losses = support_losses(bench.family.network, bench.training.final, cases)  # [T, N, R]
+    if bench.family.labelled:
+        losses = support_losses(bench.family.network, bench.training.final, cases)  # [T, N, R]
+    else:
+        losses = np.repeat(strangeness(bench, cases)[:, None], cases.shape[1], axis=1)
     n = min(bench.settings["soup_size"], len(np.unique(bench.training.subset)) - 1)
     order = np.empty((*cases.shape, n), np.int64)
     for t, task in enumerate(cases.tasks):
         for i in range(cases.shape[1]):
             order[t, i] = _best(losses[t, i], bench.training.subset, int(task), n)
     return {"order": order}
+
+
+def strangeness(bench: Bench, cases: Cases) -> np.ndarray:
+    """How strange the tasks of the training runs are to each case's own: [T, R].
+
+    What tasks without labels have in common are their dynamics: the mean squared difference of
+    what happens in the same situations. They are those of the true parameters, which retrieval is
+    told and the model is not. Of runs of one task the one with the lower loss counts as nearer.
+    """
+    dynamics = np.asarray(bench.family.device_data.dynamics(bench.key("dynamics")))
+    dynamics = dynamics.reshape(len(dynamics), -1)
+    apart = [
+        np.mean((dynamics[bench.training.subset] - dynamics[task]) ** 2, axis=1)
+        for task in cases.tasks
+    ]
+    return np.array(apart) * (1 + 1e-6 * bench.training.loss)
 
 
 def support_losses(network: Network, flat: np.ndarray, cases: Cases) -> np.ndarray:

@@ -12,9 +12,10 @@ import numpy as np
 from mole_jax.core import rng
 from mole_jax.evaluation import settings
 from mole_jax.evaluation.bench import Bench
-from mole_jax.population import engine
+from mole_jax.population import engine, recipes
 from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
-from mole_jax.population.member import Recipe
+from mole_jax.population.member import SPLITS, Recipe
+from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.examples import Examples
 
 # Snapshots lie densely where the loss falls fast.
@@ -30,23 +31,15 @@ class Curves:
     seconds_per_network: float  # of the fastest call, so without compilation where there are two
 
 
-def recipe(bench: Bench, points: int) -> Recipe:
+def recipe(bench: Bench, points: int) -> Recipe | PPORecipe:
     """Adam with the population's batch size and schedule, `points` snapshots."""
-    steps = settings.adam_steps(bench.config)
-    at = np.unique(np.round(np.linspace(0, 1, points) ** _POWER * steps).astype(int))
-    population = bench.config["population"]
-    return Recipe(
-        snapshot_steps=tuple(at.tolist()),
-        batch_size=population["batch_size"],
-        schedule=population["schedule"],
-        optimizers=("adam",),
-        share_minibatches=True,
-    )
+    at = recipes.snapshot_steps(settings.adam_steps(bench.config), points, _POWER)
+    return recipes.adam(recipes.of(bench.config["population"], bench.family.network), at)
 
 
 def train(
     bench: Bench,
-    recipe: Recipe,
+    recipe: Recipe | PPORecipe,
     tasks: np.ndarray,
     key: jax.Array,
     groups_are: np.ndarray,
@@ -95,11 +88,10 @@ def train(
         metrics = jax.tree.map(np.asarray, history.metrics)
         seconds.append((time.monotonic() - began) / rate.size)
         calls.append({name: value[:, :n_members] for name, value in metrics.items()})
-    own = bench.family.score
-    merged = {
-        name.replace(f"_{own}", "_score"): np.concatenate([c[name] for c in calls])[:n_groups]
-        for name in calls[0]
-    }
+    merged = {name: np.concatenate([c[name] for c in calls])[:n_groups] for name in calls[0]}
+    for split in SPLITS:
+        score = merged.pop(f"{split}_{bench.family.score}")
+        merged[f"{split}_score"] = score / bench.family.score_unit
     return Curves(np.array(recipe.snapshot_steps), merged, min(seconds))
 
 

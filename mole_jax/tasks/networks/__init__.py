@@ -54,6 +54,19 @@ class Network:
         """Numbers in an image."""
         return math.prod(self.input_shape)
 
+    @property
+    def n_classes(self) -> int:
+        """Labels that the examples of its tasks have; those of a policy have none, which is one."""
+        return self.n_outputs if self.name in CLASSIFIERS else 1
+
+    @property
+    def example_size(self) -> int:
+        """Numbers in an example of its tasks: an image, or a transition of a policy's world."""
+        if self.name in CLASSIFIERS:
+            return self.n_inputs
+        actions = self.n_outputs if self.name == "gaussian_policy" else 1
+        return 2 * self.n_inputs + actions
+
     @functools.cached_property
     def sizes(self) -> dict[str, int]:
         """How many indices each named axis has."""

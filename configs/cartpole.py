@@ -1,0 +1,47 @@
+"""Cartpole: predict a policy for a cart, a pole and an actuator never seen.
+
+python -m mole_jax.main --config=configs/cartpole.py --workdir=runs/cartpole
+python -m mole_jax.main --config=configs/cartpole.py:cpu --workdir=runs/cartpole_cpu
+"""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from mole_jax.core import config as configs
+
+VARIANTS = ("", "cpu")
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """G.pt's policy and PPO for an accelerator, or with `cpu` a smaller one for two cores."""
+    if variant not in VARIANTS:
+        raise ValueError(f"variant {variant!r} is unknown; there are {VARIANTS}")
+    # What is not set below is as in the digits config.
+    c = configs.load(str(Path(__file__).with_name("digits_mlp.py")))
+    c.data.source = "env:cartpole"
+    c.data.train_subsets = 1000
+    c.data.held_out_subsets = 52
+    c.data.support_per_class = 64  # transitions
+    c.network.update({"name": "gaussian_policy", "hidden": (32, 32), "activation": "selu"})
+    c.population.steps = 500
+    c.population.schedule = "cosine"
+    c.population.learning_rate = (3e-4, 3e-4)
+    c.zoo.subsets_per_group = 50
+    c.metamodel.pairwise = False  # no classes
+    c.metamodel.probes = 32
+    c.training.permute_labels = 0.0
+    c.training.support_min_per_class = 16
+    c.evaluation.adam_rates = (3e-4, 1e-3, 3e-3)
+    c.evaluation.candidates = (0.2, 0.1, 0.05, 0.02, 0.01, 0.003)
+    c.evaluation.support_sizes = (4, 16, 32)
+    if variant == "cpu":
+        c.data.train_subsets = 200
+        c.network.hidden = (16,)
+        c.population.ppo.update({"environments": 32, "rollout": 64, "epochs": 4})
+        c.population.steps = 60
+        c.population.learning_rate = (1e-2, 1e-2)
+        c.population.members = 4
+        c.evaluation.starts = 2
+        c.training.regression_steps = 300
+    return c

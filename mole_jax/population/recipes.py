@@ -1,0 +1,86 @@
+"""How the members of an experiment are trained: by supervised learning, or policies by PPO."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mole_jax.core.errors import UserError
+from mole_jax.population import hyperparameters, ppo
+from mole_jax.population.member import SCHEDULES, Recipe
+from mole_jax.population.ppo import PPORecipe
+from mole_jax.tasks.family import TaskFamily
+from mole_jax.tasks.networks import POLICIES, Network
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raises UserError for values of `config.population` that cannot be trained with."""
+    for name, least in (("members", 1), ("steps", 1), ("snapshots", 2), ("batch_size", 1)):
+        if config[name] < least:
+            raise UserError(f"population.{name}={config[name]} must be {least} or more")
+    if not 0 <= config["held_out_members"] < config["members"]:
+        raise UserError(
+            f"population.held_out_members={config['held_out_members']} must lie in "
+            f"0..{config['members'] - 1}: of {config['members']} members one or more must stay"
+        )
+    if not 0 < config["snapshot_power"] < np.inf:
+        raise UserError(f"population.snapshot_power={config['snapshot_power']} must be above 0")
+    if config["schedule"] not in SCHEDULES:
+        raise UserError(
+            f"population.schedule={config['schedule']!r} is unknown; there are {SCHEDULES}"
+        )
+    hyperparameters.check(config)
+
+
+def of(config: Mapping[str, Any], network: Network) -> Recipe | PPORecipe:
+    """The recipe of `config.population` for a network: a step of PPO is an iteration.
+
+    Snapshots lie at `steps * (i / (snapshots - 1)) ** snapshot_power`: a power above 1 puts more
+    of them where the loss falls fast. Snapshots that fall on the same step become one.
+    """
+    steps = snapshot_steps(config["steps"], config["snapshots"], config["snapshot_power"])
+    if network.name in POLICIES:
+        return PPORecipe(
+            snapshot_steps=steps,
+            schedule=config["schedule"],
+            optimizers=tuple(config["optimizers"]),
+            **dict(config["ppo"]),
+        )
+    return Recipe(
+        snapshot_steps=steps,
+        batch_size=config["batch_size"],
+        schedule=config["schedule"],
+        optimizers=tuple(config["optimizers"]),
+        share_minibatches=config["share_minibatches"],
+    )
+
+
+def adam(recipe: Recipe | PPORecipe, snapshot_steps: tuple[int, ...]) -> Recipe | PPORecipe:
+    """The same training by Adam alone, with other snapshots; members share minibatches."""
+    changes: dict[str, Any] = {"snapshot_steps": snapshot_steps, "optimizers": ("adam",)}
+    if isinstance(recipe, Recipe):
+        changes["share_minibatches"] = True
+    return dataclasses.replace(recipe, **changes)
+
+
+def snapshot_steps(steps: int, snapshots: int, power: float) -> tuple[int, ...]:
+    """Steps of snapshots, the first is 0 and the last is `steps`."""
+    fraction = np.linspace(0, 1, snapshots) ** power
+    return tuple(np.unique(np.round(fraction * steps).astype(int)).tolist())
+
+
+def examples_per_step(recipe: Recipe | PPORecipe) -> int:
+    """Examples whose gradient is taken in one step."""
+    if isinstance(recipe, Recipe):
+        return recipe.batch_size
+    return recipe.environments * recipe.rollout * recipe.epochs
+
+
+def check_fits(config: Mapping[str, Any], family: TaskFamily) -> None:
+    """Raises UserError for a population that cannot be trained on the tasks of a family."""
+    recipe = of(config, family.network)
+    if isinstance(recipe, PPORecipe):
+        ppo.check(recipe, family.network, family.device_data.environment)

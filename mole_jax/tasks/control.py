@@ -1,0 +1,213 @@
+"""Control tasks: one environment with many settings of its parameters, one policy network.
+
+A setting of the parameters is to a policy what a data subset is to a classifier, and a task's
+support set are transitions: what random actions did in it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core import rng
+from mole_jax.core.errors import UserError
+from mole_jax.tasks import environments, networks, subsets
+from mole_jax.tasks.environments import Environment
+from mole_jax.tasks.environments.rollout import episode_returns, transitions
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.networks import Network, policy
+from mole_jax.tasks.subsets import DataSubset
+
+PREFIX = "env"  # of data.source: env:cartpole
+# Significant digits of a task's parameters, so that its name tells them exactly.
+_DIGITS = 4
+# Situations in which the dynamics of two tasks are compared.
+_SITUATIONS = 512
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["parameters", "key"],
+    meta_fields=["environment", "episodes"],
+)
+@dataclasses.dataclass(frozen=True)
+class ControlTasks:
+    """The settings of an environment on device, to be passed into jit."""
+
+    parameters: jax.Array  # [T, P]
+    key: jax.Array  # draws the first states of the episodes in which policies are measured
+    environment: Environment
+    episodes: int  # of each pool
+
+    def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
+        """n transitions under random actions, as `features` has them: [n, O + A + O]."""
+        found = transitions(self.environment, self.parameters[task], key, n)
+        inputs = features(self.environment, found)
+        return Examples(inputs, jnp.zeros(n, jnp.int32), jnp.ones(n, bool))
+
+    def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
+        """Observations [n, O] of states from the whole region in which episodes live."""
+        states = jax.vmap(self.environment.random_state, (None, 0))(
+            self.parameters[task], jax.random.split(key, n)
+        )
+        return jax.vmap(self.environment.observe)(states)
+
+    def measure(
+        self, network: Network, params: Mapping[str, Any], pool: str, task: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Loss and return of the policy that takes its likeliest action, each [].
+
+        The return is a share of the largest one, mean over the pool's episodes; the loss is the
+        share that is missed. All policies meet the same first states.
+        """
+
+        def act(observation: jax.Array, key: jax.Array) -> jax.Array:
+            return policy.controls(network, policy.act_greedily(network, dict(params), observation))
+
+        keys = jax.random.split(rng.named(self.key, pool), self.episodes)
+        returns = episode_returns(self.environment, self.parameters[task], act, keys)
+        share = jnp.mean(returns) / self.environment.horizon
+        return 1 - share, share
+
+    def numbers(self, pool: str) -> int:
+        """float32 numbers in memory while one network is measured: one step of each episode."""
+        return 8 * self.episodes * self.environment.n_observations
+
+    def dynamics(self, key: jax.Array) -> jax.Array:
+        """What every task does in the same situations: [T, n, O] changes of observations."""
+        environment = self.environment
+        state_key, action_key = jax.random.split(key)
+        states = jax.vmap(environment.random_state, (None, 0))(
+            self.parameters[0], jax.random.split(state_key, _SITUATIONS)
+        )
+        actions = jax.random.uniform(
+            action_key, (_SITUATIONS, environment.n_actions), minval=-1.0, maxval=1.0
+        )
+
+        def change(parameters: jax.Array, state: Any, action: jax.Array) -> jax.Array:
+            after, _, _ = environment.step(parameters, state, action)
+            return environment.observe(after) - environment.observe(state)
+
+        each = jax.vmap(change, (None, 0, 0))
+        return jax.vmap(each, (0, None, None))(self.parameters, states, actions)
+
+
+def features(environment: Environment, found: jax.Array) -> jax.Array:
+    """Transitions [..., O + A + O] as the meta-model sees them, of the same shape.
+
+    The next observation becomes the rate of change, in tenths of a unit per second: between two
+    observations so close in time, what tells one task from another would otherwise hardly show.
+    """
+    o = environment.n_observations
+    before, action, after = found[..., :o], found[..., o:-o], found[..., -o:]
+    rate = 0.1 * (after - before) / environment.time_step
+    return jnp.concatenate([before, action, rate], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ControlFamily:
+    """Everything that the control tasks of one experiment share."""
+
+    source: str
+    environment: Environment
+    subsets: tuple[DataSubset, ...]
+    network: Network
+    episodes: int
+    seed: int
+
+    score: ClassVar[str] = "return"
+    labelled: ClassVar[bool] = False
+    n_classes: ClassVar[int] = 1
+    chance: ClassVar[float] = 0.0
+    guess_loss: ClassVar[float] = 1.0
+    scale: ClassVar[float] = 1.0
+    shift: ClassVar[float] = 0.0
+
+    @property
+    def score_unit(self) -> float:
+        """The largest return: scores are shares of it."""
+        return float(self.environment.horizon)
+
+    @functools.cached_property
+    def device_data(self) -> ControlTasks:
+        """The tasks as device arrays."""
+        return ControlTasks(
+            parameters=jnp.asarray(np.array([s.parameters for s in self.subsets], np.float32)),
+            key=rng.named(rng.key(self.seed), "episodes"),
+            environment=self.environment,
+            episodes=self.episodes,
+        )
+
+    def indices(self, split: str) -> np.ndarray:
+        """Positions of the tasks of a split ("train" or "S1")."""
+        return np.array([i for i, s in enumerate(self.subsets) if s.split == split], np.int32)
+
+    def manifest(self) -> dict[str, Any]:
+        """The split manifest: which tasks are in which part."""
+        return {"pools": {}, "subsets": subsets.by_split(self.subsets)}
+
+
+def environment(config: Mapping[str, Any]) -> Environment | None:
+    """The environment that `config.data.source` names, None where it names images."""
+    kind, _, name = config["data"]["source"].partition(":")
+    return environments.build(name) if kind == PREFIX else None
+
+
+def build(config: Mapping[str, Any]) -> ControlFamily:
+    """The environment, its settings and the policy network of `config`.
+
+    Raises:
+        UserError: for anything in `config.data` or `config.network` that cannot be done.
+    """
+    c, n = config["data"], config["network"]
+    chosen = environment(config)
+    assert chosen is not None
+    if n["name"] not in networks.POLICIES:
+        raise UserError(
+            f"network.name={n['name']!r} does not act: data.source={c['source']!r} needs one of "
+            f"{', '.join(networks.POLICIES)}"
+        )
+    for name in ("held_out_classes", "unseen_class_subsets", "unseen_source_subsets", "imbalance"):
+        if c[name] not in (0, 1.0):
+            raise UserError(
+                f"data.{name}={c[name]} is about images; leave it out for {chosen.name}"
+            )
+    if c["train_subsets"] < 1 or c["held_out_subsets"] < 0 or c["support_per_class"] < 1:
+        raise UserError(
+            f"data: {chosen.name} has no end of settings, so say how many: train_subsets and "
+            "support_per_class (transitions) must be 1 or more, held_out_subsets not negative; "
+            f"they are {c['train_subsets']}, {c['support_per_class']}, {c['held_out_subsets']}"
+        )
+    outputs = n["choices"] if n["name"] == policy.CATEGORICAL else chosen.n_actions
+    return ControlFamily(
+        source=chosen.name,
+        environment=chosen,
+        subsets=_settings(chosen, c["train_subsets"], c["held_out_subsets"], config["seed"]),
+        network=networks.build(n, (chosen.n_observations,), outputs),
+        episodes=config["population"]["ppo"]["evaluation_episodes"],
+        seed=config["seed"],
+    )
+
+
+def _settings(
+    environment: Environment, n_train: int, n_held_out: int, seed: int
+) -> tuple[DataSubset, ...]:
+    """Tasks with random parameters; their names are the same on every machine."""
+    keys = jax.random.split(rng.named(rng.key(seed), "settings"), n_train + n_held_out)
+    drawn = np.asarray(jax.vmap(environment.sample)(keys), float)
+    rows = [tuple(float(f"{x:.{_DIGITS}g}") for x in row) for row in drawn]
+    return tuple(
+        DataSubset(
+            id=f"{environment.name}-{'_'.join(f'{x:g}' for x in row)}",
+            classes=(),
+            split="train" if i < n_train else "S1",
+            parameters=row,
+        )
+        for i, row in enumerate(rows)
+    )
