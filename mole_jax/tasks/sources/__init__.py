@@ -13,7 +13,9 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
+from collections.abc import Callable
 
 from mole_jax.core.errors import UserError
 from mole_jax.tasks.sources import digits, idx, mixture, npz, tfds
@@ -22,9 +24,9 @@ from mole_jax.tasks.sources.image_data import ImageData
 __all__ = ["ImageData", "load"]
 
 _READERS = {"idx": idx.read, "npz": npz.read, "tfds": tfds.read}
-_SHORT = {
+_SHORT: dict[str, Callable[[], ImageData]] = {
     "digits": digits.read,
-    **{name: (lambda full=full: tfds.read(full)) for name, full in tfds.SHORT_NAMES.items()},
+    **{name: functools.partial(tfds.read, full) for name, full in tfds.SHORT_NAMES.items()},
 }
 # A folder's name may have a plus sign, so only one before another source joins two.
 _JOINT = re.compile(rf"\+(?=(?:{'|'.join(_READERS)}):|(?:{'|'.join(_SHORT)})(?:\+|$))")

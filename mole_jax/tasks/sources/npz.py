@@ -26,8 +26,9 @@ def read(file: str) -> ImageData:
         )
     try:
         # Opened here, because NumPy leaves a file open whose beginning it cannot read.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
+        with path.open("rb") as opened:
+            stored = np.load(opened, allow_pickle=False)
+            if isinstance(stored, np.ndarray):
                 raise UserError(
                     f"{path}: it is one array (npy), not npz; make it with "
                     "numpy.savez(FILE, image=..., label=...)"
