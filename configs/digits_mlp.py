@@ -22,7 +22,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.seed = 0
 
     c.data = ConfigDict()
-    c.data.source = "digits"  # or see mole_jax/tasks/sources
+    c.data.source = "digits"  # or mnist, tfds:NAME, idx:DIR, npz:FILE, A+B, env:cartpole
     # Shares of the four disjoint image pools; max_per_class caps a pool, 0 does not.
     c.data.pools = ConfigDict({"train": 0.5, "support": 0.15, "validation": 0.15, "test": 0.2})
     c.data.max_per_class = ConfigDict({"train": 0, "support": 0, "validation": 0, "test": 0})

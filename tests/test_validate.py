@@ -21,7 +21,7 @@ def test_the_demo_and_the_tiny_config_are_fine() -> None:
     ("key", "value"),
     [
         ("seed", -1),
-        ("data.source", "mnist"),
+        ("data.source", "minst"),
         ("data.source", "idx:/nowhere"),
         ("data.pools", {"train": 0.5, "support": 0.5, "validation": 0.5, "test": 0.5}),
         ("data.max_per_class", {"train": -1}),

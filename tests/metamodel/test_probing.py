@@ -46,7 +46,7 @@ def loss(setting: tiny.Setting, output: jax.Array, frame: Frame, probes: Probes)
     network = model.network
     params = network.spec.unflatten(model.networks(setting.normaliser, tokens))
     logits = jax.vmap(network.apply)(params, probes.inputs)
-    return np.asarray(cross_entropy(logits, probes.labels).mean(axis=1))
+    return np.asarray(cross_entropy(logits, probes.targets).mean(axis=1))
 
 
 @pytest.mark.parametrize("name", Push._fields)

@@ -8,62 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 
 from mole_jax.core import rng
-from mole_jax.core.errors import UserError
 from mole_jax.population import member
 from mole_jax.population.member import History
 from mole_jax.tasks.images import ImageFamily
-
-CONFIG = {
-    "members": 4,
-    "held_out_members": 1,
-    "steps": 100,
-    "snapshots": 5,
-    "snapshot_power": 2.0,
-    "batch_size": 8,
-    "schedule": "constant",
-    "share_minibatches": True,
-    "optimizers": ("adam",),
-    "learning_rate": (1e-3, 1e-2),
-    "weight_decay": (0.0, 0.1),
-    "init_scale": (1.0, 1.0),
-}
-
-
-@pytest.mark.parametrize(
-    ("changes", "steps"),
-    [
-        ({"snapshot_power": 1.0}, (0, 25, 50, 75, 100)),
-        ({"snapshot_power": 2.0}, (0, 6, 25, 56, 100)),
-        ({"snapshots": 2}, (0, 100)),
-        ({"steps": 3, "snapshots": 9, "snapshot_power": 1.0}, (0, 1, 2, 3)),  # none twice
-    ],
-)
-def test_snapshot_steps(changes: dict[str, Any], steps: tuple[int, ...]) -> None:
-    assert member.recipe({**CONFIG, **changes}).snapshot_steps == steps
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"steps": 0}, "population.steps=0 must be 1 or more"),
-        ({"snapshots": 1}, "population.snapshots=1 must be 2 or more"),
-        ({"batch_size": 0}, "population.batch_size=0"),
-        ({"members": 0}, "population.members=0"),
-        ({"held_out_members": 4}, "population.held_out_members=4 must lie in 0..3"),
-        ({"held_out_members": -1}, "population.held_out_members=-1"),
-        ({"snapshot_power": 0.0}, "population.snapshot_power=0.0 must be above 0"),
-        ({"schedule": "linear"}, "population.schedule='linear' is unknown; there are"),
-        ({"init_scale": (0.0, 1.0)}, "population.init_scale"),
-    ],
-)
-def test_impossible_populations_are_refused(changes: dict[str, Any], message: str) -> None:
-    member.check(CONFIG)
-    with pytest.raises(UserError, match=message.replace(".", r"\.")):
-        member.check({**CONFIG, **changes})
-
 
 def test_a_member_trains_like_a_plain_optax_loop(population: Any, history: History) -> None:
     """The lone loop that a newcomer would write gives the population's member (0, 0)."""

@@ -14,7 +14,7 @@ from mole_jax.tasks import family as families
 from mole_jax.tasks import pools, sources
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.images import ImageFamily, ImageTasks
-from mole_jax.tasks.sources import ImageData
+from mole_jax.tasks.sources.image_data import checked
 from tests import tiny
 
 PER_CLASS = (40, 57, 23, 90)
@@ -30,7 +30,7 @@ def labels_of_rows() -> np.ndarray:
 def tables() -> dict[str, pools.ClassTable]:
     labels = labels_of_rows()
     empty = np.zeros((len(labels), 1, 1, 1), np.uint8)
-    data = ImageData("made-up", empty, labels, 4, np.zeros(len(labels), bool))
+    data = checked("", "made-up", empty, labels, np.zeros(len(labels), bool))
     fractions = {"train": 0.5, "support": 0.15, "validation": 0.15, "test": 0.2}
     return pools.split(data, fractions, seed=0)
 
@@ -181,8 +181,8 @@ def test_the_manifest_names_every_split(digits: ImageFamily) -> None:
 def test_impossible_families_are_refused() -> None:
     with pytest.raises(UserError, match="support_per_class=100, but a class of digits has only 2"):
         families.build(config(support_per_class=100))
-    with pytest.raises(UserError, match="source='mnist' is unknown"):
-        families.build(config(source="mnist"))
+    with pytest.raises(UserError, match="source='minst' is unknown"):
+        families.build(config(source="minst"))
     with pytest.raises(UserError, match="seed=-1 must not be negative"):
         families.build({**config(), "seed": -1})
 

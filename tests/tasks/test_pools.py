@@ -31,6 +31,8 @@ def made_up(per_class: tuple[int, ...], official: float = 0.0) -> ImageData:
         labels=labels,
         n_classes=len(per_class),
         official_test=rng.random(len(labels)) < official,
+        class_source=np.zeros(len(per_class), np.int32),
+        sources=("made-up",),
     )
 
 

@@ -111,8 +111,8 @@ def draw(seed: int = 0, **changes: Any) -> tuple[DataSubset, ...]:
         labels,
         15,
         none,
-        ("a", "b", "c"),
         parts,
+        ("a", "b", "c"),
     )
     arguments = {"classes_per_subset": 3, "train_subsets": 60, "held_out_subsets": 10, **changes}
     return subsets.draw(tiny.data_config(**arguments), data, np.full(15, 20), seed)

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel import data as data_lib
-from mole_jax.population import member
+from mole_jax.population import member, recipes
 from mole_jax.tasks import family as families
 from mole_jax.zoo import generate
 from mole_jax.zoo.reader import Zoo, open_zoo
@@ -57,7 +57,7 @@ def test_every_data_subset_has_its_members(config: ConfigDict, zoo: Zoo) -> None
     assert zoo.schema.tasks == family.subsets
     np.testing.assert_array_equal(zoo.runs["subset"], np.repeat(np.arange(10), 3))
     np.testing.assert_array_equal(zoo.runs["member"], np.tile(np.arange(3), 10))
-    assert tuple(zoo.steps) == member.recipe(config.population).snapshot_steps
+    assert tuple(zoo.steps) == recipes.of(config.population, family.network).snapshot_steps
     assert zoo.parameters().shape == (30, len(zoo.steps), family.network.spec.size)
     assert zoo.runs["finite"].all()
     assert set(zoo.runs["optimizer"]) == {"adam", "sgd"}

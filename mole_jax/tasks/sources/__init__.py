@@ -1,0 +1,62 @@
+"""Data sources: where images and labels come from.
+
+`digits`         scikit-learn's 1,797 8x8 digits, embedded in the package
+`tfds:NAME`      a data set of TensorFlow Datasets, prepared by launch/prepare_data.py; read from
+                 TFDS_DATA_DIR, or ~/tensorflow_datasets, or DIR with `tfds:NAME@DIR`
+`mnist` ...      short names of four of these: mnist, fashion_mnist, cifar10, svhn
+`idx:DIR`        the MNIST family's four IDX files, raw or gzipped
+`npz:FILE`       anyone's arrays: `image` [N, H, W] or [N, H, W, channels], `label` [N], and where
+                 the source has a test split of its own, `test` [N], true for what belongs to it
+`idx:A+npz:B`    several of them with images of one shape; the later ones' classes come after
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Callable
+
+from mole_jax.core.errors import UserError
+from mole_jax.tasks.sources import digits, idx, mixture, npz, tfds
+from mole_jax.tasks.sources.image_data import ImageData
+
+__all__ = ["ImageData", "load"]
+
+_READERS = {"idx": idx.read, "npz": npz.read, "tfds": tfds.read}
+_SHORT: dict[str, Callable[[], ImageData]] = {
+    "digits": digits.read,
+    **{name: functools.partial(tfds.read, full) for name, full in tfds.SHORT_NAMES.items()},
+}
+# A folder's name may have a plus sign, so only one before another source joins two.
+_JOINT = re.compile(rf"\+(?=(?:{'|'.join(_READERS)}):|(?:{'|'.join(_SHORT)})(?:\+|$))")
+
+
+def load(source: str) -> ImageData:
+    """Load a data source, or several joined by "+", by the name in the config.
+
+    Args:
+        source: such as "digits", "cifar10", "tfds:NAME", "tfds:NAME@DIR", "idx:DIR", "npz:FILE"
+            or "idx:DIR+npz:FILE".
+
+    Raises:
+        UserError: for an unknown source, for files that are missing or damaged, and for sources
+            that cannot be joined.
+    """
+    parts = _JOINT.split(source)
+    loaded = [_load_one(part) for part in parts]
+    return mixture.join(loaded) if len(loaded) > 1 else loaded[0]
+
+
+def _load_one(source: str) -> ImageData:
+    kind, _, argument = source.partition(":")
+    if source in _SHORT:
+        return _SHORT[source]()
+    if kind in _READERS and argument:
+        return _READERS[kind](argument)
+    near = difflib.get_close_matches(source, _SHORT, n=1)
+    raise UserError(
+        f"data.source={source!r} is unknown{f' (did you mean {near[0]!r}?)' if near else ''}; "
+        f"use {', '.join(map(repr, _SHORT))}, 'tfds:NAME', 'tfds:NAME@DIR', 'idx:DIR', 'npz:FILE', "
+        "or several joined by '+'; 'env:cartpole' is an environment"
+    )

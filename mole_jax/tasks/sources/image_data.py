@@ -1,0 +1,77 @@
+"""The record that every data source gives, and the checks that all of them pass."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from mole_jax.core.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageData:
+    """A labelled image data set in memory."""
+
+    name: str
+    images: np.ndarray  # [N, H, W, channels] uint8, or float32 where the source is not uint8
+    labels: np.ndarray  # [N] int32
+    n_classes: int
+    official_test: np.ndarray  # [N] bool: the source's own test split, all False where it has none
+    class_source: np.ndarray  # [n_classes] int32: which of `sources` a class comes from
+    sources: tuple[str, ...]  # names; one, unless data sets are mixed
+
+
+def checked(
+    where: str, name: str, image: np.ndarray, label: np.ndarray, test: np.ndarray
+) -> ImageData:
+    """Make a data set of one source's arrays, or say what is wrong with them.
+
+    Args:
+        where: what the user knows the source by, such as its file; opens every message.
+        name: of the data set; the ids of data subsets are made from it.
+        image: [N, H, W] or [N, H, W, channels], numbers; uint8 stays, the rest becomes float32.
+        label: [N] whole numbers 0..K-1, each with some images.
+        test: [N] bool, the source's own test split.
+
+    Raises:
+        UserError: for wrong shapes or types, NaN or infinite pixels, and labels out of range.
+    """
+    images = image[..., None] if image.ndim == 3 else image
+    fits = images.ndim == 4 and label.ndim == 1 and images.size and test.shape == label.shape
+    if not fits or len(images) != len(label):
+        raise UserError(
+            f"{where}: image {image.shape}, label {label.shape} and test {test.shape} do "
+            "not belong together; expected [N, H, W] or [N, H, W, channels], [N] and [N]"
+        )
+    if images.dtype.kind not in "uif" or label.dtype.kind not in "ui" or test.dtype != bool:
+        raise UserError(
+            f"{where}: image, label and test are {image.dtype}, {label.dtype} and {test.dtype}; "
+            "expected numbers, whole numbers and bool"
+        )
+    if images.dtype != np.uint8:
+        images = images.astype(np.float32)
+        finite = np.isfinite(images).all((1, 2, 3))
+        if not finite.all():
+            raise UserError(
+                f"{where}: image {finite.argmin()} has NaN or infinite pixels; leave it out"
+            )
+    if label.min() < 0:
+        problem = f"label {label.min()}"
+    else:
+        # Not by bincount: a garbled label may be larger than memory.
+        present = np.unique(label)
+        gaps = np.flatnonzero(present != np.arange(len(present)))
+        problem = f"no image of class {gaps[0]}, but label {present[-1]}" if len(gaps) else ""
+    if problem:
+        raise UserError(f"{where}: it has {problem}; labels must be 0..K-1, each with some images")
+    n_classes = len(present)
+    return ImageData(
+        name=name,
+        images=images,
+        labels=label.astype(np.int32),
+        n_classes=n_classes,
+        official_test=test,
+        class_source=np.zeros(n_classes, np.int32),
+        sources=(name,),
+    )

@@ -1,0 +1,55 @@
+"""`A+B`: several data sets with images of one shape, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mole_jax.core.errors import UserError
+from mole_jax.tasks.sources.image_data import ImageData
+
+
+def join(parts: Sequence[ImageData]) -> ImageData:
+    """Put data sets one after the other; the classes of each come after those before it.
+
+    Pixels stay as they are: uint8 where all parts are uint8, float32 otherwise. The name is the
+    parts' names joined by "+", and each part keeps its official test split.
+
+    Args:
+        parts: at least one data set.
+
+    Raises:
+        UserError: when the images differ in shape, or two parts have one name.
+    """
+    first, *others = parts
+    names = [part.name for part in parts]
+    for part in others:
+        shape, first_shape = part.images.shape[1:], first.images.shape[1:]
+        if shape != first_shape:
+            raise UserError(
+                f"data.source={'+'.join(names)}: images of {first.name} are {first_shape} (height, "
+                f"width, channels), those of {part.name} {shape}; bring them to one shape, such as "
+                "in an npz file"
+            )
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(
+            f"data.source: two parts are named {twice[0]!r}, so that their classes could not be "
+            "told apart; leave one out, or rename its folder or file"
+        )
+    before = np.cumsum([0, *(part.n_classes for part in parts)])  # classes before each part
+    all_bytes = all(part.images.dtype == np.uint8 for part in parts)
+    dtype = np.uint8 if all_bytes else np.float32
+    return ImageData(
+        name="+".join(names),
+        images=np.concatenate([part.images.astype(dtype, copy=False) for part in parts]),
+        labels=np.concatenate(
+            [part.labels + np.int32(n) for part, n in zip(parts, before, strict=False)]
+        ),
+        n_classes=int(before[-1]),
+        official_test=np.concatenate([part.official_test for part in parts]),
+        class_source=np.repeat(
+            np.arange(len(parts), dtype=np.int32), [part.n_classes for part in parts]
+        ),
+        sources=tuple(names),
+    )
