@@ -29,7 +29,7 @@ class Environment:
     horizon: int  # steps after which an episode is cut off
     parameter_names: tuple[str, ...]  # P of them
     default: tuple[float, ...]  # the classic problem
-    # A problem of the family has its parameters between these, in magnitude.
+    # A problem of the family has its parameters between these, or for some their magnitudes.
     parameter_low: tuple[float, ...]
     parameter_high: tuple[float, ...]
     parameter_signed: tuple[bool, ...]  # whether the sign is drawn, too
@@ -44,10 +44,10 @@ class Environment:
         for name, low, high in zip(
             self.parameter_names, self.parameter_low, self.parameter_high, strict=True
         ):
-            if not 0 < low <= high < np.inf:
+            if not -np.inf < low <= high < np.inf:
                 raise UserError(
                     f"the range of {self.name}'s {name} is ({low}, {high}); it must be (low, high) "
-                    "with 0 < low <= high"
+                    "with low <= high"
                 )
 
     @property
@@ -56,17 +56,16 @@ class Environment:
         return len(self.parameter_names)
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """The parameters [P] of one problem of the family, their magnitudes log-uniform.
+        """The parameters [P] of one problem of the family: each uniform in its range.
 
-        Dynamics depend on ratios of the parameters, so a factor of two counts the same wherever
-        in the range it is.
+        Where `parameter_signed` says so, the sign is drawn as well.
         """
-        magnitude_key, sign_key = jax.random.split(key)
-        low, high = np.log(self.parameter_low), np.log(self.parameter_high)
-        fraction = jax.random.uniform(magnitude_key, (self.n_parameters,))
-        magnitude = jnp.exp(jnp.float32(low) + fraction * jnp.float32(high - low))
-        negative = jax.random.bernoulli(sign_key, shape=(self.n_parameters,))
-        return jnp.where(negative & np.array(self.parameter_signed), -magnitude, magnitude)
+        key, sign_key = jax.random.split(key)
+        shape = (self.n_parameters,)
+        low, high = jnp.float32(self.parameter_low), jnp.float32(self.parameter_high)
+        drawn = jax.random.uniform(key, shape, minval=low, maxval=high)
+        negative = jax.random.bernoulli(sign_key, shape=shape) & jnp.array(self.parameter_signed)
+        return jnp.where(negative, -drawn, drawn)
 
 
 def build(name: str) -> Environment:

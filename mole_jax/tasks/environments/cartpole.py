@@ -1,9 +1,9 @@
 """Cartpole with a continuous action: a cart is pushed so that the pole upon it stays upright.
 
 The dynamics are those of Barto, Sutton & Anderson 1983 ("Neuronlike adaptive elements that can
-solve difficult learning control problems"), without friction. State and observation are
+solve difficult learning control problems") without friction, on a track that may slope. A state is
 [position, velocity, angle, angular velocity], in metres, radians and seconds; the angle is 0 where
-the pole is upright.
+the pole is at right angles to the track.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TIME_STEP = 0.02  # seconds, of Euler's method
 POSITION_LIMIT = 2.4
 ANGLE_LIMIT = float(np.radians(12))
 START = 0.05  # episodes start with every number of the state within +- this
-# What policies meet, from the first random one to one that balances.
+# What policies meet, from a random one to one that balances; the unit of an observation.
 REGION = (POSITION_LIMIT, 2.0, ANGLE_LIMIT, 2.0)
 
 
@@ -33,9 +33,9 @@ def step(
     """One step of Euler's method.
 
     Args:
-        parameters: [5], as CARTPOLE names them; `pole_length` is half of the pole, from its joint
+        parameters: [6], as CARTPOLE names them; `pole_length` is half of the pole, from its joint
             to its centre of mass, as is the custom; the force on the cart is
-            clip(action, -1, 1) * force_scale.
+            clip(action, -1, 1) * force_scale; the track rises by `slope` radians.
         state: [4].
         action: [1].
 
@@ -43,13 +43,16 @@ def step(
         The next state; the reward, 1 for each step, the last one included; whether the pole fell
         or the cart left the track.
     """
-    pole_length, pole_mass, cart_mass, gravity, force_scale = parameters
+    pole_length, pole_mass, cart_mass, gravity, force_scale, slope = parameters
     position, velocity, angle, spin = state
-    force = jnp.clip(action[0], -1.0, 1.0) * force_scale
     sin, cos = jnp.sin(angle), jnp.cos(angle)
     mass = cart_mass + pole_mass
+    # Positions and angles are measured along the track and from what is upright on it, in which
+    # gravity leans by the slope.
+    force = jnp.clip(action[0], -1.0, 1.0) * force_scale - mass * gravity * jnp.sin(slope)
     push = (force + pole_mass * pole_length * spin**2 * sin) / mass
-    turn = (gravity * sin - cos * push) / (pole_length * (4 / 3 - pole_mass * cos**2 / mass))
+    topple = gravity * jnp.sin(angle - slope) - cos * push
+    turn = topple / (pole_length * (4 / 3 - pole_mass * cos**2 / mass))
     acceleration = push - pole_mass * pole_length * turn * cos / mass
     change = jnp.stack([velocity, acceleration, spin, turn])
     state = state + TIME_STEP * change
@@ -58,8 +61,12 @@ def step(
 
 
 def observe(state: jax.Array) -> jax.Array:
-    """Everything: the state [4] itself."""
-    return state
+    """The whole state [4], divided by REGION.
+
+    In metres and radians the position would be ten times the angle, and policies learn to balance
+    in three times as many iterations.
+    """
+    return state / jnp.array(REGION)
 
 
 def random_state(parameters: jax.Array, key: jax.Array) -> jax.Array:
@@ -68,18 +75,26 @@ def random_state(parameters: jax.Array, key: jax.Array) -> jax.Array:
     return jax.random.uniform(key, (4,), minval=-bound, maxval=bound)
 
 
-# The family: the reversed actuator, above all, is what no policy can know before it has seen the
-# problem.
+# Policies that balance are robust: masses, lengths and gravity alone would let a policy of one
+# problem serve in all others. On a slope, cart and pole rest only under another force and at
+# another angle, and a reversed actuator is what no policy can know before it has seen the problem.
 CARTPOLE = Environment(
     name="cartpole",
     n_observations=4,
     n_actions=1,
     horizon=500,
-    parameter_names=("pole_length", "pole_mass", "cart_mass", "gravity", "force_scale"),
-    default=(0.5, 0.1, 1.0, 9.8, 10.0),
-    parameter_low=(0.25, 0.05, 0.5, 5.0, 5.0),
-    parameter_high=(1.0, 0.5, 2.0, 20.0, 20.0),
-    parameter_signed=(False, False, False, False, True),
+    parameter_names=(
+        "pole_length",
+        "pole_mass",
+        "cart_mass",
+        "gravity",
+        "force_scale",
+        "slope",
+    ),
+    default=(0.5, 0.1, 1.0, 9.8, 10.0, 0.0),
+    parameter_low=(0.25, 0.05, 0.5, 5.0, 5.0, -0.1),
+    parameter_high=(1.0, 0.5, 1.5, 15.0, 15.0, 0.1),
+    parameter_signed=(False, False, False, False, True, False),
     reset=reset,
     step=step,
     observe=observe,
