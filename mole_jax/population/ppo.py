@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -85,6 +86,9 @@ class _Batch(NamedTuple):
 
 def check(recipe: PPORecipe, network: Network, environment: Environment) -> None:
     """Raises UserError for a recipe, a network and an environment that do not go together."""
+    steps = recipe.snapshot_steps
+    if steps[:1] != (0,) or any(a >= b for a, b in itertools.pairwise(steps)):
+        raise UserError(f"snapshot_steps={steps} must begin with 0 and increase")
     for name in ("environments", "rollout", "epochs", "minibatches", "evaluation_episodes"):
         if getattr(recipe, name) < 1:
             raise UserError(f"population.{name}={getattr(recipe, name)} must be 1 or more")

@@ -22,17 +22,30 @@ sample = jax.jit(jax.vmap(CARTPOLE.sample))
 
 
 def written_out(parameters: list[float], state: list[float], action: float) -> list[float]:
-    """One step from Newton's laws: a 2x2 system for both accelerations, in float64.
+    """One step in float64, of the forces in a world whose axes are level and plumb.
 
-    (M + m) a + m l cos w = F + m l spin^2 sin,   a cos + 4/3 l w = g sin, where w is the angular
-    acceleration; l is half of a uniform pole's length.
+    The pole's centre of mass is at the cart plus l (sin, cos) of its angle from the plumb line.
+    Unknown are the cart's acceleration a along the track, the pole's angular acceleration w, and
+    the force (px, py) of cart on pole; l is half of a uniform pole, whose inertia is m l^2 / 3.
     """
-    length, m, cart, g, scale = parameters
+    length, m, cart, g, scale, slope = parameters
     x, v, angle, spin = state
-    s, c = math.sin(angle), math.cos(angle)
-    system = np.array([[cart + m, m * length * c], [c, 4 / 3 * length]])
     force = min(max(action, -1.0), 1.0) * scale
-    a, w = np.linalg.solve(system, [force + m * length * spin**2 * s, g * s])
+    plumb = angle - slope  # the track rises, so its upright leans back
+    s, c = math.sin(plumb), math.cos(plumb)
+    along_x, along_y = math.cos(slope), math.sin(slope)
+    # Rows: pole's x, pole's y, pole's torque, cart along the track. Columns: a, w, px, py.
+    system = np.array(
+        [
+            [m * along_x, m * length * c, -1, 0],
+            [m * along_y, -m * length * s, 0, -1],
+            [0, m * length**2 / 3, length * c, -length * s],
+            [cart, 0, along_x, along_y],
+        ]
+    )
+    known = [m * length * spin**2 * s, m * length * spin**2 * c - m * g, 0, 0]
+    known[3] = force - cart * g * along_y
+    a, w, _, _ = np.linalg.solve(system, known)
     return [x + 0.02 * v, v + 0.02 * a, angle + 0.02 * spin, spin + 0.02 * w]
 
 
@@ -43,7 +56,8 @@ def returns(parameters: jax.Array, act: Any, keys: jax.Array) -> jax.Array:
 
 def balance(observation: jax.Array, key: jax.Array) -> jax.Array:
     """A linear controller made by hand: push where the pole leans, gently back to the middle."""
-    return jnp.dot(observation, jnp.array([0.3, 0.5, 5.0, 1.0]))[None]
+    state = observation * jnp.array(cartpole.REGION)
+    return jnp.dot(state, jnp.array([0.3, 0.5, 5.0, 1.0]))[None]
 
 
 def at_random(observation: jax.Array, key: jax.Array) -> jax.Array:
@@ -65,7 +79,7 @@ def test_the_dynamics_are_newtons() -> None:
 
 def test_a_falling_pole_trades_height_for_speed() -> None:
     """Without a force the energy stays, but for the errors of Euler's method."""
-    length, m, cart, g, _ = CARTPOLE.default
+    length, m, cart, g, _, _ = CARTPOLE.default
 
     def energies(state: Any) -> tuple[float, float]:
         _, v, angle, spin = map(float, state)
@@ -86,6 +100,18 @@ def test_an_upright_pole_at_rest_stays() -> None:
     after, _, terminated = step(DEFAULT, jnp.zeros(4), jnp.zeros(1))
     np.testing.assert_array_equal(after, np.zeros(4))
     assert not terminated
+
+
+def test_on_a_slope_rest_needs_a_leaning_pole_and_a_force() -> None:
+    """The pole along the plumb line, and the force that holds both masses there."""
+    slope = 0.1
+    _, pole, cart, g, scale, _ = CARTPOLE.default
+    problem = DEFAULT.at[5].set(slope)
+    rest = jnp.array([0.0, 0.0, slope, 0.0])
+    hold = jnp.array([(cart + pole) * g * math.sin(slope) / scale])
+    after, _, _ = step(problem, rest, hold)
+    np.testing.assert_allclose(after, rest, atol=1e-6)
+    assert np.abs(np.asarray(step(problem, rest, jnp.zeros(1))[0]) - rest).max() > 0.01
 
 
 def test_a_mirrored_world_moves_mirrored() -> None:
@@ -145,17 +171,18 @@ def test_a_reversed_actuator_needs_another_policy() -> None:
 def test_problems_fill_their_ranges() -> None:
     problems = np.asarray(sample(jax.random.split(jax.random.key(2), 2000)))
     low, high = np.array(CARTPOLE.parameter_low), np.array(CARTPOLE.parameter_high)
-    size = np.abs(problems)
-    assert (size >= 0.999 * low[None]).all() and (size <= 1.001 * high[None]).all()
-    assert (size.min(0) < 1.02 * low).all() and (size.max(0) > 0.98 * high).all()
-    # Log-uniform: half lie below the geometric mean.
-    np.testing.assert_allclose((size < np.sqrt(low * high)[None]).mean(0), 0.5, atol=0.05)
     signed = np.array(CARTPOLE.parameter_signed)
-    assert (problems[:, ~signed] > 0).all()
+    size = np.where(signed[None], np.abs(problems), problems)
+    fraction = (size - low[None]) / (high - low)[None]
+    assert (fraction > -1e-6).all() and (fraction < 1 + 1e-6).all()
+    assert (fraction.min(0) < 0.01).all() and (fraction.max(0) > 0.99).all()
+    np.testing.assert_allclose(fraction.mean(0), 0.5, atol=0.03)
     np.testing.assert_allclose((problems[:, signed] < 0).mean(0), 0.5, atol=0.05)
-    assert ((low <= np.abs(CARTPOLE.default)) & (np.abs(CARTPOLE.default) <= high)).all()
+    correlations = np.corrcoef(np.concatenate([fraction, problems[:, signed] < 0], axis=1).T)
+    assert np.abs(correlations[np.triu_indices(7, 1)]).max() < 0.1
+    assert ((low <= CARTPOLE.default) & (CARTPOLE.default <= high)).all()
 
 
 def test_the_environment_is_found_by_name() -> None:
     assert environments.build("cartpole") is CARTPOLE
-    assert len(CARTPOLE.parameter_names) == CARTPOLE.n_parameters == len(CARTPOLE.default) == 5
+    assert len(CARTPOLE.parameter_names) == CARTPOLE.n_parameters == len(CARTPOLE.default) == 6

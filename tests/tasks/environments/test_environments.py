@@ -36,9 +36,10 @@ def test_an_unknown_environment_is_refused() -> None:
 
 def test_a_range_that_cannot_be_drawn_from_is_refused() -> None:
     environment = environments.build("cartpole")
-    for low in (0.0, 100.0):
-        with pytest.raises(UserError, match=r"pole_mass .* 0 < low <= high"):
-            dataclasses.replace(environment, parameter_low=(0.1, low, 0.1, 0.1, 0.1))
+    for low in (100.0, float("nan"), -float("inf")):
+        bounds = (environment.parameter_low[0], low, *environment.parameter_low[2:])
+        with pytest.raises(UserError, match=r"pole_mass .* with low <= high"):
+            dataclasses.replace(environment, parameter_low=bounds)
 
 
 def test_a_range_of_one_value_gives_that_value() -> None:
@@ -47,6 +48,6 @@ def test_a_range_of_one_value_gives_that_value() -> None:
         classic,
         parameter_low=classic.default,
         parameter_high=classic.default,
-        parameter_signed=(False,) * 5,
+        parameter_signed=(False,) * classic.n_parameters,
     )
     np.testing.assert_allclose(fixed.sample(jax.random.key(0)), classic.default, rtol=1e-6)
