@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from mole_jax.core import config as configs
 
-VARIANTS = ("", "cpu")
+VARIANTS = ("", "cpu", "full")  # full: the same as none
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -13,7 +13,7 @@ from tests import tiny
 
 FOLDER = tiny.DEMO.parent
 # Of data that has to be fetched: what it looks like.
-SHAPES = {"idx": (28, 28, 1), "npz": (32, 32, 3)}
+SHAPES = {"idx": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 NAMES = [
     f"{path.name}:{variant}" if variant else path.name
     for path in sorted(FOLDER.glob("*.py"))

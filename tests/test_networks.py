@@ -1,8 +1,9 @@
-"""Every registered classifier goes through the whole line, from its zoo to its report."""
+"""Every registered network goes through the whole line, from its zoo to its report."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,8 +14,12 @@ import mole_jax
 from mole_jax import main as command
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core import stages
+from mole_jax.core.errors import UserError
 from mole_jax.core.files import read_json
 from mole_jax.tasks import networks
+from mole_jax.tasks.environments import rollout
+from mole_jax.tasks.environments.cartpole import CARTPOLE
+from mole_jax.zoo.reader import open_zoo
 from mole_jax.zoo.verify import verify
 from tests import tiny
 from tests.evaluation.conftest import SETTINGS
@@ -26,12 +31,32 @@ CHANGES = {
 }
 
 
-def test_every_classifier_is_tried_here() -> None:
+# Policies act in an environment, and their tasks have no labels.
+ACTING = {
+    "data__source": "env:cartpole",
+    "data__train_subsets": 4,
+    "data__support_per_class": 6,
+    "network__hidden": (5,),
+    "population__steps": 3,
+    "population__snapshots": 3,
+    "population__ppo__environments": 4,
+    "population__ppo__rollout": 8,
+    "population__ppo__epochs": 1,
+    "population__ppo__evaluation_episodes": 2,
+    "metamodel__pairwise": False,
+    "training__permute_labels": 0.0,
+    "training__permute_units": False,
+}
+
+
+def test_every_network_is_tried_here() -> None:
     assert set(CHANGES) == set(networks.CLASSIFIERS)
 
 
-@pytest.mark.parametrize("name", networks.CLASSIFIERS)
-def test_from_zoo_to_report(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_all(
+    name: str, changes: dict[str, Any], workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """Run every stage of a tiny experiment; return its evaluation."""
     settings = SETTINGS | {
         "network__name": name,
         "training__steps": 2,
@@ -42,17 +67,22 @@ def test_from_zoo_to_report(name: str, tmp_path: Path, monkeypatch: pytest.Monke
         "metamodel__descents": 1,
         "sampling__steps": 2,
     }
-    config = tiny.tiny_config(**settings, **CHANGES[name])
     # Eight virtual devices on few cores would only get in each other's way.
     monkeypatch.setattr(mesh_lib, "make_mesh", lambda: tiny.mesh_of(1))
-    with tiny.quick_compilation():
-        stages.run(tmp_path, command.STAGES, ["zoo", "train", "evaluate", "report"], config)
-        assert verify(tmp_path / "zoo") == []
-        result = read_json(tmp_path / "report" / "evaluation.json")
-        assert set(result["splits"]) == {"S0", "S1"}
-        assert np.isfinite(result["splits"]["S1"]["generated"]["mean"])
-        assert (tmp_path / "report" / "index.html").stat().st_size > 10_000
+    config = tiny.tiny_config(**{**settings, **changes})
+    stages.run(workdir, command.STAGES, ["zoo", "train", "evaluate", "report"], config)
+    assert verify(workdir / "zoo") == []
+    result = read_json(workdir / "report" / "evaluation.json")
+    assert set(result["splits"]) == {"S0", "S1"}
+    assert np.isfinite(result["splits"]["S1"]["generated"]["mean"])
+    assert (workdir / "report" / "index.html").stat().st_size > 10_000
+    return result
 
+
+@pytest.mark.parametrize("name", networks.CLASSIFIERS)
+def test_from_images_to_report(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tiny.quick_compilation():
+        run_all(name, CHANGES[name], tmp_path, monkeypatch)
         images, labels = load_digits(return_X_y=True)
         mine = labels < 3
         model = mole_jax.load(tmp_path)
@@ -61,3 +91,34 @@ def test_from_zoo_to_report(name: str, tmp_path: Path, monkeypatch: pytest.Monke
         )
         assert nets.apply(images[mine][20:30]).shape == (2, 10, 3)
         assert np.isfinite(nets.predicted_metric).all()
+
+
+@pytest.mark.parametrize("name", networks.POLICIES)
+def test_from_an_environment_to_report(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tiny.quick_compilation():
+        result = run_all(name, ACTING, tmp_path, monkeypatch)["splits"]["S1"]
+        assert result["metric"] == "return"
+        assert 0 < result["adam"]["mean"] < 1  # a share of the largest return
+        assert {"retrieval", "soup", "noise", "regression"} == set(result["baselines"])
+        zoo = open_zoo(tmp_path / "zoo")
+        returns, losses = (zoo.metric(f"test_{kind}") for kind in ("return", "loss"))
+        np.testing.assert_allclose(losses, 1 - returns / CARTPOLE.horizon, rtol=1e-5)
+        task = np.asarray(zoo.schema.tasks[-1].parameters, np.float32)
+        seen = rollout.transitions(CARTPOLE, task, jax.random.key(0), 20)
+        model = mole_jax.load(tmp_path)
+        nets = model.predict(seen, target_return=400, n=2, key=jax.random.key(0))
+        assert nets.apply(np.zeros((10, 4))).shape[:2] == (2, 10)
+        assert nets.predicted_metric is None
+        same = model.predict(seen, target_loss=0.2, n=2, key=jax.random.key(0))
+        for a, b in zip(jax.tree.leaves(nets.params), jax.tree.leaves(same.params), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+        for wrong, message in (
+            ({"x_support": seen[:, 1:], "target_loss": 0.1}, "expected m of 9 numbers"),
+            ({"x_support": seen}, "one of target_loss and target_return"),
+            ({"x_support": seen, "target_return": 501}, r"must lie in 0\.\.500"),
+            ({"x_support": seen, "target_loss": 0.1, "rounds": 2}, "has to be measured between"),
+        ):
+            with pytest.raises(UserError, match=message):
+                model.predict(key=jax.random.key(0), **wrong)

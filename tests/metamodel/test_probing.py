@@ -80,7 +80,7 @@ def test_it_stays_bounded_where_the_loss_has_no_slope(
     """Two networks that answer with certainty: the gradient underflows, and so must the push."""
     sure = frame._replace(start=frame.start * 1e3, noisy=frame.noisy * 1e3)
     labels = _answers(setting, sure, probes)
-    for part in push(setting, jnp.zeros(sure.noisy.shape), sure, probes._replace(labels=labels)):
+    for part in push(setting, jnp.zeros(sure.noisy.shape), sure, probes._replace(targets=labels)):
         assert np.isfinite(part).all()
         assert float(jnp.abs(part).max()) < 1.0
 

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mole_jax.metamodel.features import DenseFeatures
 from mole_jax.metamodel.set_encoder import SetEncoder
 from mole_jax.tasks.examples import Examples
 from tests import tiny
 
 B, N, F, K, Q, W = 2, 12, 10, 3, 2, 16
-ENCODER = SetEncoder(n_classes=K, width=W, feature_width=8, n_queries=Q)
+ENCODER = SetEncoder(n_classes=K, width=W, features=DenseFeatures(8), n_queries=Q)
 
 
 def examples(n: int = N, seed: int = 0) -> Examples:

@@ -14,6 +14,7 @@ from mole_jax.population import member
 from mole_jax.population.member import History
 from mole_jax.tasks.images import ImageFamily
 
+
 def test_a_member_trains_like_a_plain_optax_loop(population: Any, history: History) -> None:
     """The lone loop that a newcomer would write gives the population's member (0, 0)."""
     family, data = population.family, population.family.device_data
