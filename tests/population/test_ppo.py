@@ -21,6 +21,7 @@ from mole_jax.tasks import networks
 from mole_jax.tasks.environments.cartpole import CARTPOLE
 from mole_jax.tasks.environments.rollout import episode_returns
 from mole_jax.tasks.networks import Network, policy
+from tests import tiny
 
 CONFIG = {"hidden": (8,), "activation": "selu"}
 GAUSSIAN = networks.build({**CONFIG, "name": "gaussian_policy"}, (4,), 1)
@@ -64,7 +65,9 @@ def short(
     problems = jax.vmap(SHORT.sample)(jax.random.split(jax.random.key(9), 3))[members]
     keys = jax.random.split(jax.random.key(seed), 3)[members]
     hyper = hypers(len(problems), 1e-2)
-    return jax.tree.map(np.asarray, population(network, recipe, SHORT, problems, keys, hyper))
+    with tiny.quick_compilation():
+        history = population(network, recipe, SHORT, problems, keys, hyper)
+    return jax.tree.map(np.asarray, history)
 
 
 @pytest.mark.parametrize("network", [GAUSSIAN, CATEGORICAL], ids=lambda n: n.name)
