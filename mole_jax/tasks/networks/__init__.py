@@ -31,10 +31,11 @@ class Network:
     """A target network as pure functions over nested dicts."""
 
     name: str
-    input_shape: tuple[int, ...]  # of an image
+    input_shape: tuple[int, ...]  # of an image or an observation
     n_outputs: int
     init: Callable[..., dict[str, Any]]  # (key) -> params
-    apply: Callable[..., Any]  # (params, x [..., n_inputs]) -> logits [..., n_outputs]
+    # (params, x [..., n_inputs]) -> logits [..., n_outputs], or means of a Gaussian policy's actions
+    apply: Callable[..., Any]
     spec: ParameterSpec
     axes: Mapping[str, tuple[str, ...]]  # path of a tensor -> the name of each of its axes
     units: tuple[tuple[str, ...], ...]  # each index along these axes is a unit, with a token
