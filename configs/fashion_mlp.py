@@ -5,11 +5,12 @@
     python -m mole_jax.main --config=configs/fashion_mlp.py:full --workdir=runs/fashion_full
 
 On 52 unseen subsets (seed 0, two cores of an AMD EPYC, JAX 0.10.2) the first gives 88.0 % accuracy
-(95 % interval 86.2 - 89.6), where Adam reaches 90.6 % from the same starts, retrieval 84.1 % (81.8 -
-86.4), noise 84.1 %, soup 74.3 %, Adam on the support set 79.2 %, regression 84.2 % (400 steps, not
-2,000): regret 2.6 points (2.3 - 2.9), prompt alignment R^2 0.64. It took 24 minutes, with
-tests beside it: zoo 4 min 2 s, training 15 min 38 s, evaluation 4 min 26 s. Run once.
-`full` is meant for an accelerator: all images, a wider network, a larger model; it has not been run.
+(95 % interval 86.2 - 89.6), where Adam reaches 90.6 % from the same starts, retrieval 84.1 %
+(81.8 - 86.4), noise 84.1 %, soup 74.3 %, Adam on the support set 79.2 %, regression 84.2 % (400
+steps, not 2,000): regret 2.6 points (2.3 - 2.9), prompt alignment R^2 0.64. It took 24 minutes,
+with tests beside it: zoo 4 min 2 s, training 15 min 38 s, evaluation 4 min 26 s. Run once.
+`full` is meant for an accelerator (all images, a wider network, a larger model); it has not been
+run.
 """
 
 from pathlib import Path

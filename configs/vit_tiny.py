@@ -4,11 +4,11 @@
     python -m mole_jax.main --config=configs/vit_tiny.py --workdir=runs/vit
     python -m mole_jax.main --config=configs/vit_tiny.py:cpu --workdir=runs/vit_digits
 
-The first takes CIFAR-10 and is meant for an accelerator; it has not been run. The second is the same line on digits, with ViTs of
-one block, for two CPU cores: on 52 unseen subsets (Intel Xeon with AMX, JAX 0.10.2, seed 0) it
-gives 87.6 % (86.8 - 88.4) test accuracy, where Adam reaches 96.0 % and retrieval, the best copy,
-86.3 % (85.1 - 87.5): R^2 0.86, 29 minutes (zoo 6, training 15, evaluation 8) with other work
-beside it.
+The first takes CIFAR-10 and is meant for an accelerator; it has not been run. The second is the
+same line on digits, with ViTs of one block, for two CPU cores: on 52 unseen subsets (Intel Xeon
+with AMX, JAX 0.10.2, seed 0) it gives 87.6 % (86.8 - 88.4) test accuracy, where Adam reaches 96.0 %
+and retrieval, the best copy, 86.3 % (85.1 - 87.5): R^2 0.86, 29 minutes (zoo 6, training 15,
+evaluation 8) with other work beside it.
 """
 
 from pathlib import Path

@@ -20,6 +20,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.population import optimizer
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import SCHEDULES, History
+from mole_jax.tasks.control import mean_returns
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.environments.rollout import episode_returns
 from mole_jax.tasks.networks import POLICIES, Network, mlp, policy
@@ -176,10 +177,15 @@ def train(
 
     def snapshot(carry: Any) -> History:
         worlds, nets, _ = carry
-        returns = evaluate(
-            network, environment, parameters, nets["policy"], evaluation_key,
+        returns = mean_returns(
+            network,
+            environment,
+            parameters,
+            nets["policy"],
+            evaluation_key,
+            POOLS,
             recipe.evaluation_episodes,
-        )  # fmt: skip
+        )
         returns["train"] = jnp.mean(worlds.finished)
         return History(network.spec.flatten(nets["policy"]), metrics(environment, returns))
 
@@ -192,37 +198,6 @@ def train(
     carry = worlds, nets, optimizer.init(recipe.optimizers, nets)
     # The first segment is empty: the start is a snapshot like any other.
     return jax.lax.scan(segment, carry, (jnp.roll(steps, 1).at[0].set(0), steps))[1]
-
-
-def evaluate(
-    network: Network,
-    environment: Environment,
-    parameters: jax.Array,
-    params: dict[str, Any],
-    key: jax.Array,
-    episodes: int,
-) -> dict[str, jax.Array]:
-    """Mean return of the policy that takes its likeliest action, on each of POOLS.
-
-    Args:
-        network: a policy.
-        environment: the family of problems.
-        parameters: [P] of this problem.
-        params: the policy's parameters.
-        key: draws the first states of the episodes; pools have keys of their own.
-        episodes: how many in each pool.
-
-    Returns:
-        `{"validation": [], "test": []}`.
-    """
-
-    def act(observation: jax.Array, key: jax.Array) -> jax.Array:
-        return policy.controls(network, policy.act_greedily(network, params, observation))
-
-    keys = [jax.random.split(rng.named(key, pool), episodes) for pool in POOLS]
-    returns = episode_returns(environment, parameters, act, jnp.concatenate(keys))
-    means = jnp.mean(returns.reshape(len(POOLS), episodes), axis=1)
-    return dict(zip(POOLS, means, strict=True))
 
 
 def metrics(environment: Environment, returns: dict[str, jax.Array]) -> dict[str, jax.Array]:

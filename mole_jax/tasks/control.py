@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -63,16 +63,14 @@ class ControlTasks:
     ) -> tuple[jax.Array, jax.Array]:
         """Loss and return of the policy that takes its likeliest action, each [].
 
-        The return is a share of the largest one, mean over the pool's episodes; the loss is the
-        share that is missed. All policies meet the same first states.
+        The return is a share of the largest one; the loss is the share that is missed. All policies
+        meet the same first states.
         """
-
-        def act(observation: jax.Array, key: jax.Array) -> jax.Array:
-            return policy.controls(network, policy.act_greedily(network, dict(params), observation))
-
-        keys = jax.random.split(rng.named(self.key, pool), self.episodes)
-        returns = episode_returns(self.environment, self.parameters[task], act, keys)
-        share = jnp.mean(returns) / self.environment.horizon
+        parameters = self.parameters[task]
+        returns = mean_returns(
+            network, self.environment, parameters, params, self.key, (pool,), self.episodes
+        )
+        share = returns[pool] / self.environment.horizon
         return 1 - share, share
 
     def numbers(self, pool: str) -> int:
@@ -96,6 +94,39 @@ class ControlTasks:
 
         each = jax.vmap(change, (None, 0, 0))
         return jax.vmap(each, (0, None, None))(self.parameters, states, actions)
+
+
+def mean_returns(
+    network: Network,
+    environment: Environment,
+    parameters: jax.Array,
+    params: Mapping[str, Any],
+    key: jax.Array,
+    pools: Sequence[str],
+    episodes: int,
+) -> dict[str, jax.Array]:
+    """Mean return of the policy that takes its likeliest action, on pools of episodes.
+
+    Args:
+        network: a policy.
+        environment: the family of problems.
+        parameters: [P] of this problem.
+        params: the policy's parameters.
+        key: draws the first states of the episodes, with the name of the pool.
+        pools: their names.
+        episodes: how many in each pool.
+
+    Returns:
+        pool -> [].
+    """
+
+    def act(observation: jax.Array, key: jax.Array) -> jax.Array:
+        return policy.controls(network, policy.act_greedily(network, dict(params), observation))
+
+    keys = [jax.random.split(rng.named(key, pool), episodes) for pool in pools]
+    returns = episode_returns(environment, parameters, act, jnp.concatenate(keys))
+    means = jnp.mean(returns.reshape(len(pools), episodes), axis=1)
+    return dict(zip(pools, means, strict=True))
 
 
 def features(environment: Environment, found: jax.Array) -> jax.Array:

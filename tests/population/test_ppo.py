@@ -19,7 +19,6 @@ from mole_jax.population.member import History
 from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks import networks
 from mole_jax.tasks.environments.cartpole import CARTPOLE
-from mole_jax.tasks.environments.rollout import episode_returns
 from mole_jax.tasks.networks import Network, policy
 from tests import tiny
 
@@ -133,24 +132,6 @@ def test_a_policy_learns_to_balance() -> None:
         assert before.mean() < 60, name
         assert after.mean() > 200, name
         assert (after > before).all(), name
-
-
-def test_evaluation_is_greedy_and_its_pools_have_their_own_episodes() -> None:
-    params = GAUSSIAN.init(jax.random.key(0))
-    key = jax.random.key(1)
-    evaluate = jax.jit(functools.partial(ppo.evaluate, GAUSSIAN, CARTPOLE, DEFAULT, episodes=5))
-    returns = evaluate(params, key)
-
-    def greedy(observation: jax.Array, key: jax.Array) -> jax.Array:
-        return GAUSSIAN.apply(params, observation)
-
-    for pool in ppo.POOLS:
-        keys = jax.random.split(rng.named(key, pool), 5)
-        expected = np.asarray(episode_returns(CARTPOLE, DEFAULT, greedy, keys)).mean()
-        assert float(returns[pool]) == pytest.approx(float(expected))
-    assert returns["validation"] != returns["test"]
-    again = evaluate(params, jax.random.key(2))
-    assert again["test"] != returns["test"]
 
 
 def test_advantages_are_those_of_a_plain_loop() -> None:
