@@ -34,7 +34,7 @@ class Network:
     input_shape: tuple[int, ...]  # of an image or an observation
     n_outputs: int
     init: Callable[..., dict[str, Any]]  # (key) -> params
-    # (params, x [..., n_inputs]) -> logits [..., n_outputs], or means of a Gaussian policy's actions
+    # (params, x [..., n_inputs]) -> logits [..., n_outputs]; a Gaussian policy's mean actions
     apply: Callable[..., Any]
     spec: ParameterSpec
     axes: Mapping[str, tuple[str, ...]]  # path of a tensor -> the name of each of its axes
