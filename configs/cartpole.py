@@ -39,9 +39,14 @@ def get_config(variant: str = "") -> ConfigDict:
         c.data.train_subsets = 200
         c.network.hidden = (16,)
         c.population.ppo.update({"environments": 32, "rollout": 64, "epochs": 4})
-        c.population.steps = 60
-        c.population.learning_rate = (1e-2, 1e-2)
-        c.population.members = 4
+        c.population.ppo.update({"minibatches": 4, "gae_lambda": 0.98})
+        c.population.steps = 120
+        c.population.snapshot_power = 1.5  # returns rise between iterations 5 and 50
+        c.population.learning_rate = (2e-2, 5e-2)
+        c.population.members = 5
+        c.zoo.subsets_per_group = 21
+        c.evaluation.adam_rates = (1e-2, 2e-2, 4e-2)
         c.evaluation.starts = 2
-        c.training.regression_steps = 300
+        c.training.steps = 3000
+        c.training.regression_steps = 600
     return c

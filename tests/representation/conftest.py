@@ -25,7 +25,12 @@ NETWORKS = {
     "vit with class token": networks.build(
         {**VIT, "layers": 1, "heads": 3, "pooling": "token"}, (4, 4, 1), 3
     ),
+    **{
+        name: networks.build({"name": name, "activation": "selu", "hidden": (5, 4)}, (4,), 3)
+        for name in networks.POLICIES
+    },
 }
+assert {network.name for network in NETWORKS.values()} == set(networks.NAMES)
 
 
 @pytest.fixture(params=NETWORKS)

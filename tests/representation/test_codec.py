@@ -90,7 +90,9 @@ def test_outputs_are_those_that_alone_depend_on_a_parameter(
     logits = jax.jit(jax.jacrev(lambda p: network.apply(network.spec.unflatten(p), x)))
     jacobian = np.asarray(logits(np.abs(flat[0])))  # [K, D]; positive, hence no dead ReLU
     own = outputs(network)
-    for index in np.flatnonzero(own >= 0):
+    # An action's spread belongs to its output, which does not show it.
+    spread = network.spec["log_std"].slice if "log_std" in network.axes else slice(0)
+    for index in np.setdiff1d(np.flatnonzero(own >= 0), np.arange(len(own))[spread]):
         assert np.flatnonzero(jacobian[:, index]).tolist() == [own[index]]
     # All others reach every output, but for those that a normalisation cancels.
     reach = (jacobian[:, own < 0] != 0).all(axis=0)
