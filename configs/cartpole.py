@@ -35,6 +35,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.evaluation.adam_rates = (3e-4, 1e-3, 3e-3)
     c.evaluation.candidates = (0.2, 0.1, 0.05, 0.02, 0.01, 0.003)
     c.evaluation.support_sizes = (4, 16, 32)
+    c.evaluation.targets.update({"regret": 0.0, "score": 0.0, "r2": 0.0, "support_gap": 0.0})
+    c.evaluation.targets.share_of_adam = 0.9
     if variant == "cpu":
         c.data.train_subsets = 200
         c.network.hidden = (16,)

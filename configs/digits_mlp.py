@@ -139,6 +139,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.evaluation.novelty_count = 100
     c.evaluation.sampler_batch = 64
     c.evaluation.bootstrap = 2000
+    c.evaluation.targets = ConfigDict({"regret": 0.01, "score": 0.97, "r2": 0.95})
+    c.evaluation.targets.update({"support_gap": 0.5, "milliseconds": 20.0, "share_of_adam": 0.0})
 
     if variant == "full":
         c.population.members = 16

@@ -42,6 +42,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.steps = 2000
     c.training.regression_steps = 400
     c.training.function_images = 32
+    c.evaluation.targets.update({"regret": 0.0, "score": 0.0, "r2": 0.0, "support_gap": 0.0})
+    c.evaluation.targets.share_of_adam = 0.95
     if variant == "full":
         c.data.max_per_class = ConfigDict({"train": 0, "support": 0, "validation": 0, "test": 0})
         c.network.hidden = (32,)

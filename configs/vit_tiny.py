@@ -27,6 +27,7 @@ def get_config(variant: str = "") -> ConfigDict:
     # What is not set below is as for the CNN, and as for digits before it.
     c = configs.load(f"{Path(__file__).with_name('cifar10_cnn.py')}:{variant}")
     c.network.name = "vit"
+    c.evaluation.targets.share_of_adam = 0.9
     if variant == "cpu":
         c.network.update({"patch": 4, "width": 16, "layers": 1, "heads": 2, "mlp": 32})
         c.population.members = 6

@@ -50,7 +50,11 @@ def evaluate(config: Mapping[str, Any], workdir: Path) -> None:
             "seconds": seconds,
             "choices": result.choices(done),
             "splits": splits,
-            "targets": targets.reached(splits["S1"]) if "S1" in splits else [],
+            "targets": (
+                targets.reached(splits["S1"], config["evaluation"]["targets"])
+                if "S1" in splits
+                else []
+            ),
         },
     )
     _log(bench, splits, workdir / "evaluate")

@@ -17,6 +17,8 @@ support_sizes    examples per class; those below data.support_per_class are trie
 novelty_count    networks whose distance to the training runs is measured, on either side
 sampler_batch    networks in one call of the sampler
 bootstrap        resamples for each interval
+targets          what S1 should reach, 0 where nothing is asked: regret (at most), score,
+                 share_of_adam, r2 of prompts, support_gap (at least; all fractions), milliseconds
 """
 
 from __future__ import annotations
@@ -59,6 +61,11 @@ def check(config: Mapping[str, Any]) -> None:
         values = tuple(settings[name])
         if not values or not all(0 < value < float("inf") for value in values):
             raise UserError(f"evaluation.{name}={values} must be one or more positive numbers")
+    for name, value in settings["targets"].items():
+        if not 0 <= value < float("inf"):
+            raise UserError(
+                f"evaluation.targets.{name}={value} must not be negative; 0 asks for nothing"
+            )
     if not all(value < 1 for value in settings["outside_prompts"]):
         raise UserError(
             f"evaluation.outside_prompts={tuple(settings['outside_prompts'])} must be fractions "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 GLOSSARY = {
+    "task": "A data subset to classify, or an environment with its own parameters to act in.",
     "data subset": (
         "Some of the classes of a data set, relabelled 0, 1, 2 … in a fixed order. Each subset "
         "is a task of its own: a network trained for one is useless for another."
     ),
     "support set": (
-        "The labelled examples of a subset that the model is shown. They overlap neither with "
+        "The labelled examples of a subset that the model is shown, or of an environment what "
+        "random actions did in it. Images overlap neither with "
         "the images that the zoo was trained on nor with the test images."
     ),
     "prompt": (
@@ -41,7 +43,7 @@ GLOSSARY = {
     ),
     "loss": (
         "Cross-entropy on test images in nats; lower is better. Guessing among K classes has a "
-        "loss of log K."
+        "loss of log K. Of a policy: the share of the largest return that it misses."
     ),
     "R²": (
         "1 is a network that has exactly the loss that was asked for, at every prompt; 0 is no "

@@ -93,7 +93,7 @@ def _idea(result: findings.Result) -> str:
     steps = [
         (
             "You give",
-            "a support set (some labelled examples of a task it has never seen), the loss you "
+            "a support set (some examples of a task it has never seen), the loss you "
             "want, and a start: random weights.",
         ),
         (
