@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax
 
@@ -43,20 +45,38 @@ def build(
     Raises:
         UserError: for no hidden layer, a width below 1 or an unknown activation.
     """
+    check(hidden, activation)
+    return of_layers("mlp", MLP(hidden, n_outputs, activation), hidden, input_shape, n_outputs)
+
+
+def check(hidden: tuple[int, ...], activation: str) -> None:
+    """Raises UserError for no hidden layer, a width below 1 or an unknown activation."""
     if not hidden or min(hidden) < 1:
         raise UserError(f"network.hidden={hidden} must name at least one width of 1 or more")
     if activation not in ACTIVATIONS:
         raise UserError(
             f"network.activation={activation!r} is unknown; there are {sorted(ACTIVATIONS)}"
         )
-    module = MLP(hidden, n_outputs, activation)
 
+
+def of_layers(
+    name: str,
+    module: nn.Module,
+    hidden: tuple[int, ...],
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    more: Mapping[str, tuple[str, ...]] | None = None,
+) -> Network:
+    """A network of a module whose dense layers are `hidden_0..`, `output`, one after the other.
+
+    `more` names the axes of tensors besides theirs; the other arguments are as in `build`.
+    """
     layers = [f"hidden_{i}" for i in range(len(hidden))]  # each names its axis of units, too
-    axes: dict[str, tuple[str, ...]] = {}
+    axes = dict(more or {})
     for layer, before in zip([*layers, OUTPUT], ["input", *layers], strict=True):
         axes |= {f"{layer}/kernel": (before, layer), f"{layer}/bias": (layer,)}
     return of_module(
-        "mlp",
+        name,
         module,
         input_shape,
         n_outputs,

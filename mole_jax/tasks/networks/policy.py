@@ -17,9 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import OUTPUT, Network, of_module
+from mole_jax.tasks.networks import OUTPUT, Network, mlp
 from mole_jax.tasks.networks.mlp import ACTIVATIONS
-from mole_jax.tasks.networks.symmetries import Permutation
 from mole_jax.tasks.parameters import ParameterSpec
 
 GAUSSIAN, CATEGORICAL = "gaussian_policy", "categorical_policy"
@@ -75,30 +74,14 @@ def build(
     Raises:
         UserError: for no hidden layer, a width below 1, an unknown activation or one choice only.
     """
-    if not hidden or min(hidden) < 1:
-        raise UserError(f"network.hidden={hidden} must name at least one width of 1 or more")
-    if activation not in ACTIVATIONS:
-        raise UserError(
-            f"network.activation={activation!r} is unknown; there are {sorted(ACTIVATIONS)}"
-        )
+    mlp.check(hidden, activation)
     gaussian = name == GAUSSIAN
     if not gaussian and n_outputs < 2:
         raise UserError(f"network.name={name!r} needs two choices or more, not {n_outputs}")
 
-    layers = [f"hidden_{i}" for i in range(len(hidden))]  # each names its axis of units, too
-    axes: dict[str, tuple[str, ...]] = {LOG_STD: (OUTPUT,)} if gaussian else {}
-    for layer, before in zip([*layers, OUTPUT], ["input", *layers], strict=True):
-        axes |= {f"{layer}/kernel": (before, layer), f"{layer}/bias": (layer,)}
-    network = of_module(
-        name,
-        Policy(hidden, n_outputs, activation, gaussian),
-        input_shape,
-        n_outputs,
-        images=False,
-        axes=axes,
-        units=tuple((layer,) for layer in layers),
-        symmetries=tuple(Permutation(layer) for layer in layers),
-    )
+    module = Policy(hidden, n_outputs, activation, gaussian)
+    more = {LOG_STD: (OUTPUT,)} if gaussian else {}
+    network = mlp.of_layers(name, module, hidden, input_shape, n_outputs, more)
     shapes = jax.eval_shape(network.init, jax.random.key(0))
     # JAX sorts keys; in the reference's vectors log_std comes first.
     order = sorted(shapes, key=lambda path: (path != LOG_STD, path))
