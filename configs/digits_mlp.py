@@ -54,6 +54,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.population.learning_rate = (3e-3, 3e-3)
     c.population.weight_decay = (0.0, 0.0)
     c.population.init_scale = (1.0, 1.0)
+    # Begin all training runs from one network, so that units mean the same in all of them. Runs
+    # that are held out begin from networks of their own, and so does training the meta-model.
+    c.population.shared_start = False
 
     c.zoo = ConfigDict({"subsets_per_group": 126, "runs_per_shard": 256, "runs_per_chunk": 8})
 

@@ -54,6 +54,11 @@ def check(config: Mapping[str, Any]) -> None:
         )
     if not 0 < config["snapshot_power"] < np.inf:
         raise UserError(f"population.snapshot_power={config['snapshot_power']} must be above 0")
+    if config["shared_start"] and tuple(config["init_scale"]) != (1, 1):
+        raise UserError(
+            f"population.init_scale={tuple(config['init_scale'])} must be (1, 1) with "
+            "population.shared_start: starts are then drawn anew in training, unscaled"
+        )
     if config["schedule"] not in SCHEDULES:
         raise UserError(
             f"population.schedule={config['schedule']!r} is unknown; there are {SCHEDULES}"

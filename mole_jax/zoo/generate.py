@@ -99,17 +99,31 @@ def train_subsets(
     hyper = jax.vmap(
         jax.vmap(lambda i: hyperparameters.draw(population, rng.at(root, "hyperparameters", i)))
     )(run)
+    start = run  # whose initial network each begins from
+    if population["shared_start"]:
+        # Numbered after all runs, so that it is none of theirs.
+        shared = n_members * len(family.subsets)
+        start = jnp.where(jnp.asarray(_trained_on(family, subsets, population)), shared, run)
     history = engine.train(
         family.network,
         member.recipe(population),
         family.device_data,
         jnp.asarray(family.classes[subsets]),
         jax.vmap(lambda i: rng.at(root, "minibatches", i))(jnp.asarray(subsets)),
-        engine.initial(family.network, root, run, hyper),
+        engine.initial(family.network, root, start, hyper),
         hyper,
         mesh=mesh,
     )
     return hyper, history
+
+
+def _trained_on(
+    family: TaskFamily, subsets: np.ndarray, population: Mapping[str, Any]
+) -> np.ndarray:
+    """Which members of some data subsets the meta-model will be trained on: [G, M] bool."""
+    n_members = population["members"]
+    seen = np.array([family.subsets[i].split == "train" for i in subsets])
+    return seen[:, None] & (np.arange(n_members) < n_members - population["held_out_members"])
 
 
 def as_batch(
@@ -131,15 +145,15 @@ def as_batch(
     finite = np.isfinite(parameters).all((1, 2))
     for values in metrics.values():
         finite &= np.isfinite(values).all(1)
-    held_out = np.arange(n_members) >= n_members - population["held_out_members"]
-    seen = np.where(held_out, "S0", "train")  # [M]
-    splits = [seen if family.subsets[i].split == "train" else ["S1"] * n_members for i in subsets]
+    seen = np.array([family.subsets[i].split == "train" for i in subsets])
+    splits = np.where(_trained_on(family, subsets, population), "train", "S0")  # [G, M]
+    splits[~seen] = "S1"
     optimizers = np.array(OPTIMIZERS)[rows(hyper.optimizer)]
     return RunBatch(
         parameters=parameters,
         metrics=metrics,
         subset=np.repeat(subsets, n_members),
-        split=np.concatenate(splits),
+        split=splits.reshape(-1),
         member=np.tile(np.arange(n_members), len(subsets)),
         seed=np.full(len(parameters), config["seed"]),
         finite=finite,

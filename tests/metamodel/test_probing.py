@@ -78,7 +78,7 @@ def test_it_stays_bounded_where_the_loss_has_no_slope(
     setting: tiny.Setting, frame: Frame, probes: Probes
 ) -> None:
     """Two networks that answer with certainty: the gradient underflows, and so must the push."""
-    sure = frame._replace(start=frame.start * 1e3, noisy=frame.noisy * 1e3)
+    sure = frame._replace(origin=frame.origin * 1e3, noisy=frame.noisy * 1e3)
     labels = _answers(setting, sure, probes)
     for part in push(setting, jnp.zeros(sure.noisy.shape), sure, probes._replace(labels=labels)):
         assert np.isfinite(part).all()
@@ -87,7 +87,7 @@ def test_it_stays_bounded_where_the_loss_has_no_slope(
 
 def _answers(setting: tiny.Setting, frame: Frame, probes: Probes) -> jax.Array:
     model, zeros = setting.model, jnp.zeros(frame.noisy.shape)
-    tokens = model.process.clean_estimate(zeros, frame.noisy, frame.start, frame.t, frame.spread)
+    tokens = model.process.clean_estimate(zeros, frame.noisy, frame.origin, frame.t, frame.spread)
     params = model.network.spec.unflatten(model.networks(setting.normaliser, tokens))
     return jnp.argmax(jax.vmap(model.network.apply)(params, probes.inputs), axis=-1)
 
