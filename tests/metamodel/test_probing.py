@@ -65,7 +65,9 @@ def test_it_permutes_as_the_network_does(
 ) -> None:
     output = jax.random.normal(jax.random.key(0), frame.noisy.shape)
     order = np.append(np.random.default_rng(1).permutation(6), 6)  # the output biases stay
-    per_token = {name: getattr(frame, name)[:, order] for name in ("noisy", "start", "spread")}
+    per_token = {
+        name: getattr(frame, name)[:, order] for name in ("noisy", "start", "origin", "spread")
+    }
     plain = push(setting, output, frame, probes)
     permuted = push(setting, output[:, order], frame._replace(**per_token), probes)
     for name in Push._fields:
