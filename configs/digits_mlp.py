@@ -73,6 +73,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.population.ppo.update({"minibatches": 2, "clip": 0.2, "discount": 0.99, "gae_lambda": 0.95})
     c.population.ppo.update({"value_coefficient": 2.0, "entropy_coefficient": 0.0})
     c.population.ppo.update({"gradient_norm": 2.0, "evaluation_episodes": 8})
+    # Begin all training runs from one network, so that units mean the same in all of them. Runs
+    # that are held out begin from networks of their own, and so does training the meta-model.
+    c.population.shared_start = False
 
     c.zoo = ConfigDict({"subsets_per_group": 126, "runs_per_shard": 256, "runs_per_chunk": 8})
 

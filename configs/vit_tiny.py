@@ -30,11 +30,14 @@ def get_config(variant: str = "") -> ConfigDict:
     c.evaluation.targets.share_of_adam = 0.9
     if variant == "cpu":
         c.network.update({"patch": 4, "width": 16, "layers": 1, "heads": 2, "mlp": 32})
-        c.population.members = 6
+        c.population.members = 4
+        c.population.shared_start = True
         c.population.learning_rate = (3e-3, 3e-3)
-        c.training.batch_size = 32
-        c.training.steps = 1200
-        c.training.regression_steps = 200
+        c.metamodel.descents = 4
+        c.training.permute_units = False
+        c.training.batch_size = 16
+        c.training.steps = 2000
+        c.training.regression_steps = 150
         return c
     c.network.update({"patch": 4, "width": 32, "layers": 2, "heads": 4, "mlp": 64})
     c.population.learning_rate = (3e-4, 3e-3)

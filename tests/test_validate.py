@@ -17,6 +17,12 @@ def test_the_demo_and_the_tiny_config_are_fine() -> None:
         validate(configs.load(f"{tiny.DEMO}{variant}"))
 
 
+def test_a_shared_start_goes_with_unscaled_starts_only() -> None:
+    validate(tiny.tiny_config(population__shared_start=True))
+    with pytest.raises(UserError, match=r"population\.init_scale"):
+        validate(tiny.tiny_config(population__shared_start=True, population__init_scale=(0.5, 1.0)))
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

@@ -32,14 +32,15 @@ def distances(bench: Bench, split: str, done: Done) -> Found:
     exact = _one_kind_of_unit(network)
     references = _spread(bench.training.final, MOST_REFERENCES if exact else MOST_MATCHED)
 
-    def nearest(flat: np.ndarray) -> np.ndarray:
-        if not len(flat):
-            return np.zeros(0)
-        if not exact:
-            return alignment.nearest(network, flat, references)
-        return novelty.nearest(_units(network, flat), _units(network, references))
-
-    return {"generated": nearest(generated), "held_out": nearest(held_out)}
+    # Both at once, so that the references are aligned to one another once.
+    flat = np.concatenate([generated, held_out])
+    if not len(flat):
+        found = np.zeros(0)
+    elif exact:
+        found = novelty.nearest(_units(network, flat), _units(network, references))
+    else:
+        found = alignment.nearest(network, flat, references)
+    return {"generated": found[: len(generated)], "held_out": found[len(generated) :]}
 
 
 def _one_kind_of_unit(network: Network) -> bool:

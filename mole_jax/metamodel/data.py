@@ -14,6 +14,7 @@ from mole_jax.metamodel.pairs import ZooArrays
 from mole_jax.representation import normalise
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks.family import TaskFamily
+from mole_jax.tasks.networks import Network
 from mole_jax.zoo.reader import Zoo
 
 # Prompts speak of the loss on the validation pool: the test pool is only ever measured.
@@ -30,13 +31,22 @@ def load(zoo: Zoo, family: TaskFamily) -> tuple[Normaliser, ZooArrays]:
     if not len(runs):
         raise UserError(f"{zoo.path}: no finite training run to learn from")
     parameters = zoo.parameters(runs)  # [R, S, D]
-    normaliser = normalise.fit(family.network.spec, parameters)
+    if zoo.schema.config["population"].get("shared_start"):
+        normaliser = normalise.fit_shared(family.network, parameters, _initial(family.network))
+    else:
+        normaliser = normalise.fit(family.network.spec, parameters)
     arrays = ZooArrays(
         parameters=jnp.asarray((parameters - normaliser.mean) / normaliser.scale),
         metric=jnp.asarray(zoo.metric(METRIC, runs)),
         task=jnp.asarray(zoo.runs["subset"][runs]),
     )
     return jax.tree.map(jnp.asarray, normaliser), arrays
+
+
+def _initial(network: Network, n: int = 256) -> np.ndarray:
+    """Initial networks [n, D], always the same: only how far they spread matters."""
+    keys = jax.random.split(jax.random.key(0), n)
+    return np.asarray(jax.jit(jax.vmap(lambda k: network.spec.flatten(network.init(k))))(keys))
 
 
 def describe(arrays: ZooArrays) -> str:

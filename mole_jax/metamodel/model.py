@@ -31,6 +31,7 @@ class MetaModel:
     codec: Codec
     network: Network
     objective: str
+    shared_start: bool  # training runs all began from one network
 
     def clean_estimate(
         self,
@@ -55,7 +56,7 @@ class MetaModel:
         frame = self.frame(normaliser, noisy, t, prompt)
         output: jax.Array = self.module.apply({"params": params}, frame, prompt)  # type: ignore[assignment]
         estimate = self.process.clean_estimate(
-            output, frame.noisy, frame.start, frame.t, frame.spread
+            output, frame.noisy, frame.origin, frame.t, frame.spread
         )
         return estimate * self.codec.mask[None]
 
@@ -65,15 +66,23 @@ class MetaModel:
         """What an output will be relative to; arguments as in `clean_estimate`."""
         use_start = prompt.use["start"][:, None, None]
         start = jnp.where(use_start, prompt.start, 0.0)
+        origin = start
+        if self.shared_start:
+            # All targets lie around the zoo's mean, wherever the start may be.
+            origin = jnp.zeros_like(start)
+            away = self.codec.encode(normaliser.change[None])
+            start = start / jnp.where(away > 0, away, 1.0)
         if self.objective == "regression":
             t = jnp.full_like(t, self.process.n_steps - 1)
-            noisy = self.process.add_noise(start, jnp.zeros_like(start), t)
-        return Frame(noisy, start, t, self.spread(normaliser, prompt), normaliser)
+            noisy = self.process.add_noise(origin, jnp.zeros_like(origin), t)
+        return Frame(noisy, start, origin, t, self.spread(normaliser, prompt), normaliser)
 
     def spread(self, normaliser: Normaliser, prompt: Prompt) -> jax.Array:
         """Standard deviation of the target around the start, or around nothing: [B, L, C]."""
         change = self.codec.encode(normaliser.change[None])
         mask = jnp.asarray(self.codec.mask, change.dtype)[None]
+        if self.shared_start:
+            return jnp.broadcast_to(mask, prompt.start.shape)
         return jnp.where(prompt.use["start"][:, None, None], change, mask)
 
     def loss_weight(self, normaliser: Normaliser, t: jax.Array, prompt: Prompt) -> jax.Array:
@@ -99,7 +108,8 @@ def build(config: Mapping[str, Any], network: Network, objective: str = "diffusi
     )
     shape.check()
     features.check(shape.features, network.input_shape)
-    codec = representation.build(r["name"], network, chunk_size=r["chunk_size"])
+    shared = config["population"]["shared_start"]
+    codec = representation.build(r["name"], network, chunk_size=r["chunk_size"], one_basis=shared)
     process = diffusion.build(d["schedule"], d["steps"], d["prediction"])
     push = probing.make_push(process, codec, network)
     labelled = network.name in CLASSIFIERS
@@ -117,4 +127,4 @@ def build(config: Mapping[str, Any], network: Network, objective: str = "diffusi
         n_targets=0 if labelled else network.n_outputs,
         push=push,
     )
-    return MetaModel(module, process, codec, network, objective)
+    return MetaModel(module, process, codec, network, objective, shared)

@@ -16,6 +16,7 @@ from mole_jax.metamodel import prompt as prompt_lib
 from mole_jax.metamodel.prompt import Prompt
 from mole_jax.representation import permutation, rotation
 from mole_jax.representation.codec import Codec
+from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import CLASSIFIERS, Network
@@ -49,6 +50,7 @@ class Draw:
     permute_units: bool
     permute_labels: float  # share of pairs with renamed labels
     drop: tuple[tuple[str, float], ...]  # condition -> rate at which it is dropped
+    fresh_starts: bool  # pairs from the first snapshot start from a network drawn anew
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Draw:
@@ -77,6 +79,11 @@ class Draw:
                 f"training.permute_labels={t['permute_labels']} renames labels, and "
                 f"network.name={config['network']['name']!r} has none; set it to 0"
             )
+        if t["permute_units"] and config["population"]["shared_start"]:
+            raise UserError(
+                "training.permute_units: turn it off with population.shared_start, which gives the "
+                "units of all runs one order"
+            )
         return Draw(
             first_start=t["first_start"],
             support_per_class=most,
@@ -86,6 +93,7 @@ class Draw:
             permute_units=t["permute_units"],
             permute_labels=t["permute_labels"],
             drop=drop,
+            fresh_starts=config["population"]["shared_start"],
         )
 
 
@@ -95,6 +103,7 @@ def draw(
     codec: Codec,
     zoo: ZooArrays,
     data: DeviceData,
+    normaliser: Normaliser,
     key: jax.Array,
     batch: int,
 ) -> Pairs:
@@ -104,13 +113,19 @@ def draw(
     units reordered, its bases turned - which representations that are not equivariant need; neuron
     tokens of MLPs with one hidden layer do not. With `permute_labels` the labels of each pair are
     renamed at random, outputs and examples alike: a data subset then stands for K! tasks, and what
-    the model learns of a class cannot lean on its label.
+    the model learns of a class cannot lean on its label. With `fresh_starts` the initial network,
+    which all runs share, is replaced by one drawn anew for every pair.
     """
     run, start, target = _choose(rules, zoo, rng.named(key, "pair"), batch)
     first, last = zoo.parameters[run, start], zoo.parameters[run, target]  # [B, D]
     task = zoo.task[run]  # [B]
     support = _support(rules, data, task, network.n_classes, rng.named(key, "support"))
     images = _images(rules, data, task, rng.named(key, "images"))
+    start_metric = zoo.metric[run, start]
+    if rules.fresh_starts:
+        fresh, metric = _fresh(network, data, task, rng.named(key, "fresh"))
+        first = jnp.where(start[:, None] == 0, normaliser.normalise(fresh), first)
+        start_metric = jnp.where(start == 0, metric, start_metric)
     if rules.permute_units:
         keys = jax.random.split(rng.named(key, "units"), batch)
         orders = jax.vmap(functools.partial(permutation.random_orders, network))(keys)
@@ -132,7 +147,7 @@ def draw(
     use = prompt_lib.dropped(prompt_lib.everything(batch), rng.named(key, "drop"), dict(rules.drop))
     prompt = Prompt(
         start=codec.encode(first),
-        start_metric=zoo.metric[run, start],
+        start_metric=start_metric,
         target_metric=zoo.metric[run, target],
         support=support,
         use=use,
@@ -152,6 +167,19 @@ def _choose(
     share = jax.random.uniform(target_key, (batch,))
     target = start + 1 + jnp.floor(share * (n_snapshots - 1 - start)).astype(jnp.int32)
     return run, start, jnp.minimum(target, n_snapshots - 1)
+
+
+def _fresh(
+    network: Network, data: DeviceData, task: jax.Array, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Initial networks [B, D] and their losses on the validation pool of tasks [B]: [B]."""
+
+    def one(task: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        params = network.init(key)
+        loss, _ = data.measure(network, params, "validation", task)
+        return network.spec.flatten(params), loss
+
+    return jax.vmap(one)(task, jax.random.split(key, len(task)))
 
 
 def _support(

@@ -34,9 +34,10 @@ class Frame(NamedTuple):
     """What an output of the transformer is relative to: all that makes it a network."""
 
     noisy: jax.Array  # [B, L, C]
-    start: jax.Array  # [B, L, C]
+    start: jax.Array  # [B, L, C] as it is seen, of order 1
+    origin: jax.Array  # [B, L, C] what the output is added to: the start, or the zoo's mean
     t: jax.Array  # [B]
-    spread: jax.Array  # [B, L, C] of the target around the start
+    spread: jax.Array  # [B, L, C] of the target around the origin
     normaliser: Normaliser
 
 
@@ -69,7 +70,7 @@ def make_push(process: Process, codec: Codec, network: Network) -> PushOn:
         return jnp.mean(outputs.error(network, found, targets))
 
     def push(output: jax.Array, frame: Frame, probes: Probes) -> Push:
-        tokens = process.clean_estimate(output, frame.noisy, frame.start, frame.t, frame.spread)
+        tokens = process.clean_estimate(output, frame.noisy, frame.origin, frame.t, frame.spread)
         flat = frame.normaliser.denormalise(codec.decode(tokens))
         scale = frame.normaliser.scale[None]
         down = -jax.vmap(jax.grad(loss))(flat, probes.inputs, probes.targets) * scale  # [B, D]

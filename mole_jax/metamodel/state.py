@@ -140,6 +140,7 @@ def make_step(
             model.codec,
             zoo,
             data,
+            normaliser,
             rng.at(root, "pairs", state.step),
             hyper.batch_size,
         )

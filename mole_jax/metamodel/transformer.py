@@ -179,7 +179,7 @@ class Transformer(nn.Module):
         """Apply the transformer to B frames and prompts."""
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         batch, length, channels = frame.noisy.shape
-        shown = self.process.shown(frame.noisy, frame.start, frame.t, frame.spread)
+        shown = self.process.shown(frame.noisy, frame.origin, frame.t, frame.spread)
         seen = jnp.concatenate([shown, frame.start], axis=-1)
         time = frame.t / (self.process.n_steps - 1)
         use_start = prompt.use["start"]
@@ -289,9 +289,11 @@ class Transformer(nn.Module):
             output = output + gain[:, :, 0] * (FIRST_STEP + size[:, :, 0]) * push.way
             return output + gain[:, :, 1] * size[:, :, 1] * push.force
 
-        for i in range(s.descents):
-            output = steady(descend, GROWTH)(output, gain[:, :, i], size)
-        return output
+        # Scanned, and not unrolled: compiling gradients of gradients takes long.
+        def body(output: jax.Array, gain: jax.Array) -> tuple[jax.Array, None]:
+            return steady(descend, GROWTH)(output, gain, size), None
+
+        return jax.lax.scan(body, output, jnp.moveaxis(gain, 2, 0))[0]
 
     def _towards_classes(self, tokens: jax.Array, classes: jax.Array, batch: int) -> jax.Array:
         """What a unit owes to a class: a product of its token with the token of that class.

@@ -28,6 +28,11 @@ def check(config: Mapping[str, Any]) -> None:
         )
     if not 0 < config["snapshot_power"] < np.inf:
         raise UserError(f"population.snapshot_power={config['snapshot_power']} must be above 0")
+    if config["shared_start"] and tuple(config["init_scale"]) != (1, 1):
+        raise UserError(
+            f"population.init_scale={tuple(config['init_scale'])} must be (1, 1) with "
+            "population.shared_start: starts are then drawn anew in training, unscaled"
+        )
     if config["schedule"] not in SCHEDULES:
         raise UserError(
             f"population.schedule={config['schedule']!r} is unknown; there are {SCHEDULES}"
@@ -83,4 +88,9 @@ def check_fits(config: Mapping[str, Any], family: TaskFamily) -> None:
     """Raises UserError for a population that cannot be trained on the tasks of a family."""
     recipe = of(config, family.network)
     if isinstance(recipe, PPORecipe):
+        if config["shared_start"]:
+            raise UserError(
+                "population.shared_start draws and measures a start for every pair, which takes "
+                "too long for policies; turn it off"
+            )
         ppo.check(recipe, family.network, family.device_data.environment)

@@ -7,8 +7,10 @@ from mole_jax.representation.codec import Codec
 from mole_jax.tasks.networks import Network
 
 
-def build(name: str, network: Network, *, chunk_size: int) -> Codec:
+def build(name: str, network: Network, *, chunk_size: int, one_basis: bool = False) -> Codec:
     """The codec that `config.representation` names.
+
+    With `one_basis` the units of all networks stand in one order, so that each token has a place.
 
     Raises:
         UserError: for an unknown name or a chunk size below 1.
@@ -16,7 +18,7 @@ def build(name: str, network: Network, *, chunk_size: int) -> Codec:
     from mole_jax.representation import chunk, neuron
 
     if name == "neuron":
-        return neuron.build(network)
+        return neuron.build(network, one_basis)
     if name == "chunk":
         if chunk_size < 1:
             raise UserError(f"representation.chunk_size={chunk_size} must be 1 or more")

@@ -19,8 +19,11 @@ from mole_jax.representation.codec import Codec, outputs, table
 from mole_jax.tasks.networks import Network
 
 
-def build(network: Network) -> Codec:
-    """The neuron codec of any network: L = units and what is left over, C = the widest of them."""
+def build(network: Network, one_basis: bool = False) -> Codec:
+    """The neuron codec of any network: L = units and what is left over, C = the widest of them.
+
+    With `one_basis` no unit can change places with another: every token of a kind has a position.
+    """
     free = {symmetry.axis for symmetry in network.permutations if symmetry.blocks == 1}
     rows: list[np.ndarray] = []
     kinds: list[int] = []
@@ -30,10 +33,11 @@ def build(network: Network) -> Codec:
         for number, index in enumerate(itertools.product(*map(range, sizes))):
             rows.append(_belonging(network, dict(zip(unit, index, strict=True))))
             kinds.append(kind)
-            if len(unit) > 1:  # which of the head's dimensions it is does not matter, the head does
-                positions.append(index[0])
+            if not one_basis and len(unit) > 1:
+                positions.append(index[0])  # the head matters, which of its dimensions does not
             else:
-                positions.append(0 if unit[0] in free else number)
+                interchangeable = not one_basis and unit[0] in free
+                positions.append(0 if interchangeable else number)
     width = max(map(len, rows))
     left = [f for f in network.spec.fields if not _units_of(network, f.path)]
     for kind, field in enumerate(left, start=len(network.units)):

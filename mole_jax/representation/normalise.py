@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from mole_jax.tasks.networks import OUTPUT, Network
 from mole_jax.tasks.parameters import ParameterSpec
 
 
@@ -49,4 +50,31 @@ def fit(spec: ParameterSpec, parameters: np.ndarray) -> Normaliser:
             scale[field.slice] = spread
             moved = (values[:, 1:] - values[:, :1]) / np.float32(spread)
             change[field.slice] = np.sqrt(np.mean(moved**2, dtype=np.float64))
+    return Normaliser(mean, scale, change)
+
+
+def fit_shared(network: Network, parameters: np.ndarray, others: np.ndarray) -> Normaliser:
+    """For runs that share one start: the mean of every parameter, and a scale of every tensor.
+
+    Parameters of different outputs share a mean, so that renaming labels keeps it. `change` is the
+    root mean square of how far other initial networks are from that mean.
+
+    Args:
+        network: whose runs they are.
+        parameters: [R, S, D], finite.
+        others: [n, D] initial networks like those that prompts will start from.
+    """
+    mean = parameters.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+    scale, change = np.ones_like(mean), np.zeros_like(mean)
+    for field in network.spec.fields:
+        at, axes = field.slice, network.axes[field.path]
+        if OUTPUT in axes:
+            tensor = mean[at].reshape(field.shape)
+            tensor = tensor.mean(axis=axes.index(OUTPUT), keepdims=True)
+            mean[at] = np.broadcast_to(tensor, field.shape).reshape(-1)
+        spread = np.sqrt(np.mean((parameters[..., at] - mean[at]) ** 2, dtype=np.float64))
+        if spread > np.finfo(np.float32).eps * np.abs(mean[at]).max():
+            scale[at] = spread
+            away = (others[:, at] - mean[at]) / np.float32(spread)
+            change[at] = np.sqrt(np.mean(away**2, dtype=np.float64))
     return Normaliser(mean, scale, change)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.tasks.networks import Network
@@ -24,6 +23,9 @@ def rotate(network: Network, flat: Any, turns: list[Any]) -> Any:
     Returns:
         [D] parameters of a network with the same function.
     """
+    # NumPy stays NumPy: matching turns thousands of networks one by one, and outside of jit each
+    # operation of JAX takes longer to start than to compute.
+    xp = flat.__array_namespace__()
     parts = []
     for field in network.spec.fields:
         tensor = flat[field.slice].reshape(field.shape)
@@ -31,11 +33,11 @@ def rotate(network: Network, flat: Any, turns: list[Any]) -> Any:
         for symmetry, turn in zip(network.rotations, turns, strict=True):
             if symmetry.axis in axes:
                 places = (axes.index(symmetry.each), axes.index(symmetry.axis))
-                front = jnp.moveaxis(tensor, places, (0, 1))
-                turned = jnp.einsum("mi...,mij->mj...", front, turn)
-                tensor = jnp.moveaxis(turned, (0, 1), places)
+                front = xp.moveaxis(tensor, places, (0, 1))
+                turned = xp.einsum("mi...,mij->mj...", front, xp.asarray(turn, dtype=flat.dtype))
+                tensor = xp.moveaxis(turned, (0, 1), places)
         parts.append(tensor.reshape(-1))
-    return jnp.concatenate(parts)
+    return xp.concatenate(parts)
 
 
 def random_turns(network: Network, key: jax.Array) -> list[jax.Array]:

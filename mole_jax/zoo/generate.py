@@ -102,17 +102,31 @@ def train_subsets(
     hyper = jax.vmap(
         jax.vmap(lambda i: hyperparameters.draw(population, rng.at(root, "hyperparameters", i)))
     )(run)
+    start = run  # whose initial network each begins from
+    if population["shared_start"]:
+        # Numbered after all runs, so that it is none of theirs.
+        shared = n_members * len(family.subsets)
+        start = jnp.where(jnp.asarray(_trained_on(family, subsets, population)), shared, run)
     history = engine.train(
         family.network,
         recipes.of(population, family.network),
         family.device_data,
         jnp.asarray(subsets),
         jax.vmap(lambda i: rng.at(root, "minibatches", i))(jnp.asarray(subsets)),
-        engine.initial(family.network, root, run, hyper),
+        engine.initial(family.network, root, start, hyper),
         hyper,
         mesh=mesh,
     )
     return hyper, history
+
+
+def _trained_on(
+    family: TaskFamily, subsets: np.ndarray, population: Mapping[str, Any]
+) -> np.ndarray:
+    """Which members of some data subsets the meta-model will be trained on: [G, M] bool."""
+    n_members = population["members"]
+    seen = np.array([family.subsets[i].split == "train" for i in subsets])
+    return seen[:, None] & (np.arange(n_members) < n_members - population["held_out_members"])
 
 
 def as_batch(
@@ -134,16 +148,15 @@ def as_batch(
     finite = np.isfinite(parameters).all((1, 2))
     for values in metrics.values():
         finite &= np.isfinite(values).all(1)
-    held_out = np.arange(n_members) >= n_members - population["held_out_members"]
-    seen = np.where(held_out, "S0", "train")  # [M]
-    of = [family.subsets[i].split for i in subsets]
-    splits = [seen if split == "train" else [split] * n_members for split in of]
+    of = np.array([family.subsets[i].split for i in subsets])[:, None]  # [G, 1]
+    seen = np.where(_trained_on(family, subsets, population), "train", "S0")  # [G, M]
+    splits = np.where(of == "train", seen, of)
     optimizers = np.array(OPTIMIZERS)[rows(hyper.optimizer)]
     return RunBatch(
         parameters=parameters,
         metrics=metrics,
         subset=np.repeat(subsets, n_members),
-        split=np.concatenate(splits),
+        split=splits.reshape(-1),
         member=np.tile(np.arange(n_members), len(subsets)),
         seed=np.full(len(parameters), config["seed"]),
         finite=finite,

@@ -52,7 +52,8 @@ def test_the_clean_estimate(setting: tiny.Setting) -> None:
     plain = estimate(noisy, prompt)
     permuted = estimate(noisy[:, order], prompt._replace(start=prompt.start[:, order]))
     assert float(jnp.std(plain - prompt.start)) > 0.05  # the model does something
-    np.testing.assert_allclose(permuted, plain[:, order], rtol=1e-4, atol=1e-4)
+    # Sums over units in another order round otherwise, and descents along random probes add to it.
+    np.testing.assert_allclose(permuted, plain[:, order], rtol=1e-3, atol=1e-3)
     # Permuting one of the two is another question, with another answer.
     other = estimate(noisy[:, order], prompt)
     assert float(jnp.abs(other - plain[:, order]).max()) > 0.01

@@ -30,7 +30,14 @@ def batch(setting: tiny.Setting) -> Pairs:
     model, data = setting.model, setting.family.device_data
     draw = jax.jit(
         lambda key: pairs.draw(
-            Draw.of(setting.config), model.network, model.codec, setting.zoo, data, key, BATCH
+            Draw.of(setting.config),
+            model.network,
+            model.codec,
+            setting.zoo,
+            data,
+            setting.normaliser,
+            key,
+            BATCH,
         )
     )
     return draw(jax.random.key(0))

@@ -34,7 +34,16 @@ def drawn(setting: tiny.Setting, seed: int = 0, batch: int = BATCH, **changes: o
     rules = dataclasses.replace(Draw.of(setting.config), **changes)
     model, data = setting.model, setting.family.device_data
     draw = jax.jit(
-        lambda key: pairs_lib.draw(rules, model.network, model.codec, setting.zoo, data, key, batch)
+        lambda key: pairs_lib.draw(
+            rules,
+            model.network,
+            model.codec,
+            setting.zoo,
+            data,
+            setting.normaliser,
+            key,
+            batch,
+        )
     )
     return draw(jax.random.key(seed))
 
@@ -159,6 +168,26 @@ def test_reordered_units_keep_functions_and_the_way_from_start_to_target(
     np.testing.assert_allclose(*moved, rtol=1e-4)  # start and target in the same order
 
 
+def test_fresh_starts_take_the_place_of_initial_networks_and_of_no_others(
+    setting: tiny.Setting,
+) -> None:
+    """Metrics of the made-up zoo name its snapshots; those of fresh networks are losses."""
+    own, fresh = drawn(setting), drawn(setting, fresh_starts=True)
+    np.testing.assert_array_equal(own.target, fresh.target)
+    metric = np.asarray(own.prompt.start_metric)
+    first = np.isin(metric, np.asarray(setting.zoo.metric)[:, 0])
+    assert 0 < first.sum() < BATCH
+    before, after = np.asarray(own.prompt.start), np.asarray(fresh.prompt.start)
+    np.testing.assert_array_equal(before[~first], after[~first])
+    np.testing.assert_array_equal(metric[~first], fresh.prompt.start_metric[~first])
+    assert len(np.unique(after[first], axis=0)) == first.sum()
+    raw = setting.normaliser.denormalise(setting.model.codec.decode(after[first]))
+    by_path = {f.path: np.asarray(raw)[:, f.slice] for f in setting.model.network.spec.fields}
+    np.testing.assert_allclose(by_path["output/bias"], 0, atol=1e-5)  # as at every beginning
+    losses = np.asarray(fresh.prompt.start_metric)[first]
+    assert np.all((losses > 0.5) & (losses < 10)) and not np.isin(losses, metric).any()
+
+
 def test_conditions_are_dropped_at_their_rates(setting: tiny.Setting) -> None:
     rates = {"support": 0.5, "target_metric": 0.2, "start": 0.0}
     use = drawn(setting, batch=1500, drop=tuple(rates.items()), function_images=1).prompt.use
@@ -183,6 +212,7 @@ def test_a_draw_is_a_function_of_its_key(setting: tiny.Setting, plain: Pairs) ->
         {"training__first_start": 1.5},
         {"training__function_images": 0},
         {"training__permute_labels": -0.1},
+        {"training__permute_units": True, "population__shared_start": True},
     ],
 )
 def test_impossible_rules_are_refused(change: dict) -> None:

@@ -65,7 +65,9 @@ def test_it_permutes_as_the_network_does(
 ) -> None:
     output = jax.random.normal(jax.random.key(0), frame.noisy.shape)
     order = np.append(np.random.default_rng(1).permutation(6), 6)  # the output biases stay
-    per_token = {name: getattr(frame, name)[:, order] for name in ("noisy", "start", "spread")}
+    per_token = {
+        name: getattr(frame, name)[:, order] for name in ("noisy", "start", "origin", "spread")
+    }
     plain = push(setting, output, frame, probes)
     permuted = push(setting, output[:, order], frame._replace(**per_token), probes)
     for name in Push._fields:
@@ -78,7 +80,7 @@ def test_it_stays_bounded_where_the_loss_has_no_slope(
     setting: tiny.Setting, frame: Frame, probes: Probes
 ) -> None:
     """Two networks that answer with certainty: the gradient underflows, and so must the push."""
-    sure = frame._replace(start=frame.start * 1e3, noisy=frame.noisy * 1e3)
+    sure = frame._replace(origin=frame.origin * 1e3, noisy=frame.noisy * 1e3)
     labels = _answers(setting, sure, probes)
     for part in push(setting, jnp.zeros(sure.noisy.shape), sure, probes._replace(targets=labels)):
         assert np.isfinite(part).all()
@@ -87,7 +89,7 @@ def test_it_stays_bounded_where_the_loss_has_no_slope(
 
 def _answers(setting: tiny.Setting, frame: Frame, probes: Probes) -> jax.Array:
     model, zeros = setting.model, jnp.zeros(frame.noisy.shape)
-    tokens = model.process.clean_estimate(zeros, frame.noisy, frame.start, frame.t, frame.spread)
+    tokens = model.process.clean_estimate(zeros, frame.noisy, frame.origin, frame.t, frame.spread)
     params = model.network.spec.unflatten(model.networks(setting.normaliser, tokens))
     return jnp.argmax(jax.vmap(model.network.apply)(params, probes.inputs), axis=-1)
 

@@ -28,6 +28,7 @@ CONFIG = {
     "learning_rate": (1e-3, 1e-2),
     "weight_decay": (0.0, 0.1),
     "init_scale": (1.0, 1.0),
+    "shared_start": False,
 }
 
 

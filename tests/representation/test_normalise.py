@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from mole_jax.representation import normalise
-from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks import OUTPUT, Network
 
 
 def zoo(network: Network) -> np.ndarray:
@@ -61,3 +61,24 @@ def test_constant_tensors_are_shifted_and_not_scaled(network: Network) -> None:
     np.testing.assert_array_equal(fitted.scale[constant.slice], 1)
     np.testing.assert_allclose(fitted.normalise(runs)[..., constant.slice], 0, atol=1e-6)
     np.testing.assert_array_equal(fitted.change[zero.slice], 0)
+
+
+def test_runs_with_one_start_are_centred_parameter_by_parameter(network: Network) -> None:
+    rng = np.random.default_rng(0)
+    runs, middle = zoo(network), 5 * rng.normal(size=network.spec.size).astype(np.float32)
+    others = rng.normal(size=(50, network.spec.size)).astype(np.float32)
+    fitted = normalise.fit_shared(network, runs + middle, others)
+    normalised = np.asarray(fitted.normalise(runs + middle))
+    for field in network.spec.fields:
+        values = normalised[..., field.slice].astype(np.float64)
+        np.testing.assert_allclose(np.sqrt(np.mean(values**2)), 1, rtol=1e-2)
+        away = np.asarray(fitted.normalise(others))[:, field.slice].astype(np.float64)
+        np.testing.assert_allclose(
+            np.sqrt(np.mean(away**2)), fitted.change[field.slice][0], rtol=1e-3
+        )
+        axes = network.axes[field.path]
+        if OUTPUT in axes:  # so that renaming labels and normalising may change places
+            mean = np.moveaxis(fitted.mean[field.slice].reshape(field.shape), axes.index(OUTPUT), 0)
+            np.testing.assert_array_equal(mean, np.broadcast_to(mean[:1], mean.shape))
+        else:
+            np.testing.assert_allclose(values.mean((0, 1)), 0, atol=1e-2)

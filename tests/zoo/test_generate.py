@@ -74,6 +74,23 @@ def test_the_last_members_of_training_subsets_are_held_out_and_all_runs_of_unsee
     assert unseen.sum() == 6
 
 
+def test_a_shared_start_is_of_the_training_runs_alone(
+    config: ConfigDict, tmp_path: Path, zoo: Zoo
+) -> None:
+    with config.copy_and_resolve_references().unlocked() as changed:
+        changed.population.shared_start = True
+    generate.generate(changed.lock(), tmp_path)
+    shared = open_zoo(tmp_path / "zoo")
+    starts, before = shared.parameters()[:, 0], zoo.parameters()[:, 0]
+    trained_on = shared.runs["split"] == "train"
+    np.testing.assert_array_equal(trained_on, zoo.runs["split"] == "train")
+    assert len(np.unique(starts[trained_on], axis=0)) == 1
+    np.testing.assert_array_equal(starts[~trained_on], before[~trained_on])
+    assert not (starts[trained_on][0] == before).all(1).any()
+    ends = shared.parameters()[trained_on, -1]
+    assert len(np.unique(ends, axis=0)) == len(ends)
+
+
 def test_networks_learn_and_metrics_are_those_of_the_stored_parameters(
     config: ConfigDict, zoo: Zoo
 ) -> None:
