@@ -114,7 +114,8 @@ def draw(
     tokens of MLPs with one hidden layer do not. With `permute_labels` the labels of each pair are
     renamed at random, outputs and examples alike: a data subset then stands for K! tasks, and what
     the model learns of a class cannot lean on its label. With `fresh_starts` the initial network,
-    which all runs share, is replaced by one drawn anew for every pair.
+    which all runs share, is replaced by one drawn anew for every pair; that of a policy keeps the
+    metric of the one that it replaces.
     """
     run, start, target = _choose(rules, zoo, rng.named(key, "pair"), batch)
     first, last = zoo.parameters[run, start], zoo.parameters[run, target]  # [B, D]
@@ -123,9 +124,11 @@ def draw(
     images = _images(rules, data, task, rng.named(key, "images"))
     start_metric = zoo.metric[run, start]
     if rules.fresh_starts:
-        fresh, metric = _fresh(network, data, task, rng.named(key, "fresh"))
+        fresh = _fresh(network, rng.named(key, "fresh"), batch)
         first = jnp.where(start[:, None] == 0, normaliser.normalise(fresh), first)
-        start_metric = jnp.where(start == 0, metric, start_metric)
+        if network.name in CLASSIFIERS:  # a policy's return takes long to measure
+            metric = _measured(network, data, fresh, task)
+            start_metric = jnp.where(start == 0, metric, start_metric)
     if rules.permute_units:
         keys = jax.random.split(rng.named(key, "units"), batch)
         orders = jax.vmap(functools.partial(permutation.random_orders, network))(keys)
@@ -169,17 +172,19 @@ def _choose(
     return run, start, jnp.minimum(target, n_snapshots - 1)
 
 
-def _fresh(
-    network: Network, data: DeviceData, task: jax.Array, key: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Initial networks [B, D] and their losses on the validation pool of tasks [B]: [B]."""
+def _fresh(network: Network, key: jax.Array, batch: int) -> jax.Array:
+    """Initial networks [B, D]."""
+    init = jax.vmap(lambda k: network.spec.flatten(network.init(k)))
+    return init(jax.random.split(key, batch))
 
-    def one(task: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        params = network.init(key)
-        loss, _ = data.measure(network, params, "validation", task)
-        return network.spec.flatten(params), loss
 
-    return jax.vmap(one)(task, jax.random.split(key, len(task)))
+def _measured(network: Network, data: DeviceData, flat: jax.Array, task: jax.Array) -> jax.Array:
+    """Losses of networks [B, D] on the validation pools of tasks [B]: [B]."""
+
+    def one(flat: jax.Array, task: jax.Array) -> jax.Array:
+        return data.measure(network, network.spec.unflatten(flat), "validation", task)[0]
+
+    return jax.vmap(one)(flat, task)
 
 
 def _support(

@@ -88,9 +88,4 @@ def check_fits(config: Mapping[str, Any], family: TaskFamily) -> None:
     """Raises UserError for a population that cannot be trained on the tasks of a family."""
     recipe = of(config, family.network)
     if isinstance(recipe, PPORecipe):
-        if config["shared_start"]:
-            raise UserError(
-                "population.shared_start draws and measures a start for every pair, which takes "
-                "too long for policies; turn it off"
-            )
         ppo.check(recipe, family.network, family.device_data.environment)

@@ -18,6 +18,12 @@ from mole_jax.report.findings import main_split
 from mole_jax.report.numbers import known
 from mole_jax.report.spec import FigureSpec, Recorded
 
+LOSSES = (
+    *("zoo_loss", "prompts", "achieved_loss", "zoo_loss_range", "pca_loss", "pca_prompts"),
+    *("adam_curve_loss", "generated_loss_median"),
+)
+SMALLEST_LOSS = 1e-3  # the meta-model does not tell smaller ones apart either
+
 
 def build(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> None:
     """Write WORKDIR/report/index.html and WORKDIR/report/figures/*.{png,svg}.
@@ -29,7 +35,8 @@ def build(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> None:
     workdir = Path(workdir)
     evaluation = _evaluation(workdir / "report" / "evaluation.json")
     splits = evaluation["splits"]
-    data = Recorded(_arrays(workdir / "evaluate" / "figures.npz"), splits[main_split(splits)])
+    arrays = _drawable(_arrays(workdir / "evaluate" / "figures.npz"))
+    data = Recorded(arrays, splits[main_split(splits)])
     folder = workdir / "report" / "figures"
     figures = {name: _figure(spec, data, folder) for name, spec in FIGURES.items()}
     body = story.body(evaluation, figures, _plain(config), _environment(workdir))
@@ -85,6 +92,14 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             return {key: stored[key] for key in stored.files}
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} cannot be read ({error}); run the evaluate stage again") from error
+
+
+def _drawable(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays with losses that a logarithmic axis can show: a policy's may be 0."""
+    return {
+        name: np.maximum(values, SMALLEST_LOSS) if name in LOSSES else values
+        for name, values in arrays.items()
+    }
 
 
 def _environment(workdir: Path) -> dict[str, Any]:

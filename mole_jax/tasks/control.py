@@ -27,6 +27,8 @@ from mole_jax.tasks.subsets import DataSubset
 PREFIX = "env"  # of data.source: env:cartpole
 # Significant digits of a task's parameters, so that its name tells them exactly.
 _DIGITS = 4
+# How near to rest policies are compared, as a share of the region in which episodes live.
+_NEAREST = 0.01
 # Situations in which the dynamics of two tasks are compared.
 _SITUATIONS = 512
 
@@ -52,11 +54,18 @@ class ControlTasks:
         return Examples(inputs, jnp.zeros(n, jnp.int32), jnp.ones(n, bool))
 
     def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
-        """Observations [n, O] of states from the whole region in which episodes live."""
+        """Observations [n, O], from all over the region in which episodes live to close to rest.
+
+        A good policy spends its episodes near rest, and what it does there decides how long they
+        last; each state is a random one of the region brought nearer by a log-uniform factor.
+        """
+        state_key, scale_key = jax.random.split(key)
         states = jax.vmap(self.environment.random_state, (None, 0))(
-            self.parameters[task], jax.random.split(key, n)
+            self.parameters[task], jax.random.split(state_key, n)
         )
-        return jax.vmap(self.environment.observe)(states)
+        seen = jax.vmap(self.environment.observe)(states)
+        scale = jnp.exp(jax.random.uniform(scale_key, (n, 1), minval=np.log(_NEAREST), maxval=0.0))
+        return scale * seen
 
     def measure(
         self, network: Network, params: Mapping[str, Any], pool: str, task: jax.Array
