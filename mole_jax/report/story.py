@@ -186,7 +186,7 @@ def _quality(
     return html.section(
         "How good the networks are",
         html.paragraph(
-            "All methods face the same subsets, starts and test images. The best baseline is in "
+            "All methods face the same tasks, starts and tests. The best baseline is in "
             f"orange; Adam is what generation is measured against.{_handicap(config)}"
         ),
         _grid(figures["methods"], figures["per_task"]),
@@ -220,7 +220,7 @@ def _obedience(splits: Mapping[str, findings.Result], figures: Figures) -> str:
                 rows.append((f"{split}, {where}", *(numbers.number(a.get(k)) for k in measured)))
             elif numbers.known(a):
                 rows.append((f"{split}, {where}", numbers.number(a), *[numbers.DASH] * 3))
-    heads = ("prompts", "R², mean", "R², median", "Spearman", "mean error (nats)")
+    heads = ("prompts", "R², mean", "R², median", "Spearman", "mean error")
     prompted = [
         _by_prompt(split, result["achieved_by_prompt"])
         for split, result in splits.items()

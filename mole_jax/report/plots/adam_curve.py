@@ -30,7 +30,7 @@ def draw(axes: Axes, data: Recorded) -> None:
     style.log_loss_ticks(axes.yaxis)
     axes.set_xlim(0, steps[-1])
     axes.set_xlabel("Adam steps from the same starts")
-    axes.set_ylabel("median test loss (nats)")
+    axes.set_ylabel("median test loss")
     axes.annotate(
         "MOLE, one pass",
         (1, level),

@@ -37,8 +37,8 @@ def draw(axes: Axes, data: Recorded) -> None:
     style.label_identity(axes, float(x[len(x) // 8]), "exactly as asked", above=False)
     style.log_loss_ticks(axes.xaxis)
     style.log_loss_ticks(axes.yaxis)
-    axes.set_xlabel("loss asked for (nats)")
-    axes.set_ylabel("loss achieved on test images (nats)")
+    axes.set_xlabel("loss asked for")
+    axes.set_ylabel("test loss achieved")
     at = int(0.62 * (len(x) - 1))
     axes.annotate(
         "achieved, median\nand middle 80 %",

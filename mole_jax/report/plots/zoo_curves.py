@@ -34,7 +34,7 @@ def draw(axes: Axes, data: Recorded) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(style.plain))
     axes.set_xlim(steps[0], steps[-1])
     axes.set_xlabel("optimizer step")
-    axes.set_ylabel("loss on held-out images (nats)")
+    axes.set_ylabel("validation loss")
     style.label_ends(axes, ends)
 
 
