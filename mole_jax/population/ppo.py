@@ -204,7 +204,9 @@ def metrics(environment: Environment, returns: dict[str, jax.Array]) -> dict[str
     """METRICS of mean returns on SPLITS, which may have any shape."""
     found = {f"{split}_return": value for split, value in returns.items()}
     return found | {
-        f"{split}_loss": 1 - value / environment.horizon for split, value in returns.items()
+        # A difference first, so that nothing missed is a loss of exactly 0.
+        f"{split}_loss": (environment.horizon - value) / environment.horizon
+        for split, value in returns.items()
     }
 
 

@@ -79,8 +79,9 @@ class ControlTasks:
         returns = mean_returns(
             network, self.environment, parameters, params, self.key, (pool,), self.episodes
         )
-        share = returns[pool] / self.environment.horizon
-        return 1 - share, share
+        # A difference first, so that nothing missed is a loss of exactly 0.
+        missed = (self.environment.horizon - returns[pool]) / self.environment.horizon
+        return missed, 1 - missed
 
     def numbers(self, pool: str) -> int:
         """float32 numbers in memory while one network is measured: one step of each episode."""
