@@ -2,20 +2,27 @@
 
     python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits
     python -m mole_jax.main --config=configs/digits_mlp.py:full --config.seed=1 --workdir=runs/full
+    python -m mole_jax.main --config=configs/digits_mlp.py:few --workdir=runs/few
 
 On 52 unseen subsets (two cores of an Intel Xeon with AMX, JAX 0.10.2) the first command gives
 97.3 % test accuracy, where Adam reaches 98.6 % from the same starts: regret 1.3 points, prompt
 alignment R^2 0.96, in 3 min 54 s. The second gives 98.6 %, where Adam reaches 98.9 %: regret 0.3
 points, R^2 0.957, in 20 min 22 s with other work beside it. Nothing was chosen on its seed.
+
+In `few` a data subset has 4 to 32 training examples of its largest class and a quarter of that of
+its smallest. There predicting is better than training: 93.7 % (92.9 - 94.4) on 52 unseen subsets,
+where Adam reaches 79.1 % on the subset's examples and 84.1 % on the support set alone, retrieval
+77.8 %, soup 80.4 % (two cores of an AMD EPYC, seed 0, 14 min 28 s with two other programs beside
+it: zoo 2 min 43 s, training 9 min 20 s, evaluation 2 min 25 s). Run once.
 """
 
 from ml_collections import ConfigDict
 
-VARIANTS = ("", "cpu", "full")  # cpu: the same as none
+VARIANTS = ("", "cpu", "full", "few")  # cpu: the same as none
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The demo, or with `full` the same, trained longer."""
+    """The demo; `full` is the same, trained longer; `few` has few training examples."""
     if variant not in VARIANTS:
         raise ValueError(f"variant {variant!r} is unknown; there are {VARIANTS}")
     c = ConfigDict()
@@ -145,6 +152,10 @@ def get_config(variant: str = "") -> ConfigDict:
     c.evaluation.targets = ConfigDict({"regret": 0.01, "score": 0.97, "r2": 0.95})
     c.evaluation.targets.update({"support_gap": 0.5, "milliseconds": 20.0, "share_of_adam": 0.0})
 
+    if variant == "few":
+        c.data.examples_per_class = (4, 32)
+        c.data.imbalance = 4.0
+        c.training.regression_steps = 0
     if variant == "full":
         c.population.members = 16
         c.metamodel.layers = 3
