@@ -123,7 +123,9 @@ def _baselines(bench: Bench, split: str, done: Done) -> Record:
 def _alignment(followed: Arrays, prompts: str, pool: str) -> Record | None:
     asked, achieved = followed[f"{prompts}_prompts"], followed[f"{prompts}_{pool}_loss"]
     # Prompts that are all the same have no spread for R² to explain.
-    return statistics.prompt_alignment(asked, achieved) if np.ptp(asked, axis=1).all() else None
+    return (
+        statistics.prompt_alignment(asked, achieved) if np.ptp(asked, axis=1).min() > 1e-6 else None
+    )
 
 
 def _by_prompt(followed: Arrays, score: str) -> Record:

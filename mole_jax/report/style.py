@@ -186,9 +186,17 @@ def plain(value: float, _: int) -> str:
     return f"{value:g}"
 
 
+MOST_DECADES = 2.5  # with more of them, numbers between the powers of ten would overlap
+
+
 def log_loss_ticks(axis: Axis) -> None:
-    """Ticks at 1, 2, 5 of each decade, written as plain numbers."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    """Ticks at 1, 2, 5 of each decade, written as plain numbers; of many decades at 1 alone.
+
+    To be called when the limits are set.
+    """
+    low, high = axis.get_view_interval()
+    many = high > 10**MOST_DECADES * low > 0
+    axis.set_major_locator(LogLocator(subs=(1.0,) if many else (1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(plain))
     axis.set_minor_formatter(NullFormatter())
 
