@@ -34,9 +34,14 @@ def get_config(variant: str = "") -> ConfigDict:
     c.population.steps = 500
     c.population.schedule = "cosine"
     c.population.learning_rate = (3e-4, 3e-4)
+    c.population.shared_start = True
     c.zoo.subsets_per_group = 50
     c.metamodel.pairwise = False  # no classes
     c.metamodel.probes = 32
+    # Policies do not bear small errors: what helps is to learn the answer at full noise well, and to
+    # take it in one step.
+    c.training.time_power = 0.1
+    c.sampling.steps = 1
     c.training.permute_labels = 0.0
     c.training.support_min_per_class = 16
     c.evaluation.adam_rates = (3e-4, 1e-3, 3e-3)
@@ -56,14 +61,9 @@ def get_config(variant: str = "") -> ConfigDict:
         c.population.snapshot_power = 1.5  # returns rise between iterations 5 and 50
         c.population.learning_rate = (2e-2, 5e-2)
         c.population.members = 5
-        c.population.shared_start = True
         c.zoo.subsets_per_group = 21
         c.evaluation.adam_rates = (2e-2, 4e-2)
         c.evaluation.starts = 2
-        # Policies do not bear small errors: what helps is to learn the answer at full noise well,
-        # and to take it in one step.
-        c.training.time_power = 0.1
-        c.sampling.steps = 1
         c.training.steps = 4000
         c.training.regression_steps = 2000
     return c
