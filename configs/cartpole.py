@@ -38,8 +38,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.zoo.subsets_per_group = 50
     c.metamodel.pairwise = False  # no classes
     c.metamodel.probes = 32
-    # Policies do not bear small errors: what helps is to learn the answer at full noise well, and to
-    # take it in one step.
+    # Policies do not bear small errors: what helps is to learn the answer at full noise well, and
+    # to take it in one step.
     c.training.time_power = 0.1
     c.sampling.steps = 1
     c.training.permute_labels = 0.0
