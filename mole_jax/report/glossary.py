@@ -31,6 +31,7 @@ GLOSSARY = {
         "itself no proof of anything."
     ),
     "S1": "Data subsets that no run in the zoo was trained on: what the headline is about.",
+    "S2, S3": "Data subsets with classes, or of data sets, that no run in the zoo was trained on.",
     "regret": (
         "The accuracy (or return) of Adam-trained networks minus that of generated ones, from the "
         "same starts, in points."

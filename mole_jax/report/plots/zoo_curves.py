@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from mole_jax.report import numbers, style
+from mole_jax.report.findings import SPLIT_NAMES
 from mole_jax.report.spec import FigureSpec, Recorded
 
 
@@ -42,7 +43,7 @@ def caption(data: Recorded) -> str:
     loss, split = data["zoo_loss"], data["zoo_split"].astype(str)
     train = loss[split == "train"] if (split == "train").any() else loss
     start, end = np.nanmedian(train[:, 0]), np.nanmedian(train[:, -1])
-    counts = ", ".join(f"{(split == s).sum()} {s}" for s in ("train", "S0", "S1") if s in split)
+    counts = ", ".join(f"{(split == s).sum()} {s}" for s in ("train", *SPLIT_NAMES) if s in split)
     return (
         f"The examples MOLE learns from: over {int(data['zoo_steps'][-1])} steps the median "
         f"training run falls from a loss of {numbers.number(start)} to {numbers.number(end)} "
