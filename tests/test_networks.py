@@ -16,6 +16,7 @@ from mole_jax.core import mesh as mesh_lib
 from mole_jax.core import stages
 from mole_jax.core.errors import UserError
 from mole_jax.core.files import read_json
+from mole_jax.evaluation import measure
 from mole_jax.tasks import networks
 from mole_jax.tasks.environments import rollout
 from mole_jax.tasks.environments.cartpole import CARTPOLE
@@ -97,6 +98,8 @@ def test_from_images_to_report(name: str, tmp_path: Path, monkeypatch: pytest.Mo
 def test_from_an_environment_to_report(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Episodes take long, and calls are filled up with networks to this many.
+    monkeypatch.setattr(measure, "AT_ONCE", 8)
     with tiny.quick_compilation():
         result = run_all(name, ACTING, tmp_path, monkeypatch)["splits"]["S1"]
         assert result["metric"] == "return"
