@@ -4,7 +4,8 @@
     python -m mole_jax.main --config=configs/mnist_mlp.py --workdir=runs/mnist
     python -m mole_jax.main --config=configs/mnist_mlp.py:cpu --workdir=runs/mnist_cpu
 
-The first is `fashion_mlp.py:full` on MNIST, for an accelerator; it has not been run.
+The first is `fashion_mlp.py:full` on MNIST, for an accelerator, the second `fashion_mlp.py` on
+MNIST. Neither has been run.
 """
 
 from pathlib import Path

@@ -21,8 +21,7 @@ def outside(bench: Bench, split: str, done: Done) -> Found:
     """
     cases = bench.splits[split].first()
     data = bench.family.device_data
-    inputs = data.pixels * data.scale + data.shift
-    low, high = float(inputs.min()), float(inputs.max())
+    low, high = (float(x * data.scale + data.shift) for x in (data.pixels.min(), data.pixels.max()))
     data = dataclasses.replace(data, scale=-data.scale, shift=low + high - data.shift)
     support = cases.support._replace(inputs=low + high - cases.support.inputs)
     metric, _ = measure.on_pool(

@@ -18,7 +18,8 @@ novelty_count    networks whose distance to the training runs is measured, on ei
 sampler_batch    networks in one call of the sampler
 bootstrap        resamples for each interval
 targets          what S1 should reach, 0 where nothing is asked: regret (at most), score,
-                 share_of_adam, r2 of prompts, support_gap (at least; all fractions), milliseconds
+                 share_of_adam, r2 of prompts (at least), support_gap (above), all of them
+                 fractions; milliseconds (at most)
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def reached(result: Mapping[str, Any], wanted: Mapping[str, float]) -> list[dict
             "condition-use gap of the support set (points)",
             round(100 * gap["support"], 1),
             100,
-            ">=",
+            ">",
         ),
         "milliseconds": (
             "one network predicted (ms)",
@@ -46,7 +46,7 @@ def reached(result: Mapping[str, Any], wanted: Mapping[str, float]) -> list[dict
     for key, (name, value, unit, sign) in measured.items():
         limit = round(unit * wanted[key], 6)
         if limit:
-            met = value <= limit if sign == "<=" else value >= limit
+            met = {"<=": value <= limit, ">=": value >= limit, ">": value > limit}[sign]
             found.append(_target(name, value, f"{sign} {limit:g}", met))
     paired = all(baseline["gain_ci95"][0] > 0 for baseline in baselines)
     apart = all(generated["ci95"][0] > baseline["ci95"][1] for baseline in baselines)

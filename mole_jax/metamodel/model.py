@@ -17,7 +17,7 @@ from mole_jax.metamodel.probing import Frame
 from mole_jax.metamodel.prompt import Prompt
 from mole_jax.representation.codec import Codec
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.tasks.networks import CLASSIFIERS, Network
+from mole_jax.tasks.networks import Network
 
 OBJECTIVES = ("diffusion", "regression")
 
@@ -112,8 +112,7 @@ def build(config: Mapping[str, Any], network: Network, objective: str = "diffusi
     codec = representation.build(r["name"], network, chunk_size=r["chunk_size"], one_basis=shared)
     process = diffusion.build(d["schedule"], d["steps"], d["prediction"])
     push = probing.make_push(process, codec, network)
-    labelled = network.name in CLASSIFIERS
-    if shape.pairwise and not labelled:
+    if shape.pairwise and not network.classifies:
         raise UserError(
             f"metamodel.pairwise joins outputs to classes, and network.name={network.name!r} has "
             "no classes; set it to False"
@@ -124,7 +123,7 @@ def build(config: Mapping[str, Any], network: Network, objective: str = "diffusi
         codec,
         n_classes=network.n_classes,
         input_shape=network.input_shape,
-        n_targets=0 if labelled else network.n_outputs,
+        n_targets=0 if network.classifies else network.n_outputs,
         push=push,
     )
     return MetaModel(module, process, codec, network, objective, shared)

@@ -126,7 +126,7 @@ def draw(
     if rules.fresh_starts:
         fresh = _fresh(network, rng.named(key, "fresh"), batch)
         first = jnp.where(start[:, None] == 0, normaliser.normalise(fresh), first)
-        if network.name in CLASSIFIERS:  # a policy's return takes long to measure
+        if network.classifies:  # a policy's return takes long to measure
             metric = _measured(network, data, fresh, task)
             start_metric = jnp.where(start == 0, metric, start_metric)
     if rules.permute_units:

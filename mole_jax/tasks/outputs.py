@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from mole_jax.tasks.classification import cross_entropy
-from mole_jax.tasks.networks import CLASSIFIERS, Network
+from mole_jax.tasks.networks import Network
 from mole_jax.tasks.networks.policy import GAUSSIAN
 
 
@@ -44,7 +44,7 @@ def error(network: Network, outputs: jax.Array, targets: jax.Array) -> jax.Array
     Targets are labels [n] of a classifier; logits [n, O] of the probabilities that a categorical
     policy should have; actions [n, O] of a Gaussian one.
     """
-    if network.name in CLASSIFIERS:
+    if network.classifies:
         return cross_entropy(outputs, targets)
     if network.name == GAUSSIAN:
         return jnp.sum((jnp.arcsinh(outputs) - targets) ** 2, axis=-1)

@@ -35,7 +35,7 @@ def result(gain: float = 0.05) -> dict[str, Any]:
         ("score", 0.95, 94.96, ">= 95", False),
         ("share_of_adam", 0.94, 94.96, ">= 94", True),
         ("r2", 0.9, 0.9, ">= 0.9", True),
-        ("support_gap", 0.5, 50.0, ">= 50", True),
+        ("support_gap", 0.5, 50.0, "> 50", False),
         ("milliseconds", 20.0, 21.0, "<= 20", False),
     ],
 )

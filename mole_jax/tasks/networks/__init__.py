@@ -56,14 +56,19 @@ class Network:
         return math.prod(self.input_shape)
 
     @property
+    def classifies(self) -> bool:
+        """Whether its outputs stand for the labels of its examples; else it is a policy."""
+        return self.name in CLASSIFIERS
+
+    @property
     def n_classes(self) -> int:
         """Labels that the examples of its tasks have; those of a policy have none, which is one."""
-        return self.n_outputs if self.name in CLASSIFIERS else 1
+        return self.n_outputs if self.classifies else 1
 
     @property
     def example_size(self) -> int:
         """Numbers in an example of its tasks: an image, or a transition of a policy's world."""
-        if self.name in CLASSIFIERS:
+        if self.classifies:
             return self.n_inputs
         actions = self.n_outputs if self.name == "gaussian_policy" else 1
         return 2 * self.n_inputs + actions
