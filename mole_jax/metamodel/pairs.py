@@ -114,8 +114,7 @@ def draw(
     tokens of MLPs with one hidden layer do not. With `permute_labels` the labels of each pair are
     renamed at random, outputs and examples alike: a data subset then stands for K! tasks, and what
     the model learns of a class cannot lean on its label. With `fresh_starts` the initial network,
-    which all runs share, is replaced by one drawn anew for every pair; that of a policy keeps the
-    metric of the one that it replaces.
+    which all runs share, is replaced by one drawn anew for every pair, with the metric that it has.
     """
     run, start, target = _choose(rules, zoo, rng.named(key, "pair"), batch)
     first, last = zoo.parameters[run, start], zoo.parameters[run, target]  # [B, D]
@@ -126,9 +125,7 @@ def draw(
     if rules.fresh_starts:
         fresh = _fresh(network, rng.named(key, "fresh"), batch)
         first = jnp.where(start[:, None] == 0, normaliser.normalise(fresh), first)
-        if network.classifies:  # a policy's return takes long to measure
-            metric = _measured(network, data, fresh, task)
-            start_metric = jnp.where(start == 0, metric, start_metric)
+        start_metric = jnp.where(start == 0, _measured(network, data, fresh, task), start_metric)
     if rules.permute_units:
         keys = jax.random.split(rng.named(key, "units"), batch)
         orders = jax.vmap(functools.partial(permutation.random_orders, network))(keys)

@@ -188,6 +188,30 @@ def test_fresh_starts_take_the_place_of_initial_networks_and_of_no_others(
     assert np.all((losses > 0.5) & (losses < 10)) and not np.isin(losses, metric).any()
 
 
+def test_fresh_policies_come_with_the_loss_that_they_have_in_their_task() -> None:
+    """Else the model would see other pairs of start and metric than those it is prompted with."""
+    setting = tiny.made_up(
+        data__source="env:cartpole",
+        data__train_subsets=4,
+        network__name="gaussian_policy",
+        metamodel__pairwise=False,
+        population__ppo__evaluation_episodes=3,
+        population__shared_start=True,
+        **PLAIN,
+    )
+    tasks = setting.zoo._replace(task=jnp.zeros_like(setting.zoo.task))
+    setting = dataclasses.replace(setting, zoo=tasks)
+    pairs = drawn(setting, batch=8, first_start=1.0)
+    starts = setting.normaliser.denormalise(setting.model.codec.decode(pairs.prompt.start))
+    network, data = setting.family.network, setting.family.device_data
+    losses = [
+        data.measure(network, network.spec.unflatten(flat), "validation", jnp.array(0))[0]
+        for flat in starts
+    ]
+    assert len(np.unique(losses)) > 1
+    np.testing.assert_allclose(pairs.prompt.start_metric, losses, atol=5e-3)  # a step of 3 x 500
+
+
 def test_conditions_are_dropped_at_their_rates(setting: tiny.Setting) -> None:
     rates = {"support": 0.5, "target_metric": 0.2, "start": 0.0}
     use = drawn(setting, batch=1500, drop=tuple(rates.items()), function_images=1).prompt.use
