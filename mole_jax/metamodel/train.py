@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mole_jax.core import files, rng
+from mole_jax.core import files, flops, rng
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core.checkpoint import Checkpoints
 from mole_jax.core.errors import UserError
@@ -99,15 +99,18 @@ def fit(
     with Checkpoints(folder / "checkpoints") as checkpoints:
         state = start_state(model, hyper, rules, root, mesh, checkpoints)
         step = int(state.step)
+        stops = dispatches(step, hyper.steps, settings["steps_per_dispatch"])
+        # Compiled once for each length of dispatch: the usual one and, at the end, a shorter.
+        advance = functools.cache(lambda n: states.make_step(model, hyper, rules, mesh, root, n))
+        if stops:
+            n = stops[0] - step
+            each = flops.count(advance(n), state, normaliser, arrays, device_data) / n
+            print(f"{model.objective}: {describe(state, each, hyper)}", flush=True)
         with (
             MetricWriter(folder, resume_step=step or None) as writer,
             Progress(model.objective, total=hyper.steps, initial=step) as bar,
         ):
-            # Compiled once for each length of dispatch: the usual one and, at the end, a shorter.
-            advance = functools.cache(
-                lambda n: states.make_step(model, hyper, rules, mesh, root, n)
-            )
-            for stop in dispatches(step, hyper.steps, settings["steps_per_dispatch"]):
+            for stop in stops:
                 began = time.monotonic()
                 state, parts = advance(stop - step)(state, normaliser, arrays, device_data)
                 scalars = {name: float(value) for name, value in parts.items()}
@@ -126,6 +129,15 @@ def fit(
                     checkpoints.save(stop, state)
                 step = stop
     return state
+
+
+def describe(state: State, flops_of_step: float, hyper: Hyper) -> str:
+    """How large a training is, in words; `flops.count` says what is counted."""
+    n_parameters = sum(x.size for x in jax.tree.leaves(state.params))
+    return (
+        f"{n_parameters / 1e6:.1f} million parameters, {flops_of_step / 1e9:,.1f} GFLOP a step, "
+        f"{flops_of_step * hyper.steps / 1e15:,.3g} PFLOP in {hyper.steps} steps"
+    )
 
 
 def dispatches(step: int, total: int, size: int) -> list[int]:
