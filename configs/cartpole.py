@@ -4,11 +4,11 @@
     python -m mole_jax.main --config=configs/cartpole.py:cpu --workdir=runs/cartpole_cpu
 
 The first has G.pt's policy (D = 1,250) and its recipe of PPO, for an accelerator, and has not been
-run. The second has policies 4-16-1 and gives, on 52 unseen tasks (seed 0, two cores of an AMD EPYC,
-JAX 0.10.2), 94.3 % (89.6 - 98.2) of the largest return, where PPO reaches 98.6 % from the same
-starts, the twin without noise 98.4 %, retrieval 84.6 % (76.5 - 91.8), soup 77.5 %. A prediction
-takes 0.4 ms, PPO 192 ms. It took 21 minutes with other work beside it: zoo 7 min 25 s, training
-9 min 9 s, evaluation 4 min 10 s. How it came about is in docs/results.md.
+run. The second has policies 4-16-1 and gives, on 52 unseen tasks (seed 0, JAX 0.10.2), 98.7 %
+(96.2 - 100) of the largest return, where PPO reaches 98.6 % from the same starts, the twin without
+noise 98.3 %, retrieval 84.6 % (76.5 - 91.8), soup 77.5 %. A prediction takes 0.9 ms, PPO 462 ms.
+Zoo 7 min 25 s on two cores of an AMD EPYC; training 13 min 15 s and evaluation 9 min 55 s on one of
+the two, the other one busy. How it came about is in docs/results.md.
 """
 
 from pathlib import Path

@@ -103,7 +103,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.metamodel.probes = 8  # of each class; 0: none, and no descents
     c.metamodel.descents = 8  # the last steps; each block takes one of its own before them
     c.metamodel.dtype = "float32"  # or bfloat16: of the products; parameters stay float32
-    c.metamodel.remat = False
+    c.metamodel.remat = False  # blocks and descents anew in the backward pass: less memory
     c.metamodel.unroll = 12  # layers unrolled in the scan over layers
 
     c.diffusion = ConfigDict({"schedule": "linear", "steps": 1000, "prediction": "edm"})

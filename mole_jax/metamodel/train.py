@@ -136,7 +136,7 @@ def describe(state: State, flops_of_step: float, hyper: Hyper) -> str:
     n_parameters = sum(x.size for x in jax.tree.leaves(state.params))
     return (
         f"{n_parameters / 1e6:.1f} million parameters, {flops_of_step / 1e9:,.1f} GFLOP a step, "
-        f"{flops_of_step * hyper.steps / 1e15:,.3g} PFLOP in {hyper.steps} steps"
+        f"{flops_of_step * hyper.steps / 1e12:,.1f} TFLOP in {hyper.steps} steps"
     )
 
 

@@ -293,6 +293,8 @@ class Transformer(nn.Module):
         def body(output: jax.Array, gain: jax.Array) -> tuple[jax.Array, None]:
             return steady(descend, GROWTH)(output, gain, size), None
 
+        if s.remat:
+            body = jax.checkpoint(body, prevent_cse=False)
         return jax.lax.scan(body, output, jnp.moveaxis(gain, 2, 0))[0]
 
     def _towards_classes(self, tokens: jax.Array, classes: jax.Array, batch: int) -> jax.Array:
