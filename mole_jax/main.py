@@ -12,7 +12,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from mole_jax.core import config as configs
-from mole_jax.core import stages
+from mole_jax.core import files, interrupts, stages
 from mole_jax.core.errors import UserError
 
 HELP = """\
@@ -97,15 +97,28 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0, 2 for a user's error, 130 for Ctrl-C."""
+    """Run the command.
+
+    Returns:
+        The exit code: 0, 2 for what the user can mend, 130 after Ctrl-C, 143 after SIGTERM.
+    """
     try:
-        run(sys.argv[1:] if arguments is None else arguments)
+        with interrupts.handled():
+            run(sys.argv[1:] if arguments is None else arguments)
     except UserError as problem:
         _say(f"error: {problem}")
         return 2
+    except interrupts.Terminated:
+        _say("terminated; the same command goes on where it was")
+        return 143
     except KeyboardInterrupt:
         _say("interrupted; the same command goes on where it was")
         return 130
+    except Exception as problem:
+        if not files.is_disk_full(problem):
+            raise
+        _say("error: the disk is full: make space, and the same command goes on where it was")
+        return 2
     return 0
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +107,48 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr(command, "STAGES", whole)
     assert command.main(arguments) == 0
     assert ran == ["zoo", "train", "evaluate", "report"]
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        ValueError("UNKNOWN: Error writing x: [OS error 28: ENOSPC No space left on device]"),
+    ],
+)
+def test_a_full_disk_is_explained(
+    ran: list[str],
+    full: Exception,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def write(config: ConfigDict, workdir: Path) -> None:
+        try:
+            raise full
+        except Exception as problem:
+            raise RuntimeError("a library's own words") from problem
+
+    monkeypatch.setattr(command, "STAGES", (stages.Stage("zoo", command.FOR_REPORT, write),))
+    assert command.main([f"--config={TINY}", f"--workdir={tmp_path}"]) == 2
+    assert capsys.readouterr().err.endswith(
+        "error: the disk is full: make space, and the same command goes on where it was\n"
+    )
+
+
+def test_sigterm_stops_and_says_how_to_go_on(
+    ran: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def preempted(config: ConfigDict, workdir: Path) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(command, "STAGES", (stages.Stage("zoo", command.FOR_REPORT, preempted),))
+    assert command.main([f"--config={TINY}", f"--workdir={tmp_path}"]) == 143
+    err = capsys.readouterr().err
+    assert err.endswith("terminated; the same command goes on where it was\n")
 
 
 def test_a_bug_keeps_its_traceback(

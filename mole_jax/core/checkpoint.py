@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
+
+from mole_jax.core.errors import UserError
 
 
 class Checkpoints:
     """The checkpoints of one training run, by step; the newest `keep` of them stay.
 
     State is any pytree of arrays. Saving copies the state off the devices and returns while the
-    files are being written; a kill meanwhile leaves the previous checkpoint as the latest.
+    files are being written; a kill meanwhile leaves the previous checkpoint as the latest. A
+    checksum is stored with it: Orbax notices most damage to its files, but not a changed byte among
+    the values of an array.
     """
 
     def __init__(self, directory: str | Path, keep: int = 2) -> None:
+        self._path = Path(directory).absolute()
         self._manager = ocp.CheckpointManager(
-            Path(directory).absolute(),
+            self._path,
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=keep, create=True, enable_async_checkpointing=True
             ),
@@ -33,7 +41,8 @@ class Checkpoints:
         latest = self.latest_step()
         if latest is not None and step <= latest:  # Orbax would leave it out without a word
             raise ValueError(f"checkpoint {step} would not be newer than the latest, {latest}")
-        self._manager.save(step, args=ocp.args.StandardSave(state))
+        whole = {"state": state, "checksum": checksum(state)}
+        self._manager.save(step, args=ocp.args.StandardSave(whole))
 
     def latest_step(self) -> int | None:
         """Return the newest step that is whole on disk, or None when there is none."""
@@ -43,11 +52,41 @@ class Checkpoints:
         """Read the state of `step`, shaped, typed and sharded as `like`.
 
         `like` is a state, or its `jax.eval_shape` with shardings; leaves without a sharding go
-        to the first device. Raises ValueError when the stored state has other shapes.
+        to the first device. Raises ValueError when the stored state has other shapes or is damaged.
         """
-        return self._manager.restore(
-            step, args=ocp.args.StandardRestore(jax.tree.map(_abstract, like))
+        whole = {"state": like, "checksum": jax.ShapeDtypeStruct((), jnp.uint32)}
+        found = self._manager.restore(
+            step, args=ocp.args.StandardRestore(jax.tree.map(_abstract, whole))
         )
+        if int(checksum(found["state"])) != int(found["checksum"]):
+            raise ValueError("its values are not those that were saved")
+        return found["state"]
+
+    def restore_latest(self, like: Any) -> tuple[int, Any] | None:
+        """Step and state of the newest checkpoint that is undamaged, or None without any.
+
+        Damaged ones are deleted with a warning, so that the run can go on from the one before.
+
+        Raises:
+            UserError: when there are checkpoints, and all of them are damaged.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            try:
+                return step, self.restore(step, like)
+            except Exception as problem:  # Orbax and TensorStore raise all kinds of them
+                reason = str(problem).splitlines()[0][:200]
+                print(
+                    f"warning: checkpoint {step} in {self._path} is damaged and left out: {reason}",
+                    file=sys.stderr,
+                )
+                if step != steps[-1]:
+                    self._manager.delete(step)
+        if steps:
+            raise UserError(
+                f"no checkpoint in {self._path} can be read: delete that folder to begin anew"
+            )
+        return None
 
     def wait(self) -> None:
         """Block until everything saved is on disk."""
@@ -67,6 +106,27 @@ class Checkpoints:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@jax.jit
+def checksum(state: Any) -> jax.Array:
+    """A number [] uint32 of all bits of a pytree of arrays, and of the order that they are in.
+
+    Computed where the arrays are; sums of integers are exact, however they are sharded.
+    """
+    total = jnp.uint32(0)
+    for leaf in jax.tree.leaves(state):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        if leaf.dtype == jnp.bool_:
+            leaf = leaf.astype(jnp.uint8)
+        bits = jax.lax.bitcast_convert_type(leaf, np.dtype(f"uint{8 * leaf.dtype.itemsize}"))
+        words = bits.astype(jnp.uint32).reshape(-1)
+        # Odd factors: a change of a single word always changes the sum.
+        total = total * jnp.uint32(31) + jnp.sum(
+            words * (2 * jnp.arange(words.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32
+        )
+    return total
 
 
 def _abstract(leaf: Any) -> Any:

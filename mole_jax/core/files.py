@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import math
@@ -58,6 +59,21 @@ def read_json(path: str | Path) -> Any:
         raise UserError(
             f"{path} cannot be read as JSON ({problem}): restore it, or delete it and run again"
         ) from None
+
+
+def is_disk_full(problem: BaseException) -> bool:
+    """Whether an exception, or one that it came from, says that there is no space left.
+
+    Libraries in C++ say it in words only.
+    """
+    seen: BaseException | None = problem
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if os.strerror(errno.ENOSPC) in str(seen):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def to_json(obj: Any, indent: int | None = None) -> str:

@@ -16,7 +16,7 @@ from mole_jax.core import rng
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel import objective, pairs
 from mole_jax.metamodel.model import MetaModel
-from mole_jax.metamodel.pairs import Draw, ZooArrays
+from mole_jax.metamodel.pairs import Draw, Pairs, ZooArrays
 from mole_jax.metamodel.probing import Frame
 from mole_jax.metamodel.prompt import Prompt, everything
 from mole_jax.representation.normalise import Normaliser
@@ -126,24 +126,17 @@ def make_step(
     root key and the step, so a resumed run draws what an uninterrupted one would have drawn.
 
     Returns:
-        (state, normaliser, zoo, data) -> (state, metrics averaged over the steps).
+        (state, normaliser, zoo, data) -> (state, metrics averaged over the steps). Among these,
+        `finite_steps` is how many steps there were before the first without a finite loss.
     """
     tx = optimizer(hyper)
+    draw = make_draw(model, hyper, rules, root)
     batch_sharding = mesh_lib.along(mesh, "data")
 
     def step(
         state: State, normaliser: Normaliser, zoo: ZooArrays, data: DeviceData
     ) -> tuple[State, dict[str, jax.Array]]:
-        batch = pairs.draw(
-            rules,
-            model.network,
-            model.codec,
-            zoo,
-            data,
-            normaliser,
-            rng.at(root, "pairs", state.step),
-            hyper.batch_size,
-        )
+        batch = draw(state.step, normaliser, zoo, data)
         if hyper.batch_size % mesh.shape["data"] == 0:
             batch = jax.lax.with_sharding_constraint(batch, batch_sharding)
         grad = jax.value_and_grad(
@@ -173,6 +166,29 @@ def make_step(
         state, parts = jax.lax.scan(
             lambda s, _: step(s, normaliser, zoo, data), state, length=n_steps
         )
-        return state, jax.tree.map(jnp.mean, parts)
+        finite = jnp.sum(jnp.cumprod(jnp.isfinite(parts["loss"])))
+        return state, jax.tree.map(jnp.mean, parts) | {"finite_steps": finite}
 
     return jax.jit(steps, donate_argnums=0)
+
+
+def make_draw(
+    model: MetaModel, hyper: Hyper, rules: Draw, root: jax.Array
+) -> Callable[[int | jax.Array, Normaliser, ZooArrays, DeviceData], Pairs]:
+    """A function (step, normaliser, zoo, data) -> the pairs of that step."""
+
+    def draw(
+        step: int | jax.Array, normaliser: Normaliser, zoo: ZooArrays, data: DeviceData
+    ) -> Pairs:
+        return pairs.draw(
+            rules,
+            model.network,
+            model.codec,
+            zoo,
+            data,
+            normaliser,
+            rng.at(root, "pairs", step),
+            hyper.batch_size,
+        )
+
+    return draw

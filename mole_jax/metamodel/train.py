@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mole_jax.core import files, flops, rng
+from mole_jax.core import files, flops, interrupts, rng
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core.checkpoint import Checkpoints
 from mole_jax.core.errors import UserError
@@ -24,7 +24,7 @@ from mole_jax.metamodel import data as data_lib
 from mole_jax.metamodel import model as models
 from mole_jax.metamodel import state as states
 from mole_jax.metamodel.model import MetaModel
-from mole_jax.metamodel.pairs import Draw, ZooArrays
+from mole_jax.metamodel.pairs import Draw, Pairs, ZooArrays
 from mole_jax.metamodel.state import Hyper, State
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks.family import DeviceData, TaskFamily
@@ -111,24 +111,39 @@ def fit(
             Progress(model.objective, total=hyper.steps, initial=step) as bar,
         ):
             for stop in stops:
-                began = time.monotonic()
-                state, parts = advance(stop - step)(state, normaliser, arrays, device_data)
-                scalars = {name: float(value) for name, value in parts.items()}
-                if not np.isfinite(scalars["loss"]):
-                    raise UserError(
-                        f"training: the loss of {model.objective} is {scalars['loss']} between "
-                        f"steps {step} and {stop}; lower training.learning_rate or "
-                        f"training.gradient_clip, and delete {folder}"
-                    )
-                rate = (stop - step) / (time.monotonic() - began)
-                writer.write(stop, {**scalars, "steps_per_second": rate})
-                bar.update(stop - step, loss=scalars["loss"])
-                every = settings["checkpoint_every"]
-                if stop == hyper.steps or stop // every > step // every:
-                    writer.flush()
-                    checkpoints.save(stop, state)
-                step = stop
+                # Whoever asks to stop now loses nothing.
+                with interrupts.held() as asked:
+                    began = time.monotonic()
+                    state, parts = advance(stop - step)(state, normaliser, arrays, device_data)
+                    scalars = {name: float(value) for name, value in parts.items()}
+                    bad = step + int(scalars.pop("finite_steps"))
+                    if bad < stop:
+                        where = folder / f"pairs_{bad}.npz"
+                        pairs = jax.jit(states.make_draw(model, hyper, rules, root))
+                        _write_pairs(where, pairs(bad, normaliser, arrays, device_data))
+                        raise UserError(
+                            f"training: the loss of {model.objective} is not finite at step {bad}; "
+                            f"that step's pairs are in {where}; lower training.learning_rate or "
+                            f"training.gradient_clip, and delete {folder}"
+                        )
+                    rate = (stop - step) / (time.monotonic() - began)
+                    writer.write(stop, {**scalars, "steps_per_second": rate})
+                    bar.update(stop - step, loss=scalars["loss"])
+                    every = settings["checkpoint_every"]
+                    if stop == hyper.steps or stop // every > step // every or asked():
+                        writer.flush()
+                        checkpoints.save(stop, state)
+                    step = stop
     return state
+
+
+def _write_pairs(path: Path, pairs: Pairs) -> None:
+    """Leave a batch on disk, one array for each leaf: `target`, `prompt.start`, ..."""
+    named, _ = jax.tree.flatten_with_path(pairs)
+    files.write_npz(
+        path,
+        **{jax.tree_util.keystr(at, simple=True, separator="."): np.asarray(x) for at, x in named},
+    )
 
 
 def describe(state: State, flops_of_step: float, hyper: Hyper) -> str:
@@ -162,14 +177,12 @@ def start_state(
         lambda key: states.init(model, hyper, rules, key),
         out_shardings=mesh_lib.replicated(mesh),
     )
-    latest = checkpoints.latest_step()
-    if latest is None:
-        return init(rng.named(root, "init"))
     like = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=mesh_lib.replicated(mesh)),
         jax.eval_shape(init, rng.named(root, "init")),
     )
-    return checkpoints.restore(latest, like)
+    found = checkpoints.restore_latest(like)
+    return init(rng.named(root, "init")) if found is None else found[1]
 
 
 def write_scales(
@@ -214,13 +227,13 @@ def load(workdir: Path, config: Mapping[str, Any], network: Network, objective: 
     if not folder.is_dir():
         raise UserError(f"{folder} is missing: no {objective} model was trained in {workdir}")
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        latest = checkpoints.latest_step()
-        if latest != hyper.steps:
-            raise UserError(
-                f"{folder}: trained for {latest or 0} of {hyper.steps} steps; run --stages=train"
-            )
         state = start_state(
             model, hyper, rules, jax.random.key(0), mesh_lib.make_mesh(), checkpoints
+        )
+    if int(state.step) != hyper.steps:
+        raise UserError(
+            f"{folder}: trained for {int(state.step)} of {hyper.steps} steps; delete "
+            f"{folder.parent / 'stage.json'} and run --stages=train to train on"
         )
     with np.load(Path(workdir) / "train" / "model.npz") as arrays:
         normaliser = Normaliser(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import optax
 import pytest
 
 from mole_jax.core import mesh as meshes
-from mole_jax.core.checkpoint import Checkpoints
+from mole_jax.core.checkpoint import Checkpoints, checksum
+from mole_jax.core.errors import UserError
 
 
 def state(scale: float = 1.0) -> dict[str, Any]:
@@ -105,3 +107,56 @@ def test_an_older_step_is_refused(tmp_path: Path) -> None:
         for step in (1, 2):
             with pytest.raises(ValueError, match="not be newer than the latest, 2"):
                 checkpoints.save(step, {"x": jnp.ones(3)})
+
+
+def damage(checkpoint: Path, change: str = "flip") -> None:
+    """Spoil the file that holds the values of a checkpoint."""
+    path = max((p for p in checkpoint.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    if change == "delete":
+        path.unlink()
+        return
+    data = bytearray(path.read_bytes())
+    if change == "flip":
+        data[len(data) // 2] ^= 0x10
+    path.write_bytes(data if change == "flip" else data[: len(data) // 2])
+
+
+# Orbax leaves coroutines behind that nobody awaits.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("change", ["flip", "truncate", "delete"])
+def test_a_damaged_checkpoint_is_left_out(
+    change: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    states = [{"x": jnp.asarray(rng.normal(size=20_000), "float32")} for _ in range(3)]
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.restore_latest(states[0]) is None
+        for step in (1, 2):
+            checkpoints.save(step, states[step])
+    damage(tmp_path / "2", change)
+    with Checkpoints(tmp_path) as checkpoints:
+        found = checkpoints.restore_latest(states[0])
+        assert found is not None and found[0] == 1
+        assert_same(found[1], states[1])
+        assert "warning: checkpoint 2" in capsys.readouterr().err
+        checkpoints.save(2, states[2])  # made again
+    with Checkpoints(tmp_path) as checkpoints:
+        assert_same(checkpoints.restore(2, states[0]), states[2])
+    for step in "12":
+        damage(tmp_path / step, change)
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(UserError, match=r"no checkpoint in .* can be read: delete that folder"),
+    ):
+        checkpoints.restore_latest(states[0])
+    gc.collect()
+
+
+def test_the_checksum_sees_every_bit_and_the_order() -> None:
+    x = jnp.arange(6.0)
+    sums = [{"x": x}, {"x": x[::-1]}, {"x": x.at[4].set(jnp.nextafter(x[4], 9.0))}]
+    sums += [{"x": x, "y": jnp.zeros(2)}, {"x": x.astype(jnp.bfloat16)}]
+    assert len({int(checksum(s)) for s in sums}) == len(sums)
+    split = meshes.along(meshes.make_mesh(), "data")
+    y = jnp.arange(16.0)
+    assert int(checksum({"x": jax.device_put(y, split)})) == int(checksum({"x": y}))

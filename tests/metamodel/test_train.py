@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import os
+import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,9 @@ import numpy as np
 import optax
 import pytest
 
+from mole_jax.core import interrupts
 from mole_jax.core import mesh as mesh_lib
+from mole_jax.core.checkpoint import Checkpoints
 from mole_jax.core.errors import UserError
 from mole_jax.core.writers import MetricWriter
 from mole_jax.metamodel import state as states
@@ -22,6 +28,7 @@ from mole_jax.metamodel import train
 from mole_jax.metamodel.pairs import Draw
 from mole_jax.metamodel.state import Hyper, State
 from tests import tiny
+from tests.core.test_checkpoint import damage
 
 STEPS = 20
 
@@ -104,15 +111,59 @@ def test_a_finished_training_is_left_alone(
     assert (folder / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_loss_that_is_no_number_stops_the_training(
-    setting: tiny.Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_asks_to_stop_loses_no_step(
+    which: signal.Signals,
+    setting: tiny.Setting,
+    whole: tuple[Path, State],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        states, "make_step", lambda *_: lambda state, *_: (state, {"loss": jnp.nan})
-    )
-    monkeypatch.setattr(train, "start_state", lambda *_: fresh(setting))
-    with pytest.raises(UserError, match="loss of diffusion is nan between steps 0 and 5"):
-        fit(setting, tmp_path)
+    write = MetricWriter.write
+
+    def asked(writer: MetricWriter, step: int, scalars: dict[str, float]) -> None:
+        write(writer, step, scalars)
+        if step == 5:  # no checkpoint is due before step 10
+            os.kill(os.getpid(), which)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricWriter, "write", asked)
+        with interrupts.handled(), pytest.raises(KeyboardInterrupt):
+            fit(setting, tmp_path)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        assert checkpoints.latest_step() == 5
+    folder, uninterrupted = whole
+    assert tiny.equal_trees(fit(setting, tmp_path), uninterrupted)
+    assert log(tmp_path) == log(folder)
+
+
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
+    setting: tiny.Setting,
+    whole: tuple[Path, State],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, uninterrupted = whole
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    damage(tmp_path / "checkpoints" / str(STEPS))
+    assert tiny.equal_trees(fit(setting, tmp_path), uninterrupted)
+    assert log(tmp_path) == log(folder)
+    assert f"warning: checkpoint {STEPS} in {tmp_path}" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_stops_the_training(setting: tiny.Setting, tmp_path: Path) -> None:
+    """The pairs of the step are kept, and show what was wrong: here the metric of one snapshot."""
+    metric = setting.zoo.metric.at[3, 2].set(jnp.nan)
+    broken = dataclasses.replace(setting, zoo=setting.zoo._replace(metric=metric))
+    with pytest.raises(UserError, match=r"loss of diffusion is not finite at step \d+; that") as e:
+        fit(broken, tmp_path)
+    (path,) = tmp_path.glob("pairs_*.npz")
+    assert str(path) in str(e.value) and f"step {path.stem.split('_')[1]};" in str(e.value)
+    with np.load(path) as pairs:
+        metrics = np.stack([pairs["prompt.start_metric"], pairs["prompt.target_metric"]])
+        assert np.isnan(metrics).any()
+        assert np.isfinite(pairs["target"]).all()
+        assert pairs["images"].shape[0] == len(pairs["target"]) == metrics.shape[1]
 
 
 def fresh(setting: tiny.Setting) -> State:

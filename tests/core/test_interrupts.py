@@ -1,0 +1,63 @@
+"""Signals stop what can be done again at once, and what is held at its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from mole_jax.core import interrupts
+
+
+def send(which: signal.Signals) -> None:
+    os.kill(os.getpid(), which)
+
+
+@pytest.mark.parametrize(
+    ("which", "error"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, interrupts.Terminated)],
+)
+def test_a_signal_stops_at_once_unless_it_is_held(
+    which: signal.Signals, error: type[BaseException], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(which)
+    with interrupts.handled():
+        with pytest.raises(error):
+            send(which)
+        done = []
+        with pytest.raises(error), interrupts.held() as asked:
+            assert not asked()
+            send(which)
+            assert asked()
+            done.append("kept")
+        assert done == ["kept"]
+        with interrupts.held() as asked:  # and the next block knows nothing of it
+            assert not asked()
+    assert "stopping" in capsys.readouterr().err
+    assert signal.getsignal(which) == before
+
+
+def test_a_second_signal_is_not_held() -> None:
+    with interrupts.handled(), pytest.raises(KeyboardInterrupt), interrupts.held():
+        send(signal.SIGTERM)
+        send(signal.SIGINT)
+        raise AssertionError("the block should have been left")
+
+
+def test_an_error_in_a_held_block_is_not_hidden_by_a_signal() -> None:
+    with interrupts.handled():
+        with pytest.raises(ValueError, match="mine"), interrupts.held():
+            send(signal.SIGTERM)
+            raise ValueError("mine")
+        with interrupts.held() as asked:
+            assert not asked()
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts.handled():
+            send(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
