@@ -34,10 +34,6 @@ def get_config(variant: str = "") -> ConfigDict:
     c = configs.load(f"{Path(__file__).with_name('cifar10_cnn.py')}:{variant}")
     c.network.name = "vit"
     c.evaluation.targets.share_of_adam = 0.9
-    # One start for all training runs gives their units one meaning; without it the meta-model
-    # learns little but how to optimise (docs/results.md).
-    c.population.shared_start = True
-    c.training.permute_units = False
     c.metamodel.descents = 4
     if variant == "cpu":
         c.network.update({"patch": 4, "width": 16, "layers": 1, "heads": 2, "mlp": 32})
