@@ -52,6 +52,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.data.augment = ConfigDict({"flip": True, "crop": 4})
     c.zoo.subsets_per_group = 50
     c.metamodel.update({"width": 512, "layers": 6, "heads": 8, "probes": 16, "dtype": "bfloat16"})
+    c.metamodel.remat = True  # gradients of gradients of 80 probes take much memory
     c.training.steps = 50_000
     c.training.regression_steps = 50_000
     c.training.batch_size = 256

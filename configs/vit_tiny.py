@@ -11,10 +11,10 @@ the twin without noise: 0.6 EFLOP in all, 1.7 hours at 100 TFLOP/s, a tenth of a
 bfloat16. A training step asks for 60 GB beside that when compiled for a CPU, which fuses less.
 
 The second is the same line on digits, with ViTs of one block, for two CPU cores: on 52 unseen
-subsets (AMD EPYC, JAX 0.10.2, seed 0) it gives 91.3 % (90.7 - 92.0) test accuracy, where Adam
-reaches 96.1 % and retrieval, the best copy, 84.4 % (83.2 - 85.6): R^2 0.937, 33 minutes (zoo 7,
-training 15, evaluation 11) while other programs took half of the machine or more. All training runs
-begin from one network; see docs/results.md.
+subsets (AMD EPYC, JAX 0.10.2, seed 0) it gives 91.3 % (90.8 - 91.9) test accuracy, where Adam
+reaches 96.1 % and retrieval, the best copy, 84.4 % (83.2 - 85.6), in 14 min 44 s (zoo 2 min 23 s,
+training 7 min 35 s, evaluation 4 min 45 s): R^2 0.936. All training runs begin from one network;
+see docs/results.md.
 """
 
 from pathlib import Path
@@ -47,8 +47,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.population.members = 16
     c.population.learning_rate = (3e-4, 3e-3)
     # Gradients of gradients of ViTs on probes are what takes memory: 545 GB for a step of 256 pairs
-    # with 16 probes of each class and eight descents, nothing computed anew.
+    # with 16 probes of each class and nothing computed anew.
     c.metamodel.probes = 8
-    c.metamodel.remat = True
     c.training.batch_size = 64
     return c
