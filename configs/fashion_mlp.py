@@ -4,12 +4,12 @@
     python -m mole_jax.main --config=configs/fashion_mlp.py --workdir=runs/fashion
     python -m mole_jax.main --config=configs/fashion_mlp.py:full --workdir=runs/fashion_full
 
-On 52 unseen subsets (seed 0, one of the two cores of an AMD EPYC, JAX 0.10.2) it gives 88.9 %
-accuracy (95 % interval 87.1 - 90.5), where Adam reaches 90.3 % from the same starts, retrieval 84.0
-% (81.7 - 86.4), noise 84.0 %, soup 75.7 %, Adam on the support set 79.7 %, regression 87.9 % (400
-steps, not 2,000): regret 1.5 points (1.2 - 1.7), prompt alignment R^2 0.17. It took 40 minutes,
-with the other core busy: zoo 5 min 6 s, training 24 min 46 s, evaluation 10 min 15 s (the same
-sizes on MNIST: 22 minutes on both cores). Run once.
+On 52 unseen subsets (seed 0, one of the two cores of an AMD EPYC, JAX 0.10.2) the first gives 88.9
+% accuracy (95 % interval 87.1 - 90.5), where Adam reaches 90.3 % from the same starts, retrieval
+84.0 % (81.7 - 86.4), noise 84.0 %, soup 75.7 %, Adam on the support set 79.7 %, regression 87.9 %
+(400 steps, not 2,000): regret 1.5 points (1.2 - 1.7), prompt alignment R^2 0.17. It took 40
+minutes, with the other core busy: zoo 5 min 6 s, training 24 min 46 s, evaluation 10 min 15 s (the
+same sizes on MNIST: 22 minutes on both cores). Run once.
 `full` is meant for an accelerator (all images, a wider network, a larger model); it has not been
 run.
 """
