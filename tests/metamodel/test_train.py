@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,23 +78,37 @@ def test_an_uninterrupted_training(whole: tuple[Path, State]) -> None:
     assert not tiny.equal_trees(state.params, state.ema)
 
 
+def stopped(
+    setting: tiny.Setting,
+    folder: Path,
+    at: int,
+    stop: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Begin a training, and call `stop` once the metrics of step `at` are written."""
+    write = MetricWriter.write
+
+    def written(writer: MetricWriter, step: int, scalars: dict[str, float]) -> None:
+        write(writer, step, scalars)
+        if step == at:
+            stop()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricWriter, "write", written)
+        with interrupts.handled(), pytest.raises(KeyboardInterrupt):
+            fit(setting, folder)
+
+
 def test_interrupted_and_resumed_gives_the_same_bits(
     setting: tiny.Setting,
     whole: tuple[Path, State],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write = MetricWriter.write
+    def interrupt() -> None:
+        raise KeyboardInterrupt
 
-    def interrupted(writer: MetricWriter, step: int, scalars: dict[str, float]) -> None:
-        write(writer, step, scalars)  # logged beyond the checkpoint of step 10
-        if step == 15:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MetricWriter, "write", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            fit(setting, tmp_path)
+    stopped(setting, tmp_path, 15, interrupt, monkeypatch)  # beyond the checkpoint of step 10
     assert [line["step"] for line in log(tmp_path)] == [5, 10, 15]
     resumed = fit(setting, tmp_path)
     folder, uninterrupted = whole
@@ -119,17 +134,8 @@ def test_whoever_asks_to_stop_loses_no_step(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write = MetricWriter.write
-
-    def asked(writer: MetricWriter, step: int, scalars: dict[str, float]) -> None:
-        write(writer, step, scalars)
-        if step == 5:  # no checkpoint is due before step 10
-            os.kill(os.getpid(), which)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MetricWriter, "write", asked)
-        with interrupts.handled(), pytest.raises(KeyboardInterrupt):
-            fit(setting, tmp_path)
+    ask = functools.partial(os.kill, os.getpid(), which)
+    stopped(setting, tmp_path, 5, ask, monkeypatch)  # no checkpoint is due before step 10
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         assert checkpoints.latest_step() == 5
     folder, uninterrupted = whole
