@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 # Read when JAX starts, hence before anything imports it; subprocesses of tests inherit them.
 assert "jax" not in sys.modules, "JAX was imported before tests/conftest.py could configure it"
@@ -13,3 +18,19 @@ os.environ["XLA_FLAGS"] = " ".join(
     [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8"]
 ).strip()
 os.environ["MPLBACKEND"] = "agg"  # figures are drawn to files, on machines without a screen
+
+# A process may map so many pieces of memory (vm.max_map_count, 65,530 by default), and every
+# compiled program takes a few. All tests together need more, and then compiling ends in a crash.
+MAPPINGS = Path("/proc/self/maps")
+MANY = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_mappings() -> Iterator[None]:
+    """Forget compiled programs, between modules, where there are many."""
+    yield
+    if MAPPINGS.exists() and MAPPINGS.read_bytes().count(b"\n") > MANY:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
