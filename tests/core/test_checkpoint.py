@@ -16,6 +16,10 @@ from mole_jax.core import mesh as meshes
 from mole_jax.core.checkpoint import Checkpoints, checksum
 from mole_jax.core.errors import UserError
 
+# A restore that Orbax refuses leaves coroutines behind, which end after their event loop is closed
+# and may do so during the next test.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 def state(scale: float = 1.0) -> dict[str, Any]:
     params = {"dense": {"kernel": scale * jnp.arange(16.0).reshape(8, 2), "bias": jnp.ones(2)}}
@@ -121,8 +125,6 @@ def damage(checkpoint: Path, change: str = "flip") -> None:
     path.write_bytes(data if change == "flip" else data[: len(data) // 2])
 
 
-# Orbax leaves coroutines behind that nobody awaits.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("change", ["flip", "truncate", "delete"])
 def test_a_damaged_checkpoint_is_left_out(
     change: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -32,6 +32,8 @@ from tests import tiny
 from tests.core.test_checkpoint import damage
 
 STEPS = 20
+# Orbax leaves coroutines behind when a checkpoint is damaged: see tests/core/test_checkpoint.py.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(scope="module", autouse=True)
