@@ -9,7 +9,7 @@ On 52 unseen subsets (seed 0, one of the two cores of an AMD EPYC, JAX 0.10.2) t
 84.0 % (81.7 - 86.4), noise 84.0 %, soup 75.7 %, Adam on the support set 79.7 %, regression 87.9 %
 (400 steps, not 2,000): regret 1.5 points (1.2 - 1.7), prompt alignment R^2 0.17. It took 40
 minutes, with the other core busy: zoo 5 min 6 s, training 24 min 46 s, evaluation 10 min 15 s (the
-same sizes on MNIST: 22 minutes on both cores). Run once.
+same sizes on MNIST: 22 minutes on both cores). Run once; own starts gave less (docs/results.md).
 `full` is meant for an accelerator (all images, a wider network, a larger model); it has not been
 run.
 """

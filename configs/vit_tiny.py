@@ -11,7 +11,7 @@ the twin without noise: 0.6 EFLOP in all, 1.7 hours at 100 TFLOP/s, a tenth of a
 bfloat16. A training step asks for 60 GB beside that when compiled for a CPU, which fuses less.
 
 The second is the same line on digits, with ViTs of one block, for two CPU cores: on 52 unseen
-subsets (AMD EPYC, JAX 0.10.2, seed 0) it gives 91.3 % (90.8 - 91.9) test accuracy, where Adam
+subsets (AMD EPYC, JAX 0.10.2, seed 0) it gives 91.3 % (90.7 - 91.9) test accuracy, where Adam
 reaches 96.1 % and retrieval, the best copy, 84.4 % (83.2 - 85.6), in 14 min 44 s (zoo 2 min 23 s,
 training 7 min 35 s, evaluation 4 min 45 s): R^2 0.936. All training runs begin from one network;
 see docs/results.md.

@@ -137,6 +137,26 @@ def headline(result: Result, split: str) -> list[str]:
     return sentences
 
 
+def beyond(splits: Mapping[str, Result], main: str) -> list[str]:
+    """Sentences on what is harder than the headline's split: unseen classes and data sets."""
+    sentences = []
+    for split in ("S2", "S3"):
+        if split == main or split not in splits:
+            continue
+        result = splits[split]
+        generated, adam = result["generated"], result.get("adam", {})
+        sentences.append(
+            f"On {result['n_tasks']} data subsets of {SPLIT_NAMES[split]} ({split}) its networks "
+            f"reach {numbers.percent(generated.get('mean'))}, Adam from the same starts "
+            f"{numbers.percent(adam.get('mean'))}."
+        )
+        sentences.append(_against_best(generated, best_baseline(result)))
+        support_only = result.get("baselines", {}).get("adam_support")
+        if support_only is not None:
+            sentences.append(_against_support(generated, support_only))
+    return sentences
+
+
 def _against_adam(result: Result) -> str:
     regret, ci = result.get("regret_mean"), result.get("regret_ci95")
     text = (

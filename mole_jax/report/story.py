@@ -71,11 +71,13 @@ def _opening(evaluation: Mapping[str, Any], result: findings.Result, split: str)
         met = sum(bool(target.get("met")) for target in targets)
         tiles.append(html.tile(f"{met} of {len(targets)}", "targets reached"))
     sentences = findings.headline(result, split)
+    harder = findings.beyond(evaluation["splits"], split)
     return "\n".join(
         [
             "<header>",
             "<h1>MOLE: weights of a network, predicted instead of trained</h1>",
             html.paragraph(" ".join(sentences), "lead"),
+            *([html.paragraph(" ".join(harder))] if harder else []),
             "</header>",
             f'<div class="tiles">{"".join(tiles)}</div>',
         ]

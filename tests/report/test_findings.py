@@ -56,3 +56,14 @@ def test_headline_without_baselines_or_adam():
     result = synthetic.result()
     del result["adam"], result["baselines"]
     assert "No baseline was evaluated" in sentences(result)
+
+
+def test_what_is_harder_than_the_headline_is_told_with_who_wins_there():
+    far = {**synthetic.result(-0.6), "n_tasks": 40}
+    splits = {"S0": synthetic.result(), "S1": synthetic.result(), "S3": far}
+    text = " ".join(findings.beyond(splits, "S1")).replace("\N{NO-BREAK SPACE}", " ")
+    for part in ("40 data subsets of unseen data sets (S3)", "37.2 %", "98.5 %", "beats MOLE"):
+        assert part in text
+    assert "94.1 %, more than MOLE does" in text
+    assert findings.beyond({"S0": synthetic.result(), "S1": synthetic.result()}, "S1") == []
+    assert findings.beyond({"S3": far}, "S3") == []  # then it is the headline
