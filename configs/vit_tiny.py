@@ -6,7 +6,7 @@
 
 The first takes CIFAR-10 and is meant for one accelerator of 80 GB or more; it has not been run. It
 was sized by counting: 4,032 runs of ViTs with D = 20,933 (20 PFLOP; 17 GB of snapshots, of which
-training keeps 13 GB on device), and 5.7 TFLOP in each of 50,000 training steps, as many again for
+training keeps 13 GB on device), and 5.8 TFLOP in each of 50,000 training steps, as many again for
 the twin without noise: 0.6 EFLOP in all, 1.7 hours at 100 TFLOP/s, a tenth of an H200's peak in
 bfloat16. A training step asks for 60 GB beside that when compiled for a CPU, which fuses less.
 
