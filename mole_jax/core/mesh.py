@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from mole_jax.core.errors import UserError
@@ -51,3 +52,9 @@ def along(mesh: Mesh, axis: str | tuple[str, ...]) -> NamedSharding:
 def pad_to_multiple(n: int, k: int) -> int:
     """Return the smallest multiple of `k` that is at least `n`."""
     return -(-n // k) * k
+
+
+def first_device() -> Mesh:
+    """A mesh of this process's first device alone, to try something out on."""
+    device = np.array(jax.local_devices()[:1]).reshape(1, 1, 1)
+    return Mesh(device, AXES, axis_types=(AxisType.Auto,) * len(AXES))

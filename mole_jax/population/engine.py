@@ -1,13 +1,14 @@
-"""Train many members at once: scanned over steps, vmapped over members, sharded over devices."""
+"""Train many members: vmapped, some at once, block after block, on every device its share."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core import rng
@@ -20,10 +21,12 @@ from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _train(
     network: Network,
     recipe: Recipe | PPORecipe,
+    width: int,
+    mesh: Mesh,
     data: Any,
     tasks: jax.Array,  # [G]
     batch_keys: jax.Array,  # [G] or [G, M]
@@ -31,32 +34,72 @@ def _train(
     hyper: Hyperparameters,  # leaves [G, M]
     fixed: Examples | None,  # leaves [G, n, ...]
 ) -> History:
-    def of_subset(
-        task: jax.Array,
-        batch_key: jax.Array,
+    n_members = starts.shape[1]
+
+    def of_subsets(
+        data: Any,
+        tasks: jax.Array,
+        batch_keys: jax.Array,
         starts: jax.Array,
         hyper: Hyperparameters,
         fixed: Examples | None,
     ) -> History:
-        def of_member(batch_key: jax.Array, start: jax.Array, hyper: Hyperparameters) -> History:
-            params = network.spec.unflatten(start)
-            if isinstance(recipe, PPORecipe):
-                return ppo.train(
-                    network,
-                    recipe,
-                    data.environment,
-                    data.parameters[task],
-                    batch_key,
-                    params,
-                    hyper,
-                    evaluation_key=data.key,
-                )
-            return member.train(network, recipe, data, task, batch_key, params, hyper, fixed)
+        def of_subset(
+            task: jax.Array,
+            batch_keys: jax.Array,
+            starts: jax.Array,
+            hyper: Hyperparameters,
+            fixed: Examples | None,
+        ) -> History:
+            def of_member(
+                batch_key: jax.Array, start: jax.Array, hyper: Hyperparameters
+            ) -> History:
+                params = network.spec.unflatten(start)
+                if isinstance(recipe, PPORecipe):
+                    return ppo.train(
+                        network,
+                        recipe,
+                        data.environment,
+                        data.parameters[task],
+                        batch_key,
+                        params,
+                        hyper,
+                        evaluation_key=data.key,
+                    )
+                return member.train(network, recipe, data, task, batch_key, params, hyper, fixed)
 
-        key_axis = None if _shares(recipe) else 0
-        return jax.vmap(of_member, in_axes=(key_axis, 0, 0))(batch_key, starts, hyper)
+            if _shares(recipe):
+                shared = functools.partial(of_member, batch_keys)
+                return _in_blocks(shared, width, starts, hyper)
+            return _in_blocks(of_member, width, batch_keys, starts, hyper)
 
-    return jax.vmap(of_subset)(tasks, batch_keys, starts, hyper, fixed)
+        at_once = max(width // n_members, 1)
+        return _in_blocks(of_subset, at_once, tasks, batch_keys, starts, hyper, fixed)
+
+    # Each device loops over its own subsets; under jit alone it would loop over everybody's.
+    rows = PartitionSpec(mesh.axis_names)
+    return jax.shard_map(
+        of_subsets,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), rows, rows, rows, rows, rows),
+        out_specs=rows,
+        check_vma=False,
+    )(data, tasks, batch_keys, starts, hyper, fixed)
+
+
+def _in_blocks(function: Callable[..., Any], size: int, *arrays: Any) -> Any:
+    """vmap `function` over the first axis, at most `size` at once, block after block.
+
+    The blocks are as equal as they can be; the last is filled up with copies that do not come back.
+    """
+    n = len(jax.tree.leaves(arrays)[0])
+    blocks = -(-n // size)
+    if blocks == 1:
+        return jax.vmap(function)(*arrays)
+    size = -(-n // blocks)
+    rows = jnp.minimum(jnp.arange(blocks * size), n - 1).reshape(blocks, size)
+    out = jax.lax.map(lambda xs: jax.vmap(function)(*xs), jax.tree.map(lambda x: x[rows], arrays))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], out)
 
 
 def train(
@@ -70,10 +113,11 @@ def train(
     *,
     mesh: Mesh,
     fixed: Examples | None = None,
+    width: int = 0,
 ) -> History:
     """Train G data subsets x M members from given starts.
 
-    The subset axis is sharded over the mesh's `data` axis; members of one subset stay together,
+    The subset axis is sharded over all devices of the mesh; members of one subset stay together,
     because they can share minibatches. There are no collectives.
 
     Args:
@@ -86,6 +130,8 @@ def train(
         hyper: leaves [G, M].
         mesh: the devices.
         fixed: leaves [G, n, ...]: train on these examples only (data-matched baselines).
+        width: how many members train side by side on a device, the others after them; 0: all. It
+            changes speed and memory, and results by no more than rounding (see `plan.py`).
 
     Returns:
         History with leaves [G, M, S, ...].
@@ -96,11 +142,13 @@ def train(
         batch_keys = fold(batch_keys, jnp.arange(n_members))
     batch = (tasks, batch_keys, starts, hyper, fixed)
     # Padding repeats the last subset, so that every device has the same number of them.
-    padded = mesh_lib.pad_to_multiple(n_groups, mesh.shape["data"])
+    padded = mesh_lib.pad_to_multiple(n_groups, mesh.size)
     rows = jnp.minimum(jnp.arange(padded), n_groups - 1)
     batch = jax.tree.map(lambda x: x[rows], batch)
-    batch = jax.device_put(batch, mesh_lib.along(mesh, "data"))
-    history = _train(network, recipe, jax.device_put(data, mesh_lib.replicated(mesh)), *batch)
+    batch = jax.device_put(batch, mesh_lib.along(mesh, mesh.axis_names))
+    width = width or padded // mesh.size * n_members
+    data = jax.device_put(data, mesh_lib.replicated(mesh))
+    history = _train(network, recipe, width, mesh, data, *batch)
     return jax.tree.map(lambda x: x[:n_groups], history)
 
 

@@ -128,8 +128,8 @@ def test_devices_do_not_matter_and_do_not_talk(
     compiled = []
     jitted = engine._train
 
-    def spy(network: Any, recipe: Any, *args: Any) -> History:
-        compiled.append(jitted.lower(network, recipe, *args).compile())
+    def spy(network: Any, recipe: Any, width: int, mesh: Any, *args: Any) -> History:
+        compiled.append(jitted.lower(network, recipe, width, mesh, *args).compile())
         result: History = compiled[0](*args)
         # The work is split: every device holds its share of the subsets, and no more.
         held = {shard.data.shape[0] for shard in result.parameters.addressable_shards}
@@ -143,6 +143,18 @@ def test_devices_do_not_matter_and_do_not_talk(
     text = program.as_text()
     assert "while" in text  # it is the program that trains
     assert [name for name in COLLECTIVES if name in text] == []
+
+
+@pytest.mark.parametrize("width", [1, 3, 4])
+@pytest.mark.parametrize("shared", [True, False])
+def test_how_many_train_at_once_does_not_matter(
+    population: Any, make_mesh: Any, width: int, shared: bool
+) -> None:
+    """Three subsets of two members, in blocks that hold one member, one subset and two subsets."""
+    chosen = population if shared else own_minibatches(population)
+    everyone = chosen.train(make_mesh(1))
+    assert_close(chosen.train(make_mesh(1), width=width), everyone)
+    assert_close(chosen.train(make_mesh(2), width=width), everyone)
 
 
 def test_fixed_examples_are_all_that_is_trained_on(population: Any, make_mesh: Any) -> None:

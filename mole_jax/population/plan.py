@@ -1,0 +1,148 @@
+"""How many members train side by side on a device: measured once, kept, and said.
+
+More at once make larger products, until their parameters and activations no longer fit into a
+cache. Where that is depends on the network and on the machine, by factors of two and more either
+way, so it is tried out. Results do not depend on it beyond rounding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mole_jax.core import files, rng
+from mole_jax.core import mesh as mesh_lib
+from mole_jax.population import engine
+from mole_jax.population.hyperparameters import Hyperparameters
+from mole_jax.population.member import Recipe
+from mole_jax.population.ppo import PPORecipe
+from mole_jax.tasks.family import DeviceData
+from mole_jax.tasks.networks import Network
+
+GROWTH = 4  # from one candidate to the next
+SECONDS = 0.3  # of each candidate, without compilation
+GIVE_UP = 0.8  # of the best rate so far: a candidate below it is the last
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The width to train with, and what was measured."""
+
+    width: int
+    rates: dict[int, float]  # members at once -> member-steps per second on one device
+
+    def __str__(self) -> str:
+        tried = ", ".join(f"{width}: {rate:,.0f}" for width, rate in sorted(self.rates.items()))
+        return f"{self.width} members at once on a device (member-steps/s: {tried})"
+
+
+def choose(
+    network: Network, recipe: Recipe | PPORecipe, data: DeviceData, groups: int, members: int
+) -> Plan:
+    """The fastest width for `groups` data subsets of `members` members on each device.
+
+    Measured with a few steps on the first device; what was measured before on this machine, for
+    the same network, recipe and data, is read from `cache_file()`.
+    """
+    name = _name(network, recipe, data, groups * members)
+    known = _read()
+    if name in known:
+        return _plan({int(width): rate for width, rate in known[name].items()})
+    rates: dict[int, float] = {}
+    for width in candidates(groups * members):
+        rates[width] = measure(network, recipe, data, width, members)
+        if rates[width] < GIVE_UP * max(rates.values()):
+            break
+    try:
+        # Read again: another process may have added to it meanwhile.
+        files.write_json(cache_file(), _read() | {name: rates})
+    except OSError as problem:
+        print(f"population: {cache_file()} cannot be written ({problem})", file=sys.stderr)
+    return _plan(rates)
+
+
+def candidates(most: int) -> list[int]:
+    """Widths to try, the smallest first: powers of GROWTH below `most`, and `most`."""
+    widths = [1]
+    while widths[-1] * GROWTH < most:
+        widths.append(widths[-1] * GROWTH)
+    return widths if widths[-1] == most else [*widths, most]
+
+
+def measure(
+    network: Network, recipe: Recipe | PPORecipe, data: DeviceData, width: int, members: int
+) -> float:
+    """Member-steps per second of `width` members at once on one device, snapshots included."""
+    last = recipe.snapshot_steps[-1]
+    between = max(last // max(len(recipe.snapshot_steps) - 1, 1), 1)
+    few = dataclasses.replace(recipe, snapshot_steps=(0, between, 2 * between))
+    m = min(width, members)
+    g = -(-width // m)
+    key = rng.key(0)
+    ones = jnp.ones((g, m))
+    hyper = Hyperparameters(1e-3 * ones, 0 * ones, ones, jnp.zeros((g, m), jnp.int32))
+    starts = engine.initial(network, key, jnp.arange(g * m).reshape(g, m), hyper)
+    mesh = mesh_lib.first_device()
+    # What is not on that device alone cannot be used there.
+    data, starts = jax.device_put((data, starts), mesh_lib.replicated(mesh))
+
+    def train() -> Any:
+        tasks = jnp.zeros(g, jnp.int32)
+        history = engine.train(
+            network, few, data, tasks, jax.random.split(key, g), starts, hyper, mesh=mesh
+        )
+        return jax.block_until_ready(history)
+
+    train()
+    best, spent = float("inf"), 0.0
+    while spent < SECONDS:
+        began = time.perf_counter()
+        train()
+        took = time.perf_counter() - began
+        best, spent = min(best, took), spent + took
+    return g * m * 2 * between / best
+
+
+def cache_file() -> Path:
+    """Where plans are kept: $XDG_CACHE_HOME/mole/plans.json, in ~/.cache where that is not set."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mole" / "plans.json"
+
+
+def _plan(rates: dict[int, float]) -> Plan:
+    return Plan(max(rates, key=lambda width: rates[width]), rates)
+
+
+def _read() -> dict[str, dict[str, float]]:
+    path = cache_file()
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):  # none yet, or not ours: it is only a cache
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _name(network: Network, recipe: Recipe | PPORecipe, data: DeviceData, most: int) -> str:
+    """What a measurement depends on, in a few characters."""
+    shapes = [(x.shape, str(x.dtype)) for x in jax.tree.leaves(data)]
+    what = (
+        network.name,
+        [(path, axes) for path, axes in network.axes.items()],
+        [(field.path, field.shape) for field in network.spec.fields],
+        dataclasses.asdict(recipe),
+        shapes,
+        most,
+        jax.__version__,
+        jax.devices()[0].device_kind,
+        jax.local_device_count(),
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    )
+    return f"{network.name} {hashlib.sha256(repr(what).encode()).hexdigest()[:16]}"
