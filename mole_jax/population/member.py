@@ -76,7 +76,8 @@ def train(
     last = recipe.snapshot_steps[-1]
 
     def loss(params: dict[str, Any], batch: Examples) -> jax.Array:
-        return jnp.mean(cross_entropy(network.apply(params, batch.inputs), batch.labels))
+        logits = network.apply(turned(network, params), batch.inputs)
+        return jnp.mean(cross_entropy(logits, batch.labels))
 
     def minibatch(i: jax.Array) -> Examples:
         key = rng.at(batch_key, "minibatch", i)
@@ -93,15 +94,24 @@ def train(
         return optimizer.update(recipe.optimizers, grads, state, params, hyper, jnp.float32(rate))
 
     def snapshot(params: dict[str, Any]) -> History:
+        params = turned(network, params)
         return History(network.spec.flatten(params), evaluate(network, params, data, task))
 
     def segment(carry: Any, bounds: tuple[jax.Array, jax.Array]) -> tuple[Any, History]:
         carry = jax.lax.fori_loop(*bounds, step, carry)
         return carry, snapshot(carry[0])
 
+    params = turned(network, params)
     carry = (params, optimizer.init(recipe.optimizers, params))
     # The first segment is empty: the start is a snapshot like any other.
     return jax.lax.scan(segment, carry, (jnp.roll(steps, 1).at[0].set(0), steps))[1]
+
+
+def turned(network: Network, params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters with all matrices transposed, where training keeps them so; its own inverse."""
+    if not network.by_columns:
+        return params
+    return jax.tree.map(lambda p: p.T if p.ndim == 2 else p, params)
 
 
 def evaluate(

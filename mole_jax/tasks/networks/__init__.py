@@ -40,6 +40,8 @@ class Network:
     axes: Mapping[str, tuple[str, ...]]  # path of a tensor -> the name of each of its axes
     units: tuple[tuple[str, ...], ...]  # each index along these axes is a unit, with a token
     symmetries: tuple[Permutation | Rotation, ...]
+    # `apply` multiplies from the left, kernel.T @ examples: training keeps matrices transposed.
+    by_columns: bool = False
 
     def __post_init__(self) -> None:
         shapes = {field.path: field.shape for field in self.spec.fields}
