@@ -1,0 +1,254 @@
+"""What devices send to one another in a compiled program, read from its text.
+
+A device of a group of n sends, with the usual ring algorithms, of a result of R bytes:
+
+    all-gather, all-to-all   R (n - 1) / n
+    all-reduce               2 R (n - 1) / n
+    reduce-scatter           R (n - 1)
+    collective-permute       R
+
+Compilers for CPUs leave an all-reduce of which every device keeps only a part as it is, where those
+for accelerators make a reduce-scatter of it; it counts here as what accelerators make of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
+
+_HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
+_OP = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
+_NAME = re.compile(r"%([\w.\-]+)")
+_ARRAY = re.compile(r"\b(pred|[subf]\w*?(\d+)\w*|c64|c128)\[([\d,]*)\]")
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_IOTA = r"\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?"
+_GROUPS = re.compile(
+    rf"replica_groups=(?:{_IOTA}|\{{(\{{[\d,{{}}]*\}})?\}}|mesh\[([^\]]*)\]"
+    r"(?:, device_ids=\(\[([\d,]+)\](?:T\(([\d,]+)\))?\))? \{([^}]*)\})"
+)
+_PAIRS = re.compile(r"source_target_pairs=\{(.*?)\}\}")
+_LABEL = re.compile(r'op_name="([^"]*)"')
+_BITS = re.compile(r"\d+")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Collective:
+    """One instruction by which devices exchange data."""
+
+    kind: str
+    result: float  # bytes on each device, each time
+    times: int  # how often the program runs it
+    groups: np.ndarray  # [groups, n] devices that exchange with one another
+    label: str  # where in the traced program it comes from
+
+    @property
+    def sent(self) -> float:
+        """Bytes that each device sends, in all."""
+        n = self.groups.shape[1]
+        share = {
+            "all-reduce": 2 * (n - 1) / n,
+            "reduce-scatter": n - 1.0,
+            "collective-permute": 1.0,
+        }.get(self.kind, (n - 1) / n)
+        return self.times * self.result * share
+
+    def seconds(self, link: float, linked: int, network: float) -> float:
+        """How long it takes at full rates.
+
+        Args:
+            link: bytes per second that a device sends to those linked with it.
+            linked: how many neighbours in the order of devices are linked.
+            network: bytes per second that a device sends beyond them. Devices of one group that
+                are linked share what has to go further.
+        """
+        machines = self.groups // linked
+        if (machines == machines[:, :1]).all():
+            return self.sent / link
+        together = min(np.unique(row, return_counts=True)[1].min() for row in machines)
+        return self.sent / min(link, together * network)
+
+
+def read(text: str, n_devices: int) -> list[Collective]:
+    """Every collective of an optimised HLO module, loops counted as often as they run.
+
+    Args:
+        text: of the module, as jax.stages.Compiled.as_text gives it.
+        n_devices: of the mesh.
+
+    Raises:
+        ValueError: for a collective in a loop of which the text does not say how often it runs.
+    """
+    program, entry = _parse(text)
+    found: list[Collective] = []
+
+    def walk(name: str, times: int | None) -> None:
+        for op in program[name].values():
+            base = op.code.removesuffix("-start")
+            if base in KINDS:
+                if times is None:
+                    raise ValueError(f"{op.name} is in a loop that runs an unknown number of times")
+                found.extend(_collectives(base, op, program, name, times, n_devices))
+            elif op.code == "while":
+                trips = _TRIPS.search(op.rest)
+                inner = None if trips is None or times is None else times * int(trips[1])
+                walk(op.called("body")[0], inner)
+            elif op.code in ("call", "conditional", "async-start"):
+                for name_ in op.called(
+                    "to_apply", "calls", "true_computation", "false_computation"
+                ):
+                    walk(name_, times)
+                if branches := _BRANCHES.search(op.rest):
+                    for name_ in _NAME.findall(branches[1]):
+                        walk(name_, times)
+
+    walk(entry, 1)
+    return [c for c in found if c.groups.shape[1] > 1]
+
+
+class _Op(NamedTuple):
+    """An instruction."""
+
+    name: str
+    shape: str
+    code: str
+    arguments: str
+    rest: str  # all that follows
+
+    @property
+    def operands(self) -> list[str]:
+        return _NAME.findall(self.arguments)
+
+    @property
+    def sizes(self) -> list[float]:
+        """Bytes of each array of the result."""
+        return [_bytes(array) for array in _ARRAY.finditer(self.shape)]
+
+    def called(self, *attributes: str) -> list[str]:
+        """Names of computations."""
+        pattern = rf"\b(?:{'|'.join(attributes)})=%?([\w.\-]+)"
+        return re.findall(pattern, self.rest)
+
+
+_Program = dict[str, dict[str, _Op]]
+
+
+def _parse(text: str) -> tuple[_Program, str]:
+    """Instructions by computation and by name, and which computation is the entry."""
+    program: _Program = {}
+    entry, ops = "", None
+    for line in text.splitlines():
+        if ops is None:
+            if match := _HEAD.match(line):
+                ops = program[match[2]] = {}
+                entry = match[2] if match[1] else entry
+        elif line.startswith("}"):
+            ops = None
+        elif match := _OP.match(line):
+            arguments, _, rest = match[4].partition(")")
+            ops[match[1]] = _Op(match[1], match[2], match[3], arguments, rest)
+    return program, entry
+
+
+def _collectives(
+    kind: str, op: _Op, program: _Program, where: str, times: int, n_devices: int
+) -> Iterator[Collective]:
+    """One instruction's, where an all-reduce may be a reduce-scatter of some of its arrays."""
+    sizes, groups = op.sizes, _groups(op.rest, n_devices)
+    if op.code.endswith("-start") and kind in ("all-gather", "collective-permute"):
+        sizes = sizes[len(sizes) // 2 :]  # operands come first, then results
+    label = _LABEL.search(op.rest)
+    total = sum(sizes)
+    if kind == "all-reduce":
+        n = groups.shape[1]
+        parts = [
+            size for i, size in enumerate(sizes) if _only_sliced(program, where, op, i, len(sizes))
+        ]
+        if parts:
+            yield Collective(
+                "reduce-scatter", sum(parts) / n, times, groups, label[1] if label else ""
+            )
+        total -= sum(parts)
+    if total:
+        yield Collective(kind, total, times, groups, label[1] if label else "")
+
+
+def _only_sliced(program: _Program, where: str, op: _Op, index: int, n: int) -> bool:
+    """Whether nothing but slices, which every device chooses, is used of a result's array."""
+    if n == 1:
+        return _uses_are_slices(program, where, op.name)
+    picks = [
+        other.name
+        for other in program[where].values()
+        if other.code == "get-tuple-element"
+        and other.operands == [op.name]
+        and other.rest.startswith(f", index={index}")
+    ]
+    return bool(picks) and all(_uses_are_slices(program, where, name) for name in picks)
+
+
+def _uses_are_slices(program: _Program, where: str, name: str) -> bool:
+    uses = [op for op in program[where].values() if name in op.operands]
+    return bool(uses) and all(_is_slice(program, where, op, name) for op in uses)
+
+
+def _is_slice(program: _Program, where: str, op: _Op, name: str) -> bool:
+    if op.code == "dynamic-slice":
+        return op.operands[0] == name
+    if op.code in ("bitcast", "copy", "convert", "reshape", "transpose"):
+        return _uses_are_slices(program, where, op.name)
+    if op.code != "fusion":
+        return False
+    (inner,) = op.called("calls")
+    position = str(op.operands.index(name))
+    parameters = [
+        p.name for p in program[inner].values() if p.code == "parameter" and p.arguments == position
+    ]
+    return all(_uses_are_slices(program, inner, parameter) for parameter in parameters)
+
+
+def _bytes(array: re.Match[str]) -> float:
+    bits = {"pred": 8, "c64": 64, "c128": 128}.get(array[1]) or int(array[2])
+    return math.prod(int(n) for n in array[3].split(",") if n) * bits / 8
+
+
+def _groups(line: str, n_devices: int) -> np.ndarray:
+    if match := _PAIRS.search(line):
+        pairs = np.array([int(n) for n in _BITS.findall(match[1])]).reshape(-1, 2)
+        moved = pairs[pairs[:, 0] != pairs[:, 1]]
+        return moved if len(moved) else np.zeros((1, 1), int)
+    match = _GROUPS.search(line)
+    if match is None:
+        return np.arange(n_devices)[None]
+    shape, dims, order, listed, mesh, ids, ids_order, over = match.groups()
+    if shape:
+        return _iota(dims, order).reshape(_numbers(shape))
+    if mesh is not None:
+        named = re.findall(r"'([^']*)'=(\d+)", mesh)
+        devices = _iota(ids, ids_order) if ids else np.arange(n_devices)
+        devices = devices.reshape([int(size) for _, size in named])
+        axes = [name for name, _ in named]
+        chosen = [axes.index(name) for name in re.findall(r"'([^']*)'", over)]
+        others = [i for i in range(len(axes)) if i not in chosen]
+        n = math.prod(devices.shape[i] for i in chosen)
+        return devices.transpose(*others, *chosen).reshape(-1, n)
+    if listed:
+        return np.array([_numbers(group) for group in re.findall(r"\{([\d,]+)\}", listed)])
+    return np.arange(n_devices)[None]
+
+
+def _iota(dims: str, order: str | None) -> np.ndarray:
+    shape = _numbers(dims)
+    ids = np.arange(math.prod(shape)).reshape(shape)
+    return ids.transpose(_numbers(order)).reshape(-1) if order else ids.reshape(-1)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(n) for n in text.split(",") if n]

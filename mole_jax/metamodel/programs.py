@@ -1,0 +1,87 @@
+"""The compiled programs of a training, and what is said of them before the first step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from mole_jax.core import memory
+from mole_jax.core import mesh as mesh_lib
+from mole_jax.metamodel import estimate
+from mole_jax.metamodel import state as states
+from mole_jax.metamodel.model import MetaModel
+from mole_jax.metamodel.pairs import Draw
+from mole_jax.metamodel.state import Hyper, State
+
+
+class Programs:
+    """The compiled dispatches of a training: the usual length and, at the end, a shorter one."""
+
+    def __init__(
+        self,
+        model: MetaModel,
+        hyper: Hyper,
+        rules: Draw,
+        mesh: Mesh,
+        root: jax.Array,
+        like: State,
+        inputs: Any,
+    ) -> None:
+        """Nothing is compiled yet.
+
+        `like` is the state and `inputs` the other arguments of a dispatch; their shapes will do.
+        """
+        self._model, self._hyper, self._mesh = model, hyper, mesh
+        self._make = lambda model, n: states.make_step(model, hyper, rules, mesh, root, like, n)
+        replicated = mesh_lib.replicated(mesh)
+        self._arguments = (
+            like,
+            *jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), inputs
+            ),
+        )
+        self._compiled: dict[int, jax.stages.Compiled] = {}
+
+    def prepare(self, n: int) -> float:
+        """Compile a dispatch of `n` steps, say what it takes, and refuse what cannot fit.
+
+        Returns:
+            FLOP of one training step.
+
+        Raises:
+            UserError: when a device has too little memory.
+        """
+        name, like = self._model.objective, self._arguments[0]
+        device = self._mesh.local_devices[0]
+        available = memory.available(device)
+        need = estimate.of(like, *self._arguments[2:])
+        estimate.check(need, available)
+        traced = self._trace(self._model, n)
+        each = estimate.flops_of_step(traced, self._model, lambda m: self._trace(m, n), n)
+        print(f"{name}: {describe(like, each, self._hyper)}", flush=True)
+        self._compiled[n] = traced.lower().compile()
+        need = need.compiled(self._compiled[n])
+        of = f" of {memory.written(available)}" if available is not None else ""
+        print(f"{name}: on each of {self._mesh.size} devices {need.describe()}{of}", flush=True)
+        estimate.check(need, available)
+        return each
+
+    def compiled(self, n: int) -> jax.stages.Compiled:
+        """A function (state, normaliser, zoo, data) -> as `states.make_step` returns."""
+        if n not in self._compiled:
+            self._compiled[n] = self._trace(self._model, n).lower().compile()
+        return self._compiled[n]
+
+    def _trace(self, model: MetaModel, n: int) -> jax.stages.Traced:
+        return self._make(model, n).trace(*self._arguments)
+
+
+def describe(state: State, flops_of_step: float, hyper: Hyper) -> str:
+    """How large a training is, in words; `flops.count` says what is counted."""
+    n_parameters = sum(x.size for x in jax.tree.leaves(state.params))
+    return (
+        f"{n_parameters / 1e6:.1f} million parameters, {flops_of_step / 1e9:,.1f} GFLOP a step, "
+        f"{flops_of_step * hyper.steps / 1e12:,.1f} TFLOP in {hyper.steps} steps"
+    )
