@@ -30,6 +30,8 @@ flags
   --stages=NAMES        some of the stages, separated by commas; all when left out
   --mesh=AXIS:SIZE,...  how training arranges the devices: `data` copies the model, `fsdp` divides
                         it, both divide the batch, `tensor` divides layers; left out, all are data
+  --dry_run             compile a training step for --mesh on virtual devices, and print what it
+                        takes: memory, exchange between devices, time on accelerators; runs nothing
   --help                this page; with --config=FILE also that experiment's keys
 
 stages
@@ -43,6 +45,7 @@ examples
   python -m mole_jax.main --config=configs/digits_mlp.py:full --workdir=runs/digits_full
   python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/seed1 --config.seed=1
   python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits --stages=zoo,train
+  python -m mole_jax.main --config=configs/paper_mnist.py --dry_run --mesh=data:32,fsdp:8
 
 keys
   Each file in configs/ lists its keys with their defaults and says what they mean.
@@ -82,6 +85,12 @@ def run(arguments: Sequence[str]) -> None:
     # Everything that can be refused is refused here, before a folder is made or JAX starts.
     if not command.config:
         raise UserError("--config is missing: add --config=FILE (--help shows more)")
+    if command.dry_run:
+        from mole_jax.metamodel.dry_run import dry_run
+
+        config = configs.override(configs.load(command.config), command.overrides)
+        dry_run(config, command.mesh, command.workdir)
+        return
     if not command.workdir:
         raise UserError("--workdir is missing: add --workdir=FOLDER (--help shows more)")
     selected = stages.select(STAGES, command.stages)
@@ -134,6 +143,7 @@ class Command(NamedTuple):
     stages: tuple[str, ...]
     overrides: tuple[str, ...]
     mesh: dict[str, int]
+    dry_run: bool
     help: bool
 
 
@@ -145,12 +155,13 @@ def parse(arguments: Sequence[str]) -> Command:
     every = [stage.name for stage in STAGES]
     chosen = flags.DEFINE_list("stages", every, "", flag_values=values)
     mesh = flags.DEFINE_string("mesh", "", "", flag_values=values)
+    dry_run = flags.DEFINE_bool("dry_run", False, "", flag_values=values)
     wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=values)
     overrides, others = _split(arguments)
     try:
         rest = values(["main", *others])[1:]
     except flags.UnrecognizedFlagError as problem:
-        known = ("config", "workdir", "stages", "mesh", "help")
+        known = ("config", "workdir", "stages", "mesh", "dry_run", "help")
         close = configs.nearest(problem.flagname, known)
         mend = f"did you mean --{close}?" if close else "--help shows the flags"
         raise UserError(f"flag --{problem.flagname} is unknown: {mend}") from None
@@ -160,7 +171,9 @@ def parse(arguments: Sequence[str]) -> Command:
         raise UserError(f"argument {rest[0]!r} is unexpected: --help shows the flags")
     names = tuple(name.strip() for name in chosen.value if name.strip())
     shape = mesh_shape.parse(mesh.value)
-    return Command(config.value, workdir.value, names, overrides, shape, wants_help.value)
+    return Command(
+        config.value, workdir.value, names, overrides, shape, dry_run.value, wants_help.value
+    )
 
 
 def _arranged(every: Sequence[stages.Stage], mesh: dict[str, int]) -> list[stages.Stage]:

@@ -8,7 +8,8 @@ A device of a group of n sends, with the usual ring algorithms, of a result of R
     collective-permute       R
 
 Compilers for CPUs leave an all-reduce of which every device keeps only a part as it is, where those
-for accelerators make a reduce-scatter of it; it counts here as what accelerators make of it.
+for accelerators make a reduce-scatter of it, and exchange float32 where bfloat16 is asked for. Both
+count here as what accelerators make of them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -160,58 +161,92 @@ def _parse(text: str) -> tuple[_Program, str]:
 def _collectives(
     kind: str, op: _Op, program: _Program, where: str, times: int, n_devices: int
 ) -> Iterator[Collective]:
-    """One instruction's, where an all-reduce may be a reduce-scatter of some of its arrays."""
+    """One instruction's, as accelerators would have it."""
     sizes, groups = op.sizes, _groups(op.rest, n_devices)
     if op.code.endswith("-start") and kind in ("all-gather", "collective-permute"):
         sizes = sizes[len(sizes) // 2 :]  # operands come first, then results
     label = _LABEL.search(op.rest)
-    total = sum(sizes)
-    if kind == "all-reduce":
-        n = groups.shape[1]
-        parts = [
-            size for i, size in enumerate(sizes) if _only_sliced(program, where, op, i, len(sizes))
-        ]
-        if parts:
-            yield Collective(
-                "reduce-scatter", sum(parts) / n, times, groups, label[1] if label else ""
-            )
-        total -= sum(parts)
-    if total:
-        yield Collective(kind, total, times, groups, label[1] if label else "")
+    found = dict.fromkeys((kind, "reduce-scatter"), 0.0)
+    for i, size in enumerate(sizes):
+        results = _results(program, where, op, i, len(sizes))
+        if _all_used(program, where, results, _narrowed, ("dynamic-slice",)):
+            size /= 2
+        if kind == "all-reduce" and _all_used(program, where, results, _sliced, ("convert",)):
+            found["reduce-scatter"] += size / groups.shape[1]
+        else:
+            found[kind] += size
+    for each, size in found.items():
+        if size:
+            yield Collective(each, size, times, groups, label[1] if label else "")
 
 
-def _only_sliced(program: _Program, where: str, op: _Op, index: int, n: int) -> bool:
-    """Whether nothing but slices, which every device chooses, is used of a result's array."""
+def _results(program: _Program, where: str, op: _Op, index: int, n: int) -> list[str]:
+    """The names by which one array of an instruction's result is used."""
     if n == 1:
-        return _uses_are_slices(program, where, op.name)
-    picks = [
+        return [op.name]
+    return [
         other.name
         for other in program[where].values()
         if other.code == "get-tuple-element"
         and other.operands == [op.name]
-        and other.rest.startswith(f", index={index}")
+        and re.match(rf", index={index}\b", other.rest)
     ]
-    return bool(picks) and all(_uses_are_slices(program, where, name) for name in picks)
 
 
-def _uses_are_slices(program: _Program, where: str, name: str) -> bool:
-    uses = [op for op in program[where].values() if name in op.operands]
-    return bool(uses) and all(_is_slice(program, where, op, name) for op in uses)
+def _sliced(op: _Op, name: str) -> bool:
+    """Whether every device takes its part."""
+    return op.code == "dynamic-slice" and op.operands[0] == name
 
 
-def _is_slice(program: _Program, where: str, op: _Op, name: str) -> bool:
-    if op.code == "dynamic-slice":
-        return op.operands[0] == name
-    if op.code in ("bitcast", "copy", "convert", "reshape", "transpose"):
-        return _uses_are_slices(program, where, op.name)
-    if op.code != "fusion":
-        return False
-    (inner,) = op.called("calls")
-    position = str(op.operands.index(name))
-    parameters = [
-        p.name for p in program[inner].values() if p.code == "parameter" and p.arguments == position
-    ]
-    return all(_uses_are_slices(program, inner, parameter) for parameter in parameters)
+def _narrowed(op: _Op, name: str) -> bool:
+    return op.code == "convert" and op.shape.startswith("bf16") and op.operands == [name]
+
+
+def _all_used(
+    program: _Program,
+    where: str,
+    names: list[str],
+    wanted: Callable[[_Op, str], bool],
+    passing: tuple[str, ...],
+    outside: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Whether every use of some arrays is as wanted, maybe after changes of layout.
+
+    Args:
+        program: all computations.
+        where: the one that the names are of.
+        names: of the arrays.
+        wanted: tells of an instruction and the name of its operand.
+        passing: other instructions that may come before.
+        outside: answers for a result of `where` itself.
+    """
+    for name in names:
+        uses = [op for op in program[where].values() if name in op.operands]
+        if not uses and not outside():
+            return False
+        for op in uses:
+            if wanted(op, name):
+                continue
+
+            def after(op: _Op = op) -> bool:
+                return _all_used(program, where, [op.name], wanted, passing, outside)
+
+            if op.code in ("bitcast", "copy", "reshape", "transpose", *passing):
+                fine = op.operands[0] == name and after()
+            elif op.code == "fusion" and not op.shape.startswith("("):
+                (inner,) = op.called("calls")
+                place = str(op.operands.index(name))
+                inside = [
+                    p.name
+                    for p in program[inner].values()
+                    if p.code == "parameter" and p.arguments == place
+                ]
+                fine = _all_used(program, inner, inside, wanted, passing, after)
+            else:
+                fine = False
+            if not fine:
+                return False
+    return bool(names)
 
 
 def _bytes(array: re.Match[str]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
@@ -11,9 +11,18 @@ from mole_jax.core import memory
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.metamodel import estimate
 from mole_jax.metamodel import state as states
+from mole_jax.metamodel.estimate import Memory
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.pairs import Draw
 from mole_jax.metamodel.state import Hyper, State
+
+
+class Measured(NamedTuple):
+    """A compiled dispatch, and what one training step takes."""
+
+    compiled: jax.stages.Compiled
+    flops: float  # of all devices together
+    memory: Memory  # of each device
 
 
 class Programs:
@@ -44,6 +53,15 @@ class Programs:
         )
         self._compiled: dict[int, jax.stages.Compiled] = {}
 
+    def measured(self, n: int) -> Measured:
+        """Compile a dispatch of `n` steps, and count what a step takes."""
+        like, _, zoo, tasks = self._arguments
+        traced = self._trace(self._model, n)
+        each = estimate.flops_of_step(traced, self._model, lambda m: self._trace(m, n), n)
+        self._compiled[n] = traced.lower().compile()
+        need = estimate.of(like, zoo, tasks).compiled(self._compiled[n])
+        return Measured(self._compiled[n], each, need)
+
     def prepare(self, n: int) -> float:
         """Compile a dispatch of `n` steps, say what it takes, and refuse what cannot fit.
 
@@ -53,20 +71,18 @@ class Programs:
         Raises:
             UserError: when a device has too little memory.
         """
-        name, like = self._model.objective, self._arguments[0]
-        device = self._mesh.local_devices[0]
-        available = memory.available(device)
-        need = estimate.of(like, *self._arguments[2:])
-        estimate.check(need, available)
-        traced = self._trace(self._model, n)
-        each = estimate.flops_of_step(traced, self._model, lambda m: self._trace(m, n), n)
-        print(f"{name}: {describe(like, each, self._hyper)}", flush=True)
-        self._compiled[n] = traced.lower().compile()
-        need = need.compiled(self._compiled[n])
-        of = f" of {memory.written(available)}" if available is not None else ""
-        print(f"{name}: on each of {self._mesh.size} devices {need.describe()}{of}", flush=True)
-        estimate.check(need, available)
-        return each
+        name = self._model.objective
+        like, _, zoo, tasks = self._arguments
+        available = memory.available(self._mesh.local_devices[0])
+        estimate.check(estimate.of(like, zoo, tasks), available)
+        found = self.measured(n)
+        if jax.process_index() == 0:
+            of = f" (of {memory.written(available)})" if available is not None else ""
+            need = found.memory.describe()
+            print(f"{name}: {describe(like, found.flops, self._hyper)}", flush=True)
+            print(f"{name}: on each of {self._mesh.size} devices {need}{of}", flush=True)
+        estimate.check(found.memory, available)
+        return found.flops
 
     def compiled(self, n: int) -> jax.stages.Compiled:
         """A function (state, normaliser, zoo, data) -> as `states.make_step` returns."""

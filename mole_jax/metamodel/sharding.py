@@ -97,11 +97,13 @@ def gathered(params: Any, mesh: Mesh, n_layers: int | None = None) -> Any:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _gather(used: NamedSharding, kept: NamedSharding, x: jax.Array) -> jax.Array:
+    # Said twice, so that what has been cast travels, and not what it was cast from.
+    x = jax.lax.with_sharding_constraint(x, kept)
     return jax.lax.with_sharding_constraint(x, used)
 
 
 _gather.defvjp(
-    lambda used, kept, x: (jax.lax.with_sharding_constraint(x, used), None),
+    lambda used, kept, x: (_gather(used, kept, x), None),
     lambda used, kept, _, g: (jax.lax.with_sharding_constraint(g, kept),),
 )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -36,6 +36,7 @@ CONDITIONINGS = ("adaln", "context")
 FIRST_STEP = 0.02
 # How many times longer a descent may make the derivative that is passed back through it.
 GROWTH = 1.0
+_IN_FLOAT32 = ("estimate",)  # layers of a block whose products are not in `dtype`
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -181,6 +182,19 @@ class Block(nn.Module):
         return nn.Dense(s.width, dtype=dtype, kernel_init=_small(s), name="mlp_out")(h)
 
 
+def _light(params: Any, shape: Shape) -> Any:
+    """A block's parameters, cast as its products cast them: then fewer bytes have to travel."""
+    return {
+        name: {
+            kind: x.astype(DTYPES[shape.dtype])
+            if kind == "kernel" and name not in _IN_FLOAT32
+            else x
+            for kind, x in layer.items()
+        }
+        for name, layer in params.items()
+    }
+
+
 def _small(shape: Shape) -> nn.initializers.Initializer:
     """Residual branches start smaller the deeper the network (Radford et al. 2019)."""
     return nn.initializers.variance_scaling(1 / (2 * shape.layers), "fan_in", "truncated_normal")
@@ -277,9 +291,9 @@ class Transformer(nn.Module):
     def _block(self) -> type[nn.Module]:
         """The block, which fetches its parameters where it runs, and again where it runs anew."""
         s, mesh, block = self.shape, self.mesh, Block
-        if mesh is not None:
+        if mesh is not None and mesh.shape["fsdp"] > 1:
             block = nn.map_variables(
-                block, "params", lambda params: sharding.gathered(params, mesh, s.layers)
+                block, "params", lambda params: sharding.gathered(_light(params, s), mesh, s.layers)
             )
         return nn.remat(block, prevent_cse=False) if s.remat else block
 
