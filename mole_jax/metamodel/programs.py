@@ -56,8 +56,8 @@ class Programs:
     def measured(self, n: int) -> Measured:
         """Compile a dispatch of `n` steps, and count what a step takes."""
         like, _, zoo, tasks = self._arguments
-        traced = self._trace(self._model, n)
-        each = estimate.flops_of_step(traced, self._model, lambda m: self._trace(m, n), n)
+        traced = self.traced(self._model, n)
+        each = estimate.flops_of_step(traced, self._model, lambda m: self.traced(m, n), n)
         self._compiled[n] = traced.lower().compile()
         need = estimate.of(like, zoo, tasks).compiled(self._compiled[n])
         return Measured(self._compiled[n], each, need)
@@ -87,10 +87,11 @@ class Programs:
     def compiled(self, n: int) -> jax.stages.Compiled:
         """A function (state, normaliser, zoo, data) -> as `states.make_step` returns."""
         if n not in self._compiled:
-            self._compiled[n] = self._trace(self._model, n).lower().compile()
+            self._compiled[n] = self.traced(self._model, n).lower().compile()
         return self._compiled[n]
 
-    def _trace(self, model: MetaModel, n: int) -> jax.stages.Traced:
+    def traced(self, model: MetaModel, n: int) -> jax.stages.Traced:
+        """The dispatch of `n` steps of a model like the one that is trained, not compiled."""
         return self._make(model, n).trace(*self._arguments)
 
 

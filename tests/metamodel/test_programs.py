@@ -9,16 +9,17 @@ from pathlib import Path
 import jax
 import pytest
 
-from mole_jax.core import chips, memory
+from mole_jax.core import chips, flops, memory
 from mole_jax.core.errors import UserError
+from mole_jax.metamodel import estimate, train
 from mole_jax.metamodel import state as states
-from mole_jax.metamodel import train
 from mole_jax.metamodel.pairs import Draw
-from mole_jax.metamodel.programs import Programs
+from mole_jax.metamodel.programs import Measured, Programs
 from mole_jax.metamodel.state import Hyper
 from tests import tiny
 
 ROOT = jax.random.key(0)
+N = 5
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,16 +40,21 @@ def programs(setting: tiny.Setting) -> Programs:
     return Programs(setting.model, hyper, rules, mesh, ROOT, like, inputs)
 
 
+@pytest.fixture(scope="module")
+def measured(setting: tiny.Setting) -> Measured:
+    """A dispatch of as many steps as `train.fit` begins with."""
+    return programs(setting).measured(N)
+
+
 def test_size_and_memory_are_said(
-    setting: tiny.Setting, capsys: pytest.CaptureFixture[str]
+    setting: tiny.Setting, measured: Measured, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = programs(setting)
-    flop = made.prepare(2)
+    flop = programs(setting).prepare(N)
     first, second = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"diffusion: 0\.\d million parameters, .* GFLOP a step, .*", first)
     assert re.match(r"diffusion: on each of 1 devices [\d.]+ MiB: parameters .*temporary", second)
-    assert flop == made.measured(2).flops > 1e6
-    found = made.measured(2).memory
+    assert flop == measured.flops > 1e6
+    found = measured.memory
     assert found.zoo == memory.on_each(setting.zoo)
     assert found.optimizer == pytest.approx(2 * found.parameters, rel=0.01)
     assert found.temporary is not None and found.temporary > found.gradients
@@ -56,16 +62,24 @@ def test_size_and_memory_are_said(
     assert found.total == sum(parts) + found.temporary + (found.other or 0)
 
 
-def test_remat_changes_memory_but_not_what_a_step_needs(setting: tiny.Setting) -> None:
+def test_what_remat_computes_twice_is_not_needed(setting: tiny.Setting, measured: Measured) -> None:
     again = tiny.made_up(metamodel__descents=1, metamodel__remat=True)
-    assert programs(again).measured(1).flops == programs(setting).measured(1).flops
+    made = programs(again)
+    twice = made.traced(again.model, 1)
+    assert flops.of(twice.jaxpr.jaxpr) > measured.flops
+    found = estimate.flops_of_step(twice, again.model, lambda model: made.traced(model, 1), 1)
+    assert found == measured.flops
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_what_cannot_fit_is_refused_before_anything_is_made(
-    compiled: bool, setting: tiny.Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compiled: bool,
+    setting: tiny.Setting,
+    measured: Measured,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = programs(setting).measured(5).memory
+    found = measured.memory
     # What is kept alone may be too much, or only what a step needs beside it.
     limit = found.total - 1 if compiled else found.parameters
     monkeypatch.setattr(memory, "available", lambda device: limit)
