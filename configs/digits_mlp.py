@@ -112,6 +112,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.steps = 1500
     c.training.regression_steps = 300  # of the deterministic twin, a baseline; 0 leaves it out
     c.training.batch_size = 64
+    c.training.accumulate = 1  # parts that a batch is cut into, one after another: less memory
     c.training.learning_rate = 2e-3
     c.training.warmup_steps = 100
     c.training.weight_decay = 0.01

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict
 
 from mole_jax.core import config as configs
-from mole_jax.core import files, interrupts, stages
+from mole_jax.core import files, interrupts, mesh_shape, stages
 from mole_jax.core.errors import UserError
 
 HELP = """\
@@ -26,6 +28,10 @@ flags
   --config.KEY=VALUE    change one key of it, such as --config.population.members=16
   --workdir=FOLDER      where everything is kept; the same command goes on where it was
   --stages=NAMES        some of the stages, separated by commas; all when left out
+  --mesh=AXIS:SIZE,...  how training arranges the devices: `data` copies the model, `fsdp` divides
+                        it, both divide the batch, `tensor` divides layers; left out, all are data
+  --dry_run             compile a training step for --mesh on virtual devices, and print what it
+                        takes: memory, exchange between devices, time on accelerators; runs nothing
   --help                this page; with --config=FILE also that experiment's keys
 
 stages
@@ -39,18 +45,19 @@ examples
   python -m mole_jax.main --config=configs/digits_mlp.py:full --workdir=runs/digits_full
   python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/seed1 --config.seed=1
   python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits --stages=zoo,train
+  python -m mole_jax.main --config=configs/paper_mnist.py --dry_run --mesh=data:32,fsdp:8
 
 keys
   Each file in configs/ lists its keys with their defaults and says what they mean.
 """
 
 
-def _stage(function: str) -> Callable[[ConfigDict, Path], None]:
+def _stage(function: str) -> Callable[..., None]:
     """Import `package.module.function` only when it runs: a refused command need not wait."""
 
-    def call(config: ConfigDict, workdir: Path) -> None:
+    def call(config: ConfigDict, workdir: Path, **options: Any) -> None:
         module, name = function.rsplit(".", 1)
-        getattr(importlib.import_module(module), name)(config, workdir)
+        getattr(importlib.import_module(module), name)(config, workdir, **options)
 
     return call
 
@@ -78,6 +85,12 @@ def run(arguments: Sequence[str]) -> None:
     # Everything that can be refused is refused here, before a folder is made or JAX starts.
     if not command.config:
         raise UserError("--config is missing: add --config=FILE (--help shows more)")
+    if command.dry_run:
+        from mole_jax.metamodel.dry_run import dry_run
+
+        config = configs.override(configs.load(command.config), command.overrides)
+        dry_run(config, command.mesh, command.workdir)
+        return
     if not command.workdir:
         raise UserError("--workdir is missing: add --workdir=FOLDER (--help shows more)")
     selected = stages.select(STAGES, command.stages)
@@ -89,7 +102,7 @@ def run(arguments: Sequence[str]) -> None:
         _say(f"config   {' '.join([command.config, *command.overrides])}")
         _say(f"workdir  {workdir}")
         _say(f"devices  {_devices()}")
-        stages.run(workdir, STAGES, selected, config)
+        stages.run(workdir, _arranged(STAGES, command.mesh), selected, config)
 
         page = workdir / "report" / "index.html"
         if "report" in selected and page.exists():
@@ -129,6 +142,8 @@ class Command(NamedTuple):
     workdir: str
     stages: tuple[str, ...]
     overrides: tuple[str, ...]
+    mesh: dict[str, int]
+    dry_run: bool
     help: bool
 
 
@@ -139,12 +154,14 @@ def parse(arguments: Sequence[str]) -> Command:
     workdir = flags.DEFINE_string("workdir", "", "", flag_values=values)
     every = [stage.name for stage in STAGES]
     chosen = flags.DEFINE_list("stages", every, "", flag_values=values)
+    mesh = flags.DEFINE_string("mesh", "", "", flag_values=values)
+    dry_run = flags.DEFINE_bool("dry_run", False, "", flag_values=values)
     wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=values)
     overrides, others = _split(arguments)
     try:
         rest = values(["main", *others])[1:]
     except flags.UnrecognizedFlagError as problem:
-        known = ("config", "workdir", "stages", "help")
+        known = ("config", "workdir", "stages", "mesh", "dry_run", "help")
         close = configs.nearest(problem.flagname, known)
         mend = f"did you mean --{close}?" if close else "--help shows the flags"
         raise UserError(f"flag --{problem.flagname} is unknown: {mend}") from None
@@ -153,7 +170,20 @@ def parse(arguments: Sequence[str]) -> Command:
     if rest:
         raise UserError(f"argument {rest[0]!r} is unexpected: --help shows the flags")
     names = tuple(name.strip() for name in chosen.value if name.strip())
-    return Command(config.value, workdir.value, names, overrides, wants_help.value)
+    shape = mesh_shape.parse(mesh.value)
+    return Command(
+        config.value, workdir.value, names, overrides, shape, dry_run.value, wants_help.value
+    )
+
+
+def _arranged(every: Sequence[stages.Stage], mesh: dict[str, int]) -> list[stages.Stage]:
+    """The stages, of which training gets the mesh; it is no part of the config."""
+
+    def arranged(stage: stages.Stage) -> stages.Stage:
+        run: Callable[..., None] = stage.run
+        return dataclasses.replace(stage, run=functools.partial(run, mesh_shape=mesh))
+
+    return [arranged(s) if s.name == "train" and mesh else s for s in every]
 
 
 def _split(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:

@@ -115,7 +115,8 @@ def results(workdir: Path) -> dict[str, Any]:
         "metric": zoo.metric("test_loss", rows),
         "state": [np.asarray(x) for x in leaves],
         "log": [
-            {k: v for k, v in json.loads(line).items() if k != "steps_per_second"} for line in lines
+            {k: v for k, v in json.loads(line).items() if not k.endswith("per_second")}
+            for line in lines
         ],
         "evaluation": evaluation,
     }

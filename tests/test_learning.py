@@ -53,7 +53,7 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
         # Eight virtual devices on two cores would only get in each other's way.
-        patch.setattr(mesh_lib, "make_mesh", lambda: tiny.mesh_of(1))
+        patch.setattr(mesh_lib, "make_mesh", lambda shape=None: tiny.mesh_of(1))
         stages.run(folder, command.STAGES[:2], ("zoo", "train"), CONFIG)
     return folder
 

@@ -87,6 +87,27 @@ def test_the_argument_of_a_config_reaches_it(ran: list[str], tmp_path: Path) -> 
     assert stages.record(tmp_path, "train")["config"]["training"]["steps"] == 100
 
 
+def test_the_mesh_reaches_training_and_no_other_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: dict[str, dict] = {}
+
+    def replaced(stage: stages.Stage) -> stages.Stage:
+        def run(config: ConfigDict, workdir: Path, **options: object) -> None:
+            noted[stage.name] = options
+
+        return stages.Stage(stage.name, stage.sections, run)
+
+    monkeypatch.setattr(command, "STAGES", tuple(map(replaced, command.STAGES)))
+    monkeypatch.setattr(command, "validate", lambda config: None)
+    arguments = [f"--config={TINY}", f"--workdir={tmp_path}"]
+    assert command.main([*arguments, "--mesh=data:2,fsdp:4"]) == 0
+    shape = {"data": 2, "fsdp": 4}
+    assert noted == {"zoo": {}, "train": {"mesh_shape": shape}, "evaluate": {}, "report": {}}
+    # It is no part of the config: the same workdir goes on with another one.
+    assert command.main([*arguments, "--mesh=fsdp:8"]) == 0
+
+
 def test_ctrl_c_says_how_to_go_on(
     ran: list[str],
     tmp_path: Path,
@@ -188,6 +209,7 @@ def test_values_are_validated_before_a_folder_is_made(
         ([f"--config={TINY}", "--workdir=w", "--stages="], "no stage is selected"),
         ([f"--config={TINY}", "--work_dir=w"], "did you mean --workdir?"),
         ([f"--config={TINY}", "--workdir=w", "--xyzzy"], "flag --xyzzy is unknown"),
+        ([f"--config={TINY}", "--workdir=w", "--mesh=model:2"], "axis 'model' is unknown"),
         ([f"--config={TINY}", "--workdir"], "--help shows how"),
         ([f"--config={TINY}", "--workdir=w", "zoo"], "argument 'zoo' is unexpected"),
         ([f"--config={TINY}", "--workdir=w", "--config.sed=1"], "did you mean seed?"),

@@ -69,7 +69,7 @@ def run_all(
         "sampling__steps": 2,
     }
     # Eight virtual devices on few cores would only get in each other's way.
-    monkeypatch.setattr(mesh_lib, "make_mesh", lambda: tiny.mesh_of(1))
+    monkeypatch.setattr(mesh_lib, "make_mesh", lambda shape=None: tiny.mesh_of(1))
     config = tiny.tiny_config(**{**settings, **changes})
     stages.run(workdir, command.STAGES, ["zoo", "train", "evaluate", "report"], config)
     assert verify(workdir / "zoo") == []

@@ -69,6 +69,10 @@ def metrics(workdir: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
+def without_rates(line: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in line.items() if not name.endswith("per_second")}
+
+
 def test_killed_in_every_stage_and_run_again_is_an_uninterrupted_run(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     done = command(whole)
@@ -96,6 +100,6 @@ def test_killed_in_every_stage_and_run_again_is_an_uninterrupted_run(tmp_path: P
     for name, values in a.runs.items():
         np.testing.assert_array_equal(values, b.runs[name])
     for line, other in zip(metrics(whole), metrics(broken), strict=True):
-        assert line | {"steps_per_second": 0} == other | {"steps_per_second": 0}
+        assert without_rates(line) == without_rates(other)
     models = [mole_jax.load(workdir).params for workdir in (whole, broken)]
     assert tiny.equal_trees(*models)

@@ -128,10 +128,14 @@ def random_like(shapes: Any) -> Any:
     Drawn by NumPy, since compiling an initialisation takes JAX longer than all that follows.
     """
     rng = np.random.default_rng(1)
+
+    def n_inputs(shape: tuple[int, ...]) -> int:
+        if len(shape) == 5:  # [layers, W, 3, heads, W / heads]
+            return shape[1]
+        return shape[-2] if len(shape) > 1 else 4
+
     return jax.tree.map(
-        lambda x: jnp.asarray(
-            rng.normal(size=x.shape) / np.sqrt(x.shape[-2] if len(x.shape) > 1 else 4), x.dtype
-        ),
+        lambda x: jnp.asarray(rng.normal(size=x.shape) / np.sqrt(n_inputs(x.shape)), x.dtype),
         shapes,
     )
 

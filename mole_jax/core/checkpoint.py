@@ -121,12 +121,21 @@ def checksum(state: Any) -> jax.Array:
         if leaf.dtype == jnp.bool_:
             leaf = leaf.astype(jnp.uint8)
         bits = jax.lax.bitcast_convert_type(leaf, np.dtype(f"uint{8 * leaf.dtype.itemsize}"))
-        words = bits.astype(jnp.uint32).reshape(-1)
+        words = bits.astype(jnp.uint32)
         # Odd factors: a change of a single word always changes the sum.
         total = total * jnp.uint32(31) + jnp.sum(
-            words * (2 * jnp.arange(words.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32
+            words * (2 * _places(words.shape) + 1), dtype=jnp.uint32
         )
     return total
+
+
+def _places(shape: tuple[int, ...]) -> jax.Array:
+    """The place of each entry in the flat array. Flattening a divided array would gather it."""
+    places, stride = jnp.zeros(shape, jnp.uint32), 1
+    for axis in reversed(range(len(shape))):
+        places += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride % 2**32)
+        stride *= shape[axis]
+    return places
 
 
 def _abstract(leaf: Any) -> Any:

@@ -21,10 +21,11 @@ def count(function: Callable[..., Any], *args: Any) -> float:
         function: anything that JAX can trace.
         *args: its arguments; only shapes and dtypes matter, so jax.ShapeDtypeStruct will do.
     """
-    return _of(jax.make_jaxpr(function)(*args).jaxpr)
+    return of(jax.make_jaxpr(function)(*args).jaxpr)
 
 
-def _of(jaxpr: core.Jaxpr) -> float:
+def of(jaxpr: core.Jaxpr) -> float:
+    """The same of a program that has been traced already."""
     return math.fsum(_equation(equation) for equation in jaxpr.eqns)
 
 
@@ -39,7 +40,7 @@ def _equation(equation: core.JaxprEqn) -> float:
         kernel = _shape(equation.invars[1])
         outputs = kernel[params["dimension_numbers"].rhs_spec[0]]
         return 2.0 * math.prod(_shape(equation.outvars[0])) * math.prod(kernel) / outputs
-    inner = [_of(jaxpr) for jaxpr in _inner(params)]
+    inner = [of(jaxpr) for jaxpr in _inner(params)]
     if name == "cond":
         return max(inner)
     return params.get("length", 1) * sum(inner) if name == "scan" else sum(inner)

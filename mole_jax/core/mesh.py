@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.mesh_shape import AXES
 
-AXES = ("data", "fsdp", "tensor")
+# The axes over which a batch is divided.
+BATCH = ("data", "fsdp")
 
 
-def make_mesh(shape: dict[str, int] | None = None) -> Mesh:
+def make_mesh(shape: Mapping[str, int] | None = None) -> Mesh:
     """Arrange all devices in a mesh with axes ("data", "fsdp", "tensor").
 
     Axes missing from `shape` have size 1, except that a missing "data" takes all devices that
@@ -47,6 +50,11 @@ def along(mesh: Mesh, axis: str | tuple[str, ...]) -> NamedSharding:
     The dimension must be a multiple of the axis size: see `pad_to_multiple`.
     """
     return NamedSharding(mesh, PartitionSpec(axis))
+
+
+def shares(mesh: Mesh) -> int:
+    """Return into how many parts a batch is divided."""
+    return math.prod(mesh.shape[axis] for axis in BATCH)
 
 
 def pad_to_multiple(n: int, k: int) -> int:

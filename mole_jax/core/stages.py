@@ -2,7 +2,7 @@
 
 A workdir is named by the user and never time-stamped, so that the same command resumes:
 
-    WORKDIR/workdir.json        {"format": "mole-workdir", "version": 5}
+    WORKDIR/workdir.json        {"format": "mole-workdir", "version": 6}
     WORKDIR/STAGE/stage.json    the config the stage ran with, its status, its seconds, where it ran
     WORKDIR/.lock               held by the one process that works here
 """
@@ -26,7 +26,7 @@ from mole_jax.core.config import differing_keys, nearest, sections
 from mole_jax.core.errors import UserError
 
 FORMAT = "mole-workdir"
-VERSION = 5
+VERSION = 6
 MARK = "workdir.json"
 HEARTBEAT_SECONDS = 10.0
 

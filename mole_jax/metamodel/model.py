@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from mole_jax import representation
 from mole_jax.core.errors import UserError
@@ -32,6 +33,15 @@ class MetaModel:
     network: Network
     objective: str
     shared_start: bool  # training runs all began from one network
+
+    def on(self, mesh: Mesh) -> MetaModel:
+        """The same meta-model for training on a mesh."""
+        return dataclasses.replace(self, module=self.module.clone(mesh=mesh))
+
+    @property
+    def n_tokens(self) -> int:
+        """L', the tokens that the transformer works on for each network."""
+        return self.codec.n_tokens + self.module.shape.context(self.module.n_classes)
 
     def clean_estimate(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +14,38 @@ from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks import outputs
 
 
+class Noise(NamedTuple):
+    """What is random in the loss of a batch."""
+
+    t: jax.Array  # [B] int
+    noise: jax.Array  # [B, L, C]
+
+
+def draw_noise(model: MetaModel, batch: int, key: jax.Array, time_power: float) -> Noise:
+    """Times and noise of a whole batch.
+
+    Diffusion times are u^time_power for uniform u: below 1, more of them are noisy. What the
+    conditions say is all there is at high noise, whereas at low noise the answer is in the input.
+
+    Args:
+        model: what is trained.
+        batch: B.
+        key: PRNG key.
+        time_power: positive; 1 draws uniformly.
+    """
+    time_key, noise_key = jax.random.split(key)
+    u = jax.random.uniform(time_key, (batch,)) ** time_power
+    t = jnp.minimum((u * model.process.n_steps).astype(jnp.int32), model.process.n_steps - 1)
+    return Noise(t, jax.random.normal(noise_key, (batch, *model.codec.table.shape)))
+
+
 def loss(
     model: MetaModel,
     normaliser: Normaliser,
     params: Any,
     pairs: Pairs,
-    key: jax.Array,
+    noise: Noise,
     function_weight: float,
-    time_power: float,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Mean loss of a batch.
 
@@ -30,27 +54,19 @@ def loss(
     images of the data subset. Weights matter very unequally to a network's function, and the
     second term tells the model which do.
 
-    Diffusion times are u^time_power for uniform u: below 1, more of them are noisy. What the
-    conditions say is all there is at high noise, whereas at low noise the answer is in the input.
-
     Args:
         model: what is trained.
         normaliser: of the zoo.
         params: of the module.
         pairs: a batch.
-        key: PRNG key, of the times and of the noise.
+        noise: of the same size.
         function_weight: weight of the second term.
-        time_power: positive; 1 draws uniformly.
 
     Returns:
         The loss [] and its parts, for the log.
     """
-    time_key, noise_key = jax.random.split(key)
-    clean = model.codec.encode(pairs.target)  # [B, L, C]
-    u = jax.random.uniform(time_key, clean.shape[:1]) ** time_power
-    t = jnp.minimum((u * model.process.n_steps).astype(jnp.int32), model.process.n_steps - 1)
-    noise = jax.random.normal(noise_key, clean.shape)
-    noisy = model.process.add_noise(clean, noise, t) * model.codec.mask[None]
+    clean, t = model.codec.encode(pairs.target), noise.t  # [B, L, C], [B]
+    noisy = model.process.add_noise(clean, noise.noise, t) * model.codec.mask[None]
     estimate = model.clean_estimate(params, normaliser, noisy, t, pairs.prompt)
 
     error = (estimate - clean) ** 2  # zero in the padding

@@ -14,8 +14,9 @@ from jax.sharding import Mesh
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core import rng
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel import objective, pairs
+from mole_jax.metamodel import objective, pairs, sharding
 from mole_jax.metamodel.model import MetaModel
+from mole_jax.metamodel.objective import Noise
 from mole_jax.metamodel.pairs import Draw, Pairs, ZooArrays
 from mole_jax.metamodel.probing import Frame
 from mole_jax.metamodel.prompt import Prompt, everything
@@ -39,6 +40,7 @@ class Hyper:
 
     steps: int
     batch_size: int
+    accumulate: int
     learning_rate: float
     warmup_steps: int
     weight_decay: float
@@ -56,6 +58,11 @@ class Hyper:
                 "training: steps and batch_size must be positive, warmup_steps in 0..steps; they "
                 f"are {hyper.steps}, {hyper.batch_size}, {hyper.warmup_steps}"
             )
+        if hyper.accumulate < 1 or hyper.batch_size % hyper.accumulate:
+            raise UserError(
+                f"training.accumulate={hyper.accumulate} must be 1 or more and divide "
+                f"training.batch_size={hyper.batch_size}: it is into how many parts a batch is cut"
+            )
         if hyper.learning_rate <= 0 or hyper.time_power <= 0 or not 0 <= hyper.ema_decay < 1:
             raise UserError(
                 "training: learning_rate and time_power must be above 0, ema_decay in [0, 1); they "
@@ -72,6 +79,16 @@ class Hyper:
                 f"{hyper.weight_decay} and {hyper.function_weight}"
             )
         return hyper
+
+    def check_mesh(self, mesh: Mesh) -> None:
+        """Raises UserError where the devices cannot share a batch evenly."""
+        micro, n = self.batch_size // self.accumulate, mesh_lib.shares(mesh)
+        if micro % n:
+            raise UserError(
+                f"training.batch_size={self.batch_size} in training.accumulate={self.accumulate} "
+                f"parts leaves {micro} pairs for {n} devices (data x fsdp) to share evenly: change "
+                "one of the two, or --mesh"
+            )
 
 
 def optimizer(hyper: Hyper) -> optax.GradientTransformation:
@@ -103,6 +120,12 @@ def init(model: MetaModel, hyper: Hyper, rules: Draw, key: jax.Array) -> State:
     )
 
 
+def shapes(model: MetaModel, hyper: Hyper, rules: Draw, mesh: Mesh) -> State:
+    """Shape, dtype and sharding of every array of the state: a State of jax.ShapeDtypeStruct."""
+    found = jax.eval_shape(lambda key: init(model, hyper, rules, key), jax.random.key(0))
+    return sharding.placed(found, mesh)
+
+
 def _example(model: MetaModel, rules: Draw) -> tuple[Frame, Prompt]:
     """Inputs of the module for a batch of one; only their shapes matter."""
     n_inputs, n_classes = model.network.example_size, model.network.n_classes
@@ -118,12 +141,19 @@ def _example(model: MetaModel, rules: Draw) -> tuple[Frame, Prompt]:
 
 
 def make_step(
-    model: MetaModel, hyper: Hyper, rules: Draw, mesh: Mesh, root: jax.Array, n_steps: int
-) -> Callable[..., tuple[State, dict[str, jax.Array]]]:
+    model: MetaModel,
+    hyper: Hyper,
+    rules: Draw,
+    mesh: Mesh,
+    root: jax.Array,
+    like: State,
+    n_steps: int,
+) -> jax.stages.Wrapped:
     """A jitted function that takes `n_steps` training steps in one dispatch.
 
-    The batch is sharded over the mesh's `data` axis. Every random number is a function of the
-    root key and the step, so a resumed run draws what an uninterrupted one would have drawn.
+    The state lies on the mesh as `like` says (see `shapes`), and the batch is divided over the axes
+    `data` and `fsdp`. Every random number is a function of the root key and the step, so a resumed
+    run draws what an uninterrupted one would have drawn, on whatever mesh, in however many parts.
 
     Returns:
         (state, normaliser, zoo, data) -> (state, metrics averaged over the steps). Among these,
@@ -131,27 +161,17 @@ def make_step(
     """
     tx = optimizer(hyper)
     draw = make_draw(model, hyper, rules, root)
-    batch_sharding = mesh_lib.along(mesh, "data")
+    gradient = make_gradient(model.on(mesh), hyper, mesh)
 
     def step(
         state: State, normaliser: Normaliser, zoo: ZooArrays, data: DeviceData
     ) -> tuple[State, dict[str, jax.Array]]:
         batch = draw(state.step, normaliser, zoo, data)
-        if hyper.batch_size % mesh.shape["data"] == 0:
-            batch = jax.lax.with_sharding_constraint(batch, batch_sharding)
-        grad = jax.value_and_grad(
-            lambda params: objective.loss(
-                model,
-                normaliser,
-                params,
-                batch,
-                rng.at(root, "noise", state.step),
-                hyper.function_weight,
-                hyper.time_power,
-            ),
-            has_aux=True,
+        noise = objective.draw_noise(
+            model, hyper.batch_size, rng.at(root, "noise", state.step), hyper.time_power
         )
-        (_, parts), grads = grad(state.params)
+        batch, noise = sharding.split_batch((batch, noise), mesh)
+        grads, parts = gradient(state.params, normaliser, batch, noise)
         updates, opt_state = tx.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         # The average looks back over a tenth of the steps so far until it reaches its full length.
@@ -169,7 +189,51 @@ def make_step(
         finite = jnp.sum(jnp.cumprod(jnp.isfinite(parts["loss"])))
         return state, jax.tree.map(jnp.mean, parts) | {"finite_steps": finite}
 
-    return jax.jit(steps, donate_argnums=0)
+    kept = jax.tree.map(lambda x: x.sharding, like)
+    return jax.jit(steps, donate_argnums=0, out_shardings=(kept, mesh_lib.replicated(mesh)))
+
+
+def make_gradient(
+    model: MetaModel, hyper: Hyper, mesh: Mesh
+) -> Callable[[Any, Normaliser, Pairs, Noise], tuple[Any, dict[str, jax.Array]]]:
+    """A function (params, normaliser, pairs, noise) -> mean gradient, parts of the loss.
+
+    The batch is cut into `hyper.accumulate` parts that are worked on one after another, so that
+    activations take that much less memory. Each device cuts its own share.
+    """
+
+    def of(
+        params: Any, normaliser: Normaliser, pairs: Pairs, noise: Noise
+    ) -> tuple[Any, dict[str, jax.Array]]:
+        def loss(params: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+            params = sharding.gathered(params, mesh)
+            return objective.loss(model, normaliser, params, pairs, noise, hyper.function_weight)
+
+        (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        return grads, parts
+
+    def accumulated(
+        params: Any, normaliser: Normaliser, pairs: Pairs, noise: Noise
+    ) -> tuple[Any, dict[str, jax.Array]]:
+        n = hyper.accumulate
+        if n == 1:
+            return of(params, normaliser, pairs, noise)
+        # Every n-th pair belongs to one part: so none has to move to another device.
+        micro = jax.tree.map(
+            lambda x: jnp.swapaxes(x.reshape(-1, n, *x.shape[1:]), 0, 1), (pairs, noise)
+        )
+        micro = sharding.split_batch(micro, mesh, axis=1)
+
+        def add(total: Any, part: tuple[Pairs, Noise]) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, of(params, normaliser, *part)), None
+
+        first = jax.tree.map(lambda x: x[0], micro)
+        found = jax.eval_shape(of, params, normaliser, *first)
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), found)
+        total, _ = jax.lax.scan(add, zeros, micro)
+        return jax.tree.map(lambda x: x / n, total)
+
+    return accumulated
 
 
 def make_draw(

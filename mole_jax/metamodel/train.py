@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mole_jax.core import files, flops, interrupts, rng
+from mole_jax.core import chips, files, interrupts, rng
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core.checkpoint import Checkpoints
 from mole_jax.core.errors import UserError
@@ -25,6 +24,7 @@ from mole_jax.metamodel import model as models
 from mole_jax.metamodel import state as states
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.pairs import Draw, Pairs, ZooArrays
+from mole_jax.metamodel.programs import Programs
 from mole_jax.metamodel.state import Hyper, State
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks.family import DeviceData, TaskFamily
@@ -32,8 +32,13 @@ from mole_jax.tasks.networks import Network
 from mole_jax.zoo.reader import open_zoo
 
 
-def train(config: Mapping[str, Any], workdir: Path) -> None:
+def train(
+    config: Mapping[str, Any], workdir: Path, mesh_shape: Mapping[str, int] | None = None
+) -> None:
     """Train on WORKDIR/zoo; leaves WORKDIR/train/{diffusion,regression}/checkpoints.
+
+    `mesh_shape` says how the devices are arranged (see `mesh.make_mesh`). It changes no number
+    beyond rounding, so a training may go on with another one.
 
     `regression` is the same transformer without noise: the baseline that tells whether diffusion
     pays. It takes `training.regression_steps`, and is left out where they are 0.
@@ -44,7 +49,7 @@ def train(config: Mapping[str, Any], workdir: Path) -> None:
     normaliser, arrays = data_lib.load(zoo, family)
     print(f"train: {data_lib.describe(arrays)}", flush=True)
     write_scales(workdir, normaliser, family, float(np.median(arrays.metric[:, 0])))
-    mesh = mesh_lib.make_mesh()
+    mesh = mesh_lib.make_mesh(mesh_shape)
     for objective in objectives(config):
         fit(
             config,
@@ -91,21 +96,23 @@ def fit(
         UserError: when the loss is no longer a number.
     """
     hyper, rules = hyper_of(config, model.objective), Draw.of(config)
+    hyper.check_mesh(mesh)
+    model.module.shape.check_tensor(mesh.shape["tensor"])
     root = rng.named(rng.key(config["seed"]), f"train {model.objective}")
     settings = config["training"]
-    replicated = mesh_lib.replicated(mesh)
-    normaliser, arrays, device_data = jax.device_put((normaliser, arrays, device_data), replicated)
+    like = states.shapes(model, hyper, rules, mesh)
+    inputs = (normaliser, arrays, device_data)
+    programs = Programs(model, hyper, rules, mesh, root, like, inputs)
 
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        state = start_state(model, hyper, rules, root, mesh, checkpoints)
+        # What cannot fit is refused before anything of its size exists.
+        latest = checkpoints.latest_step() or 0
+        stops = dispatches(latest, hyper.steps, settings["steps_per_dispatch"])
+        each = programs.prepare(stops[0] - latest) if stops else 0.0
+        inputs = jax.device_put(inputs, mesh_lib.replicated(mesh))
+        state = start_state(model, hyper, rules, root, like, checkpoints)
         step = int(state.step)
         stops = dispatches(step, hyper.steps, settings["steps_per_dispatch"])
-        # Compiled once for each length of dispatch: the usual one and, at the end, a shorter.
-        advance = functools.cache(lambda n: states.make_step(model, hyper, rules, mesh, root, n))
-        if stops:
-            n = stops[0] - step
-            each = flops.count(advance(n), state, normaliser, arrays, device_data) / n
-            print(f"{model.objective}: {describe(state, each, hyper)}", flush=True)
         with (
             MetricWriter(folder, resume_step=step or None) as writer,
             Progress(model.objective, total=hyper.steps, initial=step) as bar,
@@ -113,22 +120,25 @@ def fit(
             for stop in stops:
                 # Whoever asks to stop now loses nothing.
                 with interrupts.held() as asked:
+                    advance = programs.compiled(stop - step)
                     began = time.monotonic()
-                    state, parts = advance(stop - step)(state, normaliser, arrays, device_data)
+                    state, parts = advance(state, *inputs)
                     scalars = {name: float(value) for name, value in parts.items()}
                     bad = step + int(scalars.pop("finite_steps"))
                     if bad < stop:
                         where = folder / f"pairs_{bad}.npz"
                         pairs = jax.jit(states.make_draw(model, hyper, rules, root))
-                        _write_pairs(where, pairs(bad, normaliser, arrays, device_data))
+                        _write_pairs(where, pairs(bad, *inputs))
                         raise UserError(
                             f"training: the loss of {model.objective} is not finite at step {bad}; "
                             f"that step's pairs are in {where}; lower training.learning_rate or "
                             f"training.gradient_clip, and delete {folder}"
                         )
                     rate = (stop - step) / (time.monotonic() - began)
-                    writer.write(stop, {**scalars, "steps_per_second": rate})
-                    bar.update(stop - step, loss=scalars["loss"])
+                    fast = speed(rate, hyper.batch_size * model.n_tokens, each, mesh)
+                    writer.write(stop, scalars | fast)
+                    shown = {n: v for n, v in fast.items() if n != "steps_per_second"}
+                    bar.update(stop - step, loss=scalars["loss"], **shown)
                     every = settings["checkpoint_every"]
                     if stop == hyper.steps or stop // every > step // every or asked():
                         writer.flush()
@@ -137,21 +147,32 @@ def fit(
     return state
 
 
+def speed(rate: float, tokens: int, flops_of_step: float, mesh: Mesh) -> dict[str, float]:
+    """How fast a training is, for the log.
+
+    Args:
+        rate: steps per second.
+        tokens: in a batch.
+        flops_of_step: that a step needs, of all devices together.
+        mesh: the devices.
+
+    Returns:
+        steps_per_second, tokens_per_second, and `mfu`, the share of the devices' peak that those
+        operations make up; there is none where no data sheet tells the peak, as for a CPU.
+    """
+    found = {"steps_per_second": rate, "tokens_per_second": rate * tokens}
+    chip = chips.find(mesh.devices.flat[0].device_kind)
+    if chip is not None:
+        found["mfu"] = rate * flops_of_step / (mesh.size * chip.peak)
+    return found
+
+
 def _write_pairs(path: Path, pairs: Pairs) -> None:
     """Leave a batch on disk, one array for each leaf: `target`, `prompt.start`, ..."""
     named, _ = jax.tree.flatten_with_path(pairs)
     files.write_npz(
         path,
         **{jax.tree_util.keystr(at, simple=True, separator="."): np.asarray(x) for at, x in named},
-    )
-
-
-def describe(state: State, flops_of_step: float, hyper: Hyper) -> str:
-    """How large a training is, in words; `flops.count` says what is counted."""
-    n_parameters = sum(x.size for x in jax.tree.leaves(state.params))
-    return (
-        f"{n_parameters / 1e6:.1f} million parameters, {flops_of_step / 1e9:,.1f} GFLOP a step, "
-        f"{flops_of_step * hyper.steps / 1e12:,.1f} TFLOP in {hyper.steps} steps"
     )
 
 
@@ -169,20 +190,21 @@ def start_state(
     hyper: Hyper,
     rules: Draw,
     root: jax.Array,
-    mesh: Mesh,
+    like: State,
     checkpoints: Checkpoints,
 ) -> State:
-    """The state of the last checkpoint, or a fresh one."""
+    """The state of the last checkpoint, or a fresh one, sharded as `like`: see `states.shapes`."""
+    found = checkpoints.restore_latest(like)
+    return fresh_state(model, hyper, rules, root, like) if found is None else found[1]
+
+
+def fresh_state(model: MetaModel, hyper: Hyper, rules: Draw, root: jax.Array, like: State) -> State:
+    """The state before step 0. Every device makes its own part: the whole need not fit anywhere."""
     init = jax.jit(
         lambda key: states.init(model, hyper, rules, key),
-        out_shardings=mesh_lib.replicated(mesh),
+        out_shardings=jax.tree.map(lambda x: x.sharding, like),
     )
-    like = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=mesh_lib.replicated(mesh)),
-        jax.eval_shape(init, rng.named(root, "init")),
-    )
-    found = checkpoints.restore_latest(like)
-    return init(rng.named(root, "init")) if found is None else found[1]
+    return init(rng.named(root, "init"))
 
 
 def write_scales(
@@ -227,9 +249,8 @@ def load(workdir: Path, config: Mapping[str, Any], network: Network, objective: 
     if not folder.is_dir():
         raise UserError(f"{folder} is missing: no {objective} model was trained in {workdir}")
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        state = start_state(
-            model, hyper, rules, jax.random.key(0), mesh_lib.make_mesh(), checkpoints
-        )
+        like = states.shapes(model, hyper, rules, mesh_lib.make_mesh())
+        state = start_state(model, hyper, rules, jax.random.key(0), like, checkpoints)
     if int(state.step) != hyper.steps:
         raise UserError(
             f"{folder}: trained for {int(state.step)} of {hyper.steps} steps; delete "

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from mole_jax.core.errors import UserError
+from mole_jax.metamodel import sharding
 from mole_jax.metamodel.diffusion import Process
 from mole_jax.metamodel.embeddings import ScalarEmbedding, log_metric
 from mole_jax.metamodel.features import ConvFeatures, DenseFeatures
@@ -34,6 +36,7 @@ CONDITIONINGS = ("adaln", "context")
 FIRST_STEP = 0.02
 # How many times longer a descent may make the derivative that is passed back through it.
 GROWTH = 1.0
+_IN_FLOAT32 = ("estimate",)  # layers of a block whose products are not in `dtype`
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -81,6 +84,24 @@ class Shape:
         if self.dtype not in DTYPES:
             raise UserError(f"metamodel.dtype={self.dtype!r} is unknown; there are {tuple(DTYPES)}")
 
+    def check_tensor(self, parts: int) -> None:
+        """Raises UserError where blocks cannot be divided into so many parts."""
+        for what, size in (("heads", self.heads), ("mlp_ratio x width", self.hidden)):
+            if size % parts:
+                raise UserError(
+                    f"--mesh: tensor={parts} must divide metamodel.{what}={size}: choose another "
+                    "size of that axis"
+                )
+
+    @property
+    def hidden(self) -> int:
+        """Hidden units of a block's MLP."""
+        return self.mlp_ratio * self.width
+
+    def context(self, n_classes: int) -> int:
+        """How many tokens join those of the network."""
+        return n_classes + self.support_queries + (3 if self.conditioning == "context" else 0)
+
 
 class Carry(NamedTuple):
     """What goes from block to block."""
@@ -96,10 +117,11 @@ class Block(nn.Module):
     shape: Shape
     length: int  # L'
     push: PushOn
+    mesh: Mesh | None = None
 
     @nn.compact
     def __call__(self, carry: Carry, frame: Frame, probes: Probes | None) -> tuple[Carry, None]:
-        x, output, condition = carry
+        x, output, condition = sharding.split_batch(carry, self.mesh)
         if probes is None:
             return Carry(self._mix(x, condition), output, condition), None
         s, dtype = self.shape, DTYPES[self.shape.dtype]
@@ -146,16 +168,31 @@ class Block(nn.Module):
 
     def _attention(self, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
         s = self.shape
-        qkv = nn.Dense(3 * s.width, dtype=dtype, name="qkv")(x)
-        qkv = qkv.reshape(-1, self.length, 3, s.heads, s.width // s.heads)
+        # Heads are an axis of the kernel, so that it can be divided between them.
+        features = (3, s.heads, s.width // s.heads)
+        qkv = nn.DenseGeneral(features, dtype=dtype, name="qkv")(x)
+        qkv = qkv.reshape(-1, self.length, *features)
         q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]  # [B, L, H, W / H]
         y = jax.nn.dot_product_attention(q, k, v).reshape(-1, s.width)
         return nn.Dense(s.width, dtype=dtype, kernel_init=_small(s), name="attention_out")(y)
 
     def _mlp(self, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
         s = self.shape
-        h = nn.gelu(nn.Dense(s.mlp_ratio * s.width, dtype=dtype, name="mlp_in")(x))
+        h = nn.gelu(nn.Dense(s.hidden, dtype=dtype, name="mlp_in")(x))
         return nn.Dense(s.width, dtype=dtype, kernel_init=_small(s), name="mlp_out")(h)
+
+
+def _light(params: Any, shape: Shape) -> Any:
+    """A block's parameters, cast as its products cast them: then fewer bytes have to travel."""
+    return {
+        name: {
+            kind: x.astype(DTYPES[shape.dtype])
+            if kind == "kernel" and name not in _IN_FLOAT32
+            else x
+            for kind, x in layer.items()
+        }
+        for name, layer in params.items()
+    }
 
 
 def _small(shape: Shape) -> nn.initializers.Initializer:
@@ -164,7 +201,10 @@ def _small(shape: Shape) -> nn.initializers.Initializer:
 
 
 class Transformer(nn.Module):
-    """Noisy target, start, time and prompt -> output tokens [B, L, C] (see `Process`)."""
+    """Noisy target, start, time and prompt -> output tokens [B, L, C] (see `Process`).
+
+    On a mesh it says which arrays are divided between devices, and how; without one, nothing.
+    """
 
     shape: Shape
     process: Process
@@ -173,6 +213,7 @@ class Transformer(nn.Module):
     input_shape: tuple[int, ...]  # of the network
     n_targets: int  # numbers that a probe should be answered with; 0: its label
     push: PushOn
+    mesh: Mesh | None = None
 
     @nn.compact
     def __call__(self, frame: Frame, prompt: Prompt) -> jax.Array:
@@ -213,7 +254,7 @@ class Transformer(nn.Module):
         output, probes = jnp.zeros(frame.noisy.shape), None
         if s.probes:
             probes = self._probes(context)
-        block = nn.remat(Block, prevent_cse=False) if s.remat else Block
+        block = self._block()
         stack = nn.scan(
             block,
             variable_axes={"params": 0},
@@ -221,10 +262,10 @@ class Transformer(nn.Module):
             in_axes=(nn.broadcast, nn.broadcast),
             length=s.layers,
             unroll=min(s.unroll, s.layers),
-        )(s, total, self.push, name="blocks")
+        )(s, total, self.push, self.mesh, name=sharding.STACK)
         carry, _ = stack(Carry(x.reshape(batch * total, -1), output, condition), frame, probes)
 
-        x = carry.x.reshape(batch, total, -1)
+        x = sharding.split_batch(carry.x.reshape(batch, total, -1), self.mesh)
         last_context = x[:, length : length + self.n_classes].reshape(batch * self.n_classes, -1)
         x = x[:, :length].reshape(batch * length, -1)
         x = nn.LayerNorm(dtype=dtype, name="norm_out")(x)
@@ -246,6 +287,15 @@ class Transformer(nn.Module):
         if probes is None or not s.descents:
             return out
         return self._descend(out, x, frame, probes)
+
+    def _block(self) -> type[nn.Module]:
+        """The block, which fetches its parameters where it runs, and again where it runs anew."""
+        s, mesh, block = self.shape, self.mesh, Block
+        if mesh is not None and mesh.shape["fsdp"] > 1:
+            block = nn.map_variables(
+                block, "params", lambda params: sharding.gathered(_light(params, s), mesh, s.layers)
+            )
+        return nn.remat(block, prevent_cse=False) if s.remat else block
 
     def _features(self) -> nn.Module:
         s, dtype = self.shape, DTYPES[self.shape.dtype]

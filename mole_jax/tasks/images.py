@@ -21,6 +21,7 @@ from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 from mole_jax.tasks.pools import ClassTable
+from mole_jax.tasks.sources import ImageData
 from mole_jax.tasks.subsets import DataSubset
 
 # Pools of which a data subset may have a part only.
@@ -225,14 +226,16 @@ class ImageFamily:
         }
 
 
-def build(config: Mapping[str, Any]) -> ImageFamily:
+def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFamily:
     """Load the data source and lay out pools, data subsets and the network of `config`.
+
+    `data` takes the place of what `config.data.source` names.
 
     Raises:
         UserError: for anything in `config.data` or `config.network` that cannot be done.
     """
     c = config["data"]
-    data = sources.load(c["source"])
+    data = sources.load(c["source"]) if data is None else data
     tables = pools.split(
         data, dict(c["pools"]), seed=config["seed"], max_per_class=dict(c["max_per_class"])
     )

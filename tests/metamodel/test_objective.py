@@ -53,12 +53,12 @@ def answering(model: MetaModel, estimate: Callable[..., jax.Array]) -> MetaModel
 def loss(
     setting: tiny.Setting, model: MetaModel, batch: Pairs, seed: int = 0, weight: float = 5.0
 ) -> dict[str, float]:
-    evaluate = jax.jit(
-        lambda key: objective.loss(
-            model, setting.normaliser, setting.params, batch, key, weight, 0.5
-        )[1]
-    )
-    return {name: float(value) for name, value in evaluate(jax.random.key(seed)).items()}
+    def evaluate(key: jax.Array) -> dict[str, jax.Array]:
+        noise = objective.draw_noise(model, BATCH, key, 0.5)
+        return objective.loss(model, setting.normaliser, setting.params, batch, noise, weight)[1]
+
+    found = jax.jit(evaluate)(jax.random.key(seed))
+    return {name: float(value) for name, value in found.items()}
 
 
 def test_a_perfect_estimate_costs_nothing(setting: tiny.Setting, batch: Pairs) -> None:

@@ -61,7 +61,7 @@ def fit(setting: tiny.Setting, folder: Path) -> State:
 
 def log(folder: Path) -> list[dict[str, Any]]:
     lines = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in x.items() if k != "steps_per_second"} for x in lines]
+    return [{k: v for k, v in x.items() if not k.endswith("per_second")} for x in lines]
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,8 @@ def first_step(setting: tiny.Setting, n_devices: int) -> tuple[State, dict[str, 
     hyper, rules = Hyper.of(setting.config), Draw.of(setting.config)
     assert hyper.batch_size % 8 == 0  # so that eight devices share a batch
     mesh = tiny.mesh_of(n_devices)
-    step = states.make_step(setting.model, hyper, rules, mesh, jax.random.key(0), 1)
+    like = states.shapes(setting.model, hyper, rules, mesh)
+    step = states.make_step(setting.model, hyper, rules, mesh, jax.random.key(0), like, 1)
     inputs = (fresh(setting), setting.normaliser, setting.zoo, setting.family.device_data)
     return jax.device_get(step(*jax.device_put(inputs, mesh_lib.replicated(mesh))))
 

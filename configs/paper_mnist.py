@@ -1,0 +1,54 @@
+"""The meta-model at the size of G.pt's for MNIST (Peebles et al. 2022), and one of a billion.
+
+python launch/prepare_data.py mnist     (once; or --config.data.source=idx:DIR)
+python -m mole_jax.main --config=configs/paper_mnist.py --dry_run --mesh=data:32,fsdp:8
+python -m mole_jax.main --config=configs/paper_mnist.py:1b --dry_run --mesh=data:32,fsdp:8
+"""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from mole_jax.core import config as configs
+
+VARIANTS = ("", "1b")
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """G.pt's zoo of MNIST classifiers, a meta-model of G.pt's width and depth; `1b`: larger."""
+    if variant not in VARIANTS:
+        raise ValueError(f"variant {variant!r} is unknown; there are {VARIANTS}")
+    # What is not set below is as in the digits config.
+    c = configs.load(str(Path(__file__).with_name("digits_mlp.py")))
+    c.data.source = "mnist"
+    c.data.pools = ConfigDict({"train": 0.7, "support": 0.1, "validation": 0.1, "test": 0.1})
+    c.data.classes_per_subset = 10  # all of them: one data subset, as G.pt has
+    c.data.train_subsets = 1
+    c.data.held_out_subsets = 0
+    c.network.hidden = (10,)
+    c.population.members = 10_728
+    c.population.held_out_members = 500
+    c.population.steps = 11_700
+    c.population.snapshots = 200
+    c.population.batch_size = 128
+    c.population.optimizers = ("sgd",)
+    c.population.schedule = "cosine"
+    c.population.learning_rate = (0.1, 0.1)
+    c.population.weight_decay = (5e-4, 5e-4)
+    c.metamodel.update({"width": 1536, "layers": 12, "heads": 16, "conditioning": "context"})
+    c.metamodel.dtype = "bfloat16"
+    c.metamodel.remat = True
+    c.metamodel.unroll = 1
+    c.training.steps = 196_875
+    c.training.regression_steps = 0
+    c.training.batch_size = 1024
+    c.training.learning_rate = 4e-4
+    c.training.warmup_steps = 492
+    c.training.weight_decay = 0.1
+    c.training.beta2 = 0.999
+    c.training.gradient_clip = 0.75
+    c.training.ema_decay = 0.9999
+    c.training.checkpoint_every = 5000
+    if variant == "1b":
+        c.metamodel.update({"width": 2048, "layers": 16, "heads": 16})
+    return c
