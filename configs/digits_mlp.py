@@ -86,6 +86,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.population.shared_start = False
 
     c.zoo = ConfigDict({"subsets_per_group": 126, "runs_per_shard": 256, "runs_per_chunk": 8})
+    # Of the stored parameters: float32, or half the space in bfloat16 or float16. Metrics stay
+    # those of the float32 network.
+    c.zoo.dtype = "float32"
 
     c.representation = ConfigDict({"name": "neuron", "chunk_size": 64})  # chunk_size: for chunk
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from mole_jax.core.errors import UserError
 
+ZOO_DTYPES = ("float32", "bfloat16", "float16")  # networks are trained in float32
+
 
 def validate(config: Mapping[str, Any]) -> None:
     """Build everything that is cheap to build from a config, so that what cannot work says so now.
@@ -26,6 +28,10 @@ def validate(config: Mapping[str, Any]) -> None:
     _positive(config, "zoo", "subsets_per_group", "runs_per_shard", "runs_per_chunk")
     if config["zoo"]["runs_per_shard"] % config["zoo"]["runs_per_chunk"]:
         raise UserError("zoo.runs_per_shard must be a multiple of zoo.runs_per_chunk")
+    if config["zoo"]["dtype"] not in ZOO_DTYPES:
+        raise UserError(
+            f"zoo.dtype={config['zoo']['dtype']!r} must be one of {', '.join(ZOO_DTYPES)}"
+        )
     family = families.build(config)
     recipes.check_fits(config["population"], family)
     model = models.build(config, family.network)
