@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from mole_jax.core.errors import UserError
@@ -33,6 +34,16 @@ def make_mesh(shape: dict[str, int] | None = None) -> Mesh:
         )
     # Auto: the compiler propagates shardings. The default, Explicit, wants every one spelt out.
     return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def local_mesh() -> Mesh:
+    """Arrange the devices of this process alone along the axis "data" of such a mesh.
+
+    For work that processes do each on its own, such as training populations. With one process it
+    is the mesh of `make_mesh()`.
+    """
+    devices = np.array(jax.local_devices()).reshape(-1, *(1 for _ in AXES[1:]))
+    return Mesh(devices, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

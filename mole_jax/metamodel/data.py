@@ -15,6 +15,7 @@ from mole_jax.representation import normalise
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.networks import Network
+from mole_jax.zoo.family import rebuild
 from mole_jax.zoo.reader import Zoo
 
 # Prompts speak of the loss on the validation pool: the test pool is only ever measured.
@@ -66,12 +67,4 @@ def checked_family(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
     Raises:
         UserError: when the data source has changed since.
     """
-    from mole_jax.tasks import family as families
-
-    family = families.build(config)
-    if family.subsets != zoo.schema.tasks or family.manifest() != zoo.schema.splits:
-        raise UserError(
-            f"{zoo.path} was made from other pools or data subsets than data.source="
-            f"{config['data']['source']!r} gives now; make the zoo again"
-        )
-    return family
+    return rebuild(config, zoo)

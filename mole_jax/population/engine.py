@@ -70,6 +70,7 @@ def train(
     *,
     mesh: Mesh,
     fixed: Examples | None = None,
+    first_member: int = 0,
 ) -> History:
     """Train G data subsets x M members from given starts.
 
@@ -86,6 +87,7 @@ def train(
         hyper: leaves [G, M].
         mesh: the devices.
         fixed: leaves [G, n, ...]: train on these examples only (data-matched baselines).
+        first_member: the number of the first of the M members; own minibatches depend on it.
 
     Returns:
         History with leaves [G, M, S, ...].
@@ -93,7 +95,7 @@ def train(
     n_groups, n_members = starts.shape[:2]
     if not _shares(recipe):
         fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
-        batch_keys = fold(batch_keys, jnp.arange(n_members))
+        batch_keys = fold(batch_keys, first_member + jnp.arange(n_members))
     batch = (tasks, batch_keys, starts, hyper, fixed)
     # Padding repeats the last subset, so that every device has the same number of them.
     padded = mesh_lib.pad_to_multiple(n_groups, mesh.shape["data"])
