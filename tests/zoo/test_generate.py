@@ -152,7 +152,11 @@ def test_parameters_of_16_bits_are_the_float32_ones_rounded(
 
 
 def test_a_writer_that_fails_stops_the_training_and_leaves_what_is_committed(
-    config: ConfigDict, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: ConfigDict,
+    zoo: Zoo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     write, trained = ZooWriter.write, []
 
@@ -173,16 +177,9 @@ def test_a_writer_that_fails_stops_the_training_and_leaves_what_is_committed(
     assert trained == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     assert open_zoo(tmp_path / "zoo").n_runs == 9
     generate.generate(config, tmp_path)
+    said = capsys.readouterr().out
+    assert re.search(r"training waited \d+\.\d s of \d+ s .* for the writer", said)
     assert same(open_zoo(tmp_path / "zoo"), zoo)
-
-
-def test_the_log_says_how_long_training_waited(
-    config: ConfigDict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    generate.generate(config, tmp_path)
-    assert re.search(
-        r"training waited \d+\.\d s of \d+ s .* for the writer", capsys.readouterr().out
-    )
 
 
 def test_a_finished_zoo_is_left_alone(
