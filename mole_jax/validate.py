@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ def validate(config: Mapping[str, Any]) -> None:
         UserError: naming the key, its value and what it should be.
     """
     from mole_jax.evaluation import settings
+    from mole_jax.metamodel import data as data_lib
     from mole_jax.metamodel import model as models
     from mole_jax.metamodel.pairs import Draw
     from mole_jax.metamodel.state import Hyper
@@ -32,6 +34,13 @@ def validate(config: Mapping[str, Any]) -> None:
         raise UserError(
             f"zoo.dtype={config['zoo']['dtype']!r} must be one of {', '.join(ZOO_DTYPES)}"
         )
+    readings = ("auto", *data_lib.READINGS)
+    if config["zoo"]["reading"] not in readings:
+        raise UserError(
+            f"zoo.reading={config['zoo']['reading']!r} must be one of {', '.join(readings)}"
+        )
+    if not 0 <= config["zoo"]["memory_gb"] < math.inf:
+        raise UserError(f"zoo.memory_gb={config['zoo']['memory_gb']} must be 0 or more")
     family = families.build(config)
     recipes.check_fits(config["population"], family)
     model = models.build(config, family.network)

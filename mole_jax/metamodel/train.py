@@ -23,6 +23,8 @@ from mole_jax.core.writers import MetricWriter
 from mole_jax.metamodel import data as data_lib
 from mole_jax.metamodel import model as models
 from mole_jax.metamodel import state as states
+from mole_jax.metamodel.data import TrainingRuns
+from mole_jax.metamodel.feeding import Feed
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.pairs import Draw, Pairs, ZooArrays
 from mole_jax.metamodel.state import Hyper, State
@@ -41,8 +43,10 @@ def train(config: Mapping[str, Any], workdir: Path) -> None:
     workdir = Path(workdir)
     zoo = open_zoo(workdir / "zoo")
     family = data_lib.checked_family(config, zoo)
-    normaliser, arrays = data_lib.load(zoo, family)
-    print(f"train: {data_lib.describe(arrays)}", flush=True)
+    reading, why = data_lib.choose_reading(config, zoo)
+    runs = data_lib.read(zoo, family, reading)
+    normaliser, arrays = runs.normaliser, runs.arrays
+    print(f"train: {data_lib.describe(runs, why)}", flush=True)
     write_scales(workdir, normaliser, family, float(np.median(arrays.metric[:, 0])))
     mesh = mesh_lib.make_mesh()
     for objective in objectives(config):
@@ -54,6 +58,7 @@ def train(config: Mapping[str, Any], workdir: Path) -> None:
             family.device_data,
             workdir / "train" / objective,
             mesh,
+            runs,
         )
 
 
@@ -81,8 +86,11 @@ def fit(
     device_data: DeviceData,
     folder: Path,
     mesh: Mesh,
+    runs: TrainingRuns | None = None,
 ) -> State:
     """Train one meta-model, from its last checkpoint in `folder` where there is one.
+
+    `runs` tells where parameters come from that `arrays` have not got on device.
 
     Returns:
         The final state.
@@ -102,32 +110,42 @@ def fit(
         stops = dispatches(step, hyper.steps, settings["steps_per_dispatch"])
         # Compiled once for each length of dispatch: the usual one and, at the end, a shorter.
         advance = functools.cache(lambda n: states.make_step(model, hyper, rules, mesh, root, n))
-        if stops:
-            n = stops[0] - step
-            each = flops.count(advance(n), state, normaliser, arrays, device_data) / n
-            print(f"{model.objective}: {describe(state, each, hyper)}", flush=True)
+        key_of = functools.partial(states.pairs_key, root)
+        ahead = 2 * settings["steps_per_dispatch"]
         with (
+            Feed(
+                arrays, runs, rules, key_of, hyper.batch_size, mesh, step, hyper.steps, ahead
+            ) as feed,
             MetricWriter(folder, resume_step=step or None) as writer,
             Progress(model.objective, total=hyper.steps, initial=step) as bar,
         ):
+            if stops:
+                n = stops[0] - step
+                each = flops.count(advance(n), state, normaliser, feed.like(n), device_data) / n
+                print(f"{model.objective}: {describe(state, each, hyper)}", flush=True)
             for stop in stops:
                 # Whoever asks to stop now loses nothing.
                 with interrupts.held() as asked:
                     began = time.monotonic()
-                    state, parts = advance(stop - step)(state, normaliser, arrays, device_data)
+                    waited = feed.waited
+                    drawn = feed.take(step, stop)
+                    state, parts = advance(stop - step)(state, normaliser, drawn, device_data)
                     scalars = {name: float(value) for name, value in parts.items()}
                     bad = step + int(scalars.pop("finite_steps"))
                     if bad < stop:
                         where = folder / f"pairs_{bad}.npz"
                         pairs = jax.jit(states.make_draw(model, hyper, rules, root))
-                        _write_pairs(where, pairs(bad, normaliser, arrays, device_data))
+                        _write_pairs(where, pairs(bad, normaliser, drawn, device_data))
                         raise UserError(
                             f"training: the loss of {model.objective} is not finite at step {bad}; "
                             f"that step's pairs are in {where}; lower training.learning_rate or "
                             f"training.gradient_clip, and delete {folder}"
                         )
-                    rate = (stop - step) / (time.monotonic() - began)
-                    writer.write(stop, {**scalars, "steps_per_second": rate})
+                    seconds = time.monotonic() - began
+                    fast = {"steps_per_second": (stop - step) / seconds}
+                    if not feed.resident:
+                        fast["input_wait"] = (feed.waited - waited) / seconds  # a share
+                    writer.write(stop, {**scalars, **fast})
                     bar.update(stop - step, loss=scalars["loss"])
                     every = settings["checkpoint_every"]
                     if stop == hyper.steps or stop // every > step // every or asked():

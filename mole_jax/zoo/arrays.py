@@ -131,9 +131,20 @@ def create_array(root: Path, layout: ArrayLayout) -> ts.TensorStore:
     return ts.open(_spec(root, layout, shape=0), create=True, delete_existing=True).result()
 
 
-def open_array(root: Path, layout: ArrayLayout, *, write: bool = False) -> ts.TensorStore:
-    """Opens an array; raises ValueError when it is missing or is not laid out as `layout` says."""
-    return ts.open(_spec(root, layout), open=True, read=True, write=write).result()
+def open_array(
+    root: Path, layout: ArrayLayout, *, write: bool = False, cache_bytes: int = 0
+) -> ts.TensorStore:
+    """Opens an array; raises ValueError when it is missing or is not laid out as `layout` says.
+
+    With `cache_bytes`, shards' indices and chunks that were read lately stay in memory, and files
+    are taken to stay as they are.
+    """
+    options: dict[str, Any] = {}
+    if cache_bytes:
+        options["context"] = ts.Context({"cache_pool": {"total_bytes_limit": cache_bytes}})
+        options["spec"] = {"recheck_cached_data": "open"}
+    spec = _spec(root, layout) | options.pop("spec", {})
+    return ts.open(spec, open=True, read=True, write=write, **options).result()
 
 
 def stored_chunks(root: Path, layout: ArrayLayout, shard: int) -> np.ndarray | None:

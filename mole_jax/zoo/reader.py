@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from mole_jax.zoo.arrays import (
 )
 from mole_jax.zoo.manifest import read_manifest
 from mole_jax.zoo.schema import ZooSchema
+
+_CACHE_BYTES = 64 * 2**20  # for small reads: shards' indices, most of all
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,31 @@ class Zoo:
             part = runs[slice(*np.searchsorted(runs, (start, stop)))]
             if part.size:
                 yield self.parameters(part)
+
+    def points(self, run_indices: Any = None) -> Callable[[Any, Any], np.ndarray]:
+        """A function (runs [n], snapshots [n]) -> parameters [n, D], for many small reads.
+
+        It may be called from several threads, for the given runs (all without them), and for a zoo
+        that nobody changes meanwhile: what it needs to know of the files is read now. Indices count
+        from 0 and are not checked.
+        Raises UserError for damaged data, as the function does.
+        """
+        runs = _indices("run", run_indices, self.n_runs)
+        layout = layouts(self.schema)["parameters"]
+        array = open_array(self.path, layout, cache_bytes=_CACHE_BYTES)
+        if not all_stored(self.path, layout, touched_chunks(layout, runs)):
+            raise _blamed(self.path, layout, array, runs, self.n_runs, None)
+        if array.dtype.name != _computable(layout.dtype):
+            array = ts.cast(array, _computable(layout.dtype))
+
+        def read(runs: np.ndarray, snapshots: np.ndarray) -> np.ndarray:
+            try:
+                return array.vindex[runs, snapshots].read().result()
+            except ValueError as error:  # every TensorStore error is one
+                plain = self._arrays["parameters"]
+                raise _blamed(self.path, layout, plain, runs, self.n_runs, error) from error
+
+        return read
 
     def metric(self, name: str, run_indices: Any = None) -> np.ndarray:
         """One metric [run, snapshot] of the given runs; all without them.
@@ -150,6 +177,7 @@ def _read_checked(
     n_runs: int,
 ) -> np.ndarray:
     """Reads runs [n, ...] in one go; only if that fails looks for the chunk to blame."""
+    failure = None
     if all_stored(path, layout, touched_chunks(layout, runs)):
         first, last = int(runs[0]), int(runs[-1])
         consecutive = runs.size == last - first + 1 and bool((np.diff(runs) == 1).all())
@@ -162,15 +190,25 @@ def _read_checked(
             return view.read().result()
         except ValueError as error:  # every TensorStore error is one
             failure = error
-    else:
-        failure = None
+    raise _blamed(path, layout, array, runs, n_runs, failure)
+
+
+def _blamed(
+    path: Path,
+    layout: ArrayLayout,
+    array: ts.TensorStore,
+    runs: np.ndarray,
+    n_runs: int,
+    failure: Exception | None,
+) -> UserError:
+    """The error that names the first damaged chunk of some runs that cannot be read."""
     try:
         for chunk in touched_chunks(layout, runs).tolist():
             read_chunk(path, layout, array, chunk, n_runs)
     except DamagedChunkError as error:
-        raise UserError(f"the zoo at {path} is damaged: {error}; {_mend(path)}") from error
+        return UserError(f"the zoo at {path} is damaged: {error}; {_mend(path)}")
     # Chunk by chunk all is well: damage that has gone, or something that is not damage.
-    raise UserError(f"{layout.name} of the zoo at {path} could not be read: {failure}; try again")
+    return UserError(f"{layout.name} of the zoo at {path} could not be read: {failure}; try again")
 
 
 def _computable(dtype: str) -> str:

@@ -250,7 +250,7 @@ def test_training_reads_the_training_runs_only(config: ConfigDict, zoo: Zoo) -> 
     )
     np.testing.assert_array_equal(arrays.metric, zoo.metric("validation_loss", runs))
     np.testing.assert_array_equal(arrays.task, zoo.runs["subset"][runs])
-    assert "16 runs x" in data_lib.describe(arrays)
+    assert "16 runs x" in data_lib.describe(data_lib.read(zoo, family, "device"))
 
 
 def test_other_images_than_the_zoo_was_made_from_are_refused(zoo: Zoo) -> None:
