@@ -86,6 +86,13 @@ def get_config(variant: str = "") -> ConfigDict:
     c.population.shared_start = False
 
     c.zoo = ConfigDict({"subsets_per_group": 126, "runs_per_shard": 256, "runs_per_chunk": 8})
+    # Of the stored parameters: float32, or half the space in bfloat16 or float16. Metrics stay
+    # those of the float32 network.
+    c.zoo.dtype = "float32"
+    # Where training keeps the parameters: device, host, stream (nowhere, they are read from the
+    # zoo as they are needed) or auto, the first of these with room. No number depends on it.
+    c.zoo.reading = "auto"
+    c.zoo.memory_gb = 0.0  # that they may take; 0: half of the device's and of the host's
 
     c.representation = ConfigDict({"name": "neuron", "chunk_size": 64})  # chunk_size: for chunk
 

@@ -67,6 +67,9 @@ FOR_TRAIN = (*FOR_ZOO, "representation", "metamodel", "diffusion", "training")
 FOR_EVALUATE = (*FOR_TRAIN, "sampling", "evaluation")
 FOR_REPORT = (*FOR_EVALUATE, "report")
 
+# Where a training keeps the zoo: a machine with less memory may go on with what another began.
+RESULTS_DO_NOT_DEPEND_ON = ("zoo.reading", "zoo.memory_gb")
+
 STAGES = (
     stages.Stage("zoo", FOR_ZOO, _stage("mole_jax.zoo.generate.generate")),
     stages.Stage("train", FOR_TRAIN, _stage("mole_jax.metamodel.train.train")),
@@ -98,7 +101,7 @@ def run(arguments: Sequence[str]) -> None:
     validate(config)
 
     with stages.open_workdir(command.workdir) as workdir:
-        stages.check(workdir, STAGES, config)
+        stages.check(workdir, STAGES, config, ignored=RESULTS_DO_NOT_DEPEND_ON)
         _say(f"config   {' '.join([command.config, *command.overrides])}")
         _say(f"workdir  {workdir}")
         _say(f"devices  {_devices()}")

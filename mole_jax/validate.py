@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from mole_jax.core.errors import UserError
+
+ZOO_DTYPES = ("float32", "bfloat16", "float16")  # networks are trained in float32
 
 
 def validate(config: Mapping[str, Any]) -> None:
@@ -15,6 +18,7 @@ def validate(config: Mapping[str, Any]) -> None:
         UserError: naming the key, its value and what it should be.
     """
     from mole_jax.evaluation import settings
+    from mole_jax.metamodel import data as data_lib
     from mole_jax.metamodel import model as models
     from mole_jax.metamodel.pairs import Draw
     from mole_jax.metamodel.state import Hyper
@@ -26,6 +30,17 @@ def validate(config: Mapping[str, Any]) -> None:
     _positive(config, "zoo", "subsets_per_group", "runs_per_shard", "runs_per_chunk")
     if config["zoo"]["runs_per_shard"] % config["zoo"]["runs_per_chunk"]:
         raise UserError("zoo.runs_per_shard must be a multiple of zoo.runs_per_chunk")
+    if config["zoo"]["dtype"] not in ZOO_DTYPES:
+        raise UserError(
+            f"zoo.dtype={config['zoo']['dtype']!r} must be one of {', '.join(ZOO_DTYPES)}"
+        )
+    readings = ("auto", *data_lib.READINGS)
+    if config["zoo"]["reading"] not in readings:
+        raise UserError(
+            f"zoo.reading={config['zoo']['reading']!r} must be one of {', '.join(readings)}"
+        )
+    if not 0 <= config["zoo"]["memory_gb"] < math.inf:
+        raise UserError(f"zoo.memory_gb={config['zoo']['memory_gb']} must be 0 or more")
     family = families.build(config)
     recipes.check_fits(config["population"], family)
     model = models.build(config, family.network)

@@ -39,6 +39,16 @@ def make_mesh(shape: Mapping[str, int] | None = None) -> Mesh:
     return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
+def local_mesh() -> Mesh:
+    """Arrange the devices of this process alone along the axis "data" of such a mesh.
+
+    For work that processes do each on its own, such as training populations. With one process it
+    is the mesh of `make_mesh()`.
+    """
+    devices = np.array(jax.local_devices()).reshape(-1, *(1 for _ in AXES[1:]))
+    return Mesh(devices, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """Return the sharding that keeps a whole copy on each device."""
     return NamedSharding(mesh, PartitionSpec())

@@ -87,8 +87,15 @@ def open_workdir(workdir: str | Path) -> Iterator[Path]:
         yield workdir
 
 
-def check(workdir: str | Path, stages: Sequence[Stage], config: ConfigDict) -> None:
+def check(
+    workdir: str | Path,
+    stages: Sequence[Stage],
+    config: ConfigDict,
+    ignored: Sequence[str] = (),
+) -> None:
     """Raise UserError unless every stage begun in `workdir` ran with what `config` says now.
+
+    The keys `ignored`, such as "zoo.reading", may change: no result depends on them.
 
     A stage looks only at its own sections, so changing those of later, unbegun stages is fine.
     To be called before anything runs.
@@ -110,6 +117,7 @@ def check(workdir: str | Path, stages: Sequence[Stage], config: ConfigDict) -> N
     for stage in begun:
         before = _record(workdir, stage.name)["config"]
         found = differing_keys(before, sections(config, stage.sections))
+        found = [line for line in found if line.partition(":")[0] not in ignored]
         first = first or (stage.name if found else None)
         lines += [line for line in found if line not in lines]
     if first:

@@ -1,24 +1,54 @@
-"""From a stored zoo to the arrays that meta-training draws from."""
+"""From a stored zoo to what meta-training draws from, wherever there is room for it.
+
+    device   all parameters on the device, normalised: pairs are gathered inside of a step
+    host     all parameters in the host's memory, as they are stored
+    stream   parameters stay in the zoo's files
+
+On host and stream the rows of coming steps are read ahead and sent to the device (`feeding.py`).
+The pairs are the same: which ones a step draws depends on its key alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel.pairs import ZooArrays
 from mole_jax.representation import normalise
-from mole_jax.representation.normalise import Normaliser
+from mole_jax.representation.normalise import Moments, Normaliser
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.networks import Network
+from mole_jax.zoo.family import rebuild
 from mole_jax.zoo.reader import Zoo
 
 # Prompts speak of the loss on the validation pool: the test pool is only ever measured.
 METRIC = "validation_loss"
+READINGS = ("device", "host", "stream")
+# Of a memory that nothing is said about, the zoo takes half at most.
+_SHARE = 0.5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingRuns:
+    """The runs of a zoo that are trained on, and where their parameters are.
+
+    `arrays.parameters` is None unless the reading is "device"; `kept` [R, S, D], as stored and not
+    normalised, is there where it is "host".
+    """
+
+    reading: str  # one of READINGS
+    zoo: Zoo
+    runs: np.ndarray  # [R] rows of the zoo
+    arrays: ZooArrays
+    normaliser: Normaliser
+    kept: np.ndarray | None = None
 
 
 def load(zoo: Zoo, family: TaskFamily) -> tuple[Normaliser, ZooArrays]:
@@ -27,35 +57,76 @@ def load(zoo: Zoo, family: TaskFamily) -> tuple[Normaliser, ZooArrays]:
     Raises:
         UserError: when the zoo has no usable training run.
     """
-    runs = zoo.select(split="train", finite=True)
-    if not len(runs):
-        raise UserError(f"{zoo.path}: no finite training run to learn from")
-    parameters = zoo.parameters(runs)  # [R, S, D]
-    if zoo.schema.config["population"].get("shared_start"):
-        normaliser = normalise.fit_shared(family.network, parameters, _initial(family.network))
-    else:
-        normaliser = normalise.fit(family.network.spec, parameters)
+    found = read(zoo, family, "device")
+    return found.normaliser, found.arrays
+
+
+def read(zoo: Zoo, family: TaskFamily, reading: str) -> TrainingRuns:
+    """Fit the normaliser on the finite training runs, and keep them where `reading` says.
+
+    Reads the zoo once, block by block, whatever the reading: the normaliser is the same.
+
+    Raises:
+        UserError: when the zoo has no usable training run.
+    """
+    runs = _usable(zoo)
+    shape = (len(runs), len(zoo.steps), zoo.schema.spec.size)
+    kept: np.ndarray | None = None
+    if reading != "stream":
+        kept = np.empty(shape, "float32" if reading == "device" else zoo.schema.dtype)
+    moments = normalise.moments(_keeping(zoo.blocks(runs), kept))
+    normaliser = _fitted(zoo, family, moments)
+    parameters = None
+    if reading == "device" and kept is not None:
+        kept -= normaliser.mean
+        kept /= normaliser.scale
+        parameters, kept = jnp.asarray(kept), None
     arrays = ZooArrays(
-        parameters=jnp.asarray((parameters - normaliser.mean) / normaliser.scale),
+        parameters=parameters,
         metric=jnp.asarray(zoo.metric(METRIC, runs)),
         task=jnp.asarray(zoo.runs["subset"][runs]),
     )
-    return jax.tree.map(jnp.asarray, normaliser), arrays
+    return TrainingRuns(reading, zoo, runs, arrays, jax.tree.map(jnp.asarray, normaliser), kept)
 
 
-def _initial(network: Network, n: int = 256) -> np.ndarray:
-    """Initial networks [n, D], always the same: only how far they spread matters."""
-    keys = jax.random.split(jax.random.key(0), n)
-    return np.asarray(jax.jit(jax.vmap(lambda k: network.spec.flatten(network.init(k))))(keys))
+def choose_reading(config: Mapping[str, Any], zoo: Zoo) -> tuple[str, str]:
+    """How to read a zoo for training, and why, in words.
+
+    `zoo.reading` says it, or "auto": the first of device, host and stream for which there is room.
+    `zoo.memory_gb` is how much memory the zoo may take; 0 stands for half of what there is.
+    Processes that work together choose alike.
+
+    Raises:
+        UserError: when the zoo has no usable training run.
+    """
+    values = len(_usable(zoo)) * len(zoo.steps) * zoo.schema.spec.size
+    sizes = {"device": 4 * values, "host": np.dtype(zoo.schema.dtype).itemsize * values}
+    rooms = _rooms(config["zoo"]["memory_gb"])
+    chosen = config["zoo"]["reading"]
+    if chosen == "auto":
+        fits = (where for where in ("device", "host") if sizes[where] <= rooms[where])
+        chosen = next(fits, "stream")
+        why = "; ".join(
+            f"{where}: {sizes[where] / 2**30:.3g} of {rooms[where] / 2**30:.3g} GiB"
+            for where in sizes
+        )
+    else:
+        why = "zoo.reading says so"
+    return chosen, why
 
 
-def describe(arrays: ZooArrays) -> str:
+def describe(found: TrainingRuns, why: str = "") -> str:
     """One line on what training draws from, for the log."""
-    n_runs, n_snapshots, size = arrays.parameters.shape
-    best = np.asarray(arrays.metric).min(axis=1)
+    n_runs, n_snapshots = found.arrays.metric.shape
+    size = found.zoo.schema.spec.size
+    stored = 4 if found.reading == "device" else np.dtype(found.zoo.schema.dtype).itemsize
+    mib = n_runs * n_snapshots * size * stored / 2**20
+    places = {"device": "on device", "host": "in host memory", "stream": "streamed from its files"}
+    best = np.asarray(found.arrays.metric).min(axis=1)
+    reason = f" ({why})" if why else ""
     return (
         f"{n_runs} runs x {n_snapshots} snapshots x {size} parameters "
-        f"({arrays.parameters.nbytes / 2**20:.0f} MiB) on device; "
+        f"({mib:.0f} MiB) {places[found.reading]}{reason}; "
         f"best validation loss of a run {np.median(best):.3f} (median)"
     )
 
@@ -66,12 +137,59 @@ def checked_family(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
     Raises:
         UserError: when the data source has changed since.
     """
-    from mole_jax.tasks import family as families
+    return rebuild(config, zoo)
 
-    family = families.build(config)
-    if family.subsets != zoo.schema.tasks or family.manifest() != zoo.schema.splits:
+
+def _usable(zoo: Zoo) -> np.ndarray:
+    runs = zoo.select(split="train", finite=True)
+    if not len(runs):
+        raise UserError(f"{zoo.path}: no finite training run to learn from")
+    return runs
+
+
+def _keeping(blocks: Iterator[np.ndarray], kept: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Pass blocks on, and leave them in `kept` where there is such an array."""
+    done = 0
+    for block in blocks:
+        if kept is not None:
+            kept[done : done + len(block)] = block
+        done += len(block)
+        yield block
+
+
+def _fitted(zoo: Zoo, family: TaskFamily, moments: Moments) -> Normaliser:
+    if zoo.schema.config["population"].get("shared_start"):
+        return normalise.fit_shared(family.network, moments, _initial(family.network))
+    return normalise.fit(family.network.spec, moments)
+
+
+def _initial(network: Network, n: int = 256) -> np.ndarray:
+    """Initial networks [n, D], always the same: only how far they spread matters."""
+    keys = jax.random.split(jax.random.key(0), n)
+    return np.asarray(jax.jit(jax.vmap(lambda k: network.spec.flatten(network.init(k))))(keys))
+
+
+def _rooms(memory_gb: float) -> dict[str, float]:
+    """Bytes that the zoo may take on a device and on the host, of the process that has least."""
+    of_host = _SHARE * _available_on_host()
+    limits = [(device.memory_stats() or {}).get("bytes_limit") for device in jax.local_devices()]
+    of_device = _SHARE * min((limit for limit in limits if limit), default=_available_on_host())
+    if memory_gb:
+        of_host, of_device = memory_gb * 2**30, min(memory_gb * 2**30, of_device)
+    rooms = np.array([of_device, of_host], np.float32)
+    if jax.process_count() > 1:
+        rooms = np.asarray(multihost_utils.process_allgather(rooms)).min(axis=0)
+    return {"device": float(rooms[0]), "host": float(rooms[1])}
+
+
+def _available_on_host() -> float:
+    """Bytes of memory that no program needs at the moment."""
+    try:
+        with open("/proc/meminfo") as lines:
+            found = {line.split(":")[0]: line.split()[1] for line in lines}
+        return 1024.0 * int(found["MemAvailable"])
+    except (OSError, KeyError) as problem:
         raise UserError(
-            f"{zoo.path} was made from other pools or data subsets than data.source="
-            f"{config['data']['source']!r} gives now; make the zoo again"
-        )
-    return family
+            "how much memory there is cannot be found out here: say with zoo.memory_gb how much of "
+            "it the zoo may take"
+        ) from problem

@@ -79,8 +79,10 @@ def measure(config: Mapping[str, Any], mesh_shape: Mapping[str, int]) -> dict[st
     model = models.build(config, family.network)
     mesh = mesh_lib.make_mesh(mesh_shape)
     like = states.shapes(model, hyper, rules, mesh)
-    inputs = _inputs(config, family)
-    programs = Programs(model, hyper, rules, mesh, jax.random.key(0), like, inputs)
+    normaliser, zoo, data = _inputs(config, family)
+    programs = Programs(
+        model, hyper, rules, mesh, jax.random.key(0), like, normaliser, lambda _: zoo, data
+    )
     step = programs.measured(1)
     found = collectives.read(step.compiled.as_text() or "", mesh.size)
     memory = step.memory

@@ -23,11 +23,19 @@ from mole_jax.tasks.networks import CLASSIFIERS, Network
 
 
 class ZooArrays(NamedTuple):
-    """The training runs of a zoo, resident on device."""
+    """The training runs of a zoo on device: all parameters, or those that some steps draw."""
 
-    parameters: jax.Array  # [R, S, D] normalised
+    parameters: jax.Array | None  # [R, S, D] normalised; None where there are `rows`
     metric: jax.Array  # [R, S] the metric that prompts speak of
     task: jax.Array  # [R] the run's position in the task table
+    rows: Any = None  # [N, B, 2, D] normalised: starts and targets of N steps
+    first_step: Any = None  # [] that rows[0] are of
+
+    def at(self, step: int | jax.Array) -> ZooArrays:
+        """With the rows of one step only, [B, 2, D]."""
+        if self.rows is None:
+            return self
+        return self._replace(rows=self.rows[step - self.first_step])
 
 
 class Pairs(NamedTuple):
@@ -115,9 +123,13 @@ def draw(
     renamed at random, outputs and examples alike: a data subset then stands for K! tasks, and what
     the model learns of a class cannot lean on its label. With `fresh_starts` the initial network,
     which all runs share, is replaced by one drawn anew for every pair, with the metric that it has.
+    `zoo` holds all parameters, or the rows of this step: see `ZooArrays.at`.
     """
-    run, start, target = _choose(rules, zoo, rng.named(key, "pair"), batch)
-    first, last = zoo.parameters[run, start], zoo.parameters[run, target]  # [B, D]
+    run, start, target = choose(rules, zoo.metric.shape, key, batch)
+    if zoo.parameters is None:
+        first, last = zoo.rows[:, 0], zoo.rows[:, 1]  # [B, D]
+    else:
+        first, last = zoo.parameters[run, start], zoo.parameters[run, target]
     task = zoo.task[run]  # [B]
     support = _support(rules, data, task, network.n_classes, rng.named(key, "support"))
     images = _images(rules, data, task, rng.named(key, "images"))
@@ -155,12 +167,15 @@ def draw(
     return Pairs(last, prompt, images)
 
 
-def _choose(
-    rules: Draw, zoo: ZooArrays, key: jax.Array, batch: int
+def choose(
+    rules: Draw, shape: tuple[int, ...], key: jax.Array, batch: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Runs, and positions of a start and of a later target, each [B]."""
-    n_runs, n_snapshots = zoo.metric.shape
-    run_key, first_key, start_key, target_key = jax.random.split(key, 4)
+    """Runs, and positions of a start and of a later target, each [B], of a zoo of shape [R, S].
+
+    `key` is the one that `draw` takes: whoever reads rows ahead of it chooses the same ones.
+    """
+    n_runs, n_snapshots = shape
+    run_key, first_key, start_key, target_key = jax.random.split(rng.named(key, "pair"), 4)
     run = jax.random.randint(run_key, (batch,), 0, n_runs)
     start = jax.random.randint(start_key, (batch,), 0, n_snapshots - 1)
     start = jnp.where(jax.random.uniform(first_key, (batch,)) < rules.first_start, 0, start)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 from jax.sharding import Mesh
@@ -13,8 +14,10 @@ from mole_jax.metamodel import estimate
 from mole_jax.metamodel import state as states
 from mole_jax.metamodel.estimate import Memory
 from mole_jax.metamodel.model import MetaModel
-from mole_jax.metamodel.pairs import Draw
+from mole_jax.metamodel.pairs import Draw, ZooArrays
 from mole_jax.metamodel.state import Hyper, State
+from mole_jax.representation.normalise import Normaliser
+from mole_jax.tasks.family import DeviceData
 
 
 class Measured(NamedTuple):
@@ -36,30 +39,32 @@ class Programs:
         mesh: Mesh,
         root: jax.Array,
         like: State,
-        inputs: Any,
+        normaliser: Normaliser,
+        zoo: Callable[[int], ZooArrays],
+        data: DeviceData,
     ) -> None:
         """Nothing is compiled yet.
 
-        `like` is the state and `inputs` the other arguments of a dispatch; their shapes will do.
+        `like` is the state; `zoo` gives what a dispatch of so many steps draws from. Of these and
+        of the other arguments of a dispatch shapes will do.
         """
         self._model, self._hyper, self._mesh = model, hyper, mesh
         self._make = lambda model, n: states.make_step(model, hyper, rules, mesh, root, like, n)
+        self._zoo = zoo
+        self._like = like
         replicated = mesh_lib.replicated(mesh)
-        self._arguments = (
-            like,
-            *jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), inputs
-            ),
+        self._normaliser, self._data = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated),
+            (normaliser, data),
         )
         self._compiled: dict[int, jax.stages.Compiled] = {}
 
     def measured(self, n: int) -> Measured:
         """Compile a dispatch of `n` steps, and count what a step takes."""
-        like, _, zoo, tasks = self._arguments
         traced = self.traced(self._model, n)
         each = estimate.flops_of_step(traced, self._model, lambda m: self.traced(m, n), n)
         self._compiled[n] = traced.lower().compile()
-        need = estimate.of(like, zoo, tasks).compiled(self._compiled[n])
+        need = self._estimate(n).compiled(self._compiled[n])
         return Measured(self._compiled[n], each, need)
 
     def prepare(self, n: int) -> float:
@@ -72,14 +77,13 @@ class Programs:
             UserError: when a device has too little memory.
         """
         name = self._model.objective
-        like, _, zoo, tasks = self._arguments
         available = memory.available(self._mesh.local_devices[0])
-        estimate.check(estimate.of(like, zoo, tasks), available)
+        estimate.check(self._estimate(n), available)
         found = self.measured(n)
         if jax.process_index() == 0:
             of = f" (of {memory.written(available)})" if available is not None else ""
             need = found.memory.describe()
-            print(f"{name}: {describe(like, found.flops, self._hyper)}", flush=True)
+            print(f"{name}: {describe(self._like, found.flops, self._hyper)}", flush=True)
             print(f"{name}: on each of {self._mesh.size} devices {need}{of}", flush=True)
         estimate.check(found.memory, available)
         return found.flops
@@ -92,7 +96,10 @@ class Programs:
 
     def traced(self, model: MetaModel, n: int) -> jax.stages.Traced:
         """The dispatch of `n` steps of a model like the one that is trained, not compiled."""
-        return self._make(model, n).trace(*self._arguments)
+        return self._make(model, n).trace(self._like, self._normaliser, self._zoo(n), self._data)
+
+    def _estimate(self, n: int) -> Memory:
+        return estimate.of(self._like, self._zoo(n), self._data)
 
 
 def describe(state: State, flops_of_step: float, hyper: Hyper) -> str:

@@ -236,6 +236,11 @@ def make_gradient(
     return accumulated
 
 
+def pairs_key(root: jax.Array, step: int | jax.Array) -> jax.Array:
+    """The key that the pairs of a step are drawn with."""
+    return rng.at(root, "pairs", step)
+
+
 def make_draw(
     model: MetaModel, hyper: Hyper, rules: Draw, root: jax.Array
 ) -> Callable[[int | jax.Array, Normaliser, ZooArrays, DeviceData], Pairs]:
@@ -248,10 +253,10 @@ def make_draw(
             rules,
             model.network,
             model.codec,
-            zoo,
+            zoo.at(step),
             data,
             normaliser,
-            rng.at(root, "pairs", step),
+            pairs_key(root, step),
             hyper.batch_size,
         )
 

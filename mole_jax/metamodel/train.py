@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +21,11 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.progress import Progress
 from mole_jax.core.writers import MetricWriter
 from mole_jax.metamodel import data as data_lib
+from mole_jax.metamodel import feeding
 from mole_jax.metamodel import model as models
 from mole_jax.metamodel import state as states
+from mole_jax.metamodel.data import TrainingRuns
+from mole_jax.metamodel.feeding import Feed
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.pairs import Draw, Pairs, ZooArrays
 from mole_jax.metamodel.programs import Programs
@@ -46,8 +50,10 @@ def train(
     workdir = Path(workdir)
     zoo = open_zoo(workdir / "zoo")
     family = data_lib.checked_family(config, zoo)
-    normaliser, arrays = data_lib.load(zoo, family)
-    print(f"train: {data_lib.describe(arrays)}", flush=True)
+    reading, why = data_lib.choose_reading(config, zoo)
+    runs = data_lib.read(zoo, family, reading)
+    normaliser, arrays = runs.normaliser, runs.arrays
+    print(f"train: {data_lib.describe(runs, why)}", flush=True)
     write_scales(workdir, normaliser, family, float(np.median(arrays.metric[:, 0])))
     mesh = mesh_lib.make_mesh(mesh_shape)
     for objective in objectives(config):
@@ -59,6 +65,7 @@ def train(
             family.device_data,
             workdir / "train" / objective,
             mesh,
+            runs,
         )
 
 
@@ -86,8 +93,11 @@ def fit(
     device_data: DeviceData,
     folder: Path,
     mesh: Mesh,
+    runs: TrainingRuns | None = None,
 ) -> State:
     """Train one meta-model, from its last checkpoint in `folder` where there is one.
+
+    `runs` tells where parameters come from that `arrays` have not got on device.
 
     Returns:
         The final state.
@@ -101,19 +111,26 @@ def fit(
     root = rng.named(rng.key(config["seed"]), f"train {model.objective}")
     settings = config["training"]
     like = states.shapes(model, hyper, rules, mesh)
-    inputs = (normaliser, arrays, device_data)
-    programs = Programs(model, hyper, rules, mesh, root, like, inputs)
+    zoo_of = functools.partial(feeding.like, arrays, runs, hyper.batch_size, mesh)
+    programs = Programs(model, hyper, rules, mesh, root, like, normaliser, zoo_of, device_data)
 
     with Checkpoints(folder / "checkpoints") as checkpoints:
         # What cannot fit is refused before anything of its size exists.
         latest = checkpoints.latest_step() or 0
         stops = dispatches(latest, hyper.steps, settings["steps_per_dispatch"])
         each = programs.prepare(stops[0] - latest) if stops else 0.0
-        inputs = jax.device_put(inputs, mesh_lib.replicated(mesh))
+        normaliser, arrays, device_data = jax.device_put(
+            (normaliser, arrays, device_data), mesh_lib.replicated(mesh)
+        )
         state = start_state(model, hyper, rules, root, like, checkpoints)
         step = int(state.step)
         stops = dispatches(step, hyper.steps, settings["steps_per_dispatch"])
+        key_of = functools.partial(states.pairs_key, root)
+        ahead = 2 * settings["steps_per_dispatch"]
         with (
+            Feed(
+                arrays, runs, rules, key_of, hyper.batch_size, mesh, step, hyper.steps, ahead
+            ) as feed,
             MetricWriter(folder, resume_step=step or None) as writer,
             Progress(model.objective, total=hyper.steps, initial=step) as bar,
         ):
@@ -121,21 +138,25 @@ def fit(
                 # Whoever asks to stop now loses nothing.
                 with interrupts.held() as asked:
                     advance = programs.compiled(stop - step)
-                    began = time.monotonic()
-                    state, parts = advance(state, *inputs)
+                    began, waited = time.monotonic(), feed.waited
+                    drawn = feed.take(step, stop)
+                    state, parts = advance(state, normaliser, drawn, device_data)
                     scalars = {name: float(value) for name, value in parts.items()}
                     bad = step + int(scalars.pop("finite_steps"))
                     if bad < stop:
                         where = folder / f"pairs_{bad}.npz"
                         pairs = jax.jit(states.make_draw(model, hyper, rules, root))
-                        _write_pairs(where, pairs(bad, *inputs))
+                        _write_pairs(where, pairs(bad, normaliser, drawn, device_data))
                         raise UserError(
                             f"training: the loss of {model.objective} is not finite at step {bad}; "
                             f"that step's pairs are in {where}; lower training.learning_rate or "
                             f"training.gradient_clip, and delete {folder}"
                         )
-                    rate = (stop - step) / (time.monotonic() - began)
+                    seconds = time.monotonic() - began
+                    rate = (stop - step) / seconds
                     fast = speed(rate, hyper.batch_size * model.n_tokens, each, mesh)
+                    if not feed.resident:
+                        fast["input_wait"] = (feed.waited - waited) / seconds  # a share
                     writer.write(stop, scalars | fast)
                     shown = {n: v for n, v in fast.items() if n != "steps_per_second"}
                     bar.update(stop - step, loss=scalars["loss"], **shown)

@@ -114,6 +114,7 @@ def train(
     mesh: Mesh,
     fixed: Examples | None = None,
     width: int = 0,
+    first_member: int = 0,
 ) -> History:
     """Train G data subsets x M members from given starts.
 
@@ -132,6 +133,7 @@ def train(
         fixed: leaves [G, n, ...]: train on these examples only (data-matched baselines).
         width: how many members train side by side on a device, the others after them; 0: all. It
             changes speed and memory, and results by no more than rounding (see `plan.py`).
+        first_member: the number of the first of the M members; own minibatches depend on it.
 
     Returns:
         History with leaves [G, M, S, ...].
@@ -139,7 +141,7 @@ def train(
     n_groups, n_members = starts.shape[:2]
     if not _shares(recipe):
         fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
-        batch_keys = fold(batch_keys, jnp.arange(n_members))
+        batch_keys = fold(batch_keys, first_member + jnp.arange(n_members))
     batch = (tasks, batch_keys, starts, hyper, fixed)
     # Padding repeats the last subset, so that every device has the same number of them.
     padded = mesh_lib.pad_to_multiple(n_groups, mesh.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -29,31 +30,66 @@ class Normaliser(NamedTuple):
         )
 
 
-def fit(spec: ParameterSpec, parameters: np.ndarray) -> Normaliser:
+class Moments(NamedTuple):
+    """Sums over runs and snapshots, of each parameter: float64, [D]. They add up block by block."""
+
+    n_runs: int
+    n_snapshots: int
+    origin: np.ndarray  # the first network of all: sums are of differences from it
+    total: np.ndarray
+    squares: np.ndarray
+    moved: np.ndarray  # squares of how far each snapshot is from its run's first
+
+
+def moments(blocks: Iterable[np.ndarray]) -> Moments:
+    """The moments of runs that come in blocks [run, snapshot, D], finite; there must be some."""
+    found: Moments | None = None
+    for block in blocks:
+        n_runs, n_snapshots, size = block.shape
+        if found is None:
+            zeros = (np.zeros(size), np.zeros(size), np.zeros(size))
+            found = Moments(0, n_snapshots, block[0, 0].astype(np.float64), *zeros)
+        # Run by run, since a block in float64 would be twice as large.
+        for run in block:
+            apart = run - found.origin
+            found.total[:] += apart.sum(axis=0)
+            found.squares[:] += np.einsum("sd,sd->d", apart, apart)
+            apart -= apart[0].copy()
+            found.moved[:] += np.einsum("sd,sd->d", apart, apart)
+        found = found._replace(n_runs=found.n_runs + n_runs)
+    if found is None:
+        raise ValueError("there are no runs to take moments of")
+    return found
+
+
+def fit(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
     """Mean and standard deviation of every tensor over runs, snapshots and its own entries.
 
     `change` is the root mean square of how far a tensor is from where its run began.
 
     Args:
         spec: the layout.
-        parameters: [R, S, D], finite.
+        runs: [R, S, D], finite; or their moments.
     """
+    m = runs if isinstance(runs, Moments) else moments([runs])
     mean = np.zeros(spec.size, np.float32)
     scale, change = np.ones_like(mean), np.zeros_like(mean)
     for field in spec.fields:
-        values = parameters[..., field.slice]
-        middle, spread = values.mean(dtype=np.float64), values.std(dtype=np.float64)
-        mean[field.slice] = middle
+        at, n = field.slice, m.n_runs * m.n_snapshots * field.size
+        each = m.origin[at] + m.total[at] / (m.n_runs * m.n_snapshots)  # mean of each entry
+        middle = each.mean()
+        spread = np.sqrt(_squares_around(m, middle, at).sum() / n)
+        mean[at] = middle
         # A tensor that never moves (a bias kept at zero) keeps a scale of 1; rounding alone can
         # give its standard deviation a value above zero.
         if spread > np.finfo(np.float32).eps * abs(middle):
-            scale[field.slice] = spread
-            moved = (values[:, 1:] - values[:, :1]) / np.float32(spread)
-            change[field.slice] = np.sqrt(np.mean(moved**2, dtype=np.float64))
+            scale[at] = spread
+            after = n * (m.n_snapshots - 1) / m.n_snapshots  # snapshots that are no first
+            change[at] = np.sqrt(m.moved[at].sum() / max(after, 1)) / spread
     return Normaliser(mean, scale, change)
 
 
-def fit_shared(network: Network, parameters: np.ndarray, others: np.ndarray) -> Normaliser:
+def fit_shared(network: Network, runs: np.ndarray | Moments, others: np.ndarray) -> Normaliser:
     """For runs that share one start: the mean of every parameter, and a scale of every tensor.
 
     Parameters of different outputs share a mean, so that renaming labels keeps it. `change` is the
@@ -61,10 +97,11 @@ def fit_shared(network: Network, parameters: np.ndarray, others: np.ndarray) -> 
 
     Args:
         network: whose runs they are.
-        parameters: [R, S, D], finite.
+        runs: [R, S, D], finite; or their moments.
         others: [n, D] initial networks like those that prompts will start from.
     """
-    mean = parameters.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+    m = runs if isinstance(runs, Moments) else moments([runs])
+    mean = (m.origin + m.total / (m.n_runs * m.n_snapshots)).astype(np.float32)
     scale, change = np.ones_like(mean), np.zeros_like(mean)
     for field in network.spec.fields:
         at, axes = field.slice, network.axes[field.path]
@@ -72,9 +109,17 @@ def fit_shared(network: Network, parameters: np.ndarray, others: np.ndarray) -> 
             tensor = mean[at].reshape(field.shape)
             tensor = tensor.mean(axis=axes.index(OUTPUT), keepdims=True)
             mean[at] = np.broadcast_to(tensor, field.shape).reshape(-1)
-        spread = np.sqrt(np.mean((parameters[..., at] - mean[at]) ** 2, dtype=np.float64))
+        n = m.n_runs * m.n_snapshots * field.size
+        spread = np.sqrt(_squares_around(m, mean[at], at).sum() / n)
         if spread > np.finfo(np.float32).eps * np.abs(mean[at]).max():
             scale[at] = spread
             away = (others[:, at] - mean[at]) / np.float32(spread)
             change[at] = np.sqrt(np.mean(away**2, dtype=np.float64))
     return Normaliser(mean, scale, change)
+
+
+def _squares_around(m: Moments, middle: Any, at: slice) -> np.ndarray:
+    """Sums of squared differences from `middle` for the parameters of a slice, 0 or more."""
+    shift = middle - m.origin[at]
+    n = m.n_runs * m.n_snapshots
+    return np.maximum(m.squares[at] - 2 * shift * m.total[at] + n * shift**2, 0)

@@ -1,4 +1,7 @@
-"""`python -m mole_jax.zoo info|verify PATH`: what a zoo holds, and whether it is whole."""
+"""`python -m mole_jax.zoo info|verify|grow PATH`: what a zoo holds, whether it is whole, and more.
+
+`grow PATH --members=N` adds runs to a finished zoo.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from mole_jax.core import interrupts
 from mole_jax.core.errors import UserError
 from mole_jax.zoo.reader import Zoo, open_zoo
 from mole_jax.zoo.schema import RUN_SPLITS
@@ -20,7 +24,12 @@ SHOWN_PROBLEMS = 10_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0 fine, 1 problems found, 2 wrong use or no zoo."""
+    """Runs the command.
+
+    Returns:
+        The exit code: 0 fine, 1 problems found, 2 wrong use or no zoo, 130 after Ctrl-C, 143 after
+        SIGTERM.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m mole_jax.zoo",
         description="Look at a zoo, the stored training histories of many networks.",
@@ -29,12 +38,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     helps = {
         "info": "what the zoo holds, for a person to read",
         "verify": "read everything and check it; exit code 0: whole, 1: problems, one a line",
+        "grow": "train more runs of every data subset and add them; the same command resumes",
     }
     for name, text in helps.items():
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         command.add_argument("path", metavar="PATH", help="the zoo's folder, which holds zoo.json")
+        if name == "grow":
+            text = "runs of each data subset in the end"
+            command.add_argument("--members", type=int, required=True, metavar="N", help=text)
     flags = parser.parse_args(arguments)
     try:
+        if flags.command == "grow":
+            return _grow(flags.path, flags.members)
         if flags.command == "info":
             print("\n".join(summary(open_zoo(flags.path))))
             return 0
@@ -42,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except interrupts.Terminated:
+        print("terminated", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -118,6 +136,15 @@ def _verify(path: str) -> int:
         print(f"{zoo_path}: {len(problems)} problem(s)", file=sys.stderr)
         return 1
     print(f"{zoo_path}: no problems")
+    return 0
+
+
+def _grow(path: str, members: int) -> int:
+    from mole_jax.zoo.grow import grow  # here, since it starts JAX
+
+    with interrupts.handled():
+        grow(path, members)
+    print(f"{path}: {open_zoo(path).n_runs} runs")
     return 0
 
 

@@ -7,6 +7,7 @@ fill value, without a word; a zoo always writes every chunk, so here absence is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from mole_jax.zoo.schema import ZooSchema
 
 _ABSENT = np.uint64(2**64 - 1)  # both numbers of an index entry whose chunk was never written
 _CHECKSUM_BYTES = 4
+BLOCK_BYTES = 32 * 2**20  # of an array in memory at once, where it is read from end to end
 
 # Fill values are ones that a stored run never has, where the type has such a value.
 RUN_FIELDS: dict[str, tuple[str, Any]] = {
@@ -64,6 +66,22 @@ class ArrayLayout:
     def n_chunks(self, n_runs: int) -> int:
         """How many chunks hold `n_runs` runs."""
         return -(-n_runs // self.runs_per_chunk)
+
+    def run_bytes(self) -> int:
+        """What one run takes in memory."""
+        return math.prod(self.tail) * np.dtype(self.dtype).itemsize
+
+    def blocks(self, n_runs: int, most_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]:
+        """Ranges [first, after last) of whole chunks that cover `n_runs` runs, in order.
+
+        Each lies in one shard and takes `most_bytes` at most, or is one chunk.
+        """
+        chunks = max(1, most_bytes // (self.runs_per_chunk * self.run_bytes()))
+        size = min(chunks * self.runs_per_chunk, self.runs_per_shard)
+        for first in range(0, n_runs, self.runs_per_shard):
+            last = min(first + self.runs_per_shard, n_runs)
+            for start in range(first, last, size):
+                yield start, min(start + size, last)
 
 
 class DamagedChunkError(Exception):
@@ -113,9 +131,20 @@ def create_array(root: Path, layout: ArrayLayout) -> ts.TensorStore:
     return ts.open(_spec(root, layout, shape=0), create=True, delete_existing=True).result()
 
 
-def open_array(root: Path, layout: ArrayLayout, *, write: bool = False) -> ts.TensorStore:
-    """Opens an array; raises ValueError when it is missing or is not laid out as `layout` says."""
-    return ts.open(_spec(root, layout), open=True, read=True, write=write).result()
+def open_array(
+    root: Path, layout: ArrayLayout, *, write: bool = False, cache_bytes: int = 0
+) -> ts.TensorStore:
+    """Opens an array; raises ValueError when it is missing or is not laid out as `layout` says.
+
+    With `cache_bytes`, shards' indices and chunks that were read lately stay in memory, and files
+    are taken to stay as they are.
+    """
+    options: dict[str, Any] = {}
+    if cache_bytes:
+        options["context"] = ts.Context({"cache_pool": {"total_bytes_limit": cache_bytes}})
+        options["spec"] = {"recheck_cached_data": "open"}
+    spec = _spec(root, layout) | options.pop("spec", {})
+    return ts.open(spec, open=True, read=True, write=write, **options).result()
 
 
 def stored_chunks(root: Path, layout: ArrayLayout, shard: int) -> np.ndarray | None:
@@ -174,9 +203,20 @@ def read_chunk(
     return values
 
 
-def touched_chunks(layout: ArrayLayout, runs: np.ndarray) -> Iterator[int]:
+def touched_chunks(layout: ArrayLayout, runs: np.ndarray) -> np.ndarray:
     """The chunks that hold the given runs, in order."""
-    yield from np.unique(runs // layout.runs_per_chunk).tolist()
+    return np.unique(runs // layout.runs_per_chunk)
+
+
+def all_stored(root: Path, layout: ArrayLayout, chunks: np.ndarray) -> bool:
+    """Whether shards' indices name all of the given chunks, which are in order."""
+    per_shard = layout.runs_per_shard // layout.runs_per_chunk
+    shards, firsts = np.unique(chunks // per_shard, return_index=True)
+    for shard, part in zip(shards.tolist(), np.split(chunks, firsts[1:]), strict=True):
+        stored = stored_chunks(root, layout, shard)
+        if stored is None or not stored[part % per_shard].all():
+            return False
+    return True
 
 
 def _spec(root: Path, layout: ArrayLayout, shape: int | None = None) -> dict[str, Any]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core import rng
@@ -21,51 +25,98 @@ from mole_jax.population.member import History
 from mole_jax.tasks import family as families
 from mole_jax.tasks import networks
 from mole_jax.tasks.family import TaskFamily
+from mole_jax.zoo import plan
+from mole_jax.zoo.overlap import overlapped
+from mole_jax.zoo.plan import Group
 from mole_jax.zoo.reader import open_zoo
-from mole_jax.zoo.schema import RunBatch, ZooSchema
+from mole_jax.zoo.schema import RunBatch, ZooSchema, finite_runs
 from mole_jax.zoo.store import ZooWriter
+
+# Keys of `config.zoo` that say how a zoo is read, and change none of its numbers.
+READING = ("reading", "memory_gb")
 
 
 def generate(config: Mapping[str, Any], workdir: Path) -> None:
     """Write the zoo of `config` to WORKDIR/zoo, going on after the last group that is there.
 
     Every data subset has `population.members` runs. A run depends on the seed, its data subset
-    and its member number only, so a resumed zoo is the zoo of an uninterrupted run.
+    and its member number only, so a resumed zoo is the zoo of an uninterrupted run, and so is one
+    that several processes write: each trains groups of its own, on its own devices.
     """
     family = families.build(config)
-    mesh = mesh_lib.make_mesh()
-    schema = make_schema(config, family)
     path = Path(workdir) / "zoo"
-    exists = (path / "zoo.json").exists()
-    writer = ZooWriter.open(path, schema) if exists else ZooWriter.create(path, schema)
+    schema = make_schema(config, family)
+    if jax.process_index() == 0 and not (path / "zoo.json").exists():
+        ZooWriter.create(path, schema)
+    _everyone("zoo made")
+    fill(config, family, ZooWriter.open(path, schema), config["population"]["members"])
 
-    members = config["population"]["members"]
-    group = config["zoo"]["subsets_per_group"]
-    total = len(family.subsets) * members
-    failed = writer.n_runs - len(open_zoo(writer.path).select(finite=True))  # before a resume
-    with Progress("zoo", total=total, unit="runs", initial=writer.n_runs) as bar:
-        for first in range(writer.n_runs // members, len(family.subsets), group):
-            subsets = np.arange(first, min(first + group, len(family.subsets)))
-            hyper, history = train_subsets(config, family, subsets, mesh)
-            batch = as_batch(config, family, subsets, hyper, history)
-            writer.append(batch)
-            failed += int(np.sum(~batch.finite))
-            loss = batch.metrics["test_loss"][batch.finite, -1]
-            name = f"test_{family.score}"
-            score = batch.metrics[name][batch.finite, -1]
-            bar.update(
-                len(subsets) * members,
-                failed=failed,
-                **{
-                    what: float(np.mean(values)) if values.size else float("nan")
-                    for what, values in (("test_loss", loss), (name, score))
-                },
-            )
+
+def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, members: int) -> None:
+    """Train and store what a zoo lacks, until every data subset has `members` runs.
+
+    While a group is fetched from the devices and written, the next one is trained. A kill leaves
+    the groups that were committed.
+
+    Args:
+        config: the zoo's.
+        family: its tasks.
+        writer: the zoo, opened by every process.
+        members: of each data subset, in the end.
+    """
+    zoo = open_zoo(writer.path)
+    process = jax.process_index()
+    todo = plan.rounds(
+        np.bincount(zoo.runs["subset"], minlength=len(family.subsets)),
+        members,
+        config["zoo"]["subsets_per_group"],
+        n_processes=jax.process_count(),
+        runs_per_shard=writer.schema.runs_per_shard,
+    )
+    ends = [round_[-1].row + round_[-1].n_runs for round_ in todo]
+    total = ends[-1] if ends else zoo.n_runs
+    if process == 0:
+        writer.reserve(total)
+    _everyone("zoo reserved")
+    if process != 0:
+        writer = ZooWriter.open(writer.path)  # with arrays of their new length
+
+    mesh = mesh_lib.local_mesh()
+    failed = zoo.n_runs - len(zoo.select(finite=True))  # before a resume
+    began, waited = time.monotonic(), 0.0
+    work = overlapped(
+        [round_[process] if process < len(round_) else None for round_ in todo],
+        begin=functools.partial(_begin, config, family, mesh),
+        wait=jax.block_until_ready,
+        finish=functools.partial(_finish, config, family, writer),
+    )
+    with (
+        Progress("zoo", total=total, unit="runs", initial=zoo.n_runs) as bar,
+        contextlib.closing(work) as results,
+    ):
+        done = zoo.n_runs
+        for (_, stored, seconds), end in zip(results, ends, strict=True):
+            _everyone(f"zoo written to {end}")
+            if process == 0:
+                writer.commit(end)
+            waited += seconds
+            failed += stored.failed
+            bar.update(end - done, failed=failed, **stored.means)
+            done = end
+    if process == 0 and todo:
+        seconds = time.monotonic() - began
+        share = waited / seconds
+        print(
+            f"zoo: training waited {waited:.1f} s of {seconds:.0f} s ({share:.1%}) for the writer",
+            flush=True,
+        )
 
 
 def make_schema(config: Mapping[str, Any], family: TaskFamily) -> ZooSchema:
     """What the zoo of a config holds."""
     network = family.network
+    made_of = sections(config, ("seed", "data", "network", "population", "zoo"))
+    made_of["zoo"] = {name: x for name, x in made_of["zoo"].items() if name not in READING}
     return ZooSchema(
         name=f"{family.source}-{network.name}",
         spec=network.spec,
@@ -74,59 +125,70 @@ def make_schema(config: Mapping[str, Any], family: TaskFamily) -> ZooSchema:
         metrics=member.metrics(family.score),
         tasks=family.subsets,
         splits=family.manifest(),
-        config=sections(config, ("seed", "data", "network", "population", "zoo")),
+        config=made_of,
         provenance=environment(),
+        dtype=config["zoo"]["dtype"],
         runs_per_shard=config["zoo"]["runs_per_shard"],
         runs_per_chunk=config["zoo"]["runs_per_chunk"],
     )
 
 
 def train_subsets(
-    config: Mapping[str, Any], family: TaskFamily, subsets: np.ndarray, mesh: jax.sharding.Mesh
+    config: Mapping[str, Any],
+    family: TaskFamily,
+    subsets: np.ndarray,
+    mesh: jax.sharding.Mesh,
+    members: np.ndarray | None = None,
 ) -> tuple[Hyperparameters, History]:
-    """Train all members of some data subsets.
+    """Train members of some data subsets.
 
     Args:
         config: the experiment.
         family: its tasks.
         subsets: [G] positions in the task table.
         mesh: the devices.
+        members: [M] consecutive numbers of members; all of `population.members` without them.
 
     Returns:
         Hyperparameters [G, M] and histories [G, M, S, ...].
     """
     population = config["population"]
     root = rng.named(rng.key(config["seed"]), "population")
-    n_members = population["members"]
-    run = jnp.asarray(subsets)[:, None] * n_members + jnp.arange(n_members)[None]  # [G, M]
+    base, n_subsets = population["members"], len(family.subsets)
+    members = np.arange(base) if members is None else np.asarray(members)
+    run = plan.run_numbers(subsets, members, n_subsets, base)  # [G, M]
     hyper = jax.vmap(
         jax.vmap(lambda i: hyperparameters.draw(population, rng.at(root, "hyperparameters", i)))
-    )(run)
+    )(jnp.asarray(run))
     start = run  # whose initial network each begins from
     if population["shared_start"]:
-        # Numbered after all runs, so that it is none of theirs.
-        shared = n_members * len(family.subsets)
-        start = jnp.where(jnp.asarray(_trained_on(family, subsets, population)), shared, run)
+        shared = plan.shared_start(n_subsets, base)
+        start = np.where(_trained_on(family, subsets, members, population), shared, run)
     history = engine.train(
         family.network,
         recipes.of(population, family.network),
         family.device_data,
         jnp.asarray(subsets),
         jax.vmap(lambda i: rng.at(root, "minibatches", i))(jnp.asarray(subsets)),
-        engine.initial(family.network, root, start, hyper),
+        engine.initial(family.network, root, jnp.asarray(start), hyper),
         hyper,
         mesh=mesh,
+        first_member=int(members[0]),
     )
     return hyper, history
 
 
 def _trained_on(
-    family: TaskFamily, subsets: np.ndarray, population: Mapping[str, Any]
+    family: TaskFamily, subsets: np.ndarray, members: np.ndarray, population: Mapping[str, Any]
 ) -> np.ndarray:
-    """Which members of some data subsets the meta-model will be trained on: [G, M] bool."""
-    n_members = population["members"]
+    """Which members of some data subsets the meta-model will be trained on: [G, M] bool.
+
+    Of a training subset, all but the last `held_out_members` of `members`; those added later are.
+    """
     seen = np.array([family.subsets[i].split == "train" for i in subsets])
-    return seen[:, None] & (np.arange(n_members) < n_members - population["held_out_members"])
+    base = population["members"]
+    held_out = (members >= base - population["held_out_members"]) & (members < base)
+    return seen[:, None] & ~held_out
 
 
 def as_batch(
@@ -135,29 +197,33 @@ def as_batch(
     subsets: np.ndarray,
     hyper: Hyperparameters,
     history: History,
+    members: np.ndarray | None = None,
 ) -> RunBatch:
-    """Lay out trained members as rows of the zoo; runs with any NaN or infinity are marked."""
+    """Lay out trained members as rows of the zoo; runs with any NaN or infinity are marked.
+
+    Arguments are those and the results of `train_subsets`. Parameters keep the type they have.
+    """
     population = config["population"]
-    n_members = population["members"]
+    members = np.arange(population["members"]) if members is None else np.asarray(members)
 
     def rows(x: jax.Array) -> np.ndarray:  # [G, M, ...] -> [G * M, ...]
         return np.asarray(x).reshape(-1, *x.shape[2:])
 
     parameters = rows(history.parameters)
     metrics = {name: rows(values) for name, values in history.metrics.items()}
-    finite = np.isfinite(parameters).all((1, 2))
+    finite = finite_runs(parameters)
     for values in metrics.values():
-        finite &= np.isfinite(values).all(1)
+        finite &= finite_runs(values)
     of = np.array([family.subsets[i].split for i in subsets])[:, None]  # [G, 1]
-    seen = np.where(_trained_on(family, subsets, population), "train", "S0")  # [G, M]
+    seen = np.where(_trained_on(family, subsets, members, population), "train", "S0")  # [G, M]
     splits = np.where(of == "train", seen, of)
     optimizers = np.array(OPTIMIZERS)[rows(hyper.optimizer)]
     return RunBatch(
         parameters=parameters,
         metrics=metrics,
-        subset=np.repeat(subsets, n_members),
+        subset=np.repeat(subsets, len(members)),
         split=splits.reshape(-1),
-        member=np.tile(np.arange(n_members), len(subsets)),
+        member=np.tile(members, len(subsets)),
         seed=np.full(len(parameters), config["seed"]),
         finite=finite,
         hyperparameters={
@@ -167,3 +233,52 @@ def as_batch(
             "optimizer": optimizers,
         },
     )
+
+
+class _Stored(NamedTuple):
+    """What is told of a group that has been written."""
+
+    failed: int
+    means: dict[str, float]  # of its finite runs, at the last snapshot
+
+
+def _begin(
+    config: Mapping[str, Any], family: TaskFamily, mesh: jax.sharding.Mesh, group: Group | None
+) -> tuple[Hyperparameters, History] | None:
+    """Dispatch the training of a group, and the copying of its results to the host."""
+    if group is None:
+        return None
+    subsets, members = np.array(group.subsets), np.array(group.members)
+    hyper, history = train_subsets(config, family, subsets, mesh, members)
+    # Rounded before it is fetched, and before anything else is dispatched to the devices.
+    history = history._replace(parameters=history.parameters.astype(config["zoo"]["dtype"]))
+    for leaf in jax.tree.leaves((hyper, history)):
+        leaf.copy_to_host_async()
+    return hyper, history
+
+
+def _finish(
+    config: Mapping[str, Any],
+    family: TaskFamily,
+    writer: ZooWriter,
+    group: Group | None,
+    trained: tuple[Hyperparameters, History] | None,
+) -> _Stored:
+    """Fetch what a group has become, and write it to its place in the zoo."""
+    if group is None or trained is None:
+        return _Stored(0, {})
+    subsets, members = np.array(group.subsets), np.array(group.members)
+    batch = as_batch(config, family, subsets, *trained, members)
+    writer.write(group.row, batch)
+    last = {
+        name: np.asarray(batch.metrics[name])[batch.finite, -1]
+        for name in ("test_loss", f"test_{family.score}")
+    }
+    means = {name: float(np.mean(x)) if x.size else float("nan") for name, x in last.items()}
+    return _Stored(int(np.sum(~batch.finite)), means)
+
+
+def _everyone(where: str) -> None:
+    """Wait until all processes are here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(where)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,16 @@ from mole_jax.zoo.arrays import (
     RUN_FIELDS,
     ArrayLayout,
     DamagedChunkError,
+    all_stored,
     layouts,
     open_array,
     read_chunk,
-    stored_chunks,
     touched_chunks,
 )
 from mole_jax.zoo.manifest import read_manifest
 from mole_jax.zoo.schema import ZooSchema
+
+_CACHE_BYTES = 64 * 2**20  # for small reads: shards' indices, most of all
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,49 @@ class Zoo:
         """Parameters [run, snapshot, D] of the given runs and snapshots; all without them.
 
         Snapshots are positions, and may count from the end (`[0, -1]`: first and last). A chunk
-        holds all snapshots of its runs, so asking for few saves memory rather than time.
+        holds all snapshots of its runs, so asking for few saves memory rather than time. Numbers
+        of 16 bits come as float32, because NumPy would add them up in 16 bits.
         Raises IndexError for runs or snapshots that are not there, UserError for damaged data.
         """
         return self._read("parameters", run_indices, snapshots)
+
+    def blocks(self, run_indices: Any = None) -> Iterator[np.ndarray]:
+        """Parameters [run, snapshot, D] of the given runs in pieces of tens of megabytes, in order.
+
+        The runs must increase. Raises IndexError and UserError as `parameters` does.
+        """
+        runs = _indices("run", run_indices, self.n_runs)
+        if (np.diff(runs) <= 0).any():
+            raise IndexError("run indices must increase to be read in blocks")
+        for start, stop in layouts(self.schema)["parameters"].blocks(self.n_runs):
+            part = runs[slice(*np.searchsorted(runs, (start, stop)))]
+            if part.size:
+                yield self.parameters(part)
+
+    def points(self, run_indices: Any = None) -> Callable[[Any, Any], np.ndarray]:
+        """A function (runs [n], snapshots [n]) -> parameters [n, D], for many small reads.
+
+        It may be called from several threads, for the given runs (all without them), and for a zoo
+        that nobody changes meanwhile: what it needs to know of the files is read now. Indices count
+        from 0 and are not checked.
+        Raises UserError for damaged data, as the function does.
+        """
+        runs = _indices("run", run_indices, self.n_runs)
+        layout = layouts(self.schema)["parameters"]
+        array = open_array(self.path, layout, cache_bytes=_CACHE_BYTES)
+        if not all_stored(self.path, layout, touched_chunks(layout, runs)):
+            raise _blamed(self.path, layout, array, runs, self.n_runs, None)
+        if array.dtype.name != _computable(layout.dtype):
+            array = ts.cast(array, _computable(layout.dtype))
+
+        def read(runs: np.ndarray, snapshots: np.ndarray) -> np.ndarray:
+            try:
+                return array.vindex[runs, snapshots].read().result()
+            except ValueError as error:  # every TensorStore error is one
+                plain = self._arrays["parameters"]
+                raise _blamed(self.path, layout, plain, runs, self.n_runs, error) from error
+
+        return read
 
     def metric(self, name: str, run_indices: Any = None) -> np.ndarray:
         """One metric [run, snapshot] of the given runs; all without them.
@@ -84,9 +125,8 @@ class Zoo:
         layout, array = layouts(self.schema)[name], self._arrays[name]
         keep = None if snapshots is None else _indices("snapshot", snapshots, layout.tail[0])
         if runs.size == 0:
-            return np.empty((0, *layout.tail), layout.dtype)[
-                :, slice(None) if keep is None else keep
-            ]
+            empty = np.empty((0, *layout.tail), _computable(layout.dtype))
+            return empty if keep is None else empty[:, keep]
         return _read_checked(self.path, layout, array, runs, keep, self.n_runs)
 
 
@@ -137,35 +177,42 @@ def _read_checked(
     n_runs: int,
 ) -> np.ndarray:
     """Reads runs [n, ...] in one go; only if that fails looks for the chunk to blame."""
-    if _all_stored(path, layout, runs):
+    failure = None
+    if all_stored(path, layout, touched_chunks(layout, runs)):
         first, last = int(runs[0]), int(runs[-1])
         consecutive = runs.size == last - first + 1 and bool((np.diff(runs) == 1).all())
         view = array[first : last + 1] if consecutive else array.oindex[runs]
         if snapshots is not None:
             view = view.oindex[:, snapshots]
+        if view.dtype.name != _computable(layout.dtype):
+            view = ts.cast(view, _computable(layout.dtype))
         try:
             return view.read().result()
         except ValueError as error:  # every TensorStore error is one
             failure = error
-    else:
-        failure = None
+    raise _blamed(path, layout, array, runs, n_runs, failure)
+
+
+def _blamed(
+    path: Path,
+    layout: ArrayLayout,
+    array: ts.TensorStore,
+    runs: np.ndarray,
+    n_runs: int,
+    failure: Exception | None,
+) -> UserError:
+    """The error that names the first damaged chunk of some runs that cannot be read."""
     try:
-        for chunk in touched_chunks(layout, runs):
+        for chunk in touched_chunks(layout, runs).tolist():
             read_chunk(path, layout, array, chunk, n_runs)
     except DamagedChunkError as error:
-        raise UserError(f"the zoo at {path} is damaged: {error}; {_mend(path)}") from error
+        return UserError(f"the zoo at {path} is damaged: {error}; {_mend(path)}")
     # Chunk by chunk all is well: damage that has gone, or something that is not damage.
-    raise UserError(f"{layout.name} of the zoo at {path} could not be read: {failure}; try again")
+    return UserError(f"{layout.name} of the zoo at {path} could not be read: {failure}; try again")
 
 
-def _all_stored(path: Path, layout: ArrayLayout, runs: np.ndarray) -> bool:
-    per_shard = layout.runs_per_shard // layout.runs_per_chunk
-    chunks = np.fromiter(touched_chunks(layout, runs), np.intp)
-    for shard in np.unique(chunks // per_shard):
-        stored = stored_chunks(path, layout, int(shard))
-        if stored is None or not stored[chunks[chunks // per_shard == shard] % per_shard].all():
-            return False
-    return True
+def _computable(dtype: str) -> str:
+    return "float32" if dtype in ("bfloat16", "float16") else dtype
 
 
 def _indices(what: str, given: Any, size: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes  # noqa: F401  teaches NumPy the name bfloat16
 import numpy as np
 
 from mole_jax.core.files import to_json
@@ -20,8 +21,13 @@ RUN_SPLITS = ("train", "S0", "S1", "S2", "S3", "S4")
 OPTIMIZERS = ("adam", "sgd")
 CODES = {"split": RUN_SPLITS, "optimizer": OPTIMIZERS}
 
+# The splits that runs of a task may have, where these are not the task's alone.
+_SPLITS_OF = {"train": ("train", "S0")}
+
 HYPERPARAMETERS = ("learning_rate", "weight_decay", "init_scale", "optimizer")
-PARAMETER_DTYPES = ("float16", "float32", "float64")
+PARAMETER_DTYPES = ("bfloat16", "float16", "float32", "float64")
+
+_BLOCK_BYTES = 16 * 2**20  # looked at in one go where a whole array would double in memory
 
 
 @dataclass(frozen=True)
@@ -111,11 +117,12 @@ class ZooSchema:
 class RunBatch:
     """R finished runs, ready to be stored (numpy arrays, or anything `np.asarray` takes).
 
-    A run is `finite` when all its parameters and all its metrics are. The hyperparameters are
-    learning_rate, weight_decay, init_scale (floats) and optimizer ("adam" or "sgd").
+    A run is `finite` when all its parameters, as they are stored, and all its metrics are. The
+    hyperparameters are learning_rate, weight_decay, init_scale (floats) and optimizer ("adam" or
+    "sgd").
     """
 
-    parameters: Any  # [R, S, D]
+    parameters: Any  # [R, S, D] in the schema's dtype
     metrics: Mapping[str, Any]  # name -> [R, S]
     subset: Any  # [R] index into the task table
     split: Any  # [R] str: "train", "S0", "S1"
@@ -145,11 +152,6 @@ def schema_faults(schema: ZooSchema) -> list[str]:
     return faults
 
 
-def allowed_splits(task: DataSubset) -> tuple[str, ...]:
-    """The splits that runs of this task may have: runs of a seen task may be held out as S0."""
-    return ("train", "S0") if task.split == "train" else (task.split,)
-
-
 def batch_columns(schema: ZooSchema, batch: RunBatch) -> dict[str, np.ndarray]:
     """The batch as the zoo's arrays, keyed by array name ("runs/seed"), strings as codes.
 
@@ -175,26 +177,25 @@ def batch_columns(schema: ZooSchema, batch: RunBatch) -> dict[str, np.ndarray]:
             f"run {outside[0]} of the batch has subset {subset[outside[0]]}, but the task table "
             f"holds 0..{len(schema.tasks) - 1}"
         )
-    splits = [str(split) for split in np.asarray(batch.split)]
+    split = _codes("split", batch.split, n_runs, RUN_SPLITS)
     columns |= {
         "runs/subset": subset,
-        "runs/split": _codes("split", splits, n_runs, RUN_SPLITS),
+        "runs/split": split,
         "runs/member": _integers("member", batch.member, n_runs, "int32"),
         "runs/seed": _integers("seed", batch.seed, n_runs, "int64"),
         "runs/finite": _array("finite", batch.finite, (n_runs,), "bool"),
     }
-    for run, split in enumerate(splits):
+    for run in np.flatnonzero(misplaced(schema.tasks, RUN_SPLITS, subset, split))[:1].tolist():
         task = schema.tasks[subset[run]]
-        if split not in allowed_splits(task):
-            raise ValueError(
-                f"run {run} of the batch is in split {split!r}, but its task {task.id} is in "
-                f"{task.split!r}"
-            )
+        raise ValueError(
+            f"run {run} of the batch is in split {RUN_SPLITS[split[run]]!r}, but its task "
+            f"{task.id} is in {task.split!r}"
+        )
     _same_names("hyperparameters", batch.hyperparameters, HYPERPARAMETERS)
     for name in HYPERPARAMETERS:
         values = batch.hyperparameters[name]
         if name == "optimizer":
-            columns["runs/optimizer"] = _codes(name, np.asarray(values), n_runs, OPTIMIZERS)
+            columns["runs/optimizer"] = _codes(name, values, n_runs, OPTIMIZERS)
         else:
             column = np.asarray(values)
             if column.dtype.kind not in "fiu":
@@ -205,10 +206,36 @@ def batch_columns(schema: ZooSchema, batch: RunBatch) -> dict[str, np.ndarray]:
             columns[f"runs/{name}"] = column
 
     for name in ("parameters", *(f"metrics/{metric}" for metric in schema.metrics)):
-        for run in np.flatnonzero(columns["runs/finite"]).tolist():
-            if not np.isfinite(columns[name][run]).all():
-                raise ValueError(f"run {run} of the batch is marked finite, but its {name} is not")
+        for run in np.flatnonzero(columns["runs/finite"] & ~finite_runs(columns[name]))[:1]:
+            raise ValueError(f"run {run} of the batch is marked finite, but its {name} is not")
     return columns
+
+
+def misplaced(
+    tasks: tuple[DataSubset, ...], names: tuple[str, ...], subset: np.ndarray, split: np.ndarray
+) -> np.ndarray:
+    """Which runs are in a split that their task does not allow: [run] bool.
+
+    Args:
+        tasks: the task table.
+        names: the splits that codes stand for.
+        subset: [run] positions in the task table.
+        split: [run] positions in `names`.
+    """
+    splits = sorted({task.split for task in tasks})
+    of = np.array([splits.index(task.split) for task in tasks])  # [task]
+    allowed = np.array([[name in _SPLITS_OF.get(s, (s,)) for name in names] for s in splits])
+    return ~allowed[of[subset], split]
+
+
+def finite_runs(values: np.ndarray) -> np.ndarray:
+    """Which runs of [run, ...] hold finite numbers only: [run] bool."""
+    finite = np.empty(len(values), bool)
+    block = max(1, _BLOCK_BYTES // max(1, values[:1].nbytes))
+    for start in range(0, len(values), block):
+        part = values[start : start + block]
+        finite[start : start + block] = np.isfinite(part).all(axis=tuple(range(1, part.ndim)))
+    return finite
 
 
 def _array(name: str, values: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -231,11 +258,12 @@ def _integers(name: str, values: Any, n_runs: int, dtype: str) -> np.ndarray:
 
 
 def _codes(name: str, values: Any, n_runs: int, table: tuple[str, ...]) -> np.ndarray:
-    unknown = sorted({str(value) for value in values} - set(table))
+    found, which = np.unique(np.asarray(values, str), return_inverse=True)
+    unknown = sorted(set(found.tolist()) - set(table))
     if unknown:
         raise ValueError(f"unknown {name} {', '.join(unknown)}; use {', '.join(table)}")
-    codes = np.array([table.index(str(value)) for value in values], dtype=np.int8)
-    return _array(name, codes, (n_runs,), "int8")
+    codes = np.array([table.index(value) for value in found.tolist()], np.int8)
+    return _array(name, codes[which] if found.size else codes, (n_runs,), "int8")
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

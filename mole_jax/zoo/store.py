@@ -1,25 +1,36 @@
-"""Writing a zoo: arrays first, then one atomic replacement of zoo.json that makes them count."""
+"""Writing a zoo: arrays first, then one atomic replacement of runs.json that makes them count."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorstore as ts
 
 from mole_jax.core.config import differing_keys
 from mole_jax.core.errors import UserError
 from mole_jax.zoo.arrays import create_array, layouts, open_array, write_groups
-from mole_jax.zoo.manifest import FILE, Manifest, read_manifest, write_manifest
+from mole_jax.zoo.manifest import (
+    FILE,
+    VERSION,
+    Manifest,
+    commit,
+    read_manifest,
+    write_manifest,
+)
 from mole_jax.zoo.schema import CODES, RunBatch, ZooSchema, batch_columns, schema_faults
 
 
 class ZooWriter:
     """Appends runs to a zoo on disk; one writer at a time.
 
-    A kill at any moment leaves the zoo as the last finished append made it: rows beyond zoo.json's
-    `n_runs` do not count, and the next append writes over them.
+    A kill at any moment leaves the zoo as the last finished append made it: rows beyond the
+    `n_runs` of runs.json do not count, and the next append writes over them. An append is
+    `reserve`, `write` and `commit`, which several processes may share: one reserves and commits,
+    each writes rows of its own.
     """
 
     def __init__(self, path: Path, manifest: Manifest, arrays: dict[str, ts.TensorStore]) -> None:
@@ -44,7 +55,8 @@ class ZooWriter:
         arrays = {name: create_array(path, layout) for name, layout in layouts(schema).items()}
         created = datetime.now(UTC).isoformat(timespec="seconds")
         manifest = Manifest(schema=schema, n_runs=0, created=created, codes=CODES)
-        write_manifest(path, manifest)
+        commit(path, 0)
+        write_manifest(path, manifest)  # last: from here on it is a zoo
         return cls(path, manifest, arrays)
 
     @classmethod
@@ -63,6 +75,11 @@ class ZooWriter:
                     f"the zoo at {path} was made with other settings: {'; '.join(differing)}; "
                     "put them back, or make another zoo"
                 )
+        if manifest.version != VERSION:
+            raise UserError(
+                f"the zoo at {path} is of version {manifest.version}, and this MOLE appends to "
+                f"version {VERSION}; append with the MOLE that made it, or make another zoo"
+            )
         if manifest.codes != CODES:
             raise UserError(
                 f"the zoo at {path} has other code tables than this MOLE writes; "
@@ -106,22 +123,62 @@ class ZooWriter:
         stop = start + len(columns["runs/subset"])
         if stop == start:
             return
-        # All data is on disk (the file driver syncs) before the manifest mentions it. Each file is
+        self.reserve(stop)
+        self._write(start, columns)
+        self.commit(stop)
+
+    def reserve(self, n_runs: int) -> None:
+        """Makes every array `n_runs` long; rows that are not committed may be lost."""
+        for name, array in self._arrays.items():
+            if array.shape[0] != n_runs:
+                self._arrays[name] = array.resize(exclusive_max=[n_runs, *array.shape[1:]]).result()
+
+    def write(self, start: int, batch: RunBatch) -> None:
+        """Stores the runs of a batch from row `start` on; they count once they are committed.
+
+        Raises ValueError when the batch does not fit the schema; nothing is written then.
+        """
+        self._write(start, batch_columns(self.schema, batch))
+
+    def _write(self, start: int, columns: dict[str, np.ndarray]) -> None:
+        # All data is on disk (the file driver syncs) before runs.json counts it. Each file is
         # replaced whole, so a kill in between does not touch the committed runs of a shard.
-        for name in columns:
-            array = self._arrays[name]
-            self._arrays[name] = array.resize(exclusive_max=[stop, *array.shape[1:]]).result()
-        for name, column in columns.items():
-            # The transaction makes a shard one write, rather than one for each of its chunks.
-            with ts.Transaction() as transaction:
+        stop = start + len(columns["runs/subset"])
+        commits = []
+        try:
+            for name, column in columns.items():
+                # The transaction makes a shard one write, rather than one for each of its chunks.
+                transaction = ts.Transaction()
                 array = self._arrays[name].with_transaction(transaction)
                 array[start:stop].write(column).result()
-        self._commit(stop)
+                commits.append(transaction.commit_async())
+        finally:
+            # All arrays at once, since a disk takes longer to sync than to write a small file; and
+            # whatever happens nothing may go on writing when this returns.
+            failures = [problem for problem in map(_failure, commits) if problem is not None]
+        if failures:
+            raise failures[0]
 
-    def _commit(self, n_runs: int) -> None:
-        manifest = replace(self._manifest, n_runs=n_runs)
+    def commit(self, n_runs: int) -> None:
+        """Makes the first `n_runs` runs count; all of them must be written."""
+        commit(self.path, n_runs)
+        self._manifest = replace(self._manifest, n_runs=n_runs)
+
+    def note(self, name: str, value: Any) -> None:
+        """Keeps a fact with the zoo's provenance."""
+        provenance = {**self.schema.provenance, name: value}
+        manifest = replace(self._manifest, schema=replace(self.schema, provenance=provenance))
         write_manifest(self.path, manifest)
         self._manifest = manifest
+
+
+def _failure(write: ts.Future) -> Exception | None:
+    """Waits for a write, and returns what went wrong."""
+    try:
+        write.result()
+    except ValueError as problem:  # every TensorStore error is one
+        return problem
+    return None
 
 
 def differences(stored: ZooSchema, given: ZooSchema) -> list[str]:

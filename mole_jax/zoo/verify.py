@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,13 @@ from mole_jax.zoo.arrays import (
     RUN_FIELDS,
     ArrayLayout,
     DamagedChunkError,
+    all_stored,
     layouts,
     open_array,
     read_chunk,
 )
 from mole_jax.zoo.manifest import FILE, Manifest, read_manifest
-from mole_jax.zoo.schema import allowed_splits, schema_faults
+from mole_jax.zoo.schema import finite_runs, misplaced, schema_faults
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def verify(
 ) -> list[Problem]:
     """All that is wrong with the zoo at `path`, in the arrays' order; an empty list if nothing is.
 
-    Reads one chunk at a time, and keeps only the table of runs in memory. `progress` makes a bar:
+    Reads tens of megabytes at a time, and keeps only the table of runs in memory, some 30 bytes a
+    run. `progress` makes a bar:
     `progress("verify", total=..., unit="chunks")`, a context manager with `update(n)`.
     Raises UserError when `path` is no zoo, or its zoo.json cannot be understood.
     """
@@ -63,7 +66,7 @@ def verify(
             problems.append(_metadata_problem(path, layout, error))
             continue
         if array.shape[0] < n_runs:
-            what = f"holds {array.shape[0]} runs, but {FILE} counts {n_runs}"
+            what = f"holds {array.shape[0]} runs, but {manifest.counted_in} counts {n_runs}"
             problems.append(Problem(name, what, f"{name}/zarr.json"))
         else:
             opened[name] = (layout, array)
@@ -100,26 +103,49 @@ def _sound_chunks(
     problems: list[Problem],
     bar: Any,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Each sound chunk's runs and values [runs, *tail]; of the others adds to `problems`."""
+    """Runs and values [runs, *tail] that are sound; of damaged chunks adds to `problems`."""
     bad_until = 0  # a damaged shard is one problem, not one for each of its chunks
-    for chunk in range(layout.n_chunks(n_runs)):
-        start, stop = layout.chunk_runs(chunk, n_runs)
-        if start >= bad_until:
+    for start, stop, values in _read_ahead(array, layout, n_runs):
+        chunks = range(start // layout.runs_per_chunk, layout.n_chunks(stop))
+        to_blame: Iterable[int] = chunks
+        if values is not None and all_stored(path, layout, np.array(chunks)):
+            yield slice(start, stop), values
+            to_blame = ()
+        for chunk in to_blame:
+            runs = layout.chunk_runs(chunk, n_runs)
+            if runs[0] < bad_until:
+                continue
             try:
-                yield slice(start, stop), read_chunk(path, layout, array, chunk, n_runs)
+                yield slice(*runs), read_chunk(path, layout, array, chunk, n_runs)
             except DamagedChunkError as error:
                 what = f"the {'shard' if error.whole_shard else 'chunk'} {error.reason}"
                 problems.append(Problem(layout.name, what, error.file, error.runs))
                 bad_until = error.runs[1]
         if bar is not None:
-            bar.update(1)
+            bar.update(len(chunks))
+
+
+def _read_ahead(
+    array: ts.TensorStore, layout: ArrayLayout, n_runs: int
+) -> Iterator[tuple[int, int, np.ndarray | None]]:
+    """Blocks (first, after last, values), None for those that cannot be read; the next is begun."""
+    waiting: deque[tuple[int, int, Any]] = deque()
+    for block in [*layout.blocks(n_runs), None]:
+        if block is not None:
+            waiting.append((*block, array[slice(*block)].read()))
+        while len(waiting) > (1 if block else 0):
+            start, stop, future = waiting.popleft()
+            try:
+                values = future.result()
+            except ValueError:  # every TensorStore error is one
+                values = None
+            yield start, stop, values
 
 
 def _check_finite(
     name: str, runs: slice, values: np.ndarray, finite: np.ndarray
 ) -> Iterator[Problem]:
-    sound = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))  # [runs]
-    for run in (runs.start + np.flatnonzero(finite[runs] & ~sound)).tolist():
+    for run in (runs.start + np.flatnonzero(finite[runs] & ~finite_runs(values))).tolist():
         what = "has values that are not finite, but the run is marked finite"
         yield Problem(name, what, None, (run, run + 1))
 
@@ -143,14 +169,14 @@ def _check_table(manifest: Manifest, table: dict[str, np.ma.MaskedArray]) -> Ite
         return
     names = manifest.codes["split"]
     # A masked entry, one that could not be read, becomes -1: no task and no split.
-    for run, (subset, split) in enumerate(
-        zip(table["subset"].filled(-1).tolist(), table["split"].filled(-1).tolist(), strict=True)
-    ):
-        if not (0 <= subset < len(tasks) and 0 <= split < len(names)):
-            continue
-        if names[split] not in allowed_splits(tasks[subset]):
-            what = f"is {names[split]!r}, but its task {tasks[subset].id} is in "
-            yield Problem("runs/split", f"{what}{tasks[subset].split!r}", None, (run, run + 1))
+    subset, split = table["subset"].filled(-1), table["split"].filled(-1)
+    known = np.flatnonzero(
+        (subset >= 0) & (subset < len(tasks)) & (split >= 0) & (split < len(names))
+    )
+    for run in known[misplaced(tasks, names, subset[known], split[known])].tolist():
+        task = tasks[subset[run]]
+        what = f"is {names[split[run]]!r}, but its task {task.id} is in {task.split!r}"
+        yield Problem("runs/split", what, None, (run, run + 1))
 
 
 def _metadata_problem(path: Path, layout: ArrayLayout, error: ValueError) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from mole_jax.core import chips, flops, memory
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel import estimate, train
+from mole_jax.metamodel import estimate, feeding, train
 from mole_jax.metamodel import state as states
 from mole_jax.metamodel.pairs import Draw
 from mole_jax.metamodel.programs import Measured, Programs
@@ -36,8 +37,9 @@ def setting() -> tiny.Setting:
 def programs(setting: tiny.Setting) -> Programs:
     hyper, rules, mesh = Hyper.of(setting.config), Draw.of(setting.config), tiny.mesh_of(1)
     like = states.shapes(setting.model, hyper, rules, mesh)
-    inputs = (setting.normaliser, setting.zoo, setting.family.device_data)
-    return Programs(setting.model, hyper, rules, mesh, ROOT, like, inputs)
+    zoo = functools.partial(feeding.like, setting.zoo, None, hyper.batch_size, mesh)
+    data = setting.family.device_data
+    return Programs(setting.model, hyper, rules, mesh, ROOT, like, setting.normaliser, zoo, data)
 
 
 @pytest.fixture(scope="module")

@@ -75,20 +75,21 @@ def test_what_is_no_zoo_exits_with_2(
     assert capsys.readouterr().err.startswith("error: no zoo at")
 
 
-@pytest.mark.parametrize("arguments", [[], ["check", "x"], ["info"], ["verify", "a", "b"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["check", "x"], ["info"], ["verify", "a", "b"], ["grow", "a"]]
+)
 def test_wrong_use_exits_with_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
 
 
-def test_help_names_both_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0
     printed = capsys.readouterr().out
-    assert "info" in printed
-    assert "verify" in printed
+    assert all(command in printed for command in ("info", "verify", "grow"))
 
 
 def test_the_command_runs_without_jax(stored: Stored) -> None:

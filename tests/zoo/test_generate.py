@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from mole_jax.core import files
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel import data as data_lib
 from mole_jax.population import member, recipes
 from mole_jax.tasks import family as families
 from mole_jax.zoo import generate
 from mole_jax.zoo.reader import Zoo, open_zoo
+from mole_jax.zoo.schema import RunBatch
 from mole_jax.zoo.store import ZooWriter
+from mole_jax.zoo.verify import verify
 from tests import tiny
 
 
@@ -113,19 +118,67 @@ def test_networks_learn_and_metrics_are_those_of_the_stored_parameters(
 def test_a_resumed_zoo_is_the_uninterrupted_one(
     config: ConfigDict, zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append = ZooWriter.append
+    commit = ZooWriter.commit
 
-    def interrupted(writer: ZooWriter, batch: object) -> None:
-        append(writer, batch)
+    def interrupted(writer: ZooWriter, n_runs: int) -> None:
+        commit(writer, n_runs)
         raise KeyboardInterrupt
 
     for committed in (9, 18):
         with monkeypatch.context() as patch:
-            patch.setattr(ZooWriter, "append", interrupted)
+            patch.setattr(ZooWriter, "commit", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 generate.generate(config, tmp_path)
         assert open_zoo(tmp_path / "zoo").n_runs == committed
     generate.generate(config, tmp_path)
+    assert same(open_zoo(tmp_path / "zoo"), zoo)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_parameters_of_16_bits_are_the_float32_ones_rounded(
+    config: ConfigDict, zoo: Zoo, tmp_path: Path, dtype: str
+) -> None:
+    with config.copy_and_resolve_references().unlocked() as changed:
+        changed.zoo.dtype = dtype
+    generate.generate(changed.lock(), tmp_path)
+    rounded = open_zoo(tmp_path / "zoo")
+    expected = zoo.parameters().astype(dtype).astype(np.float32)
+    assert not np.array_equal(expected, zoo.parameters())
+    np.testing.assert_array_equal(rounded.parameters(), expected)
+    others = everything(zoo) | {"parameters": expected}
+    for name, values in everything(rounded).items():
+        np.testing.assert_array_equal(values, others[name])
+    assert verify(rounded.path) == []
+
+
+def test_a_writer_that_fails_stops_the_training_and_leaves_what_is_committed(
+    config: ConfigDict,
+    zoo: Zoo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write, trained = ZooWriter.write, []
+
+    def full(writer: ZooWriter, start: int, batch: RunBatch) -> None:
+        if start == 9:
+            raise ValueError("RESOURCE_EXHAUSTED: No space left on device")
+        write(writer, start, batch)
+
+    def train(*arguments: Any, real: Any = generate.train_subsets) -> Any:
+        trained.append(arguments[2].tolist())
+        return real(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="No space") as caught:
+        patch.setattr(ZooWriter, "write", full)
+        patch.setattr(generate, "train_subsets", train)
+        generate.generate(config, tmp_path)
+    assert files.is_disk_full(caught.value)
+    assert trained == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert open_zoo(tmp_path / "zoo").n_runs == 9
+    generate.generate(config, tmp_path)
+    said = capsys.readouterr().out
+    assert re.search(r"training waited \d+\.\d s of \d+ s .* for the writer", said)
     assert same(open_zoo(tmp_path / "zoo"), zoo)
 
 
@@ -197,7 +250,7 @@ def test_training_reads_the_training_runs_only(config: ConfigDict, zoo: Zoo) -> 
     )
     np.testing.assert_array_equal(arrays.metric, zoo.metric("validation_loss", runs))
     np.testing.assert_array_equal(arrays.task, zoo.runs["subset"][runs])
-    assert "16 runs x" in data_lib.describe(arrays)
+    assert "16 runs x" in data_lib.describe(data_lib.read(zoo, family, "device"))
 
 
 def test_other_images_than_the_zoo_was_made_from_are_refused(zoo: Zoo) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mole_jax.core.errors import UserError
+from mole_jax.zoo.arrays import layouts
 from mole_jax.zoo.reader import open_zoo
 from mole_jax.zoo.schema import RunBatch, ZooSchema
 from mole_jax.zoo.store import ZooWriter
@@ -154,9 +155,7 @@ def test_missing_folder_and_folders_that_are_no_zoo(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "version 2"),
-        ({"n_runs": -1}, "damaged: n_runs is -1"),
-        ({"n_runs": 20}, "holds 19 of 20 runs"),
+        ({"version": 3}, "version 3"),
         ({"steps": "abc"}, "damaged"),
         ({"storage": None}, "damaged"),
         ({"steps": [0, 10]}, "missing or damaged"),
@@ -169,6 +168,54 @@ def test_manifests_that_cannot_be(stored: Stored, change: dict[str, object], mes
     (path / "zoo.json").write_text(json.dumps(manifest | change))
     with pytest.raises(UserError, match=message):
         open_zoo(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"n_runs": -1}', "runs.json is damaged: n_runs is -1"),
+        ('{"n_runs": 20}', "holds 19 of 20 runs"),
+        ("{}", "runs.json is damaged: it lacks 'n_runs'"),
+        ("[]", "runs.json is damaged"),
+        ("{", "runs.json cannot be read"),
+        (None, "runs.json is missing"),
+    ],
+)
+def test_numbers_of_runs_that_cannot_be(stored: Stored, text: str | None, message: str) -> None:
+    path, _ = stored
+    (path / "runs.json").unlink()
+    if text is not None:
+        (path / "runs.json").write_text(text)
+    with pytest.raises(UserError, match=message):
+        open_zoo(path)
+
+
+def test_blocks_are_the_parameters_piece_by_piece(stored: Stored) -> None:
+    path, batch = stored
+    zoo = open_zoo(path)
+    for runs in (np.arange(19), np.array([0, 3, 4, 9, 18]), np.array([17])):
+        np.testing.assert_array_equal(
+            np.concatenate(list(zoo.blocks(runs))), batch.parameters[runs]
+        )
+    assert [len(block) for block in zoo.blocks()] == [8, 8, 3]
+    assert list(zoo.blocks([])) == []
+    with pytest.raises(IndexError, match="increase"):
+        list(zoo.blocks([3, 1]))
+
+
+@pytest.mark.parametrize("n_runs", [0, 1, 8, 19])
+@pytest.mark.parametrize("most_runs", [1, 2, 5, 100])
+def test_blocks_are_whole_chunks_of_one_shard(
+    make_schema: Callable[..., ZooSchema], n_runs: int, most_runs: int
+) -> None:
+    layout = layouts(make_schema())["parameters"]
+    found = list(layout.blocks(n_runs, most_runs * layout.run_bytes()))
+    assert [run for block in found for run in range(*block)] == list(range(n_runs))
+    for start, stop in found:
+        assert start % layout.runs_per_chunk == 0
+        assert stop == n_runs or stop % layout.runs_per_chunk == 0
+        assert start // layout.runs_per_shard == (stop - 1) // layout.runs_per_shard
+        assert stop - start <= max(most_runs, layout.runs_per_chunk)
 
 
 def test_a_manifest_that_lacks_something_says_what(stored: Stored) -> None:

@@ -76,13 +76,37 @@ def test_values_equal_to_the_fill_value_are_stored(
     assert_holds(tmp_path, batch)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float64"])
-def test_other_dtypes(tmp_path: Path, make_schema: Make, make_batch: MakeBatch, dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "read"),
+    [("bfloat16", "float32"), ("float16", "float32"), ("float64", "float64")],
+)
+def test_other_dtypes(
+    tmp_path: Path, make_schema: Make, make_batch: MakeBatch, dtype: str, read: str
+) -> None:
     schema = make_schema(dtype=dtype)
+    batch = make_batch(13, schema=schema)
+    assert batch.parameters.dtype.name == dtype
+    ZooWriter.create(tmp_path, schema).append(part(batch, 0, 5))
+    ZooWriter.open(tmp_path, schema).append(part(batch, 5, 13))
+    for runs in (None, [3, 1], []):
+        assert open_zoo(tmp_path).parameters(runs).dtype == read
+    assert_holds(tmp_path, batch)
+    file = tmp_path / "parameters/c/0/0/0"
+    values = 8 * len(schema.steps) * schema.spec.size * np.dtype(dtype).itemsize
+    assert values * 0.8 < file.stat().st_size < values * 1.2 + 16 * 4 + 4
+
+
+def test_the_zarr_package_reads_all_but_parameters_of_bfloat16(
+    tmp_path: Path, make_schema: Make, make_batch: MakeBatch
+) -> None:
+    schema = make_schema(dtype="bfloat16")
     batch = make_batch(5, schema=schema)
     ZooWriter.create(tmp_path, schema).append(batch)
-    assert open_zoo(tmp_path).parameters().dtype == dtype
-    assert_holds(tmp_path, batch)
+    group = zarr.open_group(tmp_path, mode="r")
+    np.testing.assert_array_equal(group["metrics/train_loss"][:], batch.metrics["train_loss"])
+    np.testing.assert_array_equal(group["runs/seed"][:], batch.seed)
+    with pytest.raises(ValueError, match="bfloat16"):
+        group["parameters"]
 
 
 def test_reopened_writer_goes_on(tmp_path: Path, make_schema: Make, make_batch: MakeBatch) -> None:
@@ -109,7 +133,7 @@ def test_kill_before_the_commit_leaves_the_former_runs(
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(store, "write_manifest", kill)
+        patch.setattr(store, "commit", kill)
         writer.append(make_batch(14, seed=1))
     assert writer.n_runs == 5
     assert_holds(tmp_path, part(batch, 0, 5))
@@ -120,6 +144,57 @@ def test_kill_before_the_commit_leaves_the_former_runs(
     assert_holds(tmp_path, part(batch, 0, 8))
     writer.append(part(batch, 8, 21))
     assert_holds(tmp_path, batch)
+
+
+def test_commits_do_not_touch_what_never_changes(
+    tmp_path: Path, make_schema: Make, make_batch: MakeBatch
+) -> None:
+    writer = ZooWriter.create(tmp_path, make_schema())
+    before = (tmp_path / "zoo.json").stat()
+    writer.append(make_batch(3))
+    assert (tmp_path / "zoo.json").stat().st_ino == before.st_ino
+    assert json.loads((tmp_path / "runs.json").read_text()) == {"n_runs": 3}
+
+
+def test_rows_count_once_they_are_committed(
+    tmp_path: Path, make_schema: Make, make_batch: MakeBatch
+) -> None:
+    batch = make_batch(13)
+    writer = ZooWriter.create(tmp_path, make_schema())
+    writer.reserve(13)
+    other = ZooWriter.open(tmp_path)
+    other.write(8, part(batch, 8, 13))
+    writer.write(0, part(batch, 0, 8))
+    assert_holds(tmp_path, part(batch, 0, 0))
+    writer.commit(13)
+    assert_holds(tmp_path, batch)
+
+
+def test_a_failing_write_is_said_and_leaves_the_former_runs(
+    tmp_path: Path, make_schema: Make, make_batch: MakeBatch
+) -> None:
+    batch = make_batch(8)
+    writer = ZooWriter.create(tmp_path, make_schema())
+    writer.append(part(batch, 0, 8))
+    block = tmp_path / "runs" / "seed" / "c" / "1"
+    block.mkdir()  # where a shard's file should go
+    with pytest.raises(ValueError, match="runs/seed"):
+        writer.append(part(batch, 0, 3))
+    assert writer.n_runs == 8
+    assert_holds(tmp_path, batch)
+    block.rmdir()
+    writer.append(part(batch, 0, 3))
+    assert open_zoo(tmp_path).n_runs == 11
+
+
+def test_a_zoo_of_version_1_is_read_but_not_appended_to(stored: tuple[Path, RunBatch]) -> None:
+    path, batch = stored
+    (path / "runs.json").unlink()
+    manifest = json.loads((path / "zoo.json").read_text())
+    (path / "zoo.json").write_text(json.dumps(manifest | {"version": 1, "n_runs": 19}))
+    assert_holds(path, batch)
+    with pytest.raises(UserError, match="appends to version 2"):
+        ZooWriter.open(path)
 
 
 def test_kill_between_arrays_leaves_the_former_runs(

@@ -118,10 +118,10 @@ def test_metadata_of_another_shape(stored: Stored) -> None:
 
 def test_manifest_counting_more_runs_than_are_stored(stored: Stored) -> None:
     path, _ = stored
-    edit_manifest(path, lambda m: m.update(n_runs=20))
+    (path / "runs.json").write_text('{"n_runs": 20}')
     problems = verify(path)
     assert len(problems) == 12
-    assert all("holds 19 runs, but zoo.json counts 20" in p.what for p in problems)
+    assert all("holds 19 runs, but runs.json counts 20" in p.what for p in problems)
 
 
 def test_manifest_listing_a_metric_that_is_not_stored(stored: Stored) -> None:

@@ -1,0 +1,166 @@
+"""A zoo made for real, checked and read: rate, bytes and peak memory of each.
+
+    python -m benchmarks.zoo                                   (20,000 snapshots, a minute)
+    python -m benchmarks.zoo --snapshots=1000000 --name=zoo_large    (4.5 GB, deleted at the end)
+
+The networks are the demo's MLPs 64-16-5 (D = 1,125), trained for few steps: what is measured is the
+zoo. Every line is a process of its own, since peak memory is a process's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mole_jax.core import config as configs
+from mole_jax.core import files
+from mole_jax.core.provenance import environment
+
+HERE = Path(__file__).parent
+DEMO = HERE.parent / "configs" / "digits_mlp.py"
+SUBSETS = 252  # all ways to take 5 of 10 digits
+GROUP_RUNS = 1000
+RANDOM_RUNS = 1000
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--snapshots", type=int, default=20_000, help="of the whole zoo, about")
+    parser.add_argument("--per-run", type=int, default=24, help="snapshots of a run")
+    parser.add_argument("--dtype", default="float32", help="of the stored parameters")
+    parser.add_argument("--folder", help="where the zoo is made for a while; TMPDIR without it")
+    parser.add_argument("--name", default="zoo", help="of the results' file")
+    parser.add_argument("--phase", choices=PHASES, help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    if flags.phase:
+        began = time.monotonic()
+        row = PHASES[flags.phase](flags)
+        seconds = time.monotonic() - began
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print("ROW " + json.dumps({"seconds": seconds, "peak_bytes": peak, **row}))
+        return
+    rows = []
+    print(f"{'':24}{'seconds':>9}{'runs/s':>10}{'snapshots/s':>13}{'MB/s':>8}{'peak MB':>9}")
+    with tempfile.TemporaryDirectory(dir=flags.folder, prefix="mole-zoo-") as folder:
+        for phase in PHASES:
+            row = {"phase": phase, **_in_a_process(phase, flags, folder)}
+            rows.append(row)
+            _show(row)
+    facts = {
+        "command": " ".join(["python -m benchmarks.zoo", *sys.argv[1:]]),
+        "note": "other programs may have run beside it: see benchmarks/zoo.py",
+        "environment": environment(),
+    }
+    files.write_json(HERE / "results" / f"{flags.name}.json", {**facts, "rows": rows})
+
+
+def _in_a_process(phase: str, flags: argparse.Namespace, folder: str) -> dict[str, Any]:
+    arguments = [f"--snapshots={flags.snapshots}", f"--per-run={flags.per_run}"]
+    arguments += [f"--dtype={flags.dtype}", f"--folder={folder}", f"--phase={phase}"]
+    command = [sys.executable, "-m", "benchmarks.zoo", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=HERE.parent)
+    row = json.loads(re.findall(r"^ROW (.*)$", done.stdout, re.M)[0])
+    if found := re.search(r"training waited ([\d.]+) s", done.stdout):
+        row["waited_for_writer_seconds"] = float(found[1])
+    return row
+
+
+def _show(row: dict[str, Any]) -> None:
+    seconds = row["seconds"]
+    numbers = "".join(
+        f"{row[name] / scale / seconds:>{width},.0f}" if name in row else " " * width
+        for name, scale, width in (("runs", 1, 10), ("snapshots", 1, 13), ("bytes", 1e6, 8))
+    )
+    print(f"{row['phase']:24}{seconds:9.2f}{numbers}{row['peak_bytes'] / 1e6:9,.0f}", flush=True)
+    for name in ("waited_for_writer_seconds", "bytes_on_disk", "files", "problems"):
+        if name in row:
+            print(f"    {name.replace('_', ' ')}: {row[name]:,}", flush=True)
+
+
+def _zoo(flags: argparse.Namespace) -> Path:
+    return Path(flags.folder) / "zoo"
+
+
+def _generate(flags: argparse.Namespace) -> dict[str, Any]:
+    """Populations are trained and stored, as the zoo stage does it."""
+    from mole_jax.zoo import generate
+
+    config = configs.load(str(DEMO))
+    config.population.members = max(2, round(flags.snapshots / flags.per_run / SUBSETS))
+    config.population.snapshots = flags.per_run
+    config.population.steps = 4 * (flags.per_run - 1)
+    config.population.snapshot_power = 1.0
+    config.zoo.subsets_per_group = max(1, GROUP_RUNS // config.population.members)
+    config.zoo.dtype = flags.dtype
+    generate.generate(config.lock(), Path(flags.folder))
+    stored = [file.stat().st_size for file in _zoo(flags).rglob("*") if file.is_file()]
+    return {**_sizes(flags), "bytes_on_disk": sum(stored), "files": len(stored)}
+
+
+def _verify(flags: argparse.Namespace) -> dict[str, Any]:
+    """Every byte is read and checked."""
+    from mole_jax.zoo.verify import verify
+
+    return {"problems": len(verify(_zoo(flags))), **_sizes(flags)}
+
+
+def _open(flags: argparse.Namespace) -> dict[str, Any]:
+    """The table of runs is read."""
+    from mole_jax.zoo.reader import open_zoo
+
+    return {"runs": open_zoo(_zoo(flags)).n_runs}
+
+
+def _read(flags: argparse.Namespace) -> dict[str, Any]:
+    """All parameters are read, block by block."""
+    from mole_jax.zoo.reader import open_zoo
+
+    n = sum(len(block) for block in open_zoo(_zoo(flags)).blocks())
+    sizes = _sizes(flags)
+    return sizes | {"runs": n}
+
+
+def _read_random(flags: argparse.Namespace) -> dict[str, Any]:
+    """Random runs are read, one call."""
+    import numpy as np
+
+    from mole_jax.zoo.reader import open_zoo
+
+    zoo = open_zoo(_zoo(flags))
+    runs = np.random.default_rng(0).integers(0, zoo.n_runs, RANDOM_RUNS)
+    found = zoo.parameters(runs)
+    return {"runs": len(found), "snapshots": found.shape[0] * found.shape[1], "bytes": found.nbytes}
+
+
+def _sizes(flags: argparse.Namespace) -> dict[str, int]:
+    import numpy as np
+
+    from mole_jax.zoo.manifest import read_manifest
+
+    manifest = read_manifest(_zoo(flags))
+    snapshots = manifest.n_runs * len(manifest.schema.steps)
+    size = snapshots * manifest.schema.spec.size * np.dtype(manifest.schema.dtype).itemsize
+    return {"runs": manifest.n_runs, "snapshots": snapshots, "bytes": size}
+
+
+PHASES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "generate": _generate,
+    "open": _open,
+    "verify": _verify,
+    "read in blocks": _read,
+    "read random runs": _read_random,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Which runs are trained together, in which order, and by which process."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Group(NamedTuple):
+    """Runs trained in one go: some members of some data subsets, stored one after another."""
+
+    subsets: range
+    members: range
+    row: int  # where the zoo has the first of its runs
+
+    @property
+    def n_runs(self) -> int:
+        return len(self.subsets) * len(self.members)
+
+
+def rounds(
+    have: np.ndarray,
+    members: int,
+    subsets_per_group: int,
+    *,
+    n_processes: int = 1,
+    runs_per_shard: int = 1,
+) -> list[list[Group]]:
+    """What is left to train, as rounds of one group for each process (fewer in a last round).
+
+    A group takes data subsets that have the same number of runs, `subsets_per_group` of them. With
+    several processes it takes more where that makes it end where a shard ends, so that no two
+    processes write to one file.
+
+    Args:
+        have: [T] members that each data subset has already.
+        members: how many each shall have.
+        subsets_per_group: data subsets trained together.
+        n_processes: how many processes share the work.
+        runs_per_shard: rows of a file.
+    """
+    row = int(have.sum())
+    found = []
+    for there, same in itertools.groupby(range(len(have)), key=lambda i: int(have[i])):
+        new = members - there
+        if new <= 0:
+            continue
+        part = list(same)
+        unit = runs_per_shard // math.gcd(new, runs_per_shard) if n_processes > 1 else 1
+        size = -(-subsets_per_group // unit) * unit  # a multiple of the unit
+        first, last = part[0], part[-1] + 1
+        round_: list[Group] = []
+        while first < last:
+            # Rows are counted from data subset 0 on, where all have had as many runs.
+            stop = min(first // unit * unit + size, last)
+            round_.append(Group(range(first, stop), range(there, members), row))
+            row += round_[-1].n_runs
+            first = stop
+            if len(round_) == n_processes or first == last:
+                found.append(round_)
+                round_ = []
+    return found
+
+
+def run_numbers(subsets: np.ndarray, members: np.ndarray, n_subsets: int, base: int) -> np.ndarray:
+    """The number that a run draws its start and hyperparameters with: [G, M].
+
+    The first `base` members of every data subset are numbered subset by subset; after them comes
+    the number of a start that runs may share, and then members added later, member by member. So
+    the number of a run stays what it is, however many are added.
+
+    Args:
+        subsets: [G] positions in the task table.
+        members: [M] of each.
+        n_subsets: length of the task table.
+        base: `population.members` of the zoo's config.
+    """
+    subsets, members = subsets[:, None], members[None]
+    added = shared_start(n_subsets, base) + 1 + (members - base) * n_subsets + subsets
+    return np.where(members < base, subsets * base + members, added)
+
+
+def shared_start(n_subsets: int, base: int) -> int:
+    """The number of the start that runs may share: one that no run has."""
+    return n_subsets * base

@@ -1,0 +1,74 @@
+"""Plans cover every run once, and no two processes write to one file."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from mole_jax.zoo import plan
+
+
+def runs_of(rounds: list[list[plan.Group]]) -> list[tuple[int, int]]:
+    return [
+        pair
+        for round_ in rounds
+        for group in round_
+        for pair in itertools.product(group.subsets, group.members)
+    ]
+
+
+@pytest.mark.parametrize("n_processes", [1, 2, 3])
+@pytest.mark.parametrize(("n_subsets", "members"), [(10, 3), (37, 8), (7, 5), (64, 16)])
+@pytest.mark.parametrize("done", [0, 3])
+def test_every_run_is_planned_once_in_order(
+    n_processes: int, n_subsets: int, members: int, done: int
+) -> None:
+    have = np.where(np.arange(n_subsets) < done, members, 0)
+    rounds = plan.rounds(have, members, 3, n_processes=n_processes, runs_per_shard=8)
+    assert runs_of(rounds) == list(itertools.product(range(done, n_subsets), range(members)))
+    row = done * members
+    for group in itertools.chain(*rounds):
+        assert group.row == row
+        row += group.n_runs
+    assert all(len(round_) == n_processes for round_ in rounds[:-1])
+    assert 1 <= len(rounds[-1]) <= n_processes
+
+
+@pytest.mark.parametrize("members", [1, 3, 6, 8, 20])
+@pytest.mark.parametrize("done", [0, 3])
+def test_groups_of_several_processes_end_where_a_shard_ends(members: int, done: int) -> None:
+    have = np.where(np.arange(50) < done, members, 0)
+    rounds = plan.rounds(have, members, 4, n_processes=2, runs_per_shard=8)
+    groups = list(itertools.chain(*rounds))
+    assert len(groups) > 2
+    assert all(group.row % 8 == 0 for group in groups[1:])
+    assert all(len(group.subsets) >= 4 for group in groups[1:-1])
+
+
+def test_nothing_is_left_of_a_finished_or_larger_zoo() -> None:
+    assert plan.rounds(np.full(4, 3), 3, 2) == []
+    assert plan.rounds(np.full(4, 5), 3, 2) == []
+
+
+def test_members_are_added_after_those_that_are_there() -> None:
+    # An addition of two members was broken off after the second data subset.
+    have = np.array([5, 5, 3, 3, 3])
+    rounds = plan.rounds(have, 6, 2)
+    added = [itertools.product((0, 1), (5,)), itertools.product((2, 3, 4), (3, 4, 5))]
+    assert runs_of(rounds) == list(itertools.chain(*added))
+    assert [group.row for (group,) in rounds] == [19, 21, 27]
+
+
+def test_numbers_of_runs_are_all_different_and_stay_when_members_are_added() -> None:
+    subsets, base = np.arange(7), 3
+    few = plan.run_numbers(subsets, np.arange(base), 7, base)
+    many = plan.run_numbers(subsets, np.arange(11), 7, base)
+    np.testing.assert_array_equal(few, np.arange(21).reshape(7, 3))
+    np.testing.assert_array_equal(many[:, :base], few)
+    numbers = [*many.reshape(-1).tolist(), plan.shared_start(7, base)]
+    assert len(set(numbers)) == len(numbers)
+    np.testing.assert_array_equal(
+        plan.run_numbers(np.array([4]), np.array([8, 9]), 7, base), many[[4], 8:10]
+    )
