@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from mole_jax.core import config as configs
-from mole_jax.core import files, interrupts, stages
+from mole_jax.core import distributed, files, interrupts, stages
 from mole_jax.core.errors import UserError
 
 HELP = """\
@@ -26,6 +27,9 @@ flags
   --config.KEY=VALUE    change one key of it, such as --config.population.members=16
   --workdir=FOLDER      where everything is kept; the same command goes on where it was
   --stages=NAMES        some of the stages, separated by commas; all when left out
+  --distributed=WHERE   work as one with other processes that have the same command: auto on TPU
+                        pods, Slurm and Open MPI; elsewhere HOST:PORT,PROCESSES,INDEX, the address
+                        of process 0, how many there are, and which this one is
   --help                this page; with --config=FILE also that experiment's keys
 
 stages
@@ -39,6 +43,7 @@ examples
   python -m mole_jax.main --config=configs/digits_mlp.py:full --workdir=runs/digits_full
   python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/seed1 --config.seed=1
   python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits --stages=zoo,train
+  launch/local.sh 2 --config=configs/digits_mlp.py --workdir=runs/digits; see also docs/clusters.md
 
 keys
   Each file in configs/ lists its keys with their defaults and says what they mean.
@@ -64,7 +69,7 @@ STAGES = (
     stages.Stage("zoo", FOR_ZOO, _stage("mole_jax.zoo.generate.generate")),
     stages.Stage("train", FOR_TRAIN, _stage("mole_jax.metamodel.train.train")),
     stages.Stage("evaluate", FOR_EVALUATE, _stage("mole_jax.evaluation.evaluate.evaluate")),
-    stages.Stage("report", FOR_REPORT, _stage("mole_jax.report.build.build")),
+    stages.Stage("report", FOR_REPORT, _stage("mole_jax.report.build.build"), alone=True),
 )
 
 
@@ -75,24 +80,29 @@ def run(arguments: Sequence[str]) -> None:
         print(HELP + _keys(command))
         return
 
-    # Everything that can be refused is refused here, before a folder is made or JAX starts.
+    # What can be refused is refused here, before a folder is made or JAX starts.
     if not command.config:
         raise UserError("--config is missing: add --config=FILE (--help shows more)")
     if not command.workdir:
         raise UserError("--workdir is missing: add --workdir=FOLDER (--help shows more)")
     selected = stages.select(STAGES, command.stages)
+    cluster = distributed.parse(command.distributed)
     config = configs.override(configs.load(command.config), command.overrides)
-    validate(config)
+    if cluster is not None:
+        distributed.start(cluster)  # before values are checked, for which JAX starts
+    distributed.agree(validate, config)
 
     with stages.open_workdir(command.workdir) as workdir:
         stages.check(workdir, STAGES, config)
         _say(f"config   {' '.join([command.config, *command.overrides])}")
         _say(f"workdir  {workdir}")
         _say(f"devices  {_devices()}")
+        if distributed.count() > 1:
+            _say(f"processes {distributed.count()}")
         stages.run(workdir, STAGES, selected, config)
 
         page = workdir / "report" / "index.html"
-        if "report" in selected and page.exists():
+        if distributed.is_first() and "report" in selected and page.exists():
             _say(f"report   {page}")
 
 
@@ -100,25 +110,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit code: 0, 2 for what the user can mend, 130 after Ctrl-C, 143 after SIGTERM.
+        The exit code: 0, 2 for what the user can mend, 3 when another process was lost, 130 after
+        Ctrl-C, 143 after SIGTERM.
     """
     try:
+        code = _explained(sys.argv[1:] if arguments is None else arguments)
+    except Exception:
+        if distributed.count() == 1:
+            raise
+        traceback.print_exc()
+        code = 1
+    distributed.end(code)
+    return code
+
+
+def _explained(arguments: Sequence[str]) -> int:
+    try:
         with interrupts.handled():
-            run(sys.argv[1:] if arguments is None else arguments)
+            run(arguments)
     except UserError as problem:
-        _say(f"error: {problem}")
+        _explain(f"error: {problem}")
         return 2
     except interrupts.Terminated:
-        _say("terminated; the same command goes on where it was")
+        _explain("terminated; the same command goes on where it was")
         return 143
     except KeyboardInterrupt:
-        _say("interrupted; the same command goes on where it was")
+        _explain("interrupted; the same command goes on where it was")
         return 130
     except Exception as problem:
-        if not files.is_disk_full(problem):
-            raise
-        _say("error: the disk is full: make space, and the same command goes on where it was")
-        return 2
+        if files.is_disk_full(problem):
+            _explain(
+                "error: the disk is full: make space, and the same command goes on where it was"
+            )
+            return 2
+        if distributed.is_loss(problem):
+            reason = " ".join(str(problem).split())[:300]
+            _explain(
+                f"error: another process is gone, its own log may say why ({reason}); the same "
+                "command goes on where all were"
+            )
+            return 3
+        raise
     return 0
 
 
@@ -130,6 +162,7 @@ class Command(NamedTuple):
     stages: tuple[str, ...]
     overrides: tuple[str, ...]
     help: bool
+    distributed: str
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -139,12 +172,13 @@ def parse(arguments: Sequence[str]) -> Command:
     workdir = flags.DEFINE_string("workdir", "", "", flag_values=values)
     every = [stage.name for stage in STAGES]
     chosen = flags.DEFINE_list("stages", every, "", flag_values=values)
+    cluster = flags.DEFINE_string("distributed", "", "", flag_values=values)
     wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=values)
     overrides, others = _split(arguments)
     try:
         rest = values(["main", *others])[1:]
     except flags.UnrecognizedFlagError as problem:
-        known = ("config", "workdir", "stages", "help")
+        known = ("config", "workdir", "stages", "distributed", "help")
         close = configs.nearest(problem.flagname, known)
         mend = f"did you mean --{close}?" if close else "--help shows the flags"
         raise UserError(f"flag --{problem.flagname} is unknown: {mend}") from None
@@ -153,7 +187,7 @@ def parse(arguments: Sequence[str]) -> Command:
     if rest:
         raise UserError(f"argument {rest[0]!r} is unexpected: --help shows the flags")
     names = tuple(name.strip() for name in chosen.value if name.strip())
-    return Command(config.value, workdir.value, names, overrides, wants_help.value)
+    return Command(config.value, workdir.value, names, overrides, wants_help.value, cluster.value)
 
 
 def _split(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
@@ -196,6 +230,11 @@ def _devices() -> str:
 
 
 def _say(line: str) -> None:
+    if distributed.is_first():
+        _explain(line)
+
+
+def _explain(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

@@ -98,12 +98,7 @@ def results(workdir: Path) -> dict[str, Any]:
     """All that an experiment leaves behind, without its times."""
     zoo = open_zoo(workdir / "zoo")
     rows = np.arange(zoo.n_runs)
-    with Checkpoints(workdir / "train" / "diffusion" / "checkpoints") as checkpoints:
-        step = checkpoints.latest_step()
-        assert step is not None
-        state = checkpoints._manager.restore(step, args=ocp.args.StandardRestore())
-    leaves = jax.tree.leaves(state)
-    assert len(leaves) > 10
+    leaves = trained(workdir / "train" / "diffusion" / "checkpoints")
     lines = (workdir / "train" / "diffusion" / "metrics.jsonl").read_text().splitlines()
     evaluation = json.loads((workdir / "report" / "evaluation.json").read_text())
     for name in ("seconds", "targets"):  # which has a time among them
@@ -119,6 +114,23 @@ def results(workdir: Path) -> dict[str, Any]:
         ],
         "evaluation": evaluation,
     }
+
+
+def trained(folder: Path) -> list[Any]:
+    """All arrays of the last checkpoint, wherever those were that saved it."""
+    with Checkpoints(folder) as checkpoints:
+        step = checkpoints.latest_step()
+        assert step is not None
+        stored = ocp.StandardCheckpointer().metadata(folder / str(step) / "default")
+        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        like = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
+            stored.item_metadata.tree,
+        )
+        state = checkpoints._manager.restore(step, args=ocp.args.StandardRestore(like))
+    leaves = jax.tree.leaves(state)
+    assert len(leaves) > 10
+    return leaves
 
 
 def same(a: Any, b: Any) -> bool:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from mole_jax.core import distributed
 from mole_jax.core.errors import UserError
 
 
@@ -21,7 +22,7 @@ class Checkpoints:
     State is any pytree of arrays. Saving copies the state off the devices and returns while the
     files are being written; a kill meanwhile leaves the previous checkpoint as the latest. A
     checksum is stored with it: Orbax notices most damage to its files, but not a changed byte among
-    the values of an array.
+    the values of an array. Of several processes all call every method, in the same order.
     """
 
     def __init__(self, directory: str | Path, keep: int = 2) -> None:
@@ -75,11 +76,15 @@ class Checkpoints:
             try:
                 return step, self.restore(step, like)
             except Exception as problem:  # Orbax and TensorStore raise all kinds of them
+                if distributed.is_loss(problem):
+                    raise
                 reason = str(problem).splitlines()[0][:200]
-                print(
-                    f"warning: checkpoint {step} in {self._path} is damaged and left out: {reason}",
-                    file=sys.stderr,
-                )
+                if distributed.is_first():
+                    print(
+                        f"warning: checkpoint {step} in {self._path} is damaged and left out: "
+                        f"{reason}",
+                        file=sys.stderr,
+                    )
                 if step != steps[-1]:
                     self._manager.delete(step)
         if steps:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mole_jax.core import files, flops, interrupts, rng
+from mole_jax.core import distributed, files, flops, interrupts, rng
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core.checkpoint import Checkpoints
 from mole_jax.core.errors import UserError
@@ -42,8 +42,9 @@ def train(config: Mapping[str, Any], workdir: Path) -> None:
     zoo = open_zoo(workdir / "zoo")
     family = data_lib.checked_family(config, zoo)
     normaliser, arrays = data_lib.load(zoo, family)
-    print(f"train: {data_lib.describe(arrays)}", flush=True)
-    write_scales(workdir, normaliser, family, float(np.median(arrays.metric[:, 0])))
+    if distributed.is_first():
+        print(f"train: {data_lib.describe(arrays)}", flush=True)
+        write_scales(workdir, normaliser, family, float(np.median(arrays.metric[:, 0])))
     mesh = mesh_lib.make_mesh()
     for objective in objectives(config):
         fit(
@@ -105,7 +106,8 @@ def fit(
         if stops:
             n = stops[0] - step
             each = flops.count(advance(n), state, normaliser, arrays, device_data) / n
-            print(f"{model.objective}: {describe(state, each, hyper)}", flush=True)
+            if distributed.is_first():
+                print(f"{model.objective}: {describe(state, each, hyper)}", flush=True)
         with (
             MetricWriter(folder, resume_step=step or None) as writer,
             Progress(model.objective, total=hyper.steps, initial=step) as bar,
@@ -120,7 +122,9 @@ def fit(
                     if bad < stop:
                         where = folder / f"pairs_{bad}.npz"
                         pairs = jax.jit(states.make_draw(model, hyper, rules, root))
-                        _write_pairs(where, pairs(bad, normaliser, arrays, device_data))
+                        found = distributed.gather(pairs(bad, normaliser, arrays, device_data))
+                        if distributed.is_first():
+                            _write_pairs(where, found)
                         raise UserError(
                             f"training: the loss of {model.objective} is not finite at step {bad}; "
                             f"that step's pairs are in {where}; lower training.learning_rate or "

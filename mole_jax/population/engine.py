@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from mole_jax.core import distributed, rng
 from mole_jax.core import mesh as mesh_lib
-from mole_jax.core import rng
 from mole_jax.population import member, ppo
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe
@@ -99,8 +99,8 @@ def train(
     padded = mesh_lib.pad_to_multiple(n_groups, mesh.shape["data"])
     rows = jnp.minimum(jnp.arange(padded), n_groups - 1)
     batch = jax.tree.map(lambda x: x[rows], batch)
-    batch = jax.device_put(batch, mesh_lib.along(mesh, "data"))
-    history = _train(network, recipe, jax.device_put(data, mesh_lib.replicated(mesh)), *batch)
+    batch = distributed.put(batch, mesh_lib.along(mesh, "data"))
+    history = _train(network, recipe, distributed.put(data, mesh_lib.replicated(mesh)), *batch)
     return jax.tree.map(lambda x: x[:n_groups], history)
 
 
