@@ -1,4 +1,4 @@
-"""Training state on disk: asynchronous, whole or absent, the last few kept."""
+"""Training state on disk: asynchronous, whole or absent, the last few and the best kept."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
 
 from mole_jax.core import distributed
 from mole_jax.core.errors import UserError
 
 
 class Checkpoints:
-    """The checkpoints of one training run, by step; the newest `keep` of them stay.
+    """The checkpoints of one training run, by step; the newest `keep` of them and the best stay.
 
     State is any pytree of arrays. Saving copies the state off the devices and returns while the
     files are being written; a kill meanwhile leaves the previous checkpoint as the latest. A
@@ -30,12 +31,28 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             self._path,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, create=True, enable_async_checkpointing=True
+                preservation_policy=policies.AnyPreservationPolicy(
+                    [
+                        policies.LatestN(keep),
+                        policies.BestN(
+                            get_metric_fn=_loss,
+                            reverse=True,  # the last in order counts as the best
+                            n=1,
+                            keep_checkpoints_without_metrics=False,
+                        ),
+                    ]
+                ),
+                best_fn=_loss,
+                best_mode="min",
+                create=True,
+                enable_async_checkpointing=True,
             ),
         )
 
-    def save(self, step: int, state: Any) -> None:
+    def save(self, step: int, state: Any, loss: float | None = None) -> None:
         """Begin to save `state` as the checkpoint of `step`.
+
+        The checkpoint with the lowest `loss` is the best one; those without are never.
 
         Raises ValueError when there is a checkpoint of that step or of a later one.
         """
@@ -43,11 +60,16 @@ class Checkpoints:
         if latest is not None and step <= latest:  # Orbax would leave it out without a word
             raise ValueError(f"checkpoint {step} would not be newer than the latest, {latest}")
         whole = {"state": state, "checksum": checksum(state)}
-        self._manager.save(step, args=ocp.args.StandardSave(whole))
+        metrics = None if loss is None else {"loss": float(loss)}
+        self._manager.save(step, args=ocp.args.StandardSave(whole), metrics=metrics)
 
     def latest_step(self) -> int | None:
         """Return the newest step that is whole on disk, or None when there is none."""
         return self._manager.latest_step()
+
+    def best_step(self) -> int | None:
+        """Return the step with the lowest loss among those on disk, None without any loss."""
+        return self._manager.best_step()
 
     def restore(self, step: int, like: Any) -> Any:
         """Read the state of `step`, shaped, typed and sharded as `like`.
@@ -110,6 +132,8 @@ class Checkpoints:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None and distributed.is_loss(error):
+            return  # closing would wait for the process that is lost
         self.close()
 
 
@@ -132,6 +156,10 @@ def checksum(state: Any) -> jax.Array:
             words * (2 * jnp.arange(words.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32
         )
     return total
+
+
+def _loss(metrics: Any) -> float:
+    return float(metrics["loss"])
 
 
 def _abstract(leaf: Any) -> Any:

@@ -97,7 +97,7 @@ def fit(
     replicated = mesh_lib.replicated(mesh)
     normaliser, arrays, device_data = jax.device_put((normaliser, arrays, device_data), replicated)
 
-    with Checkpoints(folder / "checkpoints") as checkpoints:
+    with Checkpoints(folder / "checkpoints", settings["keep_checkpoints"]) as checkpoints:
         state = start_state(model, hyper, rules, root, mesh, checkpoints)
         step = int(state.step)
         stops = dispatches(step, hyper.steps, settings["steps_per_dispatch"])
@@ -136,7 +136,7 @@ def fit(
                     every = settings["checkpoint_every"]
                     if stop == hyper.steps or stop // every > step // every or asked():
                         writer.flush()
-                        checkpoints.save(stop, state)
+                        checkpoints.save(stop, state, scalars["loss"])
                     step = stop
     return state
 
