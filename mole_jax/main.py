@@ -55,7 +55,9 @@ def _stage(function: str) -> Callable[[ConfigDict, Path], None]:
 
     def call(config: ConfigDict, workdir: Path) -> None:
         module, name = function.rsplit(".", 1)
-        getattr(importlib.import_module(module), name)(config, workdir)
+        run = getattr(importlib.import_module(module), name)
+        interrupts.check()
+        run(config, workdir)
 
     return call
 

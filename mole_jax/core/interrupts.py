@@ -27,6 +27,7 @@ class _State:
 
     holding = False
     asked: signal.Signals | None = None
+    raised: signal.Signals | None = None
 
 
 @contextlib.contextmanager
@@ -38,13 +39,27 @@ def handled() -> Iterator[None]:
     """
     before = {s: signal.getsignal(s) for s in SIGNALS}
     taken = [s for s in SIGNALS if before[s] != signal.SIG_IGN]
+    _State.raised = None
     for s in taken:
         signal.signal(s, _on_signal)
     try:
         yield
+    except Exception:
+        check()  # an extension that a signal stops in its tracks raises what it likes
+        raise
     finally:
         for s in taken:
             signal.signal(s, before[s])
+
+
+def check() -> None:
+    """Raise again what has been raised before, in this block of `handled`, and was swallowed.
+
+    Python itself drops what is raised in a finaliser, and so do libraries here and there, such as
+    while they are imported.
+    """
+    if _State.raised is not None:
+        _raise(_State.raised)
 
 
 @contextlib.contextmanager
@@ -89,4 +104,5 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
 
 
 def _raise(asked: signal.Signals) -> None:
+    _State.raised = asked
     raise Terminated if asked == signal.SIGTERM else KeyboardInterrupt

@@ -24,7 +24,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mole_jax.core import distributed, files
+from mole_jax.core import distributed, files, interrupts
 from mole_jax.core.config import differing_keys, nearest, sections
 from mole_jax.core.errors import UserError
 
@@ -165,6 +165,7 @@ def run(
     for stage in stages:
         if stage.name not in selected:
             continue
+        interrupts.check()
         found = distributed.from_first(_record, workdir, stage.name)
         if found.get("status") == "done":
             _say(f"{stage.name}: done before, in {found['seconds']:.0f} s")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mole_jax.core import distributed
+from mole_jax.core import distributed, interrupts
 from mole_jax.core.files import write_npz
 
 Arrays = Mapping[str, np.ndarray]
@@ -24,6 +24,7 @@ def kept(folder: Path, name: str, compute: Compute, done: Done) -> Found:
     a resumed evaluation is that of an uninterrupted one. Of several processes all compute, since
     devices may work together, and go on with what the first has found.
     """
+    interrupts.check()
     path = Path(folder) / f"{name}.npz"
     if not distributed.from_first(path.exists):
         found = compute(done)
