@@ -87,6 +87,11 @@ def run(arguments: Sequence[str]) -> None:
         raise UserError("--config is missing: add --config=FILE (--help shows more)")
     if not command.workdir:
         raise UserError("--workdir is missing: add --workdir=FOLDER (--help shows more)")
+    if "://" in command.workdir:
+        raise UserError(
+            f"--workdir={command.workdir} is not a folder: mount what it names, and give the "
+            "folder where it is mounted"
+        )
     selected = stages.select(STAGES, command.stages)
     cluster = distributed.parse(command.distributed)
     config = configs.override(configs.load(command.config), command.overrides)

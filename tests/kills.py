@@ -91,7 +91,7 @@ def kill_at_random(workdir: Path, longest: float, rng: random.Random) -> tuple[s
         late = (0,) if stage in ("report", "done") else ()
         log = (workdir.parent / f"{workdir.name}.log").read_text()[-3000:]
         assert code in (CODES[which], -which, 1, *late), (code, stage, which, log)
-        return stage, which.name
+        return (stage, which.name) if code else None
     assert code == 0, (workdir.parent / f"{workdir.name}.log").read_text()[-3000:]
     return None
 
