@@ -95,7 +95,7 @@ def fit(
     root = rng.named(rng.key(config["seed"]), f"train {model.objective}")
     settings = config["training"]
     replicated = mesh_lib.replicated(mesh)
-    normaliser, arrays, device_data = jax.device_put((normaliser, arrays, device_data), replicated)
+    normaliser, arrays, device_data = distributed.put((normaliser, arrays, device_data), replicated)
 
     with Checkpoints(folder / "checkpoints", settings["keep_checkpoints"]) as checkpoints:
         state = start_state(model, hyper, rules, root, mesh, checkpoints)
