@@ -13,7 +13,7 @@ help:
 	@echo "make setup   install into .venv what the programs need"
 	@echo "make demo    train, predict and report on digits, in about five minutes; see runs/digits"
 	@echo "make test    run the tests"
-	@echo "make check   lint, format check, type check"
+	@echo "make check   lint, format check, type check, shellcheck"
 	@echo "make bench   measure speed; each benchmark prints a table"
 	@echo "make clean   remove caches; keeps .venv and runs"
 
@@ -29,6 +29,7 @@ check: $(STAMP_DEV)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	.venv/bin/shellcheck --external-sources launch/*.sh
 
 bench: $(STAMP)
 	@set -e; for file in benchmarks/[a-z]*.py; do \

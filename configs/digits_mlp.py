@@ -137,6 +137,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.drop = ConfigDict({"support": 0.1, "target_metric": 0.1, "start": 0.1})
     c.training.steps_per_dispatch = 50
     c.training.checkpoint_every = 500
+    # The last ones kept, and beside them the one with the lowest loss (of a dispatch's steps).
+    c.training.keep_checkpoints = 2
 
     c.sampling = ConfigDict({"name": "ddim", "steps": 5, "guidance": 1.0, "eta": 0.0})
 

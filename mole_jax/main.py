@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from mole_jax.core import config as configs
-from mole_jax.core import files, interrupts, mesh_shape, stages
+from mole_jax.core import distributed, files, interrupts, mesh_shape, stages
 from mole_jax.core.errors import UserError
 
 HELP = """\
@@ -32,6 +33,9 @@ flags
                         it, both divide the batch, `tensor` divides layers; left out, all are data
   --dry_run             compile a training step for --mesh on virtual devices, and print what it
                         takes: memory, exchange between devices, time on accelerators; runs nothing
+  --distributed=WHERE   work as one with other processes that have the same command: auto on TPU
+                        pods, Slurm and Open MPI; elsewhere HOST:PORT,PROCESSES,INDEX, the address
+                        of process 0, how many there are, and which this one is
   --help                this page; with --config=FILE also that experiment's keys
 
 stages
@@ -46,6 +50,7 @@ examples
   python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/seed1 --config.seed=1
   python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits --stages=zoo,train
   python -m mole_jax.main --config=configs/paper_mnist.py --dry_run --mesh=data:32,fsdp:8
+  launch/local.sh 2 --config=configs/digits_mlp.py --workdir=runs/digits; see also docs/clusters.md
 
 keys
   Each file in configs/ lists its keys with their defaults and says what they mean.
@@ -57,7 +62,9 @@ def _stage(function: str) -> Callable[..., None]:
 
     def call(config: ConfigDict, workdir: Path, **options: Any) -> None:
         module, name = function.rsplit(".", 1)
-        getattr(importlib.import_module(module), name)(config, workdir, **options)
+        run = getattr(importlib.import_module(module), name)
+        interrupts.check()
+        run(config, workdir, **options)
 
     return call
 
@@ -74,7 +81,7 @@ STAGES = (
     stages.Stage("zoo", FOR_ZOO, _stage("mole_jax.zoo.generate.generate")),
     stages.Stage("train", FOR_TRAIN, _stage("mole_jax.metamodel.train.train")),
     stages.Stage("evaluate", FOR_EVALUATE, _stage("mole_jax.evaluation.evaluate.evaluate")),
-    stages.Stage("report", FOR_REPORT, _stage("mole_jax.report.build.build")),
+    stages.Stage("report", FOR_REPORT, _stage("mole_jax.report.build.build"), alone=True),
 )
 
 
@@ -85,7 +92,7 @@ def run(arguments: Sequence[str]) -> None:
         print(HELP + _keys(command))
         return
 
-    # Everything that can be refused is refused here, before a folder is made or JAX starts.
+    # What can be refused is refused here, before a folder is made or JAX starts.
     if not command.config:
         raise UserError("--config is missing: add --config=FILE (--help shows more)")
     if command.dry_run:
@@ -96,19 +103,29 @@ def run(arguments: Sequence[str]) -> None:
         return
     if not command.workdir:
         raise UserError("--workdir is missing: add --workdir=FOLDER (--help shows more)")
+    if "://" in command.workdir:
+        raise UserError(
+            f"--workdir={command.workdir} is not a folder: mount what it names, and give the "
+            "folder where it is mounted"
+        )
     selected = stages.select(STAGES, command.stages)
+    cluster = distributed.parse(command.distributed)
     config = configs.override(configs.load(command.config), command.overrides)
-    validate(config)
+    if cluster is not None:
+        distributed.start(cluster)  # before values are checked, for which JAX starts
+    distributed.agree(validate, config)
 
     with stages.open_workdir(command.workdir) as workdir:
         stages.check(workdir, STAGES, config, ignored=RESULTS_DO_NOT_DEPEND_ON)
         _say(f"config   {' '.join([command.config, *command.overrides])}")
         _say(f"workdir  {workdir}")
         _say(f"devices  {_devices()}")
+        if distributed.count() > 1:
+            _say(f"processes {distributed.count()}")
         stages.run(workdir, _arranged(STAGES, command.mesh), selected, config)
 
         page = workdir / "report" / "index.html"
-        if "report" in selected and page.exists():
+        if distributed.is_first() and "report" in selected and page.exists():
             _say(f"report   {page}")
 
 
@@ -116,25 +133,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit code: 0, 2 for what the user can mend, 130 after Ctrl-C, 143 after SIGTERM.
+        The exit code: 0, 2 for what the user can mend, 3 when another process was lost, 130 after
+        Ctrl-C, 143 after SIGTERM.
     """
     try:
+        code = _explained(sys.argv[1:] if arguments is None else arguments)
+    except Exception:
+        if distributed.count() == 1:
+            raise
+        traceback.print_exc()
+        code = 1
+    distributed.end(code)
+    return code
+
+
+def _explained(arguments: Sequence[str]) -> int:
+    try:
         with interrupts.handled():
-            run(sys.argv[1:] if arguments is None else arguments)
+            run(arguments)
     except UserError as problem:
-        _say(f"error: {problem}")
+        _explain(f"error: {problem}")
         return 2
     except interrupts.Terminated:
-        _say("terminated; the same command goes on where it was")
+        _explain("terminated; the same command goes on where it was")
         return 143
     except KeyboardInterrupt:
-        _say("interrupted; the same command goes on where it was")
+        _explain("interrupted; the same command goes on where it was")
         return 130
     except Exception as problem:
-        if not files.is_disk_full(problem):
-            raise
-        _say("error: the disk is full: make space, and the same command goes on where it was")
-        return 2
+        if files.is_disk_full(problem):
+            _explain(
+                "error: the disk is full: make space, and the same command goes on where it was"
+            )
+            return 2
+        if distributed.is_loss(problem):
+            reason = " ".join(str(problem).split())[:300]
+            _explain(
+                f"error: another process is gone, its own log may say why ({reason}); the same "
+                "command goes on where all were"
+            )
+            return 3
+        raise
     return 0
 
 
@@ -148,6 +187,7 @@ class Command(NamedTuple):
     mesh: dict[str, int]
     dry_run: bool
     help: bool
+    distributed: str
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -159,12 +199,13 @@ def parse(arguments: Sequence[str]) -> Command:
     chosen = flags.DEFINE_list("stages", every, "", flag_values=values)
     mesh = flags.DEFINE_string("mesh", "", "", flag_values=values)
     dry_run = flags.DEFINE_bool("dry_run", False, "", flag_values=values)
+    cluster = flags.DEFINE_string("distributed", "", "", flag_values=values)
     wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=values)
     overrides, others = _split(arguments)
     try:
         rest = values(["main", *others])[1:]
     except flags.UnrecognizedFlagError as problem:
-        known = ("config", "workdir", "stages", "mesh", "dry_run", "help")
+        known = ("config", "workdir", "stages", "mesh", "dry_run", "distributed", "help")
         close = configs.nearest(problem.flagname, known)
         mend = f"did you mean --{close}?" if close else "--help shows the flags"
         raise UserError(f"flag --{problem.flagname} is unknown: {mend}") from None
@@ -175,7 +216,14 @@ def parse(arguments: Sequence[str]) -> Command:
     names = tuple(name.strip() for name in chosen.value if name.strip())
     shape = mesh_shape.parse(mesh.value)
     return Command(
-        config.value, workdir.value, names, overrides, shape, dry_run.value, wants_help.value
+        config.value,
+        workdir.value,
+        names,
+        overrides,
+        shape,
+        dry_run.value,
+        wants_help.value,
+        cluster.value,
     )
 
 
@@ -229,6 +277,11 @@ def _devices() -> str:
 
 
 def _say(line: str) -> None:
+    if distributed.is_first():
+        _explain(line)
+
+
+def _explain(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

@@ -46,7 +46,7 @@ def validate(config: Mapping[str, Any]) -> None:
     model = models.build(config, family.network)
     Hyper.of(config)
     Draw.of(config)
-    _positive(config, "training", "steps_per_dispatch", "checkpoint_every")
+    _positive(config, "training", "steps_per_dispatch", "checkpoint_every", "keep_checkpoints")
     if config["training"]["regression_steps"] < 0:
         raise UserError(
             f"training.regression_steps={config['training']['regression_steps']} must not be "

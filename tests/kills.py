@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,10 @@ STAGES = ("zoo", "train", "evaluate", "report")
 SHORTEST = 1.0  # seconds: before that Python has hardly begun
 
 
-def start(workdir: Path) -> subprocess.Popen[bytes]:
+def start(workdir: Path, changed: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     """The command, with a log beside its workdir."""
     changes = tiny.TINY | {k.replace("__", "."): v for k, v in SETTINGS.items()}
-    changes["training.steps"] = 100
+    changes |= {"training.steps": 100} | dict(changed)
     arguments = [f"--config={tiny.DEMO}", f"--workdir={workdir}"]
     arguments += [f"--config.{key}={value}" for key, value in changes.items()]
     quick = {
@@ -59,10 +60,10 @@ def start(workdir: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def finish(workdir: Path) -> float:
+def finish(workdir: Path, changed: Mapping[str, Any]) -> float:
     """Run to the end; returns the seconds it took."""
     began = time.monotonic()
-    code = start(workdir).wait()
+    code = start(workdir, changed).wait()
     assert code == 0, (workdir.parent / f"{workdir.name}.log").read_text()[-3000:]
     return time.monotonic() - began
 
@@ -76,20 +77,24 @@ def stage_of(workdir: Path) -> str:
     return "done"
 
 
-def kill_at_random(workdir: Path, longest: float, rng: random.Random) -> tuple[str, str] | None:
+def kill_at_random(
+    workdir: Path, changed: Mapping[str, Any], longest: float, rng: random.Random
+) -> tuple[str, str] | None:
     """Run for a log-uniform time, then kill; returns stage and signal, None when it was done."""
     wait = math.exp(rng.uniform(math.log(SHORTEST), math.log(longest)))
     which = rng.choice(SIGNALS)
-    process = start(workdir)
+    process = start(workdir, changed)
     try:
         code = process.wait(wait)
     except subprocess.TimeoutExpired:
         stage = stage_of(workdir)
         process.send_signal(which)
         code = process.wait(60)
-        # Before the command is there to answer, Python itself does.
-        assert code in (CODES[which], -which, 1), (code, which)
-        return stage, which.name
+        # Before the command is there to answer, and after it, Python itself does.
+        late = (0,) if stage in ("report", "done") else ()
+        log = (workdir.parent / f"{workdir.name}.log").read_text()[-3000:]
+        assert code in (CODES[which], -which, 1, *late), (code, stage, which, log)
+        return (stage, which.name) if code else None
     assert code == 0, (workdir.parent / f"{workdir.name}.log").read_text()[-3000:]
     return None
 
@@ -98,12 +103,7 @@ def results(workdir: Path) -> dict[str, Any]:
     """All that an experiment leaves behind, without its times."""
     zoo = open_zoo(workdir / "zoo")
     rows = np.arange(zoo.n_runs)
-    with Checkpoints(workdir / "train" / "diffusion" / "checkpoints") as checkpoints:
-        step = checkpoints.latest_step()
-        assert step is not None
-        state = checkpoints._manager.restore(step, args=ocp.args.StandardRestore())
-    leaves = jax.tree.leaves(state)
-    assert len(leaves) > 10
+    leaves = trained(workdir / "train" / "diffusion" / "checkpoints")
     lines = (workdir / "train" / "diffusion" / "metrics.jsonl").read_text().splitlines()
     evaluation = json.loads((workdir / "report" / "evaluation.json").read_text())
     for name in ("seconds", "targets"):  # which has a time among them
@@ -122,6 +122,23 @@ def results(workdir: Path) -> dict[str, Any]:
     }
 
 
+def trained(folder: Path) -> list[Any]:
+    """All arrays of the last checkpoint, wherever those were that saved it."""
+    with Checkpoints(folder) as checkpoints:
+        step = checkpoints.latest_step()
+        assert step is not None
+        stored = ocp.StandardCheckpointer().metadata(folder / str(step) / "default")
+        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        like = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
+            stored.item_metadata.tree,
+        )
+        state = checkpoints._manager.restore(step, args=ocp.args.StandardRestore(like))
+    leaves = jax.tree.leaves(state)
+    assert len(leaves) > 10
+    return leaves
+
+
 def same(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray):
         return np.array_equal(a, b, equal_nan=True)
@@ -132,25 +149,28 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b) or (a != a and b != b)
 
 
-def survive(folder: Path, kills: int, seed: int) -> dict[str, Any]:
+def survive(
+    folder: Path, kills: int, seed: int, changed: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Kill experiments in `folder` that often; an AssertionError tells what differs.
 
+    `changed` are keys of the config, beside those that make it tiny.
     An experiment that finishes is compared and followed by another, until all kills are used.
     """
     # A shell's background jobs ignore SIGINT, and so would their children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    rng = random.Random(seed)
-    seconds = finish(folder / "whole")
+    rng, changed = random.Random(seed), changed or {}
+    seconds = finish(folder / "whole", changed)
     whole = results(folder / "whole")
     left, experiments, where = kills, 0, collections.Counter[str]()
     while left:
         experiments += 1
         broken = folder / f"broken_{experiments}"
-        while left and (found := kill_at_random(broken, seconds, rng)):
+        while left and (found := kill_at_random(broken, changed, seconds, rng)):
             left -= 1
             where[" ".join(found)] += 1
             print(f"kill {kills - left} of {kills}: {' '.join(found)}", flush=True)
-        finish(broken)
+        finish(broken, changed)
         again = results(broken)
         for name, value in whole.items():
             assert same(value, again[name]), f"{name} differs in {broken}"

@@ -213,6 +213,8 @@ def test_values_are_validated_before_a_folder_is_made(
         ([f"--config={TINY}", "--workdir"], "--help shows how"),
         ([f"--config={TINY}", "--workdir=w", "zoo"], "argument 'zoo' is unexpected"),
         ([f"--config={TINY}", "--workdir=w", "--config.sed=1"], "did you mean seed?"),
+        ([f"--config={TINY}", "--workdir=gs://b/w"], "--workdir=gs://b/w is not a folder: mount"),
+        ([f"--config={TINY}", "--workdir=w", "--distributed=h:1,2,2"], "lies in 0..1, '2' does"),
         ([f"--config={TINY}", "--workdir=w", "--config.seed=one"], "cannot be 'one'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Training state on disk: asynchronous, whole or absent, the last few kept."""
+"""Training state on disk: asynchronous, whole or absent, the last few and the best kept."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
 
+from mole_jax.core import distributed
 from mole_jax.core.errors import UserError
 
 
 class Checkpoints:
-    """The checkpoints of one training run, by step; the newest `keep` of them stay.
+    """The checkpoints of one training run, by step; the newest `keep` of them and the best stay.
 
     State is any pytree of arrays. Saving copies the state off the devices and returns while the
     files are being written; a kill meanwhile leaves the previous checkpoint as the latest. A
     checksum is stored with it: Orbax notices most damage to its files, but not a changed byte among
-    the values of an array.
+    the values of an array. Of several processes all call every method, in the same order.
     """
 
     def __init__(self, directory: str | Path, keep: int = 2) -> None:
@@ -29,12 +31,28 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             self._path,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, create=True, enable_async_checkpointing=True
+                preservation_policy=policies.AnyPreservationPolicy(
+                    [
+                        policies.LatestN(keep),
+                        policies.BestN(
+                            get_metric_fn=_loss,
+                            reverse=True,  # the last in order counts as the best
+                            n=1,
+                            keep_checkpoints_without_metrics=False,
+                        ),
+                    ]
+                ),
+                best_fn=_loss,
+                best_mode="min",
+                create=True,
+                enable_async_checkpointing=True,
             ),
         )
 
-    def save(self, step: int, state: Any) -> None:
+    def save(self, step: int, state: Any, loss: float | None = None) -> None:
         """Begin to save `state` as the checkpoint of `step`.
+
+        The checkpoint with the lowest `loss` is the best one; those without are never.
 
         Raises ValueError when there is a checkpoint of that step or of a later one.
         """
@@ -42,11 +60,16 @@ class Checkpoints:
         if latest is not None and step <= latest:  # Orbax would leave it out without a word
             raise ValueError(f"checkpoint {step} would not be newer than the latest, {latest}")
         whole = {"state": state, "checksum": checksum(state)}
-        self._manager.save(step, args=ocp.args.StandardSave(whole))
+        metrics = None if loss is None else {"loss": float(loss)}
+        self._manager.save(step, args=ocp.args.StandardSave(whole), metrics=metrics)
 
     def latest_step(self) -> int | None:
         """Return the newest step that is whole on disk, or None when there is none."""
         return self._manager.latest_step()
+
+    def best_step(self) -> int | None:
+        """Return the step with the lowest loss among those on disk, None without any loss."""
+        return self._manager.best_step()
 
     def restore(self, step: int, like: Any) -> Any:
         """Read the state of `step`, shaped, typed and sharded as `like`.
@@ -75,11 +98,15 @@ class Checkpoints:
             try:
                 return step, self.restore(step, like)
             except Exception as problem:  # Orbax and TensorStore raise all kinds of them
+                if distributed.is_loss(problem):
+                    raise
                 reason = str(problem).splitlines()[0][:200]
-                print(
-                    f"warning: checkpoint {step} in {self._path} is damaged and left out: {reason}",
-                    file=sys.stderr,
-                )
+                if distributed.is_first():
+                    print(
+                        f"warning: checkpoint {step} in {self._path} is damaged and left out: "
+                        f"{reason}",
+                        file=sys.stderr,
+                    )
                 if step != steps[-1]:
                     self._manager.delete(step)
         if steps:
@@ -105,6 +132,8 @@ class Checkpoints:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None and distributed.is_loss(error):
+            return  # closing would wait for the process that is lost
         self.close()
 
 
@@ -136,6 +165,10 @@ def _places(shape: tuple[int, ...]) -> jax.Array:
         places += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride % 2**32)
         stride *= shape[axis]
     return places
+
+
+def _loss(metrics: Any) -> float:
+    return float(metrics["loss"])
 
 
 def _abstract(leaf: Any) -> Any:

@@ -1,7 +1,8 @@
 """Being asked to stop: Ctrl-C, or SIGTERM, which schedulers send before they take a machine away.
 
 Work that can be done again is left at once, by an exception. What cannot, such as a training since
-its last checkpoint, is `held`: it goes on to a place where it can be kept, and then stops.
+its last checkpoint, is `held`: it goes on to a place where it can be kept, and then stops. Of
+several processes all stop at the same place when one of them is asked to.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
+
+from mole_jax.core import distributed
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -24,6 +27,7 @@ class _State:
 
     holding = False
     asked: signal.Signals | None = None
+    raised: signal.Signals | None = None
 
 
 @contextlib.contextmanager
@@ -35,31 +39,60 @@ def handled() -> Iterator[None]:
     """
     before = {s: signal.getsignal(s) for s in SIGNALS}
     taken = [s for s in SIGNALS if before[s] != signal.SIG_IGN]
+    _State.raised = None
     for s in taken:
         signal.signal(s, _on_signal)
     try:
         yield
+    except Exception:
+        check()  # an extension that a signal stops in its tracks raises what it likes
+        raise
     finally:
         for s in taken:
             signal.signal(s, before[s])
+
+
+def check() -> None:
+    """Raise again what has been raised before, in this block of `handled`, and was swallowed.
+
+    Python itself drops what is raised in a finaliser, and so do libraries here and there, such as
+    while they are imported.
+    """
+    if _State.raised is not None:
+        _raise(_State.raised)
 
 
 @contextlib.contextmanager
 def held() -> Iterator[Callable[[], bool]]:
     """Hold back the first signal that comes in this block until its end.
 
+    Every process has to enter the block, call what it yields and leave the block in step.
+
     Yields:
-        A function that tells whether one has come, so that the block can keep what it has. A
-        second signal is not held back.
+        A function that tells whether one has come to any process, so that the block can keep what
+        it has. A second signal is not held back.
     """
-    _State.holding, _State.asked = True, None
+    _State.holding = True
+    agreed = None
     try:
-        yield lambda: _State.asked is not None
+        yield lambda: _agreed() is not None
+        agreed = _agreed()
     finally:
-        _State.holding, asked = False, _State.asked
+        _State.holding, late = False, _State.asked
         _State.asked = None
-    if asked is not None:
-        _raise(asked)
+    if agreed is not None:
+        distributed.part_together()
+        _raise(agreed)
+    if late is not None:  # has come since, and not to all: the next block begins with it
+        if distributed.count() == 1:
+            _raise(late)
+        _State.asked = late
+
+
+def _agreed() -> signal.Signals | None:
+    """The signal that has come to one of the processes, if any."""
+    largest = distributed.largest(_State.asked or 0)
+    return signal.Signals(largest) if largest else None
 
 
 def _on_signal(number: int, _frame: FrameType | None) -> None:
@@ -71,4 +104,5 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
 
 
 def _raise(asked: signal.Signals) -> None:
+    _State.raised = asked
     raise Terminated if asked == signal.SIGTERM else KeyboardInterrupt

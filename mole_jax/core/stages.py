@@ -4,13 +4,16 @@ A workdir is named by the user and never time-stamped, so that the same command 
 
     WORKDIR/workdir.json        {"format": "mole-workdir", "version": 6}
     WORKDIR/STAGE/stage.json    the config the stage ran with, its status, its seconds, where it ran
-    WORKDIR/.lock               held by the one process that works here
+    WORKDIR/.lock               held by the one process that works here, of several the first
+
+Of several processes only the first reads and writes these files: all do what it finds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import secrets
 import sys
 import threading
 import time
@@ -21,13 +24,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mole_jax.core import files
+from mole_jax.core import distributed, files, interrupts
 from mole_jax.core.config import differing_keys, nearest, sections
 from mole_jax.core.errors import UserError
 
 FORMAT = "mole-workdir"
 VERSION = 6
 MARK = "workdir.json"
+LOCK = ".lock"
 HEARTBEAT_SECONDS = 10.0
 
 
@@ -36,12 +40,14 @@ class Stage:
     """One stage: its name, what it does, and what of the config it depends on.
 
     `sections` are the top-level config keys that affect it, those of earlier stages included.
-    `run(config, workdir)` does the work, or what is left of it after an interruption.
+    `run(config, workdir)` does the work, or what is left of it after an interruption. Of several
+    processes all call it together, unless it is for one `alone`: then the first does.
     """
 
     name: str
     sections: tuple[str, ...]
     run: Callable[[ConfigDict, Path], None]
+    alone: bool = False
 
 
 def select(stages: Sequence[Stage], names: Sequence[str]) -> list[str]:
@@ -61,12 +67,22 @@ def select(stages: Sequence[Stage], names: Sequence[str]) -> list[str]:
 def open_workdir(workdir: str | Path) -> Iterator[Path]:
     """Make or reopen a workdir and hold its lock.
 
-    Raises UserError when another process holds it, it is no folder, or has another version.
+    Raises UserError when another process holds it, it is no folder, has another version, or is not
+    the same folder for all processes.
     """
     workdir = Path(workdir)
+    with contextlib.ExitStack() as lock:
+        token = distributed.from_first(lambda: lock.enter_context(_locked(workdir)))
+        distributed.agree(_check_token, workdir, token)
+        yield workdir
+
+
+@contextlib.contextmanager
+def _locked(workdir: Path) -> Iterator[str]:
+    """Yield what the lock file says while it is held: a word never used before."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        lock = (workdir / ".lock").open("a+")
+        lock = (workdir / LOCK).open("a+")
     except OSError as problem:
         raise UserError(
             f"workdir {workdir} cannot be written ({problem.strerror}): use another --workdir"
@@ -84,7 +100,20 @@ def open_workdir(workdir: str | Path) -> Iterator[Path]:
         if not path.exists():
             files.write_json(path, {"format": FORMAT, "version": VERSION})
         _check_version(workdir)
-        yield workdir
+        token = secrets.token_hex(8)
+        lock.truncate(0)
+        lock.write(token)
+        lock.flush()
+        yield token
+
+
+def _check_token(workdir: Path, token: str) -> None:
+    path = workdir / LOCK
+    if not path.exists() or path.read_text() != token:
+        raise UserError(
+            f"{workdir} is not the folder that process 0 sees there: --workdir has to lie on a "
+            "file system that all processes mount"
+        )
 
 
 def check(
@@ -100,7 +129,12 @@ def check(
     A stage looks only at its own sections, so changing those of later, unbegun stages is fine.
     To be called before anything runs.
     """
-    workdir = Path(workdir)
+    distributed.from_first(_check, Path(workdir), stages, config, ignored)
+
+
+def _check(
+    workdir: Path, stages: Sequence[Stage], config: ConfigDict, ignored: Sequence[str]
+) -> None:
     known = {name for stage in stages for name in stage.sections}
     if strangers := [name for name in config if name not in known]:
         raise UserError(
@@ -137,6 +171,27 @@ def run(
     """
     workdir = Path(workdir)
     selected = select(stages, selected)
+    distributed.from_first(_check_order, workdir, stages, selected)
+    for stage in stages:
+        if stage.name not in selected:
+            continue
+        interrupts.check()
+        found = distributed.from_first(_record, workdir, stage.name)
+        if found.get("status") == "done":
+            _say(f"{stage.name}: done before, in {found['seconds']:.0f} s")
+            continue
+        with _recorded(workdir, stage, config):
+            _say(f"{stage.name}: {'goes on' if found else 'begins'}")
+            if stage.alone:
+                distributed.from_first(stage.run, config, workdir)
+            else:
+                stage.run(config, workdir)
+            distributed.barrier()
+        if distributed.is_first():
+            _say(f"{stage.name}: done, in {_record(workdir, stage.name)['seconds']:.0f} s")
+
+
+def _check_order(workdir: Path, stages: Sequence[Stage], selected: Sequence[str]) -> None:
     for i, stage in enumerate(stages):
         for earlier in stages[:i] if stage.name in selected else ():
             if earlier.name not in selected and not is_done(workdir, earlier.name):
@@ -144,18 +199,6 @@ def run(
                     f"stage {stage.name} needs stage {earlier.name}, which is not done in "
                     f"{workdir}: run --stages={earlier.name},{stage.name}"
                 )
-    for stage in stages:
-        if stage.name not in selected:
-            continue
-        if is_done(workdir, stage.name):
-            seconds = _record(workdir, stage.name)["seconds"]
-            _say(f"{stage.name}: done before, in {seconds:.0f} s")
-            continue
-        again = is_begun(workdir, stage.name)
-        with _recorded(workdir, stage, config):
-            _say(f"{stage.name}: {'goes on' if again else 'begins'}")
-            stage.run(config, workdir)
-        _say(f"{stage.name}: done, in {_record(workdir, stage.name)['seconds']:.0f} s")
 
 
 def is_done(workdir: str | Path, name: str) -> bool:
@@ -183,6 +226,9 @@ def record(workdir: str | Path, name: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def _recorded(workdir: Path, stage: Stage, config: ConfigDict) -> Iterator[None]:
     """Record a stage as running, its seconds as they pass, and as done when the block succeeds."""
+    if not distributed.is_first():
+        yield
+        return
     # Imported here because it starts JAX, for which a refused command need not wait.
     from mole_jax.core.provenance import environment
 
@@ -252,4 +298,5 @@ def _and_what_follows(workdir: Path, stages: Sequence[Stage], first: str) -> str
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    if distributed.is_first():
+        print(line, file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mole_jax.core import files, stages
+from mole_jax.core import distributed, files, stages
 from mole_jax.core.errors import UserError
 from mole_jax.core.progress import Progress
 from mole_jax.core.provenance import environment
@@ -36,12 +36,18 @@ def evaluate(config: Mapping[str, Any], workdir: Path) -> None:
     before = _seconds(workdir, "evaluate") or 0.0
     bench = benches.load(config, workdir)
     done = compute(bench, workdir / "evaluate" / "parts")
+    if distributed.is_first():
+        _write(bench, done, workdir, began - before)
+
+
+def _write(bench: Bench, done: Done, workdir: Path, began: float) -> None:
+    config = bench.config
     splits = {split: result.of_split(bench, split, done) for split in bench.splits}
     seconds = {name: _seconds(workdir, name) for name in ("zoo", "train")}
     for record in splits.values():
         record["cost"]["tasks_until_paid_back"] = paid_back(record["cost"], seconds)
     files.write_npz(workdir / "evaluate" / "figures.npz", **figures.arrays(bench, done))
-    seconds["evaluate"] = round(before + time.monotonic() - began, 1)
+    seconds["evaluate"] = round(time.monotonic() - began, 1)
     files.write_json(
         workdir / "report" / "evaluation.json",
         {

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from mole_jax.core import distributed, rng
 from mole_jax.core import mesh as mesh_lib
-from mole_jax.core import rng
 from mole_jax.evaluation import measure
 from mole_jax.evaluation.cases import Cases
 from mole_jax.metamodel.train import Trained
@@ -68,7 +68,7 @@ def predict(
             )
         )
     # Fetched together at the end, so that the device need not wait for the next chunk.
-    flat = np.concatenate([np.asarray(x) for x in chunks])[: len(of)]
+    flat = np.concatenate([distributed.gather(x) for x in chunks])[: len(of)]
     return flat.reshape(*asked.shape, -1)
 
 
@@ -83,7 +83,7 @@ def call(
     """One call of the sampler with `batch` networks: starts [B, D] -> parameters [B, D]."""
     trained = predictor.trained
     rows = (starts, start_metric, target, support)
-    here = jax.device_put(rows, mesh_lib.along(predictor.mesh, "data"))
+    here = distributed.put(rows, mesh_lib.along(predictor.mesh, "data"))
     return sampling.generate(
         trained.model,
         predictor.plan,
@@ -93,7 +93,7 @@ def call(
         start_metric=here[1],
         target_metric=here[2],
         support=here[3],
-        key=jax.device_put(key, mesh_lib.replicated(predictor.mesh)),
+        key=distributed.put(key, mesh_lib.replicated(predictor.mesh)),
     )
 
 

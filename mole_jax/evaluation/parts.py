@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mole_jax.core import distributed, interrupts
 from mole_jax.core.files import write_npz
 
 Arrays = Mapping[str, np.ndarray]
@@ -20,10 +21,15 @@ def kept(folder: Path, name: str, compute: Compute, done: Done) -> Found:
     """The arrays of FOLDER/NAME.npz, computed and written first where it is not there.
 
     Files are whole or absent, and a part depends on config, zoo, model and earlier parts alone, so
-    a resumed evaluation is that of an uninterrupted one.
+    a resumed evaluation is that of an uninterrupted one. Of several processes all compute, since
+    devices may work together, and go on with what the first has found.
     """
+    interrupts.check()
     path = Path(folder) / f"{name}.npz"
-    if not path.exists():
-        write_npz(path, **compute(done))
+    if not distributed.from_first(path.exists):
+        found = compute(done)
+        if distributed.is_first():
+            write_npz(path, **found)
+        distributed.barrier()
     with np.load(path, allow_pickle=False) as stored:
         return {key: stored[key] for key in stored.files}

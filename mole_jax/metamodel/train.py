@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mole_jax.core import chips, files, interrupts, rng
+from mole_jax.core import chips, distributed, files, interrupts, rng
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core.checkpoint import Checkpoints
 from mole_jax.core.errors import UserError
@@ -53,8 +53,9 @@ def train(
     reading, why = data_lib.choose_reading(config, zoo)
     runs = data_lib.read(zoo, family, reading)
     normaliser, arrays = runs.normaliser, runs.arrays
-    print(f"train: {data_lib.describe(runs, why)}", flush=True)
-    write_scales(workdir, normaliser, family, float(np.median(arrays.metric[:, 0])))
+    if distributed.is_first():
+        print(f"train: {data_lib.describe(runs, why)}", flush=True)
+        write_scales(workdir, normaliser, family, float(np.median(arrays.metric[:, 0])))
     mesh = mesh_lib.make_mesh(mesh_shape)
     for objective in objectives(config):
         fit(
@@ -114,12 +115,12 @@ def fit(
     zoo_of = functools.partial(feeding.like, arrays, runs, hyper.batch_size, mesh)
     programs = Programs(model, hyper, rules, mesh, root, like, normaliser, zoo_of, device_data)
 
-    with Checkpoints(folder / "checkpoints") as checkpoints:
+    with Checkpoints(folder / "checkpoints", settings["keep_checkpoints"]) as checkpoints:
         # What cannot fit is refused before anything of its size exists.
         latest = checkpoints.latest_step() or 0
         stops = dispatches(latest, hyper.steps, settings["steps_per_dispatch"])
         each = programs.prepare(stops[0] - latest) if stops else 0.0
-        normaliser, arrays, device_data = jax.device_put(
+        normaliser, arrays, device_data = distributed.put(
             (normaliser, arrays, device_data), mesh_lib.replicated(mesh)
         )
         state = start_state(model, hyper, rules, root, like, checkpoints)
@@ -146,7 +147,9 @@ def fit(
                     if bad < stop:
                         where = folder / f"pairs_{bad}.npz"
                         pairs = jax.jit(states.make_draw(model, hyper, rules, root))
-                        _write_pairs(where, pairs(bad, normaliser, drawn, device_data))
+                        found = distributed.gather(pairs(bad, normaliser, drawn, device_data))
+                        if distributed.is_first():
+                            _write_pairs(where, found)
                         raise UserError(
                             f"training: the loss of {model.objective} is not finite at step {bad}; "
                             f"that step's pairs are in {where}; lower training.learning_rate or "
@@ -163,7 +166,7 @@ def fit(
                     every = settings["checkpoint_every"]
                     if stop == hyper.steps or stop // every > step // every or asked():
                         writer.flush()
-                        checkpoints.save(stop, state)
+                        checkpoints.save(stop, state, scalars["loss"])
                     step = stop
     return state
 

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
+from mole_jax.core import distributed, rng
 from mole_jax.core import mesh as mesh_lib
-from mole_jax.core import rng
 from mole_jax.population import member, ppo
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe
@@ -147,9 +147,9 @@ def train(
     padded = mesh_lib.pad_to_multiple(n_groups, mesh.size)
     rows = jnp.minimum(jnp.arange(padded), n_groups - 1)
     batch = jax.tree.map(lambda x: x[rows], batch)
-    batch = jax.device_put(batch, mesh_lib.along(mesh, mesh.axis_names))
+    batch = distributed.put(batch, mesh_lib.along(mesh, mesh.axis_names))
     width = width or padded // mesh.size * n_members
-    data = jax.device_put(data, mesh_lib.replicated(mesh))
+    data = distributed.put(data, mesh_lib.replicated(mesh))
     history = _train(network, recipe, width, mesh, data, *batch)
     return jax.tree.map(lambda x: x[:n_groups], history)
 

@@ -52,6 +52,20 @@ def test_the_latest_few_are_kept(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["20", "30"]
 
 
+def test_the_best_is_kept_beside_them(tmp_path: Path) -> None:
+    losses = {10: 3.0, 20: 1.0, 30: 2.0, 40: 5.0, 50: 4.0}
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.best_step() is None
+        for step, loss in losses.items():
+            checkpoints.save(step, state(loss), loss)
+    with Checkpoints(tmp_path, keep=2) as checkpoints:  # and found by another process
+        assert checkpoints.best_step() == 20
+        assert_same(checkpoints.restore(20, state()), state(1.0))
+        assert checkpoints.restore_latest(state())[0] == 50
+        checkpoints.save(60, state(), 0.5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["50", "60"]
+
+
 def test_another_process_finds_and_restores_them_from_shapes_alone(tmp_path: Path) -> None:
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(5, state())

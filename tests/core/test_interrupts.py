@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -36,6 +37,22 @@ def test_a_signal_stops_at_once_unless_it_is_held(
             assert not asked()
     assert "stopping" in capsys.readouterr().err
     assert signal.getsignal(which) == before
+
+
+def test_what_a_library_swallows_is_raised_again() -> None:
+    with interrupts.handled():
+        interrupts.check()
+        with contextlib.suppress(BaseException):
+            send(signal.SIGTERM)
+        with pytest.raises(interrupts.Terminated):
+            interrupts.check()
+    with interrupts.handled():  # which knows nothing of it
+        interrupts.check()
+    with pytest.raises(KeyboardInterrupt), interrupts.handled():
+        try:
+            send(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("initialization failed") from None
 
 
 def test_a_second_signal_is_not_held() -> None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.core import rng
+from mole_jax.core import distributed, rng
 from mole_jax.evaluation import settings
 from mole_jax.evaluation.bench import Bench
 from mole_jax.population import engine, recipes
@@ -85,7 +85,7 @@ def train(
             mesh=bench.mesh,
             fixed=jax.tree.map(lambda x, rows=rows: jnp.asarray(x[rows]), fixed),
         )
-        metrics = jax.tree.map(np.asarray, history.metrics)
+        metrics = distributed.gather(history.metrics)
         seconds.append((time.monotonic() - began) / rate.size)
         calls.append({name: value[:, :n_members] for name, value in metrics.items()})
     merged = {name: np.concatenate([c[name] for c in calls])[:n_groups] for name in calls[0]}
