@@ -43,6 +43,7 @@ TINY = {
     "population.steps": 20,
     "population.snapshots": 5,
     "population.batch_size": 16,
+    "population.at_once": 64,
     "zoo.subsets_per_group": 3,
     "metamodel.width": 32,
     "metamodel.layers": 1,

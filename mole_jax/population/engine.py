@@ -132,7 +132,7 @@ def train(
         mesh: the devices.
         fixed: leaves [G, n, ...]: train on these examples only (data-matched baselines).
         width: how many members train side by side on a device, the others after them; 0: all. It
-            changes speed and memory, and results by no more than rounding (see `plan.py`).
+            changes speed and memory, and results by no more than rounding (see `width.py`).
         first_member: the number of the first of the M members; own minibatches depend on it.
 
     Returns:

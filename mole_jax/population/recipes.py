@@ -21,6 +21,10 @@ def check(config: Mapping[str, Any]) -> None:
     for name, least in (("members", 1), ("steps", 1), ("snapshots", 2), ("batch_size", 1)):
         if config[name] < least:
             raise UserError(f"population.{name}={config[name]} must be {least} or more")
+    if config["at_once"] < 0:
+        raise UserError(
+            f"population.at_once={config['at_once']} must be 1 or more, or 0 to have it measured"
+        )
     if not 0 <= config["held_out_members"] < config["members"]:
         raise UserError(
             f"population.held_out_members={config['held_out_members']} must lie in "

@@ -20,6 +20,7 @@ from mole_jax.core.config import sections
 from mole_jax.core.progress import Progress
 from mole_jax.core.provenance import environment
 from mole_jax.population import engine, hyperparameters, member, recipes
+from mole_jax.population import width as widths
 from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
 from mole_jax.population.member import History
 from mole_jax.tasks import family as families
@@ -32,8 +33,8 @@ from mole_jax.zoo.reader import open_zoo
 from mole_jax.zoo.schema import RunBatch, ZooSchema, finite_runs
 from mole_jax.zoo.store import ZooWriter
 
-# Keys of `config.zoo` that say how a zoo is read, and change none of its numbers.
-READING = ("reading", "memory_gb")
+# Keys that say how a zoo is made and read, and change none of its numbers.
+_WITHOUT_EFFECT = {"zoo": ("reading", "memory_gb"), "population": ("at_once",)}
 
 
 def generate(config: Mapping[str, Any], workdir: Path) -> None:
@@ -82,11 +83,14 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
         writer = ZooWriter.open(writer.path)  # with arrays of their new length
 
     mesh = mesh_lib.local_mesh()
+    at_once = config["population"].get("at_once", 0)  # a stored config has none
+    if todo and not at_once:
+        at_once = _measured_width(config, family, mesh)
     failed = zoo.n_runs - len(zoo.select(finite=True))  # before a resume
     began, waited = time.monotonic(), 0.0
     work = overlapped(
         [round_[process] if process < len(round_) else None for round_ in todo],
-        begin=functools.partial(_begin, config, family, mesh),
+        begin=functools.partial(_begin, config, family, mesh, at_once),
         wait=jax.block_until_ready,
         finish=functools.partial(_finish, config, family, writer),
     )
@@ -112,11 +116,24 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
         )
 
 
+def _measured_width(config: Mapping[str, Any], family: TaskFamily, mesh: jax.sharding.Mesh) -> int:
+    """How many members to train at once on each device: what is fastest here, tried out once."""
+    population = config["population"]
+    recipe = recipes.of(population, family.network)
+    group = min(config["zoo"]["subsets_per_group"], len(family.subsets))
+    groups = -(-group // mesh.size)
+    found = widths.choose(family.network, recipe, family.device_data, groups, population["members"])
+    if jax.process_index() == 0:
+        print(f"population: {found}", flush=True)
+    return found.at_once
+
+
 def make_schema(config: Mapping[str, Any], family: TaskFamily) -> ZooSchema:
     """What the zoo of a config holds."""
     network = family.network
     made_of = sections(config, ("seed", "data", "network", "population", "zoo"))
-    made_of["zoo"] = {name: x for name, x in made_of["zoo"].items() if name not in READING}
+    for section, names in _WITHOUT_EFFECT.items():
+        made_of[section] = {k: x for k, x in made_of[section].items() if k not in names}
     return ZooSchema(
         name=f"{family.source}-{network.name}",
         spec=network.spec,
@@ -139,6 +156,7 @@ def train_subsets(
     subsets: np.ndarray,
     mesh: jax.sharding.Mesh,
     members: np.ndarray | None = None,
+    at_once: int = 0,
 ) -> tuple[Hyperparameters, History]:
     """Train members of some data subsets.
 
@@ -148,6 +166,7 @@ def train_subsets(
         subsets: [G] positions in the task table.
         mesh: the devices.
         members: [M] consecutive numbers of members; all of `population.members` without them.
+        at_once: how many train side by side on a device; 0: all.
 
     Returns:
         Hyperparameters [G, M] and histories [G, M, S, ...].
@@ -174,6 +193,7 @@ def train_subsets(
         hyper,
         mesh=mesh,
         first_member=int(members[0]),
+        width=at_once,
     )
     return hyper, history
 
@@ -243,13 +263,17 @@ class _Stored(NamedTuple):
 
 
 def _begin(
-    config: Mapping[str, Any], family: TaskFamily, mesh: jax.sharding.Mesh, group: Group | None
+    config: Mapping[str, Any],
+    family: TaskFamily,
+    mesh: jax.sharding.Mesh,
+    at_once: int,
+    group: Group | None,
 ) -> tuple[Hyperparameters, History] | None:
     """Dispatch the training of a group, and the copying of its results to the host."""
     if group is None:
         return None
     subsets, members = np.array(group.subsets), np.array(group.members)
-    hyper, history = train_subsets(config, family, subsets, mesh, members)
+    hyper, history = train_subsets(config, family, subsets, mesh, members, at_once)
     # Rounded before it is fetched, and before anything else is dispatched to the devices.
     history = history._replace(parameters=history.parameters.astype(config["zoo"]["dtype"]))
     for leaf in jax.tree.leaves((hyper, history)):

@@ -29,6 +29,7 @@ CONFIG = {
     "weight_decay": (0.0, 0.1),
     "init_scale": (1.0, 1.0),
     "shared_start": False,
+    "at_once": 0,
 }
 
 
@@ -54,6 +55,7 @@ def test_snapshot_steps(
         ({"snapshots": 1}, "population.snapshots=1 must be 2 or more"),
         ({"batch_size": 0}, "population.batch_size=0"),
         ({"members": 0}, "population.members=0"),
+        ({"at_once": -1}, "population.at_once=-1 must be 1 or more, or 0"),
         ({"held_out_members": 4}, "population.held_out_members=4 must lie in 0..3"),
         ({"held_out_members": -1}, "population.held_out_members=-1"),
         ({"snapshot_power": 0.0}, "population.snapshot_power=0.0 must be above 0"),

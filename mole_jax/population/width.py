@@ -34,20 +34,20 @@ GIVE_UP = 0.8  # of the best rate so far: a candidate below it is the last
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class Width:
     """The width to train with, and what was measured."""
 
-    width: int
+    at_once: int
     rates: dict[int, float]  # members at once -> member-steps per second on one device
 
     def __str__(self) -> str:
         tried = ", ".join(f"{width}: {rate:,.0f}" for width, rate in sorted(self.rates.items()))
-        return f"{self.width} members at once on a device (member-steps/s: {tried})"
+        return f"{self.at_once} members at once on a device (member-steps/s: {tried})"
 
 
 def choose(
     network: Network, recipe: Recipe | PPORecipe, data: DeviceData, groups: int, members: int
-) -> Plan:
+) -> Width:
     """The fastest width for `groups` data subsets of `members` members on each device.
 
     Measured with a few steps on the first device; what was measured before on this machine, for
@@ -56,7 +56,7 @@ def choose(
     name = _name(network, recipe, data, groups * members)
     known = _read()
     if name in known:
-        return _plan({int(width): rate for width, rate in known[name].items()})
+        return _fastest({int(width): rate for width, rate in known[name].items()})
     rates: dict[int, float] = {}
     for width in candidates(groups * members):
         rates[width] = measure(network, recipe, data, width, members)
@@ -67,7 +67,7 @@ def choose(
         files.write_json(cache_file(), _read() | {name: rates})
     except OSError as problem:
         print(f"population: {cache_file()} cannot be written ({problem})", file=sys.stderr)
-    return _plan(rates)
+    return _fastest(rates)
 
 
 def candidates(most: int) -> list[int]:
@@ -113,12 +113,13 @@ def measure(
 
 
 def cache_file() -> Path:
-    """Where plans are kept: $XDG_CACHE_HOME/mole/plans.json, in ~/.cache where that is not set."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mole" / "plans.json"
+    """Where measurements are kept: mole/widths.json in $XDG_CACHE_HOME, or else in ~/.cache."""
+    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(folder) / "mole" / "widths.json"
 
 
-def _plan(rates: dict[int, float]) -> Plan:
-    return Plan(max(rates, key=lambda width: rates[width]), rates)
+def _fastest(rates: dict[int, float]) -> Width:
+    return Width(max(rates, key=lambda width: rates[width]), rates)
 
 
 def _read() -> dict[str, dict[str, float]]:

@@ -1,0 +1,85 @@
+"""How many members train at once is measured, kept, and has no effect."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+from mole_jax.population import width as widths
+from mole_jax.tasks.images import ImageFamily
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return widths.cache_file()
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(1, [1]), (2, [1, 2]), (4, [1, 4]), (50, [1, 4, 16, 50])]
+)
+def test_candidates_grow_to_all(most: int, expected: list[int]) -> None:
+    assert widths.candidates(most) == expected
+
+
+def choose(population: Any, groups: int) -> widths.Width:
+    family: ImageFamily = population.family
+    return widths.choose(family.network, population.recipe, family.device_data, groups, 2)
+
+
+def test_the_fastest_is_chosen(population: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {1: 10.0, 4: 30.0, 16: 20.0, 64: 99.0}
+    tried = []
+
+    def measure(network: Any, recipe: Any, data: Any, width: int, members: int) -> float:
+        tried.append(width)
+        return rates[width]
+
+    monkeypatch.setattr(widths, "measure", measure)
+    assert choose(population, 32).at_once == 4
+    assert tried == [1, 4, 16]  # the third is much slower than the second: no larger one is tried
+
+
+def test_a_measurement_is_kept(
+    population: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(widths, "SECONDS", 0.01)
+    first = choose(population, 2)
+    assert set(first.rates) <= {1, 4}
+    assert all(rate > 0 for rate in first.rates.values())
+    (kept,) = json.loads(cache.read_text()).values()
+    assert {int(width): rate for width, rate in kept.items()} == first.rates
+    monkeypatch.setattr(widths, "measure", None)  # nothing is measured again
+    assert choose(population, 2) == first
+    with pytest.raises(TypeError):  # another size is another question
+        choose(population, 3)
+
+
+def test_a_damaged_cache_is_measured_anew(
+    population: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.parent.mkdir()
+    cache.write_text("{")
+    monkeypatch.setattr(widths, "measure", lambda *_: 1.0)
+    assert choose(population, 1).at_once == 1
+    assert len(json.loads(cache.read_text())) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_said(
+    population: Any, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    cache.parent.write_text("a file where the folder should be")
+    monkeypatch.setattr(widths, "measure", lambda *_: 1.0)
+    assert choose(population, 1).at_once == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_measuring_counts_steps_of_one_device(population: Any) -> None:
+    family: ImageFamily = population.family
+    rate = widths.measure(family.network, population.recipe, family.device_data, 3, 2)
+    assert rate > 0
+    assert jax.device_count() > 1
