@@ -1,18 +1,22 @@
-"""A zoo made for real, checked and read: rate, bytes and peak memory of each.
+"""A zoo made for real, checked, read and trained on: rate, bytes and peak memory of each.
 
     python -m benchmarks.zoo                                   (20,000 snapshots, a minute)
-    python -m benchmarks.zoo --snapshots=1000000 --name=zoo_large    (4.5 GB, deleted at the end)
+    python -m benchmarks.zoo --snapshots=1000000 --name=zoo_large      (5 GB on disk, for a while)
 
 The networks are the demo's MLPs 64-16-5 (D = 1,125), trained for few steps: what is measured is the
-zoo. Every line is a process of its own, since peak memory is a process's.
+zoo. Every line is a process of its own, since peak memory is a process's. The demo's meta-model is
+trained on the zoo twice: streamed from its files, with room for a tenth of it, after the system has
+been asked to forget them; and with all of it on the device.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +24,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from ml_collections import ConfigDict
 
 from mole_jax.core import config as configs
 from mole_jax.core import files
@@ -30,6 +36,8 @@ DEMO = HERE.parent / "configs" / "digits_mlp.py"
 SUBSETS = 252  # all ways to take 5 of 10 digits
 GROUP_RUNS = 1000
 RANDOM_RUNS = 1000
+WRITTEN_GROUPS = 8
+DISPATCHES, STEPS = 8, 10  # of the meta-model; the first dispatch compiles and is left out
 
 
 def main() -> None:
@@ -37,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--snapshots", type=int, default=20_000, help="of the whole zoo, about")
     parser.add_argument("--per-run", type=int, default=24, help="snapshots of a run")
+    parser.add_argument("--runs-per-chunk", type=int, default=1, help="read and unpacked at once")
     parser.add_argument("--dtype", default="float32", help="of the stored parameters")
     parser.add_argument("--folder", help="where the zoo is made for a while; TMPDIR without it")
     parser.add_argument("--name", default="zoo", help="of the results' file")
@@ -66,7 +75,8 @@ def main() -> None:
 
 def _in_a_process(phase: str, flags: argparse.Namespace, folder: str) -> dict[str, Any]:
     arguments = [f"--snapshots={flags.snapshots}", f"--per-run={flags.per_run}"]
-    arguments += [f"--dtype={flags.dtype}", f"--folder={folder}", f"--phase={phase}"]
+    arguments += [f"--dtype={flags.dtype}", f"--runs-per-chunk={flags.runs_per_chunk}"]
+    arguments += [f"--folder={folder}", f"--phase={phase}"]
     command = [sys.executable, "-m", "benchmarks.zoo", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=HERE.parent)
     row = json.loads(re.findall(r"^ROW (.*)$", done.stdout, re.M)[0])
@@ -82,19 +92,17 @@ def _show(row: dict[str, Any]) -> None:
         for name, scale, width in (("runs", 1, 10), ("snapshots", 1, 13), ("bytes", 1e6, 8))
     )
     print(f"{row['phase']:24}{seconds:9.2f}{numbers}{row['peak_bytes'] / 1e6:9,.0f}", flush=True)
-    for name in ("waited_for_writer_seconds", "bytes_on_disk", "files", "problems"):
-        if name in row:
-            print(f"    {name.replace('_', ' ')}: {row[name]:,}", flush=True)
+    for name, value in row.items():
+        if name not in ("phase", "seconds", "peak_bytes", "runs", "snapshots", "bytes"):
+            shown = f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
+            print(f"    {name.replace('_', ' ')}: {shown}", flush=True)
 
 
 def _zoo(flags: argparse.Namespace) -> Path:
     return Path(flags.folder) / "zoo"
 
 
-def _generate(flags: argparse.Namespace) -> dict[str, Any]:
-    """Populations are trained and stored, as the zoo stage does it."""
-    from mole_jax.zoo import generate
-
+def _config(flags: argparse.Namespace) -> ConfigDict:
     config = configs.load(str(DEMO))
     config.population.members = max(2, round(flags.snapshots / flags.per_run / SUBSETS))
     config.population.snapshots = flags.per_run
@@ -102,7 +110,19 @@ def _generate(flags: argparse.Namespace) -> dict[str, Any]:
     config.population.snapshot_power = 1.0
     config.zoo.subsets_per_group = max(1, GROUP_RUNS // config.population.members)
     config.zoo.dtype = flags.dtype
-    generate.generate(config.lock(), Path(flags.folder))
+    config.zoo.runs_per_chunk = flags.runs_per_chunk
+    config.training.steps = DISPATCHES * STEPS
+    config.training.steps_per_dispatch = STEPS
+    config.training.warmup_steps = STEPS
+    config.training.regression_steps = 0
+    return config
+
+
+def _generate(flags: argparse.Namespace) -> dict[str, Any]:
+    """Populations are trained and stored, as the zoo stage does it."""
+    from mole_jax.zoo import generate
+
+    generate.generate(_config(flags).lock(), Path(flags.folder))
     stored = [file.stat().st_size for file in _zoo(flags).rglob("*") if file.is_file()]
     return {**_sizes(flags), "bytes_on_disk": sum(stored), "files": len(stored)}
 
@@ -142,6 +162,75 @@ def _read_random(flags: argparse.Namespace) -> dict[str, Any]:
     return {"runs": len(found), "snapshots": found.shape[0] * found.shape[1], "bytes": found.nbytes}
 
 
+def _write(flags: argparse.Namespace) -> dict[str, Any]:
+    """Groups of random networks are written: what a device may deliver at most without waiting."""
+    import numpy as np
+
+    from mole_jax.zoo.reader import open_zoo
+    from mole_jax.zoo.schema import RunBatch
+    from mole_jax.zoo.store import ZooWriter
+
+    zoo = open_zoo(_zoo(flags))
+    schema, n = zoo.schema, min(GROUP_RUNS, zoo.n_runs)
+    rng = np.random.default_rng(0)
+    shape = (n, len(schema.steps))
+    names = ("learning_rate", "weight_decay", "init_scale", "optimizer")
+    batch = RunBatch(
+        parameters=rng.normal(size=(*shape, schema.spec.size)).astype(schema.dtype),
+        metrics={name: rng.random(shape, np.float32) for name in schema.metrics},
+        hyperparameters={name: zoo.runs[name][:n] for name in names},
+        **{name: zoo.runs[name][:n] for name in ("subset", "split", "member", "seed", "finite")},
+    )
+    path = Path(flags.folder) / "written"
+    writer = ZooWriter.create(path, schema)
+    began = time.monotonic()
+    for _ in range(WRITTEN_GROUPS):
+        writer.append(batch)
+    seconds = time.monotonic() - began
+    shutil.rmtree(path)
+    runs = WRITTEN_GROUPS * n
+    size = WRITTEN_GROUPS * batch.parameters.nbytes
+    return {
+        "runs": runs,
+        "snapshots": runs * shape[1],
+        "bytes": size,
+        "write_megabytes_per_second": size / 1e6 / seconds,
+    }
+
+
+def _train_streamed(flags: argparse.Namespace) -> dict[str, Any]:
+    """The meta-model is trained with room for a tenth of the zoo."""
+    for file in _zoo(flags).rglob("*"):
+        if file.is_file():
+            with file.open("rb") as opened:
+                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return _train(flags, "auto", _sizes(flags)["bytes"] / 10 / 2**30)
+
+
+def _train_on_device(flags: argparse.Namespace) -> dict[str, Any]:
+    """The same with all of it on the device."""
+    return _train(flags, "device", 0.0)
+
+
+def _train(flags: argparse.Namespace, reading: str, memory_gb: float) -> dict[str, Any]:
+    from mole_jax.metamodel import train
+
+    config = _config(flags)
+    config.zoo.reading = reading
+    config.zoo.memory_gb = memory_gb
+    folder = Path(flags.folder) / "train"
+    train.train(config.lock(), Path(flags.folder))
+    lines = [json.loads(x) for x in (folder / "diffusion/metrics.jsonl").read_text().splitlines()]
+    shutil.rmtree(folder)
+    found = {"steps_per_second": len(lines[1:]) / sum(1 / x["steps_per_second"] for x in lines[1:])}
+    if "input_wait" in lines[0]:
+        seconds = [STEPS / x["steps_per_second"] for x in lines[1:]]
+        waits = [x["input_wait"] * s for x, s in zip(lines[1:], seconds, strict=True)]
+        found["share_of_time_waiting_for_input"] = sum(waits) / sum(seconds)
+        found["room_for_the_zoo_bytes"] = memory_gb * 2**30
+    return found
+
+
 def _sizes(flags: argparse.Namespace) -> dict[str, int]:
     import numpy as np
 
@@ -159,6 +248,9 @@ PHASES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "verify": _verify,
     "read in blocks": _read,
     "read random runs": _read_random,
+    "write": _write,
+    "train, streamed": _train_streamed,
+    "train, on device": _train_on_device,
 }
 
 

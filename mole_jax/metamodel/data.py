@@ -100,19 +100,15 @@ def choose_reading(config: Mapping[str, Any], zoo: Zoo) -> tuple[str, str]:
         UserError: when the zoo has no usable training run.
     """
     values = len(_usable(zoo)) * len(zoo.steps) * zoo.schema.spec.size
+    if config["zoo"]["reading"] != "auto":
+        return config["zoo"]["reading"], "zoo.reading says so"
     sizes = {"device": 4 * values, "host": np.dtype(zoo.schema.dtype).itemsize * values}
     rooms = _rooms(config["zoo"]["memory_gb"])
-    chosen = config["zoo"]["reading"]
-    if chosen == "auto":
-        fits = (where for where in ("device", "host") if sizes[where] <= rooms[where])
-        chosen = next(fits, "stream")
-        why = "; ".join(
-            f"{where}: {sizes[where] / 2**30:.3g} of {rooms[where] / 2**30:.3g} GiB"
-            for where in sizes
-        )
-    else:
-        why = "zoo.reading says so"
-    return chosen, why
+    fits = (where for where in ("device", "host") if sizes[where] <= rooms[where])
+    why = "; ".join(
+        f"{where}: {sizes[where] / 2**30:.3g} of {rooms[where] / 2**30:.3g} GiB" for where in sizes
+    )
+    return next(fits, "stream"), why
 
 
 def describe(found: TrainingRuns, why: str = "") -> str:
@@ -171,11 +167,11 @@ def _initial(network: Network, n: int = 256) -> np.ndarray:
 
 def _rooms(memory_gb: float) -> dict[str, float]:
     """Bytes that the zoo may take on a device and on the host, of the process that has least."""
-    of_host = _SHARE * _available_on_host()
+    of_host = memory_gb * 2**30 or _SHARE * _available_on_host()
+    # A CPU tells no limit of its own: its memory is the host's.
     limits = [(device.memory_stats() or {}).get("bytes_limit") for device in jax.local_devices()]
-    of_device = _SHARE * min((limit for limit in limits if limit), default=_available_on_host())
-    if memory_gb:
-        of_host, of_device = memory_gb * 2**30, min(memory_gb * 2**30, of_device)
+    own = [_SHARE * limit for limit in limits if limit]
+    of_device = min(*own, memory_gb * 2**30 or np.inf) if own else of_host
     rooms = np.array([of_device, of_host], np.float32)
     if jax.process_count() > 1:
         rooms = np.asarray(multihost_utils.process_allgather(rooms)).min(axis=0)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import grain
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -77,6 +76,8 @@ class Feed:
             return gather(np.repeat(run, 2), np.stack([start, target], 1).reshape(-1)).reshape(
                 -1, 2, size
             )
+
+        import grain  # here, since it takes a second or two that most trainings need not wait
 
         steps = grain.MapDataset.range(first_step, last_step).map(rows)
         options = grain.ReadOptions(num_threads=min(_THREADS, ahead), prefetch_buffer_size=ahead)

@@ -145,6 +145,16 @@ def test_a_change_of_unbegun_stages_passes(tmp_path: Path) -> None:
         stages.check(tmp_path, make([]), config(zoo=7))
 
 
+def test_keys_that_no_result_depends_on_may_change(tmp_path: Path) -> None:
+    stages.run(tmp_path, make([]), ["zoo"], config())
+    stages.check(tmp_path, make([]), config(zoo=7), ignored=("zoo.steps",))
+    changed = config(zoo=7)
+    changed.zoo.size = 3
+    with pytest.raises(UserError, match=r"zoo\.size: 2 -> 3") as caught:
+        stages.check(tmp_path, make([]), changed, ignored=("zoo.steps",))
+    assert "zoo.steps" not in str(caught.value)
+
+
 def test_a_deleted_stage_takes_its_followers_with_it(tmp_path: Path) -> None:
     """Otherwise a later stage would count as done though it was made from another zoo."""
     stages.run(tmp_path, make([]), NAMES, config())
