@@ -143,6 +143,8 @@ def get_config(variant: str = "") -> ConfigDict:
     # The last ones kept, and beside them the one with the lowest loss (of a dispatch's steps).
     c.training.keep_checkpoints = 2
 
+    # name: ddim, heun (second order: two evaluations of the model a step, but one for the last) or
+    # ancestral; eta: ddim's share of fresh noise.
     c.sampling = ConfigDict({"name": "ddim", "steps": 5, "guidance": 1.0, "eta": 0.0})
 
     c.evaluation = ConfigDict()  # what each key means: mole_jax/evaluation/settings.py

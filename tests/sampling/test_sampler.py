@@ -82,6 +82,62 @@ def test_many_steps_draw_from_the_distribution_of_the_zoo(
     assert abs(values.std() - 0.3) < 0.05
 
 
+def first_noise(setting: tiny.Setting, prompt: Prompt) -> np.ndarray:
+    """What sampling begins with: the answer of a model that takes noise for the answer."""
+    model = dataclasses.replace(setting.model)
+    object.__setattr__(model, "clean_estimate", lambda params, normaliser, noisy, *_: noisy)
+    return np.asarray(sample(setting, Plan(steps=1), prompt, model=model))
+
+
+def test_heuns_error_falls_with_the_square_of_the_steps(
+    setting: tiny.Setting, prompt: Prompt
+) -> None:
+    """Of normal weights the probability flow is known: x_t - sqrt(a) mean keeps its direction.
+
+    The last step is Euler's, and its error the square of the noise that it begins with. So that
+    this falls with the steps, noise here grows with t from the beginning: a = cos^2.
+    """
+    mean, deviation = 0.5, 0.3
+    angle = np.linspace(0, 0.8, 4001)[1:] * np.pi / 2
+    process = diffusion.Process(np.cos(angle) ** 2, "x0")
+    model = gaussian(dataclasses.replace(setting.model, process=process), mean, deviation)
+    mask = np.broadcast_to(model.codec.mask, prompt.start.shape)
+    a = process.alpha_bar[-1]
+    shrinks = deviation / np.sqrt(a * deviation**2 + 1 - a)
+    exact = mean + shrinks * (first_noise(setting, prompt) - np.sqrt(a) * mean)
+
+    def error(name: str, steps: int) -> float:
+        found = np.asarray(sample(setting, Plan(name, steps), prompt, model=model))
+        return float(np.abs(found - exact)[mask].max())
+
+    heun, euler = (
+        np.array([error(name, steps) for steps in (10, 20, 40)]) for name in ("heun", "ddim")
+    )
+    np.testing.assert_allclose(np.log2(heun[:-1] / heun[1:]), 2.0, atol=0.1)
+    np.testing.assert_allclose(np.log2(euler[:-1] / euler[1:]), 1.0, atol=0.1)
+    assert (heun < euler).all()
+
+
+def test_one_step_of_heun_is_eulers(setting: tiny.Setting, prompt: Prompt) -> None:
+    model = gaussian(setting.model, 0.5, 0.3)
+
+    def apart(steps: int) -> float:
+        plans = (Plan("heun", steps), Plan("ddim", steps))
+        heun, euler = (sample(setting, plan, prompt, model=model) for plan in plans)
+        return float(jnp.abs(heun - euler).max())
+
+    assert apart(steps=1) == 0
+    assert apart(steps=2) > 1e-3
+
+
+def test_heun_corrects_where_a_step_ends(setting: tiny.Setting, prompt: Prompt) -> None:
+    plan = Plan("heun", steps=3)
+    seen = times_seen(setting, plan, prompt)
+    assert seen == [49, 32, 32, 16, 16]
+    assert len(seen) == plan.evaluations
+    assert times_seen(setting, Plan(steps=3), prompt) == [49, 32, 16]
+
+
 def test_guidance_of_one_is_none_and_more_is_something(
     setting: tiny.Setting, prompt: Prompt
 ) -> None:
@@ -111,6 +167,11 @@ def test_regression_needs_no_noise(setting: tiny.Setting, prompt: Prompt) -> Non
 
 def test_the_noise_falls_evenly_and_is_never_none(setting: tiny.Setting, prompt: Prompt) -> None:
     """Every step has something to say: the model is never shown the answer itself."""
+    assert times_seen(setting, Plan(steps=5), prompt) == [49, 39, 29, 19, 9]
+
+
+def times_seen(setting: tiny.Setting, plan: Plan, prompt: Prompt) -> list[int]:
+    """The diffusion steps at which the model is asked."""
     seen: list[int] = []
 
     def estimate(params: Any, normaliser: Any, noisy: jax.Array, t: jax.Array, *_: Any) -> Any:
@@ -119,9 +180,9 @@ def test_the_noise_falls_evenly_and_is_never_none(setting: tiny.Setting, prompt:
 
     model = dataclasses.replace(setting.model)
     object.__setattr__(model, "clean_estimate", estimate)
-    jax.block_until_ready(sample(setting, Plan(steps=5), prompt, model=model))
+    jax.block_until_ready(sample(setting, plan, prompt, model=model))
     jax.effects_barrier()
-    assert seen == [49, 39, 29, 19, 9]
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -131,6 +192,7 @@ def test_the_noise_falls_evenly_and_is_never_none(setting: tiny.Setting, prompt:
         ({"steps": 0}, "sampling.steps=0"),
         ({"steps": 51}, "sampling.steps=51"),
         ({"eta": 1.5}, "sampling.eta=1.5"),
+        ({"eta": 0.5, "name": "heun"}, "sampling.eta=0.5 is fresh noise"),
         ({"guidance": float("nan")}, "sampling.guidance=nan"),
     ],
 )
