@@ -14,7 +14,7 @@ help:
 	@echo "make demo    train, predict and report on digits, in about five minutes; see runs/digits"
 	@echo "make test    run the tests"
 	@echo "make check   lint, format check, type check, shellcheck"
-	@echo "make bench   measure speed; each benchmark prints a table"
+	@echo "make bench   measure speed, some of it on the demo; each benchmark prints a table"
 	@echo "make clean   remove caches; keeps .venv and runs"
 
 setup: $(STAMP)
@@ -31,7 +31,7 @@ check: $(STAMP_DEV)
 	$(RUN) -m mypy
 	.venv/bin/shellcheck --external-sources launch/*.sh
 
-bench: $(STAMP)
+bench: demo
 	@set -e; for file in benchmarks/[a-z]*.py; do \
 	  test -e "$$file" || { echo "there are no benchmarks"; exit 0; }; \
 	  echo "== $$file"; $(RUN) -m benchmarks.$$(basename $$file .py); \
