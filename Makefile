@@ -5,6 +5,10 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 STAMP := .venv/.installed
 STAMP_DEV := .venv/.installed-dev
+STAMP_BENCH := .venv/.installed-bench
+BENCHMARKS := populations meta_training sampling zoo
+# Without a GPU of NVIDIA's, PyTorch's small build for CPUs does.
+TORCH_INDEX := $(if $(shell command -v nvidia-smi),,--index-url https://download.pytorch.org/whl/cpu)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench clean
@@ -14,7 +18,7 @@ help:
 	@echo "make demo    train, predict and report on digits, in about five minutes; see runs/digits"
 	@echo "make test    run the tests"
 	@echo "make check   lint, format check, type check, shellcheck"
-	@echo "make bench   measure speed, some of it on the demo; each benchmark prints a table"
+	@echo "make bench   measure speed beside PyTorch, and on the demo; each benchmark prints a table"
 	@echo "make clean   remove caches; keeps .venv and runs"
 
 setup: $(STAMP)
@@ -31,10 +35,9 @@ check: $(STAMP_DEV)
 	$(RUN) -m mypy
 	.venv/bin/shellcheck --external-sources launch/*.sh
 
-bench: demo
-	@set -e; for file in benchmarks/[a-z]*.py; do \
-	  test -e "$$file" || { echo "there are no benchmarks"; exit 0; }; \
-	  echo "== $$file"; $(RUN) -m benchmarks.$$(basename $$file .py); \
+bench: $(STAMP_BENCH) demo
+	@set -e; for name in $(BENCHMARKS); do \
+	  echo "== $$name"; $(RUN) -m benchmarks.$$name; \
 	done
 
 clean:
@@ -59,4 +62,10 @@ $(STAMP): requirements.txt
 
 $(STAMP_DEV): requirements-dev.txt $(STAMP)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(STAMP_BENCH): requirements-bench.txt $(STAMP)
+	$(RUN) -m pip install --quiet --disable-pip-version-check "$$(grep '^torch' $<)" $(TORCH_INDEX) || \
+	  $(RUN) -m pip install --quiet --disable-pip-version-check "$$(grep '^torch' $<)"
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

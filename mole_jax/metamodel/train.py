@@ -104,7 +104,8 @@ def fit(
         The final state.
 
     Raises:
-        UserError: when the loss is no longer a number.
+        UserError: when the devices cannot share the batch, or have too little memory; and when the
+            loss is no longer a number.
     """
     hyper, rules = hyper_of(config, model.objective), Draw.of(config)
     hyper.check_mesh(mesh)
@@ -119,13 +120,15 @@ def fit(
         # What cannot fit is refused before anything of its size exists.
         latest = checkpoints.latest_step() or 0
         stops = dispatches(latest, hyper.steps, settings["steps_per_dispatch"])
-        each = programs.prepare(stops[0] - latest) if stops else 0.0
+        each = programs.prepare(stops[0] - latest) if stops else None
         normaliser, arrays, device_data = distributed.put(
             (normaliser, arrays, device_data), mesh_lib.replicated(mesh)
         )
         state = start_state(model, hyper, rules, root, like, checkpoints)
         step = int(state.step)
         stops = dispatches(step, hyper.steps, settings["steps_per_dispatch"])
+        if each is None:  # the training is finished, or its last checkpoint was damaged
+            each = programs.prepare(stops[0] - step) if stops else 0.0
         key_of = functools.partial(states.pairs_key, root)
         ahead = 2 * settings["steps_per_dispatch"]
         with (

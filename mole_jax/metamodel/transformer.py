@@ -25,6 +25,7 @@ from mole_jax.metamodel.diffusion import Process
 from mole_jax.metamodel.embeddings import ScalarEmbedding, log_metric
 from mole_jax.metamodel.features import ConvFeatures, DenseFeatures
 from mole_jax.metamodel.probing import Frame, Probes, PushOn
+from mole_jax.metamodel.products import Dense, DenseGeneral
 from mole_jax.metamodel.prompt import Prompt
 from mole_jax.metamodel.set_encoder import SetEncoder
 from mole_jax.metamodel.steady import steady
@@ -128,7 +129,7 @@ class Block(nn.Module):
         batch, n_tokens, channels = output.shape
         push = self.push(output, frame, probes)
         seen = jnp.concatenate([push.way, push.force], axis=-1).reshape(batch * n_tokens, -1)
-        h = nn.Dense(s.width, dtype=dtype, name="push_in")(seen).reshape(batch, n_tokens, -1)
+        h = Dense(s.width, dtype=dtype, name="push_in")(seen).reshape(batch, n_tokens, -1)
         h = jnp.pad(h, ((0, 0), (0, self.length - n_tokens), (0, 0)))
         x = self._mix(x + h.reshape(x.shape), condition)
         own = x.reshape(batch, self.length, -1)[:, :n_tokens].reshape(batch * n_tokens, -1)
@@ -151,7 +152,7 @@ class Block(nn.Module):
             return jnp.repeat(v, self.length, axis=0)
 
         if adaln:
-            modulation = nn.Dense(
+            modulation = Dense(
                 6 * s.width, dtype=dtype, kernel_init=nn.initializers.zeros, name="modulation"
             )(nn.silu(condition))
             shift1, scale1, gate1, shift2, scale2, gate2 = map(
@@ -170,16 +171,16 @@ class Block(nn.Module):
         s = self.shape
         # Heads are an axis of the kernel, so that it can be divided between them.
         features = (3, s.heads, s.width // s.heads)
-        qkv = nn.DenseGeneral(features, dtype=dtype, name="qkv")(x)
+        qkv = DenseGeneral(features, dtype=dtype, name="qkv")(x)
         qkv = qkv.reshape(-1, self.length, *features)
         q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]  # [B, L, H, W / H]
         y = jax.nn.dot_product_attention(q, k, v).reshape(-1, s.width)
-        return nn.Dense(s.width, dtype=dtype, kernel_init=_small(s), name="attention_out")(y)
+        return Dense(s.width, dtype=dtype, kernel_init=_small(s), name="attention_out")(y)
 
     def _mlp(self, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
         s = self.shape
-        h = nn.gelu(nn.Dense(s.hidden, dtype=dtype, name="mlp_in")(x))
-        return nn.Dense(s.width, dtype=dtype, kernel_init=_small(s), name="mlp_out")(h)
+        h = nn.gelu(Dense(s.hidden, dtype=dtype, name="mlp_in")(x))
+        return Dense(s.width, dtype=dtype, kernel_init=_small(s), name="mlp_out")(h)
 
 
 def _light(params: Any, shape: Shape) -> Any:
@@ -225,7 +226,7 @@ class Transformer(nn.Module):
         time = frame.t / (self.process.n_steps - 1)
         use_start = prompt.use["start"]
         x = seen.reshape(batch * length, -1)
-        x = nn.Dense(s.width, dtype=dtype, name="tokens_in")(x).reshape(batch, length, -1)
+        x = Dense(s.width, dtype=dtype, name="tokens_in")(x).reshape(batch, length, -1)
         x = x + self._places().astype(dtype)[None]
 
         # Time and metrics are scaled to order 1 before their Fourier features.

@@ -28,7 +28,7 @@ from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
 
-GROWTH = 4  # from one candidate to the next
+GROWTH = 8  # from one candidate to the next
 SECONDS = 0.3  # of each candidate, without compilation
 GIVE_UP = 0.8  # of the best rate so far: a candidate below it is the last
 

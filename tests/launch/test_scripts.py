@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -244,3 +246,50 @@ def test_a_failure_on_a_whole_tpu_ends_it(world: Path) -> None:
     assert ran.returncode == 1
     assert verbs(world) == ["main"]
     assert "the experiment failed while mole was whole" in ran.stderr
+
+
+# In place of Python: process 0 fails when there is a file `fail`, and all note what they are told.
+WAITING = """#!/bin/bash
+here=$(dirname "$0")
+told() { echo "$1 ${!#}" >> "$here/told"; exit "$2"; }
+trap 'told INT 130' INT
+trap 'told TERM 143' TERM
+echo "started" >> "$here/started"
+while :; do
+  [[ ${!#} != *,2,0 || ! -e $here/fail ]] || { echo "no luck"; exit 5; }
+  /bin/sleep 0.05
+done
+"""
+
+
+@pytest.mark.parametrize(
+    ("sent", "word", "code"),
+    [(signal.SIGINT, "INT", 130), (signal.SIGTERM, "TERM", 143), (None, "TERM", 5)],
+)
+def test_signals_go_to_all_and_one_failure_stops_the_others(
+    sent: signal.Signals | None, word: str, code: int, world: Path
+) -> None:
+    (world / "python").write_text(WAITING)
+    (world / "sleep").unlink()  # the real one
+    workdir = world.parent / "runs"
+    running = subprocess.Popen(
+        [str(LAUNCH / "local.sh"), "--port=7", "2", "--config=c.py", f"--workdir={workdir}"],
+        env=os.environ | {"PYTHON": str(world / "python")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    started = world / "started"
+    while not started.exists() or started.read_text().count("started") < 2:
+        assert running.poll() is None
+        time.sleep(0.02)
+    if sent is None:
+        (world / "fail").touch()
+    else:
+        running.send_signal(sent)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == code, said
+    told = [line.split()[0] for line in (world / "told").read_text().splitlines()]
+    assert told == [word] * (1 if sent is None else 2)
+    if sent is None:
+        assert "process 0 ended with code 5, the others are stopped" in said
+        assert said.endswith("  no luck\n")

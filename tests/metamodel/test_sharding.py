@@ -178,7 +178,8 @@ def test_between_copies_only_gradients_and_draws_travel(setting: tiny.Setting) -
     found = collectives.read(step.as_text(), 8)
     n_parameters = sum(x.size for x in jax.tree.leaves(like.params))
     reduced = sum(c.times * c.result for c in found if c.kind == "all-reduce")
-    assert 4 * n_parameters <= reduced < 4 * (n_parameters + 1000)
+    # A few biases are summed in two places; a single layer's activations would be 2 % more.
+    assert 1 <= reduced / (4 * n_parameters) < 1.001
     # Support sets are chosen by a top_k, which compilers do not divide.
     others = [c for c in found if c.kind != "all-reduce"]
     assert all("top_k" in c.label for c in others), [(c.kind, c.label) for c in others]
