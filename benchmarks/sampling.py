@@ -31,7 +31,7 @@ from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.generated import Predictor
 from mole_jax.sampling.sampler import Plan
 
-FEW_STEPS = (("ddim", 5), ("ddim", 10), ("ddim", 25), ("heun", 5), ("heun", 10))
+FEW_STEPS = (("ddim", 1), ("ddim", 5), ("ddim", 10), ("ddim", 25), ("heun", 5), ("heun", 10))
 
 
 def main() -> None:
@@ -85,7 +85,7 @@ def samplers(bench: Bench, *, quick: bool) -> dict[str, Predictor]:
     plans = [(name, steps) for name, steps in FEW_STEPS if steps <= n_steps]
     plans += [] if quick else [("ancestral", n_steps)]
     found = {
-        f"{name}, {steps} steps": dataclasses.replace(
+        f"{name}, {steps} step{'s' * (steps > 1)}": dataclasses.replace(
             diffusion, plan=Plan(name, steps, diffusion.plan.guidance)
         )
         for name, steps in plans
