@@ -19,11 +19,11 @@ it: zoo 2 min 43 s, training 9 min 20 s, evaluation 2 min 25 s). Run once.
 
 from ml_collections import ConfigDict
 
-VARIANTS = ("", "cpu", "full", "few")  # cpu: the same as none
+VARIANTS = ("", "cpu", "full", "few", "live")  # cpu: the same as none
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The demo; `full` is the same, trained longer; `few` has few training examples."""
+    """The demo; `full`: trained longer; `few`: few training examples; `live`: runs are replaced."""
     if variant not in VARIANTS:
         raise ValueError(f"variant {variant!r} is unknown; there are {VARIANTS}")
     c = ConfigDict()
@@ -96,6 +96,11 @@ def get_config(variant: str = "") -> ConfigDict:
     # zoo as they are needed) or auto, the first of these with room. No number depends on it.
     c.zoo.reading = "auto"
     c.zoo.memory_gb = 0.0  # that they may take; 0: half of the device's and of the host's
+    # While training, replace the oldest runs on the device by new members of training subsets,
+    # which are not stored: every so many steps (a multiple of training.steps_per_dispatch) so many
+    # runs, each of another data subset. What is there first are the stored zoo's runs, and where
+    # live_runs is more than these, new ones.
+    c.zoo.update({"live": False, "live_runs": 0, "live_every": 150, "live_refresh": 100})
 
     c.representation = ConfigDict({"name": "neuron", "chunk_size": 64})  # chunk_size: for chunk
 
@@ -172,6 +177,10 @@ def get_config(variant: str = "") -> ConfigDict:
         c.data.examples_per_class = (4, 32)
         c.data.imbalance = 4.0
         c.training.regression_steps = 0
+    if variant == "live":
+        # With what is trained along the way about as many runs as the demo's zoo has: 1,008 + 900.
+        c.population.members = 4
+        c.zoo.live = True
     if variant == "full":
         c.population.members = 16
         c.metamodel.layers = 3

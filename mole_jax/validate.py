@@ -19,6 +19,7 @@ def validate(config: Mapping[str, Any]) -> None:
     """
     from mole_jax.evaluation import settings
     from mole_jax.metamodel import data as data_lib
+    from mole_jax.metamodel import live
     from mole_jax.metamodel import model as models
     from mole_jax.metamodel.pairs import Draw
     from mole_jax.metamodel.state import Hyper
@@ -52,6 +53,7 @@ def validate(config: Mapping[str, Any]) -> None:
             f"training.regression_steps={config['training']['regression_steps']} must not be "
             "negative; 0 leaves regression out"
         )
+    live.check(config, family)
     sampler.plan(config["sampling"], model.process.n_steps)
     settings.check(config)
 

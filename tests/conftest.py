@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ os.environ["XLA_FLAGS"] = " ".join(
     [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8"]
 ).strip()
 os.environ["MPLBACKEND"] = "agg"  # figures are drawn to files, on machines without a screen
+
+# Shells start what they put into the background with Ctrl-C ignored; tests of it want it heard.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A process may map so many pieces of memory (vm.max_map_count, 65,530 by default), and every
 # compiled program takes a few. All tests together need more, and then compiling ends in a crash.

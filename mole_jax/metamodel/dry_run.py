@@ -114,6 +114,8 @@ def _inputs(config: Mapping[str, Any], family: Any) -> tuple[Any, Any, Any]:
     population, size = config["population"], family.network.spec.size
     members = population["members"] - population["held_out_members"]
     runs, snapshots = len(family.indices("train")) * members, population["snapshots"]
+    if config["zoo"]["live"]:
+        runs = max(runs, config["zoo"]["live_runs"])
 
     def array(dtype: str, *shape: int) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype)

@@ -21,11 +21,12 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.progress import Progress
 from mole_jax.core.writers import MetricWriter
 from mole_jax.metamodel import data as data_lib
-from mole_jax.metamodel import feeding
+from mole_jax.metamodel import feeding, live
 from mole_jax.metamodel import model as models
 from mole_jax.metamodel import state as states
 from mole_jax.metamodel.data import TrainingRuns
 from mole_jax.metamodel.feeding import Feed
+from mole_jax.metamodel.live import LiveFeed, LiveZoo
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.pairs import Draw, Pairs, ZooArrays
 from mole_jax.metamodel.programs import Programs
@@ -46,17 +47,25 @@ def train(
 
     `regression` is the same transformer without noise: the baseline that tells whether diffusion
     pays. It takes `training.regression_steps`, and is left out where they are 0.
+
+    With `zoo.live` new runs replace those of the zoo as the training goes on (see `live.py`).
     """
     workdir = Path(workdir)
     zoo = open_zoo(workdir / "zoo")
     family = data_lib.checked_family(config, zoo)
-    reading, why = data_lib.choose_reading(config, zoo)
+    mesh = mesh_lib.make_mesh(mesh_shape)
+    if config["zoo"]["live"]:
+        reading, why = "host", "a live zoo begins with them"
+    else:
+        reading, why = data_lib.choose_reading(config, zoo)
     runs = data_lib.read(zoo, family, reading)
     normaliser, arrays = runs.normaliser, runs.arrays
+    renewed = live.make(config, family, runs, mesh) if config["zoo"]["live"] else None
     if distributed.is_first():
         print(f"train: {data_lib.describe(runs, why)}", flush=True)
         write_scales(workdir, normaliser, family, float(np.median(arrays.metric[:, 0])))
-    mesh = mesh_lib.make_mesh(mesh_shape)
+    if renewed is not None:
+        print(f"train: {renewed.describe()}", flush=True)
     for objective in objectives(config):
         fit(
             config,
@@ -67,6 +76,7 @@ def train(
             workdir / "train" / objective,
             mesh,
             runs,
+            renewed,
         )
 
 
@@ -95,10 +105,12 @@ def fit(
     folder: Path,
     mesh: Mesh,
     runs: TrainingRuns | None = None,
+    renewed: LiveZoo | None = None,
 ) -> State:
     """Train one meta-model, from its last checkpoint in `folder` where there is one.
 
-    `runs` tells where parameters come from that `arrays` have not got on device.
+    `runs` tells where parameters come from that `arrays` have not got on device. A live zoo,
+    `renewed`, stands in place of both.
 
     Returns:
         The final state.
@@ -113,7 +125,12 @@ def fit(
     root = rng.named(rng.key(config["seed"]), f"train {model.objective}")
     settings = config["training"]
     like = states.shapes(model, hyper, rules, mesh)
-    zoo_of = functools.partial(feeding.like, arrays, runs, hyper.batch_size, mesh)
+
+    def zoo_of(n_steps: int) -> ZooArrays:
+        if renewed is not None:
+            return renewed.like(mesh)
+        return feeding.like(arrays, runs, hyper.batch_size, mesh, n_steps)
+
     programs = Programs(model, hyper, rules, mesh, root, like, normaliser, zoo_of, device_data)
 
     with Checkpoints(folder / "checkpoints", settings["keep_checkpoints"]) as checkpoints:
@@ -131,10 +148,9 @@ def fit(
             each = programs.prepare(stops[0] - step) if stops else 0.0
         key_of = functools.partial(states.pairs_key, root)
         ahead = 2 * settings["steps_per_dispatch"]
+        steps = (rules, key_of, hyper.batch_size, mesh, step, hyper.steps, ahead)
         with (
-            Feed(
-                arrays, runs, rules, key_of, hyper.batch_size, mesh, step, hyper.steps, ahead
-            ) as feed,
+            LiveFeed(renewed, mesh) if renewed else Feed(arrays, runs, *steps) as feed,
             MetricWriter(folder, resume_step=step or None) as writer,
             Progress(model.objective, total=hyper.steps, initial=step) as bar,
         ):

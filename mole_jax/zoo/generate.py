@@ -34,7 +34,10 @@ from mole_jax.zoo.schema import RunBatch, ZooSchema, finite_runs
 from mole_jax.zoo.store import ZooWriter
 
 # Keys that say how a zoo is made and read, and change none of its numbers.
-_WITHOUT_EFFECT = {"zoo": ("reading", "memory_gb"), "population": ("at_once",)}
+_WITHOUT_EFFECT = {
+    "zoo": ("reading", "memory_gb", "live", "live_runs", "live_every", "live_refresh"),
+    "population": ("at_once",),
+}
 
 
 def generate(config: Mapping[str, Any], workdir: Path) -> None:
@@ -83,9 +86,9 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
         writer = ZooWriter.open(writer.path)  # with arrays of their new length
 
     mesh = mesh_lib.local_mesh()
-    at_once = config["population"].get("at_once", 0)  # a stored config has none
-    if todo and not at_once:
-        at_once = _measured_width(config, family, mesh)
+    group = min(config["zoo"]["subsets_per_group"], len(family.subsets))
+    base = config["population"]["members"]
+    at_once = width(config, family, mesh, group, base) if todo else 0
     failed = zoo.n_runs - len(zoo.select(finite=True))  # before a resume
     began, waited = time.monotonic(), 0.0
     work = overlapped(
@@ -116,13 +119,24 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
         )
 
 
-def _measured_width(config: Mapping[str, Any], family: TaskFamily, mesh: jax.sharding.Mesh) -> int:
-    """How many members to train at once on each device: what is fastest here, tried out once."""
+def width(
+    config: Mapping[str, Any],
+    family: TaskFamily,
+    mesh: jax.sharding.Mesh,
+    n_subsets: int,
+    n_members: int,
+) -> int:
+    """How many members of a group to train at once on each device.
+
+    `population.at_once` says it, or else what is fastest here, which is tried out once.
+    """
     population = config["population"]
+    if population.get("at_once", 0):  # a stored config has none
+        return population["at_once"]
     recipe = recipes.of(population, family.network)
-    group = min(config["zoo"]["subsets_per_group"], len(family.subsets))
-    groups = -(-group // mesh.size)
-    found = widths.choose(family.network, recipe, family.device_data, groups, population["members"])
+    found = widths.choose(
+        family.network, recipe, family.device_data, -(-n_subsets // mesh.size), n_members
+    )
     if jax.process_index() == 0:
         print(f"population: {found}", flush=True)
     return found.at_once

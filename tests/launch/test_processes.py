@@ -63,7 +63,7 @@ def start(workdir: Path, processes: int, stages: str, *more: str) -> subprocess.
     )
 
 
-def finish(process: subprocess.Popen[str], code: int = 0, seconds: float = 300) -> str:
+def finish(process: subprocess.Popen[str], code: int = 0, seconds: float = 900) -> str:
     """Wait for its end; returns what it said."""
     _, said = process.communicate(timeout=seconds)
     assert process.returncode == code, said[-3000:]
