@@ -29,7 +29,14 @@ CONFIG = tiny.tiny_config(zoo__subsets_per_group=10)
 
 
 def untrained(
-    config: Any, model: Any, normaliser: Any, arrays: Any, data: Any, folder: Path, mesh: Any
+    config: Any,
+    model: Any,
+    normaliser: Any,
+    arrays: Any,
+    data: Any,
+    folder: Path,
+    mesh: Any,
+    *_: Any,
 ) -> None:
     """Leave the checkpoint of a finished training, with parameters that do something."""
     hyper, rules = Hyper.of(config), Draw.of(config)
