@@ -23,21 +23,21 @@ from mole_jax.core.checkpoint import Checkpoints
 from mole_jax.main import main
 from mole_jax.zoo.store import ZooWriter
 
-commit, save = ZooWriter._commit, Checkpoints.save
+commit, save = ZooWriter.commit, Checkpoints.save
 
 def killed_commit(writer, n_runs):
     if sys.argv[1] == "zoo" and writer.n_runs:
         os.kill(os.getpid(), signal.SIGKILL)
     commit(writer, n_runs)
 
-def killed_save(checkpoints, step, state):
+def killed_save(checkpoints, step, state, loss):
     older = checkpoints.latest_step()
-    save(checkpoints, step, state)
+    save(checkpoints, step, state, loss)
     if sys.argv[1] == "train" and older is not None:
         os.kill(os.getpid(), signal.SIGKILL)
     checkpoints.wait()
 
-ZooWriter._commit, Checkpoints.save = killed_commit, killed_save
+ZooWriter.commit, Checkpoints.save = killed_commit, killed_save
 sys.exit(main(sys.argv[2:]))
 """
 
