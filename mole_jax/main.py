@@ -113,7 +113,7 @@ def run(arguments: Sequence[str]) -> None:
     config = configs.override(configs.load(command.config), command.overrides)
     if cluster is not None:
         distributed.start(cluster)  # before values are checked, for which JAX starts
-    distributed.agree(validate, config)
+    distributed.agree(validate, config, command.mesh)
 
     with stages.open_workdir(command.workdir) as workdir:
         stages.check(workdir, STAGES, config, ignored=RESULTS_DO_NOT_DEPEND_ON)
@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception:
         if distributed.count() == 1:
             raise
-        traceback.print_exc()
+        traceback.print_exc()  # here, since `end` may leave without Python's own way out
         code = 1
     distributed.end(code)
     return code
@@ -253,11 +253,11 @@ def _split(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     return tuple(overrides), others
 
 
-def validate(config: ConfigDict) -> None:
-    """Check the values of a config; see `mole_jax.validate`."""
+def validate(config: ConfigDict, mesh_shape: dict[str, int]) -> None:
+    """Check the values of a config, and a mesh; see `mole_jax.validate`."""
     from mole_jax.validate import validate as check_values
 
-    check_values(config)
+    check_values(config, mesh_shape)
 
 
 def _keys(command: Command) -> str:

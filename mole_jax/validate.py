@@ -11,15 +11,18 @@ from mole_jax.core.errors import UserError
 ZOO_DTYPES = ("float32", "bfloat16", "float16")  # networks are trained in float32
 
 
-def validate(config: Mapping[str, Any]) -> None:
+def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = None) -> None:
     """Build everything that is cheap to build from a config, so that what cannot work says so now.
+
+    `mesh_shape` is how training will arrange the devices: see `mesh.make_mesh`.
 
     Raises:
         UserError: naming the key, its value and what it should be.
     """
+    from mole_jax.core import mesh as mesh_lib
     from mole_jax.evaluation import settings
     from mole_jax.metamodel import data as data_lib
-    from mole_jax.metamodel import live
+    from mole_jax.metamodel import live, train
     from mole_jax.metamodel import model as models
     from mole_jax.metamodel.pairs import Draw
     from mole_jax.metamodel.state import Hyper
@@ -45,7 +48,7 @@ def validate(config: Mapping[str, Any]) -> None:
     family = families.build(config)
     recipes.check_fits(config["population"], family)
     model = models.build(config, family.network)
-    Hyper.of(config)
+    train.check_mesh(model, Hyper.of(config), mesh_lib.make_mesh(mesh_shape))
     Draw.of(config)
     _positive(config, "training", "steps_per_dispatch", "checkpoint_every", "keep_checkpoints")
     if config["training"]["regression_steps"] < 0:

@@ -34,7 +34,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return stages.Stage(stage.name, stage.sections, run)
 
     monkeypatch.setattr(command, "STAGES", tuple(map(replaced, command.STAGES)))
-    monkeypatch.setattr(command, "validate", lambda config: None)
+    monkeypatch.setattr(command, "validate", lambda config, mesh: None)
     return noted
 
 
@@ -99,7 +99,7 @@ def test_the_mesh_reaches_training_and_no_other_stage(
         return stages.Stage(stage.name, stage.sections, run)
 
     monkeypatch.setattr(command, "STAGES", tuple(map(replaced, command.STAGES)))
-    monkeypatch.setattr(command, "validate", lambda config: None)
+    monkeypatch.setattr(command, "validate", lambda config, mesh: None)
     arguments = [f"--config={TINY}", f"--workdir={tmp_path}"]
     assert command.main([*arguments, "--mesh=data:2,fsdp:4"]) == 0
     shape = {"data": 2, "fsdp": 4}
@@ -189,7 +189,7 @@ def test_values_are_validated_before_a_folder_is_made(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def invalid(config: ConfigDict) -> None:
+    def invalid(config: ConfigDict, mesh: dict[str, int]) -> None:
         raise UserError("too few examples")
 
     monkeypatch.setattr(command, "validate", invalid)

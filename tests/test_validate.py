@@ -105,3 +105,21 @@ def test_a_bad_value_is_refused(key: str, value: object) -> None:
     assert "\n" not in line
     assert key.rsplit(".", 1)[-1] in line or key.split(".")[0] in line
     assert len(line) < 300
+
+
+@pytest.mark.parametrize(
+    ("mesh_shape", "changes", "problem"),
+    [
+        ({"data": 3}, {}, "needs 3 devices, but there are 8"),
+        ({"tensor": 8}, {}, "tensor=8 must divide metamodel.heads=2"),
+        ({"fsdp": 8}, {"training__batch_size": 12}, "leaves 12 pairs for 8 devices"),
+        ({}, {"training__accumulate": 2}, "leaves 4 pairs for 8 devices"),
+    ],
+)
+def test_a_mesh_that_cannot_be_is_refused_before_the_zoo(
+    mesh_shape: dict[str, int], changes: dict[str, int], problem: str
+) -> None:
+    config = tiny.tiny_config(**changes)
+    with pytest.raises(UserError, match=problem):
+        validate(config, mesh_shape)
+    validate(tiny.tiny_config(), {"data": 2, "fsdp": 2, "tensor": 2})

@@ -44,8 +44,12 @@ def handled() -> Iterator[None]:
         signal.signal(s, _on_signal)
     try:
         yield
-    except Exception:
-        check()  # an extension that a signal stops in its tracks raises what it likes
+    except Exception as problem:
+        if _State.raised is not None:
+            # An extension that a signal stops in its tracks raises what it likes. Said, in case
+            # that it has nothing to do with the signal.
+            print(f"after a signal: {type(problem).__name__}: {problem}", file=sys.stderr)
+        check()
         raise
     finally:
         for s in taken:

@@ -21,10 +21,16 @@ def available(device: jax.Device) -> int | None:
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"]
-    if device.platform == "cpu" and _MEMINFO.exists():
+    left = on_host() if device.platform == "cpu" else None
+    return None if left is None else left // jax.local_device_count()
+
+
+def on_host() -> int | None:
+    """Bytes of this machine's memory that no program needs now, None where nobody says."""
+    if _MEMINFO.exists():
         for line in _MEMINFO.read_text().splitlines():
             if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1]) // jax.local_device_count()
+                return 1024 * int(line.split()[1])
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -45,8 +45,17 @@ def local_mesh() -> Mesh:
     For work that processes do each on its own, such as training populations. With one process it
     is the mesh of `make_mesh()`.
     """
-    devices = np.array(jax.local_devices()).reshape(-1, *(1 for _ in AXES[1:]))
-    return Mesh(devices, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    return _along_data(jax.local_devices())
+
+
+def first_device() -> Mesh:
+    """A mesh of this process's first device alone, to try something out on."""
+    return _along_data(jax.local_devices()[:1])
+
+
+def _along_data(devices: Sequence[jax.Device]) -> Mesh:
+    in_a_row = np.array(devices).reshape(-1, *(1 for _ in AXES[1:]))
+    return Mesh(in_a_row, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -70,9 +79,3 @@ def shares(mesh: Mesh) -> int:
 def pad_to_multiple(n: int, k: int) -> int:
     """Return the smallest multiple of `k` that is at least `n`."""
     return -(-n // k) * k
-
-
-def first_device() -> Mesh:
-    """A mesh of this process's first device alone, to try something out on."""
-    device = np.array(jax.local_devices()[:1]).reshape(1, 1, 1)
-    return Mesh(device, AXES, axis_types=(AxisType.Auto,) * len(AXES))

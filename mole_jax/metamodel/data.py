@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
+from mole_jax.core import distributed, memory
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel.pairs import ZooArrays
 from mole_jax.representation import normalise
@@ -173,19 +174,17 @@ def _rooms(memory_gb: float) -> dict[str, float]:
     own = [_SHARE * limit for limit in limits if limit]
     of_device = min(*own, memory_gb * 2**30 or np.inf) if own else of_host
     rooms = np.array([of_device, of_host], np.float32)
-    if jax.process_count() > 1:
+    if distributed.count() > 1:
         rooms = np.asarray(multihost_utils.process_allgather(rooms)).min(axis=0)
     return {"device": float(rooms[0]), "host": float(rooms[1])}
 
 
 def _available_on_host() -> float:
     """Bytes of memory that no program needs at the moment."""
-    try:
-        with open("/proc/meminfo") as lines:
-            found = {line.split(":")[0]: line.split()[1] for line in lines}
-        return 1024.0 * int(found["MemAvailable"])
-    except (OSError, KeyError) as problem:
+    found = memory.on_host()
+    if found is None:
         raise UserError(
             "how much memory there is cannot be found out here: say with zoo.memory_gb how much of "
             "it the zoo may take"
-        ) from problem
+        )
+    return found

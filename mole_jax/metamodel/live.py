@@ -171,7 +171,8 @@ def make(config: Mapping[str, Any], family: TaskFamily, runs: TrainingRuns, mesh
             f"zoo.live_refresh={plan.refresh} is more than the {plan.capacity} runs of the buffer: "
             "lower it, or raise population.members or zoo.live_runs"
         )
-    at_once = generate.width(config, family, mesh, plan.refresh, 1)
+    new = plan.made(config["training"]["steps"]) * plan.refresh
+    at_once = generate.width(config, family, mesh, plan.refresh, 1, new)
     return LiveZoo(config, family, runs, plan, at_once)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 from jax.sharding import Mesh
 
-from mole_jax.core import memory
+from mole_jax.core import distributed, memory
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.metamodel import estimate
 from mole_jax.metamodel import state as states
@@ -80,7 +80,7 @@ class Programs:
         available = memory.available(self._mesh.local_devices[0])
         estimate.check(self._estimate(n), available)
         found = self.measured(n)
-        if jax.process_index() == 0:
+        if distributed.is_first():
             of = f" (of {memory.written(available)})" if available is not None else ""
             need = found.memory.describe()
             print(f"{name}: {describe(self._like, found.flops, self._hyper)}", flush=True)

@@ -80,6 +80,12 @@ def train(
         )
 
 
+def check_mesh(model: MetaModel, hyper: Hyper, mesh: Mesh) -> None:
+    """Raises UserError where a mesh cannot divide the batch, or the blocks, evenly."""
+    hyper.check_mesh(mesh)
+    model.module.shape.check_tensor(mesh.shape["tensor"])
+
+
 def objectives(config: Mapping[str, Any]) -> tuple[str, ...]:
     """What the train stage trains, in order."""
     return tuple(name for name in models.OBJECTIVES if hyper_of(config, name).steps)
@@ -120,8 +126,7 @@ def fit(
             loss is no longer a number.
     """
     hyper, rules = hyper_of(config, model.objective), Draw.of(config)
-    hyper.check_mesh(mesh)
-    model.module.shape.check_tensor(mesh.shape["tensor"])
+    check_mesh(model, hyper, mesh)
     root = rng.named(rng.key(config["seed"]), f"train {model.objective}")
     settings = config["training"]
     like = states.shapes(model, hyper, rules, mesh)

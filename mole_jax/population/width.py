@@ -28,9 +28,12 @@ from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
 
-GROWTH = 8  # from one candidate to the next
+FIRST = 8  # candidate; a larger one is GROWTH times as large, and 1 is tried if none is better
+GROWTH = 8
 SECONDS = 0.3  # of each candidate, without compilation
-GIVE_UP = 0.8  # of the best rate so far: a candidate below it is the last
+GIVE_UP = 0.8  # of the best rate so far: no candidate beyond one below it
+# Measuring ends when it has taken this share of what is left to train at the best rate so far.
+WORTH = 1 / 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,21 +49,32 @@ class Width:
 
 
 def choose(
-    network: Network, recipe: Recipe | PPORecipe, data: DeviceData, groups: int, members: int
+    network: Network,
+    recipe: Recipe | PPORecipe,
+    data: DeviceData,
+    groups: int,
+    members: int,
+    runs: int,
 ) -> Width:
-    """The fastest width for `groups` data subsets of `members` members on each device.
+    """The fastest width for `groups` data subsets of `members` members at a time on each device.
 
-    Measured with a few steps on the first device; what was measured before on this machine, for
-    the same network, recipe and data, is read from `cache_file()`.
+    Measured with a few steps on the first device, for as long as that may pay for `runs` runs on
+    each. What was measured before on this machine, for the same question, is read from
+    `cache_file()`.
     """
-    name = _name(network, recipe, data, groups * members)
+    most = groups * members
+    name = _name(network, recipe, data, most, runs)
     known = _read()
     if name in known:
         return _fastest({int(width): rate for width, rate in known[name].items()})
     rates: dict[int, float] = {}
-    for width in candidates(groups * members):
+    began = time.monotonic()
+    for width in candidates(most):
+        if rates and not _promises(width, rates):
+            continue
         rates[width] = measure(network, recipe, data, width, members)
-        if rates[width] < GIVE_UP * max(rates.values()):
+        left = runs * recipe.snapshot_steps[-1] / max(rates.values())  # seconds
+        if time.monotonic() - began > WORTH * left:
             break
     try:
         # Read again: another process may have added to it meanwhile.
@@ -70,12 +84,20 @@ def choose(
     return _fastest(rates)
 
 
+def _promises(width: int, rates: dict[int, float]) -> bool:
+    """Whether to try a width: larger ones up to one that is slower, 1 if the smallest is best."""
+    best = max(rates.values())
+    if width > max(rates):
+        return rates[max(rates)] >= GIVE_UP * best
+    return rates[min(rates)] == best
+
+
 def candidates(most: int) -> list[int]:
-    """Widths to try, the smallest first: powers of GROWTH below `most`, and `most`."""
-    widths = [1]
-    while widths[-1] * GROWTH < most:
-        widths.append(widths[-1] * GROWTH)
-    return widths if widths[-1] == most else [*widths, most]
+    """Widths to try, in this order: from FIRST up, `most`, and 1."""
+    widths = [min(FIRST, most)]
+    while widths[-1] < most:
+        widths.append(min(widths[-1] * GROWTH, most))
+    return widths if widths == [1] else [*widths, 1]
 
 
 def measure(
@@ -131,7 +153,9 @@ def _read() -> dict[str, dict[str, float]]:
     return found if isinstance(found, dict) else {}
 
 
-def _name(network: Network, recipe: Recipe | PPORecipe, data: DeviceData, most: int) -> str:
+def _name(
+    network: Network, recipe: Recipe | PPORecipe, data: DeviceData, most: int, runs: int
+) -> str:
     """What a measurement depends on, in a few characters."""
     shapes = [(x.shape, str(x.dtype)) for x in jax.tree.leaves(data)]
     what = (
@@ -140,7 +164,7 @@ def _name(network: Network, recipe: Recipe | PPORecipe, data: DeviceData, most: 
         [(field.path, field.shape) for field in network.spec.fields],
         dataclasses.asdict(recipe),
         shapes,
-        most,
+        (most, runs),
         jax.__version__,
         jax.devices()[0].device_kind,
         jax.local_device_count(),

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 
+from mole_jax.core import distributed, rng
 from mole_jax.core import mesh as mesh_lib
-from mole_jax.core import rng
 from mole_jax.core.config import sections
 from mole_jax.core.progress import Progress
 from mole_jax.core.provenance import environment
@@ -50,9 +49,9 @@ def generate(config: Mapping[str, Any], workdir: Path) -> None:
     family = families.build(config)
     path = Path(workdir) / "zoo"
     schema = make_schema(config, family)
-    if jax.process_index() == 0 and not (path / "zoo.json").exists():
+    if distributed.is_first() and not (path / "zoo.json").exists():
         ZooWriter.create(path, schema)
-    _everyone("zoo made")
+    distributed.barrier()
     fill(config, family, ZooWriter.open(path, schema), config["population"]["members"])
 
 
@@ -69,26 +68,28 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
         members: of each data subset, in the end.
     """
     zoo = open_zoo(writer.path)
-    process = jax.process_index()
+    process = distributed.index()
     todo = plan.rounds(
         np.bincount(zoo.runs["subset"], minlength=len(family.subsets)),
         members,
         config["zoo"]["subsets_per_group"],
-        n_processes=jax.process_count(),
+        n_processes=distributed.count(),
         runs_per_shard=writer.schema.runs_per_shard,
     )
     ends = [round_[-1].row + round_[-1].n_runs for round_ in todo]
     total = ends[-1] if ends else zoo.n_runs
     if process == 0:
         writer.reserve(total)
-    _everyone("zoo reserved")
+    distributed.barrier()
     if process != 0:
         writer = ZooWriter.open(writer.path)  # with arrays of their new length
 
     mesh = mesh_lib.local_mesh()
     group = min(config["zoo"]["subsets_per_group"], len(family.subsets))
     base = config["population"]["members"]
-    at_once = width(config, family, mesh, group, base) if todo else 0
+    # All runs, and not those that are left: a resumed zoo asks the same question.
+    each = -(-len(family.subsets) * base // distributed.count())
+    at_once = width(config, family, mesh, group, base, each) if todo else 0
     failed = zoo.n_runs - len(zoo.select(finite=True))  # before a resume
     began, waited = time.monotonic(), 0.0
     work = overlapped(
@@ -103,7 +104,7 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
     ):
         done = zoo.n_runs
         for (_, stored, seconds), end in zip(results, ends, strict=True):
-            _everyone(f"zoo written to {end}")
+            distributed.barrier()  # all have written theirs
             if process == 0:
                 writer.commit(end)
             waited += seconds
@@ -125,19 +126,26 @@ def width(
     mesh: jax.sharding.Mesh,
     n_subsets: int,
     n_members: int,
+    runs: int,
 ) -> int:
     """How many members of a group to train at once on each device.
 
-    `population.at_once` says it, or else what is fastest here, which is tried out once.
+    `population.at_once` says it, or else what is fastest here, which is tried out once, for as long
+    as that may pay for so many runs on all devices.
     """
     population = config["population"]
     if population.get("at_once", 0):  # a stored config has none
         return population["at_once"]
     recipe = recipes.of(population, family.network)
     found = widths.choose(
-        family.network, recipe, family.device_data, -(-n_subsets // mesh.size), n_members
+        family.network,
+        recipe,
+        family.device_data,
+        -(-n_subsets // mesh.size),
+        n_members,
+        -(-runs // mesh.size),
     )
-    if jax.process_index() == 0:
+    if distributed.is_first():
         print(f"population: {found}", flush=True)
     return found.at_once
 
@@ -314,9 +322,3 @@ def _finish(
     }
     means = {name: float(np.mean(x)) if x.size else float("nan") for name, x in last.items()}
     return _Stored(int(np.sum(~batch.finite)), means)
-
-
-def _everyone(where: str) -> None:
-    """Wait until all processes are here."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(where)

@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,10 @@ from tests.core.test_checkpoint import damage
 
 STEPS = 20
 # Orbax leaves coroutines behind when a checkpoint is damaged: see tests/core/test_checkpoint.py.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with tiny.compilation_cache(tmp_path_factory.mktemp("compiled")):
-        yield
+pytestmark = [
+    pytest.mark.usefixtures("compile_once"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")

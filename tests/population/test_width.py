@@ -20,28 +20,44 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("most", "expected"), [(1, [1]), (2, [1, 2]), (8, [1, 8]), (100, [1, 8, 64, 100])]
+    ("most", "expected"),
+    [(1, [1]), (2, [2, 1]), (8, [8, 1]), (100, [8, 64, 100, 1]), (512, [8, 64, 512, 1])],
 )
 def test_candidates_grow_to_all(most: int, expected: list[int]) -> None:
     assert widths.candidates(most) == expected
 
 
-def choose(population: Any, groups: int) -> widths.Width:
+def choose(population: Any, groups: int, runs: int = 10**9) -> widths.Width:
     family: ImageFamily = population.family
-    return widths.choose(family.network, population.recipe, family.device_data, groups, 2)
+    return widths.choose(family.network, population.recipe, family.device_data, groups, 2, runs)
 
 
-def test_the_fastest_is_chosen(population: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = {1: 10.0, 8: 30.0, 64: 20.0, 100: 99.0}
-    tried = []
+@pytest.mark.parametrize(
+    ("rates", "runs", "expected", "tried"),
+    [
+        ({8: 10.0, 64: 30.0, 512: 20.0}, 10**9, 64, [8, 64, 512]),  # a larger one is much slower
+        ({8: 30.0, 64: 20.0, 1: 40.0}, 10**9, 1, [8, 64, 1]),  # and a smaller one may be better
+        ({8: 10.0, 64: 9.0, 512: 8.5, 1000: 11.0}, 10**9, 1000, [8, 64, 512, 1000]),
+        ({8: 10.0}, 0, 8, [8]),  # little to train: what follows would take longer than it saves
+    ],
+)
+def test_the_fastest_is_chosen(
+    population: Any,
+    rates: dict[int, float],
+    runs: int,
+    expected: int,
+    tried: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
 
     def measure(network: Any, recipe: Any, data: Any, width: int, members: int) -> float:
-        tried.append(width)
+        asked.append(width)
         return rates[width]
 
     monkeypatch.setattr(widths, "measure", measure)
-    assert choose(population, 50).at_once == 8
-    assert tried == [1, 8, 64]  # the third is much slower than the second: no larger one is tried
+    assert choose(population, 500, runs).at_once == expected
+    assert asked == tried
 
 
 def test_a_measurement_is_kept(
@@ -49,14 +65,15 @@ def test_a_measurement_is_kept(
 ) -> None:
     monkeypatch.setattr(widths, "SECONDS", 0.01)
     first = choose(population, 2)
-    assert set(first.rates) <= {1, 4}
+    assert set(first.rates) <= {4, 1}
     assert all(rate > 0 for rate in first.rates.values())
     (kept,) = json.loads(cache.read_text()).values()
     assert {int(width): rate for width, rate in kept.items()} == first.rates
     monkeypatch.setattr(widths, "measure", None)  # nothing is measured again
     assert choose(population, 2) == first
-    with pytest.raises(TypeError):  # another size is another question
-        choose(population, 3)
+    for other in ((3, 10**9), (2, 10)):  # other sizes are other questions
+        with pytest.raises(TypeError):
+            choose(population, *other)
 
 
 def test_a_damaged_cache_is_measured_anew(
@@ -65,7 +82,7 @@ def test_a_damaged_cache_is_measured_anew(
     cache.parent.mkdir()
     cache.write_text("{")
     monkeypatch.setattr(widths, "measure", lambda *_: 1.0)
-    assert choose(population, 1).at_once == 1
+    assert choose(population, 1).at_once == 2
     assert len(json.loads(cache.read_text())) == 1
 
 
@@ -74,7 +91,7 @@ def test_a_cache_that_cannot_be_written_is_said(
 ) -> None:
     cache.parent.write_text("a file where the folder should be")
     monkeypatch.setattr(widths, "measure", lambda *_: 1.0)
-    assert choose(population, 1).at_once == 1
+    assert choose(population, 1).at_once == 2
     assert "cannot be written" in capsys.readouterr().err
 
 

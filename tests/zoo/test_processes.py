@@ -27,15 +27,16 @@ CHANGES = {
 }
 WORKER = """
 import sys
-import jax
+from mole_jax.core import distributed
 address, process, *workdirs = sys.argv[1:]
-jax.distributed.initialize(address, num_processes=2, process_id=int(process))
+distributed.start(distributed.Cluster(address, 2, int(process)))
 from mole_jax.zoo import generate
 from tests import tiny
 from tests.zoo.test_processes import CHANGES
 with tiny.quick_compilation():
     for workdir in workdirs:
         generate.generate(tiny.tiny_config(**CHANGES), workdir)
+distributed.end(0)
 """
 
 
