@@ -1,5 +1,6 @@
-"""What accelerators can do at most, from their makers' data sheets.
+"""What accelerators can do at most, as their makers' data sheets have it.
 
+Google's figures are from its pages, NVIDIA's from others that quote its sheets. None was measured.
 Peaks are of dense bfloat16 products. A link's rate is what one device can send while it receives as
 much: half of what data sheets call bidirectional. GPUs of one machine are linked with one another,
 those of different machines by a network card each; the chips of a TPU slice are all linked.
