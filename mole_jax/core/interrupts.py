@@ -39,7 +39,6 @@ def handled() -> Iterator[None]:
     """
     before = {s: signal.getsignal(s) for s in SIGNALS}
     taken = [s for s in SIGNALS if before[s] != signal.SIG_IGN]
-    _State.raised = None
     for s in taken:
         signal.signal(s, _on_signal)
     try:
@@ -52,6 +51,7 @@ def handled() -> Iterator[None]:
         check()
         raise
     finally:
+        _State.raised = None
         for s in taken:
             signal.signal(s, before[s])
 

@@ -46,8 +46,7 @@ def test_what_a_library_swallows_is_raised_again() -> None:
             send(signal.SIGTERM)
         with pytest.raises(interrupts.Terminated):
             interrupts.check()
-    with interrupts.handled():  # which knows nothing of it
-        interrupts.check()
+    interrupts.check()  # what comes after the block knows nothing of it
     with pytest.raises(KeyboardInterrupt), interrupts.handled():
         try:
             send(signal.SIGINT)

@@ -172,8 +172,8 @@ def test_only_the_first_process_speaks_and_writes(together: Path) -> None:
 
 
 def test_what_one_refuses_stops_all(together: Path) -> None:
-    said = finish(start(together, 2, "train", "--config.training.batch_size=9"), 2, MINUTE)
-    assert "was made with another config (training.batch_size: 8 -> 9)" in said
+    said = finish(start(together, 2, "train", "--config.training.batch_size=10"), 2, MINUTE)
+    assert "was made with another config (training.batch_size: 8 -> 10)" in said
     said = finish(start(together, 2, "train", "--config.sampling.steps=0"), 2, MINUTE)
     assert "sampling.steps=0 must lie in" in said
     for i in range(2):
