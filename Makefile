@@ -6,6 +6,8 @@ RUN := .venv/bin/python
 STAMP := .venv/.installed
 STAMP_DEV := .venv/.installed-dev
 STAMP_BENCH := .venv/.installed-bench
+# Of the tests, each of which uses more than one core for a part of its time.
+WORKERS ?= 2
 BENCHMARKS := populations meta_training sampling zoo
 # Without a GPU of NVIDIA's, PyTorch's small build for CPUs does.
 TORCH_INDEX := $(if $(shell command -v nvidia-smi),,--index-url https://download.pytorch.org/whl/cpu)
@@ -27,7 +29,7 @@ demo: $(STAMP)
 	$(RUN) -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits
 
 test: $(STAMP_DEV)
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(STAMP_DEV)
 	$(RUN) -m ruff check .

@@ -67,6 +67,10 @@ class Checkpoints:
         """Return the newest step that is whole on disk, or None when there is none."""
         return self._manager.latest_step()
 
+    def steps(self) -> list[int]:
+        """Return the steps that are whole on disk, in order."""
+        return sorted(self._manager.all_steps())
+
     def best_step(self) -> int | None:
         """Return the step with the lowest loss among those on disk, None without any loss."""
         return self._manager.best_step()
@@ -93,7 +97,7 @@ class Checkpoints:
         Raises:
             UserError: when there are checkpoints, and all of them are damaged.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
+        steps = self.steps()[::-1]
         for step in steps:
             try:
                 return step, self.restore(step, like)

@@ -279,7 +279,13 @@ class Trained(NamedTuple):
     start_loss: float  # median of the zoo's starts
 
 
-def load(workdir: Path, config: Mapping[str, Any], network: Network, objective: str) -> Trained:
+def load(
+    workdir: Path,
+    config: Mapping[str, Any],
+    network: Network,
+    objective: str,
+    checkpoint: str | int = "last",
+) -> Trained:
     """Read what the train stage left in WORKDIR/train.
 
     Args:
@@ -287,9 +293,11 @@ def load(workdir: Path, config: Mapping[str, Any], network: Network, objective: 
         config: of the run.
         network: the target network.
         objective: "diffusion" or "regression".
+        checkpoint: "last", of a finished training; "best", the one with the lowest training loss;
+            or the step of another one that is kept.
 
     Raises:
-        UserError: when that training is not there or not finished.
+        UserError: when that training or checkpoint is not there or not finished.
     """
     folder = Path(workdir) / "train" / objective
     model = models.build(config, network, objective)
@@ -298,8 +306,11 @@ def load(workdir: Path, config: Mapping[str, Any], network: Network, objective: 
         raise UserError(f"{folder} is missing: no {objective} model was trained in {workdir}")
     with Checkpoints(folder / "checkpoints") as checkpoints:
         like = states.shapes(model, hyper, rules, mesh_lib.make_mesh())
-        state = start_state(model, hyper, rules, jax.random.key(0), like, checkpoints)
-    if int(state.step) != hyper.steps:
+        if checkpoint == "last":
+            state = start_state(model, hyper, rules, jax.random.key(0), like, checkpoints)
+        else:
+            state = _kept(checkpoints, checkpoint, like, folder)
+    if checkpoint == "last" and int(state.step) != hyper.steps:
         raise UserError(
             f"{folder}: trained for {int(state.step)} of {hyper.steps} steps; delete "
             f"{folder.parent / 'stage.json'} and run --stages=train to train on"
@@ -311,3 +322,18 @@ def load(workdir: Path, config: Mapping[str, Any], network: Network, objective: 
         names = ("input_scale", "input_shift", "start_loss")
         scalars = [float(arrays[name]) for name in names]
     return Trained(model, state.ema, normaliser, *scalars)
+
+
+def _kept(checkpoints: Checkpoints, checkpoint: str | int, like: State, folder: Path) -> State:
+    """The state of the best checkpoint, or of that of a step."""
+    kept = checkpoints.steps()
+    step = checkpoints.best_step() if checkpoint == "best" else checkpoint
+    if step not in kept:
+        raise UserError(
+            f"{folder}: there is no checkpoint {checkpoint!r}; there are 'last', 'best' and "
+            f"{', '.join(map(str, kept)) or 'no steps'}"
+        )
+    try:
+        return checkpoints.restore(step, like)
+    except ValueError as problem:
+        raise UserError(f"{folder}: checkpoint {step} is damaged: {problem}") from problem

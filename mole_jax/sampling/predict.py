@@ -286,23 +286,32 @@ def _loss(network: Network, flat: jax.Array, support: Examples) -> jax.Array:
     return loss_and_accuracy(logits, support.labels, support.mask)[0]
 
 
-def load(workdir: Any, *, objective: str = "diffusion", **sampling: Any) -> Model:
+def load(
+    workdir: Any,
+    *,
+    objective: str = "diffusion",
+    checkpoint: str | int = "last",
+    **sampling: Any,
+) -> Model:
     """Load what the train stage left in a workdir.
 
     Args:
         workdir: as given to `python -m mole_jax.main`.
         objective: "diffusion", or "regression" for the deterministic baseline.
+        checkpoint: "last"; "best", the one with the lowest training loss of those that
+            `training.checkpoint_every` kept; or the step of another one that is kept.
         **sampling: other values for keys of `config.sampling`, such as steps=25; those of the
             evaluate stage hold for the rest, and `sampler.DEFAULT` where it has not run.
 
     Raises:
-        UserError: when the workdir holds no finished training, or for unknown options.
+        UserError: when the workdir holds no finished training or no such checkpoint, or for
+            unknown options.
     """
     workdir = Path(workdir)
     record = stages.record(workdir, "train")
     zoo = open_zoo(workdir / "zoo")
     network = networks.from_json(zoo.schema.network)
-    trained = train.load(workdir, record["config"], network, objective)
+    trained = train.load(workdir, record["config"], network, objective, checkpoint)
     unknown = set(sampling) - {field.name for field in dataclasses.fields(Plan)}
     if unknown:
         raise UserError(f"load: unknown options {sorted(unknown)}; see sampler.Plan")

@@ -38,16 +38,18 @@ def untrained(
     mesh: Any,
     *_: Any,
 ) -> None:
-    """Leave the checkpoint of a finished training, with parameters that do something."""
+    """Leave checkpoints of a finished training, with parameters that do something.
+
+    The one before the last is the best: all its parameters are half as large.
+    """
     hyper, rules = Hyper.of(config), Draw.of(config)
     like = jax.eval_shape(lambda key: states.init(model, hyper, rules, key), jax.random.key(0))
     params = tiny.random_like(like.params)
     optimizer = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like.optimizer)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        checkpoints.save(
-            hyper.steps,
-            State(jnp.int32(hyper.steps), optimizer=optimizer, params=params, ema=params),
-        )
+        for step, loss, scale in ((hyper.steps - 1, 1.0, 0.5), (hyper.steps, 2.0, 1.0)):
+            kept = jax.tree.map(lambda x, scale=scale: scale * x, params)
+            checkpoints.save(step, State(jnp.int32(step), kept, kept, optimizer), loss)
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +196,17 @@ def test_requests_that_cannot_be_met(
         predict(model, support, **changes)
 
 
+def test_other_checkpoints_can_be_loaded(workdir: Path, model: Model) -> None:
+    best = mole_jax.load(workdir, checkpoint="best")
+    halves = jax.tree.map(lambda x: 0.5 * x, model.params)
+    assert tiny.equal_trees(best.params, halves)
+    steps = CONFIG.training.steps
+    assert tiny.equal_trees(mole_jax.load(workdir, checkpoint=steps - 1).params, halves)
+    assert tiny.equal_trees(mole_jax.load(workdir, checkpoint=steps).params, model.params)
+    with pytest.raises(UserError, match=rf"no checkpoint 7; there are .* {steps - 1}, {steps}$"):
+        mole_jax.load(workdir, checkpoint=7)
+
+
 def test_workdirs_that_are_not_ready(workdir: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="stage train has not run"):
         mole_jax.load(tmp_path / "nowhere")
@@ -206,6 +219,6 @@ def test_workdirs_that_are_not_ready(workdir: Path, tmp_path: Path) -> None:
     shutil.copytree(workdir, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy" / "train" / "diffusion" / "checkpoints" / "20")
     with pytest.raises(
-        UserError, match=r"trained for 0 of 20 steps; delete .*stage\.json and run --stages=train"
+        UserError, match=r"trained for 19 of 20 steps; delete .*stage\.json and run --stages=train"
     ):
         mole_jax.load(tmp_path / "copy")
