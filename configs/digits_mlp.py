@@ -89,8 +89,9 @@ def get_config(variant: str = "") -> ConfigDict:
     # Begin all training runs from one network, so that units mean the same in all of them. Runs
     # that are held out begin from networks of their own, and so does training the meta-model.
     c.population.shared_start = False
-    # How many train side by side on a device, the others after them; 0: what a measurement of a few
-    # seconds finds fastest here. No result depends on it beyond rounding.
+    # How many train side by side in each lane (a core of a CPU, or else a device), the others after
+    # them; 0: what a measurement of a few seconds finds fastest here. No result depends on it
+    # beyond rounding.
     c.population.at_once = 0
 
     c.zoo = ConfigDict({"subsets_per_group": 126, "runs_per_shard": 256, "runs_per_chunk": 8})

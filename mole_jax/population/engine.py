@@ -1,9 +1,15 @@
-"""Train many members: vmapped, some at once, block after block, on every device its share."""
+"""Train many members: vmapped, some at once, block after block, on every device its share.
+
+A CPU is one device of several cores. It trains in lanes, a thread for each core: programs side by
+side share the work better than the operations of one program do, which wait for one another.
+"""
 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -91,8 +97,11 @@ def _in_blocks(function: Callable[..., Any], size: int, *arrays: Any) -> Any:
     """vmap `function` over the first axis, at most `size` at once, block after block.
 
     The blocks are as equal as they can be; the last is filled up with copies that do not come back.
+    One at a time goes without vmap, which would make batches of one of all products.
     """
     n = len(jax.tree.leaves(arrays)[0])
+    if min(size, n) == 1:
+        return jax.lax.map(lambda xs: function(*xs), arrays)
     blocks = -(-n // size)
     if blocks == 1:
         return jax.vmap(function)(*arrays)
@@ -131,7 +140,7 @@ def train(
         hyper: leaves [G, M].
         mesh: the devices.
         fixed: leaves [G, n, ...]: train on these examples only (data-matched baselines).
-        width: how many members train side by side on a device, the others after them; 0: all. It
+        width: how many members train side by side in a lane, the others after them; 0: all. It
             changes speed and memory, and results by no more than rounding (see `width.py`).
         first_member: the number of the first of the M members; own minibatches depend on it.
 
@@ -143,15 +152,98 @@ def train(
         fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
         batch_keys = fold(batch_keys, first_member + jnp.arange(n_members))
     batch = (tasks, batch_keys, starts, hyper, fixed)
+    data = distributed.put(data, mesh_lib.replicated(mesh))
+    n = min(lanes(mesh), max(n_groups, n_members))
+    if n > 1:
+        return _in_lanes(network, recipe, width, mesh, data, batch, n)
     # Padding repeats the last subset, so that every device has the same number of them.
-    padded = mesh_lib.pad_to_multiple(n_groups, mesh.size)
-    rows = jnp.minimum(jnp.arange(padded), n_groups - 1)
-    batch = jax.tree.map(lambda x: x[rows], batch)
+    batch = _filled_up(batch, mesh.size)
+    padded = len(batch[0])
     batch = distributed.put(batch, mesh_lib.along(mesh, mesh.axis_names))
     width = width or padded // mesh.size * n_members
-    data = distributed.put(data, mesh_lib.replicated(mesh))
     history = _train(network, recipe, width, mesh, data, *batch)
     return jax.tree.map(lambda x: x[:n_groups], history)
+
+
+def lanes(mesh: Mesh) -> int:
+    """How many parts of a population train at the same time on each device of a mesh."""
+    if mesh.size > 1 or mesh.devices.flat[0].platform != "cpu":
+        return 1
+    known = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    return max(cores // jax.local_device_count(), 1)
+
+
+def _in_lanes(
+    network: Network,
+    recipe: Recipe | PPORecipe,
+    width: int,
+    mesh: Mesh,
+    data: Any,
+    batch: tuple[Any, ...],
+    n: int,
+) -> History:
+    """Train in `n` threads: each takes equally many subsets, or members of all where these are few.
+
+    `batch` are the arguments of `_train` after `data`.
+    """
+    tasks, batch_keys, starts, hyper, fixed = batch
+    n_groups, n_members = starts.shape[:2]
+    by_subset = n_groups >= n
+    if by_subset:
+        parts = [_rows(_filled_up(batch, n), i, n) for i in range(n)]
+    else:
+        # Members of a subset with minibatches of their own have keys of their own, too.
+        own = (starts, hyper) if _shares(recipe) else (starts, hyper, batch_keys)
+        own = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), own)
+        parts = []
+        for i in range(n):
+            part = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), _rows(_filled_up(own, n), i, n))
+            keys = batch_keys if _shares(recipe) else part[2]
+            parts.append((tasks, keys, *part[:2], fixed))
+    parts = distributed.put(parts, mesh_lib.replicated(mesh))
+    width = width or parts[0][2].shape[0] * parts[0][2].shape[1]
+    # Compiled here and once: threads that ask for the same program at the same time each make it.
+    leaves, structure = jax.tree.flatten((data, *parts[0]))
+    shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for x in leaves)
+    program = _compiled(network, recipe, width, mesh, structure, shapes)
+    with ThreadPoolExecutor(n, thread_name_prefix="lane") as pool:
+        futures = [
+            pool.submit(lambda part: jax.block_until_ready(program(data, *part)), part)
+            for part in parts
+        ]
+        histories = [future.result() for future in futures]
+    axis, whole = (0, n_groups) if by_subset else (1, n_members)
+    return jax.tree.map(
+        lambda *x: jax.lax.slice_in_dim(jnp.concatenate(x, axis), 0, whole, axis=axis), *histories
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(
+    network: Network,
+    recipe: Recipe | PPORecipe,
+    width: int,
+    mesh: Mesh,
+    structure: Any,
+    shapes: tuple[jax.ShapeDtypeStruct, ...],
+) -> jax.stages.Compiled:
+    """`_train` for arguments, from `data` on, of a structure and shapes."""
+    arguments = jax.tree.unflatten(structure, shapes)
+    return _train.lower(network, recipe, width, mesh, *arguments).compile()
+
+
+def _filled_up(batch: Any, multiple: int) -> Any:
+    """Repeat the last row of every leaf until `multiple` divides how many there are."""
+    n = len(jax.tree.leaves(batch)[0])
+    rows = jnp.minimum(jnp.arange(mesh_lib.pad_to_multiple(n, multiple)), n - 1)
+    return jax.tree.map(lambda x: x[rows], batch)
+
+
+def _rows(batch: Any, i: int, n: int) -> Any:
+    """The i-th of `n` equal parts of the rows of every leaf."""
+    size = len(jax.tree.leaves(batch)[0]) // n
+    return jax.tree.map(lambda x: x[i * size : (i + 1) * size], batch)
 
 
 def _shares(recipe: Recipe | PPORecipe) -> bool:

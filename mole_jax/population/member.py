@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -72,6 +73,7 @@ def train(
     Returns:
         History with S = len(recipe.snapshot_steps).
     """
+    piece = network.piece if jax.default_backend() == "cpu" else 0
     steps = jnp.asarray(recipe.snapshot_steps)
     last = recipe.snapshot_steps[-1]
 
@@ -90,7 +92,7 @@ def train(
     def step(i: jax.Array, carry: Any) -> Any:
         params, state = carry
         rate = 0.5 * (1 + jnp.cos(jnp.pi * i / last)) if recipe.schedule == "cosine" else 1.0
-        grads = jax.grad(loss)(params, minibatch(i))
+        grads = _gradient(loss, params, minibatch(i), piece)
         return optimizer.update(recipe.optimizers, grads, state, params, hyper, jnp.float32(rate))
 
     def snapshot(params: dict[str, Any]) -> History:
@@ -105,6 +107,24 @@ def train(
     carry = (params, optimizer.init(recipe.optimizers, params))
     # The first segment is empty: the start is a snapshot like any other.
     return jax.lax.scan(segment, carry, (jnp.roll(steps, 1).at[0].set(0), steps))[1]
+
+
+def _gradient(
+    loss: Callable[[Any, Examples], jax.Array], params: Any, batch: Examples, piece: int
+) -> Any:
+    """The gradient of a mean over a batch, at most `piece` examples at a time; 0: all."""
+    size = len(batch.labels)
+    size_of_part = next(n for n in range(min(piece or size, size), 0, -1) if size % n == 0)
+    n = size // size_of_part
+    if n == 1:
+        return jax.grad(loss)(params, batch)
+    parts = jax.tree.map(lambda x: x.reshape(n, size_of_part, *x.shape[1:]), batch)
+
+    def add(total: Any, part: Examples) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, jax.grad(loss)(params, part)), None
+
+    total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), parts)
+    return jax.tree.map(lambda g: g / n, total)
 
 
 def turned(network: Network, params: dict[str, Any]) -> dict[str, Any]:

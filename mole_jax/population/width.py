@@ -1,4 +1,4 @@
-"""How many members train side by side on a device: measured once, kept, and said.
+"""How many members train side by side in a lane of a device: measured once, kept, and said.
 
 More at once make larger products, until their parameters and activations no longer fit into a
 cache. Where that is depends on the network and on the machine, by factors of two and more either
@@ -41,11 +41,13 @@ class Width:
     """The width to train with, and what was measured."""
 
     at_once: int
-    rates: dict[int, float]  # members at once -> member-steps per second on one device
+    lanes: int  # of each device
+    rates: dict[int, float]  # members at once in each lane -> member-steps/s of a device
 
     def __str__(self) -> str:
         tried = ", ".join(f"{width}: {rate:,.0f}" for width, rate in sorted(self.rates.items()))
-        return f"{self.at_once} members at once on a device (member-steps/s: {tried})"
+        lanes = f"each of {self.lanes} threads" if self.lanes > 1 else "a device"
+        return f"{self.at_once} members at once in {lanes} (member-steps/s of a device: {tried})"
 
 
 def choose(
@@ -58,15 +60,18 @@ def choose(
 ) -> Width:
     """The fastest width for `groups` data subsets of `members` members at a time on each device.
 
+    A lane has one of the parts of them that train at the same time (see `engine.lanes`).
+
     Measured with a few steps on the first device, for as long as that may pay for `runs` runs on
     each. What was measured before on this machine, for the same question, is read from
     `cache_file()`.
     """
-    most = groups * members
+    lanes = engine.lanes(mesh_lib.first_device())
+    most = -(-groups * members // lanes)
     name = _name(network, recipe, data, most, runs)
     known = _read()
     if name in known:
-        return _fastest({int(width): rate for width, rate in known[name].items()})
+        return _fastest(lanes, {int(width): rate for width, rate in known[name].items()})
     rates: dict[int, float] = {}
     began = time.monotonic()
     for width in candidates(most):
@@ -81,7 +86,7 @@ def choose(
         files.write_json(cache_file(), _read() | {name: rates})
     except OSError as problem:
         print(f"population: {cache_file()} cannot be written ({problem})", file=sys.stderr)
-    return _fastest(rates)
+    return _fastest(lanes, rates)
 
 
 def _promises(width: int, rates: dict[int, float]) -> bool:
@@ -103,24 +108,35 @@ def candidates(most: int) -> list[int]:
 def measure(
     network: Network, recipe: Recipe | PPORecipe, data: DeviceData, width: int, members: int
 ) -> float:
-    """Member-steps per second of `width` members at once on one device, snapshots included."""
+    """Member-steps per second of one device, with `width` members at once in each of its lanes.
+
+    Snapshots are included.
+    """
     last = recipe.snapshot_steps[-1]
     between = max(last // max(len(recipe.snapshot_steps) - 1, 1), 1)
     few = dataclasses.replace(recipe, snapshot_steps=(0, between, 2 * between))
+    mesh = mesh_lib.first_device()
     m = min(width, members)
-    g = -(-width // m)
+    g = -(-width // m) * engine.lanes(mesh)
     key = rng.key(0)
     ones = jnp.ones((g, m))
     hyper = Hyperparameters(1e-3 * ones, 0 * ones, ones, jnp.zeros((g, m), jnp.int32))
     starts = engine.initial(network, key, jnp.arange(g * m).reshape(g, m), hyper)
-    mesh = mesh_lib.first_device()
     # What is not on that device alone cannot be used there.
     data, starts = jax.device_put((data, starts), mesh_lib.replicated(mesh))
 
     def train() -> Any:
         tasks = jnp.zeros(g, jnp.int32)
         history = engine.train(
-            network, few, data, tasks, jax.random.split(key, g), starts, hyper, mesh=mesh
+            network,
+            few,
+            data,
+            tasks,
+            jax.random.split(key, g),
+            starts,
+            hyper,
+            mesh=mesh,
+            width=width,
         )
         return jax.block_until_ready(history)
 
@@ -140,8 +156,8 @@ def cache_file() -> Path:
     return Path(folder) / "mole" / "widths.json"
 
 
-def _fastest(rates: dict[int, float]) -> Width:
-    return Width(max(rates, key=lambda width: rates[width]), rates)
+def _fastest(lanes: int, rates: dict[int, float]) -> Width:
+    return Width(max(rates, key=lambda width: rates[width]), lanes, rates)
 
 
 def _read() -> dict[str, dict[str, float]]:

@@ -113,7 +113,11 @@ class ImageTasks:
     ) -> tuple[jax.Array, jax.Array]:
         """Loss (nats) and accuracy on a whole pool, each []."""
         examples = self.pool(pool, task)
-        logits = network.apply(params, examples.inputs)
+        if network.piece and jax.default_backend() == "cpu":
+            apply = functools.partial(network.apply, params)
+            logits = jax.lax.map(apply, examples.inputs, batch_size=network.piece)
+        else:
+            logits = network.apply(params, examples.inputs)
         return loss_and_accuracy(logits, examples.labels, examples.mask)
 
     def numbers(self, pool: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from typing import Any
 
 import jax
@@ -155,6 +156,28 @@ def test_how_many_train_at_once_does_not_matter(
     everyone = chosen.train(make_mesh(1))
     assert_close(chosen.train(make_mesh(1), width=width), everyone)
     assert_close(chosen.train(make_mesh(2), width=width), everyone)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("groups", [3, 1])
+def test_lanes_do_not_matter(
+    population: Any, make_mesh: Any, groups: int, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three subsets in two lanes, hence with padding; and the two members of one subset in two."""
+    chosen = population if shared else own_minibatches(population)
+    some: Any = jax.tree.map(lambda x: x[:groups], chosen._replace(family=None, recipe=None))
+    some = some._replace(family=chosen.family, recipe=chosen.recipe)
+    alone = some.train(make_mesh(1))
+    monkeypatch.setattr(engine, "lanes", lambda mesh: 2)
+    split = some.train(make_mesh(1), width=3)
+    assert_close(split, alone)
+    assert split.parameters.shape == alone.parameters.shape
+
+
+def test_a_cpu_has_a_lane_for_each_core_and_several_devices_share_them(make_mesh: Any) -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert engine.lanes(make_mesh(1)) == max(cores // jax.device_count(), 1)
+    assert engine.lanes(make_mesh(2)) == 1
 
 
 def test_fixed_examples_are_all_that_is_trained_on(population: Any, make_mesh: Any) -> None:

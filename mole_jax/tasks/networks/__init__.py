@@ -42,6 +42,8 @@ class Network:
     symmetries: tuple[Permutation | Rotation, ...]
     # `apply` multiplies from the left, kernel.T @ examples: training keeps matrices transposed.
     by_columns: bool = False
+    # So many examples at a time leave in a CPU's cache what `apply` makes of them; 0: any number.
+    piece: int = 0
 
     def __post_init__(self) -> None:
         shapes = {field.path: field.shape for field in self.spec.fields}

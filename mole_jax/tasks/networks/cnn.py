@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import flax.linen as nn
@@ -13,14 +14,18 @@ from mole_jax.tasks.networks import OUTPUT, Network, of_module
 from mole_jax.tasks.networks.symmetries import Permutation
 
 SIZE = 3
+EPSILON = 1e-6
+# Bytes of shifted images that a core's cache has room for, about: those of 8 CIFAR-10 images.
+CACHE = 1_200_000
 
 
 class Convolution(nn.Module):
-    """A 3x3 convolution with a border of one zero: [B, H, W, C] -> [B, H', W', channels].
+    """A 3x3 convolution with a border of one zero: [C, B, H, W] -> [channels, B, H', W'].
 
-    Written as one product with the nine shifted images side by side. Under vmap over networks a
-    convolution would become a grouped one, which XLA's CPU backend runs several times slower than
-    the batched product that this becomes.
+    Written as one product with the nine shifted images over one another. Under vmap over networks a
+    convolution would become a grouped one, which XLA's CPU backend runs many times slower than
+    the batched product that this becomes. With channels first the product, its gradients and what
+    comes after have their long axis last: on a CPU that is about twice as fast as channels last.
     """
 
     channels: int
@@ -29,21 +34,38 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        n_in = x.shape[-1]
+        n_in, batch, height, width = x.shape
         kernel = self.param(
             "kernel", nn.initializers.he_uniform(), (SIZE, SIZE, n_in, self.channels)
         )
-        height, width = x.shape[1:3]
-        x = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+        x = jnp.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1)])
         shifted = [
-            x[:, i : i + height : self.stride, j : j + width : self.stride]
+            x[:, :, i : i + height : self.stride, j : j + width : self.stride]
             for i, j in itertools.product(range(SIZE), repeat=2)
         ]
-        y = jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, self.channels)
+        sides = shifted[0].shape[2:]
+        patches = jnp.concatenate(shifted).reshape(SIZE * SIZE * n_in, -1)
+        y = kernel.reshape(-1, self.channels).T @ patches
         if self.bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.channels,))
-            y = y + jnp.broadcast_to(bias, y.shape)
-        return y
+            y = y + self.param("bias", nn.initializers.zeros, (self.channels,))[:, None]
+        return y.reshape(-1, batch, *sides)
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation (Wu & He 2018) of [C, B, H, W], parameters and epsilon as Flax's."""
+
+    groups: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        n, batch, height, width = x.shape
+        of_group = x.reshape(self.groups, n // self.groups, batch, height, width)
+        mean = jnp.mean(of_group, axis=(1, 3, 4), keepdims=True)
+        variance = jnp.var(of_group, axis=(1, 3, 4), keepdims=True)
+        x = ((of_group - mean) * jax.lax.rsqrt(variance + EPSILON)).reshape(x.shape)
+        scale = self.param("scale", nn.initializers.ones, (n,))
+        bias = self.param("bias", nn.initializers.zeros, (n,))
+        return x * scale[:, None, None, None] + bias[:, None, None, None]
 
 
 class CNN(nn.Module):
@@ -56,13 +78,14 @@ class CNN(nn.Module):
     norm_groups: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array) -> jax.Array:  # [B, H, W, C]
+        x = jnp.moveaxis(x, -1, 0)
         for i, (channels, stride) in enumerate(zip(self.channels, self.strides, strict=True)):
             x = Convolution(channels, stride, self.bias, name=f"conv_{i}")(x)
             if self.norm_groups:
-                x = nn.GroupNorm(self.norm_groups, name=f"norm_{i}")(x)
+                x = GroupNorm(self.norm_groups, name=f"norm_{i}")(x)
             x = nn.relu(x)
-        return nn.Dense(self.n_outputs, name="output")(jnp.mean(x, axis=(1, 2)))
+        return nn.Dense(self.n_outputs, name="output")(jnp.mean(x, axis=(2, 3)).T)
 
 
 def build(
@@ -113,7 +136,7 @@ def build(
         if norm_groups:
             axes |= {f"norm_{i}/scale": (layer,), f"norm_{i}/bias": (layer,)}
     axes |= {"output/kernel": (layers[-1], OUTPUT), "output/bias": (OUTPUT,)}
-    return of_module(
+    network = of_module(
         "cnn",
         module,
         input_shape,
@@ -123,3 +146,18 @@ def build(
         units=tuple((layer,) for layer in layers),
         symmetries=tuple(Permutation(layer, max(norm_groups, 1)) for layer in layers),
     )
+    piece = max(CACHE // _largest(channels, strides, input_shape), 1)
+    return dataclasses.replace(network, piece=piece)
+
+
+def _largest(
+    channels: tuple[int, ...], strides: tuple[int, ...], input_shape: tuple[int, ...]
+) -> int:
+    """Bytes of the shifted images that a convolution multiplies, for one example, at most."""
+    height, width, n_in = input_shape
+    largest = 0
+    for n_out, stride in zip(channels, strides, strict=True):
+        height, width = -(-height // stride), -(-width // stride)
+        largest = max(largest, 4 * SIZE * SIZE * n_in * height * width)
+        n_in = n_out
+    return largest

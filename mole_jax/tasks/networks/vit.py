@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,23 +13,64 @@ from mole_jax.tasks.networks import OUTPUT, Network, of_module
 from mole_jax.tasks.networks.symmetries import Permutation, Rotation
 
 POOLINGS = ("mean", "token")
+EPSILON = 1e-6
+
+
+# Inside the network features come first and tokens, of all images, last: [W, B * N]. On a CPU
+# products, norms and their gradients are faster with the long axis last: all in all by a half.
+# Flax's own layers have features last; these have their parameters and their starts.
 
 
 class Attention(nn.Module):
     """Multi-head self-attention; kernels keep heads and their dimensions as axes."""
 
     heads: int
+    batch: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:  # [B, N, W]
-        width = x.shape[-1]
+    def __call__(self, x: jax.Array) -> jax.Array:  # [W, B * N]
+        width = x.shape[0]
         features = (self.heads, width // self.heads)
         q, k, v = (
-            nn.DenseGeneral(features, name=name)(x)  # [B, N, H, d]
+            Dense((width,), features, name=name)(x).reshape(*features, self.batch, -1)
             for name in ("query", "key", "value")
-        )
-        y = jax.nn.dot_product_attention(q, k, v)
-        return nn.DenseGeneral(width, axis=(-2, -1), name="out")(y)
+        )  # [H, d, B, N]
+        q, k, v = (jnp.transpose(a, (0, 2, 3, 1)) for a in (q, k, v))  # [H, B, N, d]
+        scores = (q / math.sqrt(features[1])) @ jnp.swapaxes(k, -1, -2)
+        y = nn.softmax(scores) @ v
+        y = jnp.transpose(y, (0, 3, 1, 2)).reshape(width, -1)
+        return Dense(features, (width,), name="out")(y)
+
+
+class Dense(nn.Module):
+    """A linear layer with several axes of inputs and outputs: [inputs, B] -> [outputs, B]."""
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        n_in, n_out = math.prod(self.inputs), math.prod(self.outputs)
+
+        def init(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+            return nn.initializers.lecun_normal()(key, (n_in, n_out)).reshape(shape)
+
+        kernel = self.param("kernel", init, (*self.inputs, *self.outputs))
+        bias = self.param("bias", nn.initializers.zeros, self.outputs)
+        return kernel.reshape(n_in, n_out).T @ x + bias.reshape(n_out, 1)
+
+
+class LayerNorm(nn.Module):
+    """Normalisation over features: [W, B] -> [W, B]."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = self.param("scale", nn.initializers.ones, x.shape[:1])
+        bias = self.param("bias", nn.initializers.zeros, x.shape[:1])
+        mean = jnp.mean(x, axis=0)
+        variance = jnp.var(x, axis=0)
+        x = (x - mean[None]) * jax.lax.rsqrt(variance + EPSILON)[None]
+        return x * scale[:, None] + bias[:, None]
 
 
 class ViT(nn.Module):
@@ -44,26 +87,27 @@ class ViT(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:  # [B, height, width, channels]
         b, height, width, channels = x.shape
-        p = self.patch
+        w, p = (self.width,), self.patch
         x = x.reshape(b, height // p, p, width // p, p, channels)
-        x = jnp.swapaxes(x, 2, 3).reshape(b, -1, p * p * channels)  # [B, N, pixels of a patch]
-        x = nn.Dense(self.width, name="embed")(x)
+        n_pixels = p * p * channels
+        x = jnp.transpose(x, (2, 4, 5, 0, 1, 3)).reshape(n_pixels, -1)  # of a patch; [.., B * N]
+        x = Dense((n_pixels,), w, name="embed")(x).reshape(self.width, b, -1)
         small = nn.initializers.normal(0.02)
         if self.pooling == "token":
-            token = self.param("class_token", small, (self.width,))
-            token = jnp.broadcast_to(token, (b, 1, self.width))
-            x = jnp.concatenate([token, x], axis=1)
-        positions = self.param("positions", small, x.shape[1:])
-        x = x + positions[None]
+            token = self.param("class_token", small, w)
+            token = jnp.broadcast_to(token[:, None, None], (self.width, b, 1))
+            x = jnp.concatenate([token, x], axis=2)
+        positions = self.param("positions", small, (x.shape[2], self.width))
+        x = (x + positions.T[:, None]).reshape(self.width, -1)
         for i in range(self.layers):
-            h = nn.LayerNorm(name=f"block_{i}_norm_attention")(x)
-            x = x + Attention(self.heads, name=f"block_{i}_attention")(h)
-            h = nn.LayerNorm(name=f"block_{i}_norm_mlp")(x)
-            h = nn.gelu(nn.Dense(self.mlp, name=f"block_{i}_mlp_in")(h))
-            x = x + nn.Dense(self.width, name=f"block_{i}_mlp_out")(h)
-        x = nn.LayerNorm(name="norm")(x)
-        x = x[:, 0] if self.pooling == "token" else jnp.mean(x, axis=1)
-        return nn.Dense(self.n_outputs, name="output")(x)
+            h = LayerNorm(name=f"block_{i}_norm_attention")(x)
+            x = x + Attention(self.heads, b, name=f"block_{i}_attention")(h)
+            h = LayerNorm(name=f"block_{i}_norm_mlp")(x)
+            h = nn.gelu(Dense(w, (self.mlp,), name=f"block_{i}_mlp_in")(h))
+            x = x + Dense((self.mlp,), w, name=f"block_{i}_mlp_out")(h)
+        x = LayerNorm(name="norm")(x).reshape(self.width, b, -1)
+        x = x[:, :, 0] if self.pooling == "token" else jnp.mean(x, axis=2)
+        return Dense(w, (self.n_outputs,), name="output")(x).T
 
 
 def build(
