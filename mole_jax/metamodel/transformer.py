@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel import sharding
+from mole_jax.metamodel.attention import attention
 from mole_jax.metamodel.diffusion import Process
 from mole_jax.metamodel.embeddings import ScalarEmbedding, log_metric
 from mole_jax.metamodel.features import ConvFeatures, DenseFeatures
@@ -174,7 +175,7 @@ class Block(nn.Module):
         qkv = DenseGeneral(features, dtype=dtype, name="qkv")(x)
         qkv = qkv.reshape(-1, self.length, *features)
         q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]  # [B, L, H, W / H]
-        y = jax.nn.dot_product_attention(q, k, v).reshape(-1, s.width)
+        y = attention(q, k, v).reshape(-1, s.width)
         return Dense(s.width, dtype=dtype, kernel_init=_small(s), name="attention_out")(y)
 
     def _mlp(self, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
