@@ -15,7 +15,8 @@ def count(function: Callable[..., Any], *args: Any) -> float:
 
     A multiply-add counts as two, as accelerators' peak rates do. Loops of a fixed length count as
     often as they run - XLA's own analysis counts their body once - and of several branches the
-    dearest. Work between elements, which is bound by memory and not by arithmetic, counts nothing.
+    dearest. Work between elements, which is bound by memory and not by arithmetic, counts nothing,
+    and neither do kernels that are not JAX's, as cuDNN's attention: 0.3 % of 26 tokens of 1536.
 
     Args:
         function: anything that JAX can trace.
