@@ -37,7 +37,7 @@ def distances(bench: Bench, split: str, done: Done) -> Found:
     if not len(flat):
         found = np.zeros(0)
     elif exact:
-        found = novelty.nearest(_units(network, flat), _units(network, references))
+        found = novelty.nearest(units(network, flat), units(network, references))
     else:
         found = alignment.nearest(network, flat, references)
     return {"generated": found[: len(generated)], "held_out": found[len(generated) :]}
@@ -49,7 +49,7 @@ def _one_kind_of_unit(network: Network) -> bool:
     return len(network.symmetries) == len(free) == len(network.units) == 1
 
 
-def _units(network: Network, flat: np.ndarray) -> np.ndarray:
+def units(network: Network, flat: np.ndarray) -> np.ndarray:
     """Vectors [in, bias, out] of the hidden units: [n, D] -> [n, H, F]."""
     codec = neuron.build(network)
     return np.asarray(codec.encode(flat))[:, codec.kind == 0]
