@@ -1,4 +1,4 @@
-"""`python -m mole_jax.interop COMMAND ...`: bring other programs' files in, and ours out to them."""
+"""`python -m mole_jax.interop COMMAND ...`: files of other programs in, and ours out to them."""
 
 from __future__ import annotations
 
