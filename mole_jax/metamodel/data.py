@@ -28,9 +28,9 @@ from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.networks import Network
 from mole_jax.zoo.family import rebuild
 from mole_jax.zoo.reader import Zoo
+from mole_jax.zoo.schema import PROMPT_METRIC
 
-# Prompts speak of the loss on the validation pool: the test pool is only ever measured.
-METRIC = "validation_loss"
+METRIC = PROMPT_METRIC  # of zoos that MOLE has trained
 READINGS = ("device", "host", "stream")
 # Of a memory that nothing is said about, the zoo takes half at most.
 _SHARE = 0.5
@@ -84,7 +84,7 @@ def read(zoo: Zoo, family: TaskFamily, reading: str) -> TrainingRuns:
         parameters, kept = jnp.asarray(kept), None
     arrays = ZooArrays(
         parameters=parameters,
-        metric=jnp.asarray(zoo.metric(METRIC, runs)),
+        metric=jnp.asarray(zoo.metric(zoo.schema.prompt_metric, runs)),
         task=jnp.asarray(zoo.runs["subset"][runs]),
     )
     return TrainingRuns(reading, zoo, runs, arrays, jax.tree.map(jnp.asarray, normaliser), kept)
@@ -124,7 +124,8 @@ def describe(found: TrainingRuns, why: str = "") -> str:
     return (
         f"{n_runs} runs x {n_snapshots} snapshots x {size} parameters "
         f"({mib:.0f} MiB) {places[found.reading]}{reason}; "
-        f"best validation loss of a run {np.median(best):.3f} (median)"
+        f"lowest {found.zoo.schema.prompt_metric.replace('_', ' ')} of a run "
+        f"{np.median(best):.3f} (median)"
     )
 
 
@@ -155,7 +156,7 @@ def _keeping(blocks: Iterator[np.ndarray], kept: np.ndarray | None) -> Iterator[
 
 
 def _fitted(zoo: Zoo, family: TaskFamily, moments: Moments) -> Normaliser:
-    if zoo.schema.config["population"].get("shared_start"):
+    if zoo.schema.config.get("population", {}).get("shared_start"):
         return normalise.fit_shared(family.network, moments, _initial(family.network))
     return normalise.fit(family.network.spec, moments)
 

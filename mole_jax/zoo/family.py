@@ -14,13 +14,29 @@ from mole_jax.zoo.reader import Zoo
 def rebuild(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
     """Builds the tasks of a config, and makes sure that they are those the zoo was made from.
 
+    The runs of an imported zoo are of one task, which the config has to describe: it is the first
+    of its tasks.
+
     Raises:
-        UserError: when the data source has changed since.
+        UserError: when the data source has changed since, or does not fit an imported zoo.
     """
     family = families.build(config)
+    if zoo.schema.imported:
+        return _for_imported(config, family, zoo)
     if family.subsets != zoo.schema.tasks or family.manifest() != zoo.schema.splits:
         raise UserError(
             f"{zoo.path} was made from other pools or data subsets than data.source="
             f"{config['data']['source']!r} gives now; make the zoo again"
+        )
+    return family
+
+
+def _for_imported(config: Mapping[str, Any], family: TaskFamily, zoo: Zoo) -> TaskFamily:
+    if family.network.spec != zoo.schema.spec:
+        raise UserError(
+            f"{zoo.path} holds networks of D = {zoo.schema.spec.size} "
+            f"({zoo.schema.network['name']}), and config.network with data.source="
+            f"{config['data']['source']!r} gives D = {family.network.spec.size} "
+            f"({family.network.name}); make network and data those of the imported zoo"
         )
     return family
