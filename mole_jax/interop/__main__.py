@@ -15,7 +15,10 @@ from mole_jax.core.errors import UserError
 # which returns an exit code or None for 0. It is imported only for its own command, so none waits
 # for the packages of another.
 COMMANDS: dict[str, tuple[str, str]] = {
-    # "import-something": ("its_module", "what comes in -> what it becomes"),
+    "export-network": ("export_network", "a snapshot of a zoo -> safetensors with a card"),
+    "import-network": ("import_network", "a PyTorch state_dict in safetensors -> npz"),
+    "export-zoo": ("export_zoo", "a zoo -> safetensors, one file a run"),
+    "import-zoo": ("import_zoo", "what export-zoo has written -> a zoo"),
 }
 
 

@@ -135,7 +135,7 @@ def import_gpt(source: str | Path, out: str | Path, options: Options) -> list[Sk
                 return str(error)
 
         runs = Intake(data.runs, lambda run: run.name, read)
-        first = runs.position(writer, open_zoo(out).runs["member"])
+        first = int(open_zoo(out).runs["member"].max(initial=-1)) + 1  # a run's position
         skipped = len([skip for skip in intake.read_skips(out) if skip.position < first])
         with Progress("import", total=len(data.runs), unit="runs", initial=first) as bar:
 

@@ -16,7 +16,7 @@ from mole_jax.zoo.store import ZooWriter
 
 SKIPPED = "skipped.json"
 # What a file of the zoo takes at most: a shard is in memory as a whole while it is written.
-SHARD_BYTES = 128 * 2**20
+SHARD_BYTES = 64 * 2**20
 LONGEST_SHARD = 256  # runs
 
 Source = TypeVar("Source")
@@ -38,17 +38,12 @@ class Skip:
 class Intake(Generic[Source]):
     """Where runs come from.
 
-    read: source -> a batch of one run, or why it is left out. A run's position is kept as its
-    `member`: it is how a broken-off intake knows where to go on.
+    read: position and source -> a batch of one run, or why the run is left out.
     """
 
     sources: Sequence[Source]
     name: Callable[[Source], str]
     read: Callable[[int, Source], RunBatch | str]
-
-    def position(self, writer: ZooWriter, members: np.ndarray) -> int:
-        """The first run that a zoo with these `members` [run] has not yet been asked for."""
-        return int(members[-1]) + 1 if writer.n_runs else 0
 
 
 def runs_per_shard(run_bytes: int) -> int:
@@ -70,7 +65,7 @@ def take_in(
     Args:
         intake: the runs.
         writer: the zoo.
-        first: see `Intake.position`.
+        first: the position after the last run that the zoo has.
         done: is told after each append how many positions it took, and which of them were skipped.
     """
     skips = [skip for skip in read_skips(writer.path) if skip.position < first]
@@ -82,9 +77,10 @@ def take_in(
         if len(skips) != known:
             _write_skips(writer.path, skips)
         if waiting:
-            writer.append(concatenated(waiting))
+            batch = concatenated(waiting)
+            waiting.clear()  # first, since writing takes memory, too
+            writer.append(batch)
         done(stop - start, skips[known:])
-        waiting.clear()
         known, start = len(skips), stop
 
     size = writer.schema.runs_per_shard
