@@ -9,6 +9,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.tasks import family as families
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.zoo.reader import Zoo
+from mole_jax.zoo.schema import IMPORT_FINISHED
 
 
 def rebuild(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
@@ -20,9 +21,9 @@ def rebuild(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
     Raises:
         UserError: when the data source has changed since, or does not fit an imported zoo.
     """
-    family = families.build(config)
     if zoo.schema.imported:
-        return _for_imported(config, family, zoo)
+        return _of_imported(config, zoo)
+    family = families.build(config)
     if family.subsets != zoo.schema.tasks or family.manifest() != zoo.schema.splits:
         raise UserError(
             f"{zoo.path} was made from other pools or data subsets than data.source="
@@ -31,7 +32,17 @@ def rebuild(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
     return family
 
 
-def _for_imported(config: Mapping[str, Any], family: TaskFamily, zoo: Zoo) -> TaskFamily:
+def _of_imported(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
+    """Builds the tasks of a config, and makes sure that an imported zoo's networks are theirs.
+
+    Raises:
+        UserError: when they are not, or the import was broken off.
+    """
+    if IMPORT_FINISHED not in zoo.schema.provenance:
+        raise UserError(
+            f"the import into {zoo.path} was broken off: run the command that began it to its end"
+        )
+    family = families.build(config)
     if family.network.spec != zoo.schema.spec:
         raise UserError(
             f"{zoo.path} holds networks of D = {zoo.schema.spec.size} "

@@ -29,11 +29,10 @@ from mole_jax.zoo.lmdb_runs import (
 )
 from mole_jax.zoo.manifest import FILE
 from mole_jax.zoo.reader import open_zoo
-from mole_jax.zoo.schema import IMPORT, RunBatch, ZooSchema
+from mole_jax.zoo.schema import IMPORT, IMPORT_FINISHED, RunBatch, ZooSchema
 from mole_jax.zoo.store import ZooWriter
 
 FORMAT = "gpt-lmdb"
-FINISHED = "import_finished"  # in the zoo's provenance
 MAX_WEIGHT = 10.0  # G.pt drops runs with any larger weight
 # The first of these that a data set has is what prompts speak of.
 PROMPT_METRICS = ("avg_test_loss", "test_loss", "train_ret")
@@ -149,9 +148,9 @@ def import_gpt(source: str | Path, out: str | Path, options: Options) -> list[Sk
         raise UserError(
             f"{source}: none of its {len(data.runs)} runs can be used; {skips[0]}; mend the runs"
         )
-    if FINISHED not in writer.schema.provenance:
+    if IMPORT_FINISHED not in writer.schema.provenance:
         date = datetime.now(UTC).isoformat(timespec="seconds")
-        writer.note(FINISHED, {"date": date, "runs": writer.n_runs, "left_out": len(skips)})
+        writer.note(IMPORT_FINISHED, {"date": date, "runs": writer.n_runs, "left_out": len(skips)})
     return skips
 
 

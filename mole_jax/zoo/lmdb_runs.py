@@ -175,7 +175,7 @@ class RunReader:
         try:
             with self._opened(run.folder).begin(buffers=True) as transaction:
                 for row, checkpoint in zip(stored, history, strict=True):
-                    key = checkpoint.key.encode()
+                    key = checkpoint.key.encode(errors="surrogatepass")
                     value = transaction.get(key)
                     if value is None:
                         raise UnusableRunError(f"lacks {checkpoint.key}: {DATA} has no such key")
@@ -312,7 +312,7 @@ def _runs(folder: Path) -> list[tuple[str, _Found | str]]:
         good = isinstance(part, dict) and "checkpoints" in part
         problem = f"{JSON} has no checkpoints of it"
         found.append((name, _Found(part, fused=True) if good else problem))
-    found += [(name, f"{JSON} does not have it") for name in names if name not in content]
+    found += [(name, f"is not in {JSON}") for name in names if name not in content]
     return found or [(folder.name, f"{JSON} has no runs")]
 
 

@@ -31,6 +31,7 @@ METRIC_DTYPES = ("float32", "float64")
 # Prompts speak of the loss on the validation pool: the test pool is only ever measured.
 PROMPT_METRIC = "validation_loss"
 IMPORT = "import"  # the section of a zoo's config that says how it was imported
+IMPORT_FINISHED = "import_finished"  # in its provenance, once it has all runs
 
 # What zoo.json leaves out, and zoos of earlier MOLEs have not got.
 _DEFAULTS: dict[str, Any] = {

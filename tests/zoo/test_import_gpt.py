@@ -110,6 +110,21 @@ def test_a_fused_folder_gives_the_runs_of_single_ones(tmp_path: Path) -> None:
         np.testing.assert_array_equal(zoo.snapshot_field(field), single.snapshot_field(field))
 
 
+def test_of_a_fused_folder_only_the_damaged_run_is_left_out(tmp_path: Path) -> None:
+    runs = {name: gpt_data.run(name) for name in ("000000", "000001", "000002")}
+    runs["000001"]["values"][3, 5] = np.inf
+    gpt_data.write(tmp_path / "data" / "000000_000001_000002_000003", runs)
+    zoo = imported(tmp_path / "data")
+    assert zoo.names() == ["000000", "000002"]
+    np.testing.assert_array_equal(
+        zoo.snapshot_field("iteration", [1])[0],
+        [int(key[-8:-3]) for key in runs["000002"]["checkpoints"]],
+    )
+    reasons = [str(skip) for skip in intake.read_skips(zoo.path)]
+    assert reasons[0].startswith("000001 has NaN or infinity in 000001/ep")
+    assert reasons[1] == "000003 is not in runs.json"
+
+
 def damage_nan(folder: Path) -> None:
     value = np.ones(23, np.float32)
     value[7] = math.nan
