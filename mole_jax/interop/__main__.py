@@ -15,7 +15,8 @@ from mole_jax.core.errors import UserError
 # which returns an exit code or None for 0. It is imported only for its own command, so none waits
 # for the packages of another.
 COMMANDS: dict[str, tuple[str, str]] = {
-    # "import-something": ("its_module", "what comes in -> what it becomes"),
+    "import-gpt-model": ("import_gpt", "a published G.pt checkpoint -> a workdir to predict from"),
+    "export-gpt-model": ("export_gpt", "a workdir's meta-model -> a checkpoint in G.pt's form"),
 }
 
 
