@@ -52,18 +52,20 @@ class TrainingRuns:
     kept: np.ndarray | None = None
 
 
-def load(zoo: Zoo, family: TaskFamily) -> tuple[Normaliser, ZooArrays]:
+def load(zoo: Zoo, family: TaskFamily, normaliser: str = "tensor") -> tuple[Normaliser, ZooArrays]:
     """Read the finite training runs, fit the normaliser on them, and put all on device.
 
     Raises:
         UserError: when the zoo has no usable training run.
     """
-    found = read(zoo, family, "device")
+    found = read(zoo, family, "device", normaliser)
     return found.normaliser, found.arrays
 
 
-def read(zoo: Zoo, family: TaskFamily, reading: str) -> TrainingRuns:
+def read(zoo: Zoo, family: TaskFamily, reading: str, normaliser: str = "tensor") -> TrainingRuns:
     """Fit the normaliser on the finite training runs, and keep them where `reading` says.
+
+    `normaliser` is one of normalise.NORMALISERS.
 
     Reads the zoo once, block by block, whatever the reading: the normaliser is the same.
 
@@ -76,18 +78,18 @@ def read(zoo: Zoo, family: TaskFamily, reading: str) -> TrainingRuns:
     if reading != "stream":
         kept = np.empty(shape, "float32" if reading == "device" else zoo.schema.dtype)
     moments = normalise.moments(_keeping(zoo.blocks(runs), kept))
-    normaliser = _fitted(zoo, family, moments)
+    fitted = _fitted(zoo, family, moments, normaliser)
     parameters = None
     if reading == "device" and kept is not None:
-        kept -= normaliser.mean
-        kept /= normaliser.scale
+        kept -= fitted.mean
+        kept /= fitted.scale
         parameters, kept = jnp.asarray(kept), None
     arrays = ZooArrays(
         parameters=parameters,
         metric=jnp.asarray(zoo.metric(zoo.schema.prompt_metric, runs)),
         task=jnp.asarray(zoo.runs["subset"][runs]),
     )
-    return TrainingRuns(reading, zoo, runs, arrays, jax.tree.map(jnp.asarray, normaliser), kept)
+    return TrainingRuns(reading, zoo, runs, arrays, jax.tree.map(jnp.asarray, fitted), kept)
 
 
 def choose_reading(config: Mapping[str, Any], zoo: Zoo) -> tuple[str, str]:
@@ -155,7 +157,9 @@ def _keeping(blocks: Iterator[np.ndarray], kept: np.ndarray | None) -> Iterator[
         yield block
 
 
-def _fitted(zoo: Zoo, family: TaskFamily, moments: Moments) -> Normaliser:
+def _fitted(zoo: Zoo, family: TaskFamily, moments: Moments, normaliser: str) -> Normaliser:
+    if normaliser == "global":
+        return normalise.fit_global(family.network.spec, moments)
     if zoo.schema.config.get("population", {}).get("shared_start"):
         return normalise.fit_shared(family.network, moments, _initial(family.network))
     return normalise.fit(family.network.spec, moments)
