@@ -109,8 +109,11 @@ def get_config(variant: str = "") -> ConfigDict:
     c.zoo.update({"live": False, "live_runs": 0, "live_every": 150, "live_refresh": 100})
 
     c.representation = ConfigDict({"name": "neuron", "chunk_size": 64})  # chunk_size: for chunk
+    # tensor: mean and scale of each tensor; global: one scale for all parameters, as G.pt has it
+    c.representation.normaliser = "tensor"
 
     c.metamodel = ConfigDict()
+    c.metamodel.name = "dit"  # or gpt: that of Peebles et al. 2022; takes representation.name=flat
     c.metamodel.width = 128
     c.metamodel.layers = 2
     c.metamodel.heads = 4
@@ -127,6 +130,14 @@ def get_config(variant: str = "") -> ConfigDict:
     c.metamodel.remat = False  # blocks and descents anew in the backward pass: less memory
     c.metamodel.unroll = 12  # layers unrolled in the scan over layers
 
+    # Of gpt, for which only width to heads, mlp_ratio, dtype, remat and unroll hold of the above.
+    # chunk, chunk_within_layer, chunk_within_input or layer_by_layer: mole_jax/metamodel/splits.py
+    c.metamodel.gpt = ConfigDict({"split": "chunk_within_layer", "chunk_size": 1000})
+    c.metamodel.gpt.update({"encoder_depth": 1, "decoder_depth": 1})  # of every token
+    c.metamodel.gpt.update({"n_frequencies": 128, "max_frequency_log2": 14.0})  # of scalars
+    c.metamodel.gpt.absolute_metrics = True  # metrics as tokens, beside their difference
+
+    # prediction: x0, eps, v or edm.
     c.diffusion = ConfigDict({"schedule": "linear", "steps": 1000, "prediction": "edm"})
 
     c.training = ConfigDict()
@@ -140,10 +151,13 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.beta2 = 0.99
     c.training.gradient_clip = 1.0
     c.training.ema_decay = 0.995
+    c.training.ema_warmup = True  # the average looks back less far at first
     c.training.function_weight = 10.0  # of the networks' outputs beside their weights
     c.training.function_images = 64
     c.training.mix_images = True  # compare on mixtures of images, which none has learned by heart
     c.training.time_power = 0.33  # below 1: more of the training at high noise
+    # start_first: pairs by their start, then their target; spacing_first: as G.pt draws them
+    c.training.spacing = "start_first"
     c.training.first_start = 0.7  # share of pairs that start from an initial network
     c.training.support_min_per_class = 4  # support sets vary from here to data.support_per_class
     c.training.permute_units = False  # needed by representations that are not equivariant
@@ -154,8 +168,9 @@ def get_config(variant: str = "") -> ConfigDict:
     # The last ones kept, and beside them the one with the lowest loss (of a dispatch's steps).
     c.training.keep_checkpoints = 2
 
-    # name: ddim, heun (second order: two evaluations of the model a step, but one for the last) or
-    # ancestral; eta: ddim's share of fresh noise.
+    # name: ddim, heun (second order: two evaluations of the model a step, but one for the last),
+    # ancestral, or ancestral_large (with the forward process's variance, as in G.pt); eta: ddim's
+    # share of fresh noise.
     c.sampling = ConfigDict({"name": "ddim", "steps": 5, "guidance": 1.0, "eta": 0.0})
 
     c.evaluation = ConfigDict()  # what each key means: mole_jax/evaluation/settings.py

@@ -3,8 +3,9 @@
     python launch/prepare_data.py mnist     (once; or --config.data.source=idx:DIR)
     python -m mole_jax.main --config=configs/paper_mnist.py --dry_run --mesh=data:32,fsdp:8
     python -m mole_jax.main --config=configs/paper_mnist.py:1b --dry_run --mesh=data:32,fsdp:8
+    python -m mole_jax.main --config=configs/paper_mnist.py:gpt --dry_run --mesh=data:32,fsdp:8
 
-Neither has been trained; the dry runs say what it takes (docs/performance.md, Paper scale). The zoo
+None has been trained; the dry runs say what it takes (docs/performance.md, Paper scale). The zoo
 is G.pt's: 10,728 classifiers 784-10-10 of all ten digits, trained by SGD for 25 epochs, with 200
 snapshots of each; as float32 its training runs are 61 GiB. The meta-model has G.pt's width of 1536,
 12 layers, 16 heads, 26 tokens and batches. It has 444 million parameters where G.pt has 378: our
@@ -18,11 +19,11 @@ from ml_collections import ConfigDict
 
 from mole_jax.core import config as configs
 
-VARIANTS = ("", "1b")
+VARIANTS = ("", "1b", "gpt")
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """G.pt's zoo of MNIST classifiers, a meta-model of G.pt's width and depth; `1b`: larger."""
+    """G.pt's zoo of MNIST classifiers, and a meta-model of its size; `1b`: larger; `gpt`: G.pt."""
     if variant not in VARIANTS:
         raise ValueError(f"variant {variant!r} is unknown; there are {VARIANTS}")
     # What is not set below is as in the digits config.
@@ -58,4 +59,15 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.checkpoint_every = 5000
     if variant == "1b":
         c.metamodel.update({"width": 2048, "layers": 16, "heads": 16})
+    if variant == "gpt":
+        c.representation.update({"name": "flat", "normaliser": "global"})
+        c.metamodel.name = "gpt"
+        c.metamodel.dtype = "float32"
+        c.metamodel.gpt.update({"split": "chunk_within_layer", "chunk_size": 1000})
+        c.diffusion.update({"schedule": "linear", "steps": 1000, "prediction": "x0"})
+        c.training.update({"spacing": "spacing_first", "first_start": 0.0, "permute_units": True})
+        c.training.update({"permute_labels": 0.0, "function_weight": 0.0, "time_power": 1.0})
+        c.training.ema_warmup = False
+        c.training.drop.update({"support": 0.0, "target_metric": 0.0, "start": 0.0})
+        c.sampling.update({"name": "ancestral_large", "steps": 1000})
     return c

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from mole_jax.core import config as configs
 from mole_jax.core import distributed, files, interrupts, mesh_shape, stages
 from mole_jax.core.errors import UserError
+from mole_jax.metamodel import keys
 
 HELP = """\
 MOLE learns from the training histories of many networks, then predicts the weights of new ones.
@@ -116,7 +117,7 @@ def run(arguments: Sequence[str]) -> None:
     distributed.agree(validate, config, command.mesh)
 
     with stages.open_workdir(command.workdir) as workdir:
-        stages.check(workdir, STAGES, config, ignored=RESULTS_DO_NOT_DEPEND_ON)
+        stages.check(workdir, STAGES, config, RESULTS_DO_NOT_DEPEND_ON, keys.BEFORE)
         _say(f"config   {' '.join([command.config, *command.overrides])}")
         _say(f"workdir  {workdir}")
         _say(f"devices  {_devices()}")

@@ -17,7 +17,7 @@ SHAPES = {"idx": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 NAMES = [
     f"{path.name}:{variant}" if variant else path.name
     for path in sorted(FOLDER.glob("*.py"))
-    for variant in ("", "full", "cpu", "few", "live")
+    for variant in ("", "full", "cpu", "few", "live", "gpt")
     if not variant or f'"{variant}"' in path.read_text()
 ]
 

@@ -21,6 +21,7 @@ FLOORS = (
     "sampling",
     "evaluation",
     "report",
+    "interop",
 )
 TOP = len(FLOORS)  # files beside the folders, such as main.py, may import everything
 # The package's own file offers callers the top floor's load(); no floor imports it for that.

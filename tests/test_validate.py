@@ -61,6 +61,9 @@ def test_a_shared_start_goes_with_unscaled_starts_only() -> None:
         ("zoo.reading", "disk"),
         ("zoo.memory_gb", -1.0),
         ("representation.name", "layer"),
+        ("representation.normaliser", "layer"),
+        ("metamodel.name", "unet"),
+        ("metamodel.name", "gpt"),  # of neuron tokens
         ("metamodel.heads", 0),
         ("metamodel.heads", 5),
         ("metamodel.width", 0),
@@ -71,7 +74,7 @@ def test_a_shared_start_goes_with_unscaled_starts_only() -> None:
         ("metamodel.dtype", "float16"),
         ("diffusion.schedule", "quadratic"),
         ("diffusion.steps", 1),
-        ("diffusion.prediction", "eps"),
+        ("diffusion.prediction", "score"),
         ("training.steps", 0),
         ("training.regression_steps", -1),
         ("training.batch_size", 0),
@@ -85,6 +88,8 @@ def test_a_shared_start_goes_with_unscaled_starts_only() -> None:
         ("training.function_images", 0),
         ("training.time_power", 0.0),
         ("training.first_start", 1.1),
+        ("training.spacing", "random"),
+        ("training.spacing", "spacing_first"),  # first_start is not 0
         ("training.support_min_per_class", 5),  # of 4
         ("training.permute_labels", 2.0),
         ("training.drop", {"support": 1.0, "target_metric": 0.0, "start": 0.0}),

@@ -17,7 +17,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,19 +121,26 @@ def check(
     stages: Sequence[Stage],
     config: ConfigDict,
     ignored: Sequence[str] = (),
+    before: Mapping[str, Any] | None = None,
 ) -> None:
     """Raise UserError unless every stage begun in `workdir` ran with what `config` says now.
 
-    The keys `ignored`, such as "zoo.reading", may change: no result depends on them.
+    The keys `ignored`, such as "zoo.reading", may change: no result depends on them. `before` has
+    keys that configs have gained, with what held before: where a stage's record has no such key,
+    it ran with that. A section of them, as {}, ran with whatever there is now.
 
     A stage looks only at its own sections, so changing those of later, unbegun stages is fine.
     To be called before anything runs.
     """
-    distributed.from_first(_check, Path(workdir), stages, config, ignored)
+    distributed.from_first(_check, Path(workdir), stages, config, ignored, before or {})
 
 
 def _check(
-    workdir: Path, stages: Sequence[Stage], config: ConfigDict, ignored: Sequence[str]
+    workdir: Path,
+    stages: Sequence[Stage],
+    config: ConfigDict,
+    ignored: Sequence[str],
+    before: Mapping[str, Any],
 ) -> None:
     known = {name for stage in stages for name in stage.sections}
     if strangers := [name for name in config if name not in known]:
@@ -149,8 +156,9 @@ def _check(
     lines: list[str] = []
     first: str | None = None
     for stage in begun:
-        before = _record(workdir, stage.name)["config"]
-        found = differing_keys(before, sections(config, stage.sections))
+        now = sections(config, stage.sections)
+        was = _completed(_record(workdir, stage.name)["config"], now, before)
+        found = differing_keys(was, _completed(now, was, before))
         found = [line for line in found if line.partition(":")[0] not in ignored]
         first = first or (stage.name if found else None)
         lines += [line for line in found if line not in lines]
@@ -159,6 +167,18 @@ def _check(
             f"{workdir} was made with another config ({'; '.join(lines)}): use another --workdir, "
             f"put the values back, or delete {_and_what_follows(workdir, stages, first)}"
         )
+
+
+def _completed(
+    config: Mapping[str, Any], other: Mapping[str, Any], before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The config with the keys of `before` that another one has and it has not."""
+    whole = {name: dict(x) if isinstance(x, Mapping) else x for name, x in config.items()}
+    for key, value in before.items():
+        section, _, name = key.partition(".")
+        if section in whole and name in other.get(section, {}) and name not in whole[section]:
+            whole[section][name] = other[section][name] if value == {} else value
+    return whole
 
 
 def run(
@@ -221,6 +241,20 @@ def record(workdir: str | Path, name: str) -> dict[str, Any]:
         raise UserError(f"stage {name} has not run in {workdir}: run it with --stages={name}")
     _check_version(Path(workdir))
     return found
+
+
+def write_done(workdir: str | Path, name: str, config: Mapping[str, Any]) -> None:
+    """Put a stage on record as done whose results came from elsewhere, in a new workdir.
+
+    To be called last, when all that the stage leaves is there.
+    """
+    from mole_jax.core.provenance import environment
+
+    workdir = Path(workdir)
+    files.write_json(workdir / MARK, {"format": FORMAT, "version": VERSION})
+    facts = {"config": dict(config), "environment": environment()}
+    head = {"stage": name, "status": "done", "seconds": 0.0}
+    files.write_json(_path(workdir, name), {**head, **facts})
 
 
 @contextlib.contextmanager

@@ -148,7 +148,7 @@ def _training_runs(zoo: Zoo, scale: np.ndarray) -> TrainingRuns:
             f"{zoo.path} has finite training runs of {len(np.unique(subset))} data subsets; "
             "evaluation needs two at least, so raise data.train_subsets"
         )
-    loss = zoo.metric(data_lib.METRIC, runs)  # [R, S]
+    loss = zoo.metric(zoo.schema.prompt_metric, runs)  # [R, S]
     return TrainingRuns(
         runs=runs,
         subset=subset,

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core import rng
-from mole_jax.metamodel.data import METRIC
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData, TaskFamily
 from mole_jax.zoo.reader import Zoo
@@ -66,7 +65,7 @@ def of_runs(
     return Cases(
         tasks=tasks,
         starts=zoo.parameters(flat, [0]).reshape(*runs.shape, size),
-        start_metric=zoo.metric(METRIC, flat)[:, 0].reshape(runs.shape),
+        start_metric=zoo.metric(zoo.schema.prompt_metric, flat)[:, 0].reshape(runs.shape),
         support=jax.tree.map(lambda x: x.reshape(*runs.shape, *x.shape[1:]), support),
     )
 

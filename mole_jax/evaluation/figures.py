@@ -7,7 +7,6 @@ import numpy as np
 from mole_jax.evaluation import result
 from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.parts import Done, Found
-from mole_jax.metamodel.data import METRIC
 
 # Learning curves drawn, evenly spread over the zoo.
 MOST_RUNS = 400
@@ -53,6 +52,6 @@ def _zoo_curves(bench: Bench) -> dict[str, np.ndarray]:
         runs = runs[np.linspace(0, len(runs) - 1, MOST_RUNS).round().astype(int)]
     return {
         "zoo_steps": bench.zoo.steps,
-        "zoo_loss": bench.zoo.metric(METRIC, runs),
+        "zoo_loss": bench.zoo.metric(bench.zoo.schema.prompt_metric, runs),
         "zoo_split": bench.zoo.runs["split"][runs].astype(str),
     }

@@ -8,7 +8,6 @@ from mole_jax.evaluation import cases as cases_lib
 from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.generated import predict
 from mole_jax.evaluation.parts import Done, Found
-from mole_jax.metamodel.data import METRIC
 from mole_jax.representation import alignment
 from mole_jax.representation.alignment import Move
 
@@ -52,7 +51,7 @@ def project(bench: Bench, split: str, done: Done) -> Found:
     paths = (aligned - middle) @ axes
     return {
         "pca_trajectories": paths,
-        "pca_loss": zoo.metric(METRIC, runs),
+        "pca_loss": zoo.metric(zoo.schema.prompt_metric, runs),
         "pca_start": paths[: len(predicted), 0],
         "pca_predicted": np.swapaxes((predicted - middle) @ axes, 0, 1),
         "pca_prompts": prompts,

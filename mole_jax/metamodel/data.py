@@ -28,9 +28,9 @@ from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.networks import Network
 from mole_jax.zoo.family import rebuild
 from mole_jax.zoo.reader import Zoo
+from mole_jax.zoo.schema import PROMPT_METRIC
 
-# Prompts speak of the loss on the validation pool: the test pool is only ever measured.
-METRIC = "validation_loss"
+METRIC = PROMPT_METRIC  # of zoos that MOLE has trained
 READINGS = ("device", "host", "stream")
 # Of a memory that nothing is said about, the zoo takes half at most.
 _SHARE = 0.5
@@ -52,18 +52,20 @@ class TrainingRuns:
     kept: np.ndarray | None = None
 
 
-def load(zoo: Zoo, family: TaskFamily) -> tuple[Normaliser, ZooArrays]:
+def load(zoo: Zoo, family: TaskFamily, normaliser: str = "tensor") -> tuple[Normaliser, ZooArrays]:
     """Read the finite training runs, fit the normaliser on them, and put all on device.
 
     Raises:
         UserError: when the zoo has no usable training run.
     """
-    found = read(zoo, family, "device")
+    found = read(zoo, family, "device", normaliser)
     return found.normaliser, found.arrays
 
 
-def read(zoo: Zoo, family: TaskFamily, reading: str) -> TrainingRuns:
+def read(zoo: Zoo, family: TaskFamily, reading: str, normaliser: str = "tensor") -> TrainingRuns:
     """Fit the normaliser on the finite training runs, and keep them where `reading` says.
+
+    `normaliser` is one of normalise.NORMALISERS.
 
     Reads the zoo once, block by block, whatever the reading: the normaliser is the same.
 
@@ -76,18 +78,18 @@ def read(zoo: Zoo, family: TaskFamily, reading: str) -> TrainingRuns:
     if reading != "stream":
         kept = np.empty(shape, "float32" if reading == "device" else zoo.schema.dtype)
     moments = normalise.moments(_keeping(zoo.blocks(runs), kept))
-    normaliser = _fitted(zoo, family, moments)
+    fitted = _fitted(zoo, family, moments, normaliser)
     parameters = None
     if reading == "device" and kept is not None:
-        kept -= normaliser.mean
-        kept /= normaliser.scale
+        kept -= fitted.mean
+        kept /= fitted.scale
         parameters, kept = jnp.asarray(kept), None
     arrays = ZooArrays(
         parameters=parameters,
-        metric=jnp.asarray(zoo.metric(METRIC, runs)),
+        metric=jnp.asarray(zoo.metric(zoo.schema.prompt_metric, runs)),
         task=jnp.asarray(zoo.runs["subset"][runs]),
     )
-    return TrainingRuns(reading, zoo, runs, arrays, jax.tree.map(jnp.asarray, normaliser), kept)
+    return TrainingRuns(reading, zoo, runs, arrays, jax.tree.map(jnp.asarray, fitted), kept)
 
 
 def choose_reading(config: Mapping[str, Any], zoo: Zoo) -> tuple[str, str]:
@@ -124,7 +126,8 @@ def describe(found: TrainingRuns, why: str = "") -> str:
     return (
         f"{n_runs} runs x {n_snapshots} snapshots x {size} parameters "
         f"({mib:.0f} MiB) {places[found.reading]}{reason}; "
-        f"best validation loss of a run {np.median(best):.3f} (median)"
+        f"lowest {found.zoo.schema.prompt_metric.replace('_', ' ')} of a run "
+        f"{np.median(best):.3f} (median)"
     )
 
 
@@ -154,8 +157,10 @@ def _keeping(blocks: Iterator[np.ndarray], kept: np.ndarray | None) -> Iterator[
         yield block
 
 
-def _fitted(zoo: Zoo, family: TaskFamily, moments: Moments) -> Normaliser:
-    if zoo.schema.config["population"].get("shared_start"):
+def _fitted(zoo: Zoo, family: TaskFamily, moments: Moments, normaliser: str) -> Normaliser:
+    if normaliser == "global":
+        return normalise.fit_global(family.network.spec, moments)
+    if zoo.schema.config.get("population", {}).get("shared_start"):
         return normalise.fit_shared(family.network, moments, _initial(family.network))
     return normalise.fit(family.network.spec, moments)
 

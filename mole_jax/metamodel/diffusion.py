@@ -6,6 +6,7 @@ Ho et al. 2020 (linear schedule), Nichol & Dhariwal 2021 (cosine), Salimans & Ho
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,8 @@ import numpy as np
 from mole_jax.core.errors import UserError
 
 SCHEDULES = ("cosine", "linear")
-PREDICTIONS = ("x0", "v", "edm")
+PREDICTIONS = ("x0", "eps", "v", "edm")
+VARIANCES = ("fixed_small", "fixed_large")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,10 +58,10 @@ class Process:
     ) -> jax.Array:
         """The estimate of x_0 that a network's output stands for.
 
-        In all parametrisations the network predicts relative to the start (zero where there is
-        none): `x0` gives x_0 = start + output; `v` gives v = output - sqrt(1 - a) start; `edm`
-        gives the best linear estimate of x_0 - start from the noisy target, plus the output in
-        units of that estimate's error (Karras et al. 2022, eq. 7, for a variance-preserving
+        `eps` gives the noise. In all others the network predicts relative to the start (zero where
+        there is none): `x0` gives x_0 = start + output; `v` gives v = output - sqrt(1 - a) start;
+        `edm` gives the best linear estimate of x_0 - start from the noisy target, plus the output
+        in units of that estimate's error (Karras et al. 2022, eq. 7, for a variance-preserving
         process and a residual of known spread).
 
         Args:
@@ -72,6 +74,8 @@ class Process:
         if self.prediction == "x0":
             return start + output
         a = _like(self.signal(t), noisy)
+        if self.prediction == "eps":
+            return (noisy - jnp.sqrt(1 - a) * output) / jnp.sqrt(a)
         if self.prediction == "v":
             return jnp.sqrt(a) * noisy + (1 - a) * start - jnp.sqrt(1 - a) * output
         total = a * spread**2 + 1 - a  # variance of noisy - sqrt(a) start
@@ -87,10 +91,45 @@ class Process:
         a = _like(self.signal(t), spread)
         if self.prediction == "x0":
             return jnp.ones_like(a)
+        if self.prediction == "eps":
+            return a / (1 - a)
         if self.prediction == "v":
             return 1 / (1 - a)
         square = jnp.where(spread > 0, spread, 1.0) ** 2
         return jnp.where(spread > 0, (a * square + 1 - a) / (square * (1 - a)), 0.0)
+
+
+class Reverse(NamedTuple):
+    """Steps of ancestral sampling: the next x is normal around `clean` x_0 + `noisy` x_t.
+
+    Float64, [S]; x_0 is the estimate.
+    """
+
+    clean: np.ndarray
+    noisy: np.ndarray
+    variance: np.ndarray
+
+
+def reverse(signal: np.ndarray, variance: str) -> Reverse:
+    """The steps from each alpha_bar to the next one (Ho et al. 2020, eq. 7).
+
+    The variance is the posterior's, `fixed_small`, or that of the forward process, `fixed_large`;
+    there the last step, which leaves nothing to be noisy, has the posterior variance of the step
+    before it, as in Nichol & Dhariwal 2021.
+
+    Args:
+        signal: [S + 1] alpha_bar, rising; the last may be 1.
+        variance: one of VARIANCES.
+    """
+    now, after = signal[:-1], signal[1:]
+    ratio = now / after
+    posterior = (1 - after) / (1 - now) * (1 - ratio)
+    spread = posterior
+    if variance == "fixed_large":
+        spread = np.append((1 - ratio)[:-1], posterior[-2:][0])
+    return Reverse(
+        np.sqrt(after) * (1 - ratio) / (1 - now), np.sqrt(ratio) * (1 - after) / (1 - now), spread
+    )
 
 
 def build(schedule: str, n_steps: int, prediction: str) -> Process:

@@ -14,8 +14,13 @@ SMALLEST_METRIC = 1e-3
 def fourier(x: jax.Array, n_frequencies: int, lowest: float, highest: float) -> jax.Array:
     """[...] -> [..., 2 n + 1]: x itself and sines and cosines at geometrically spaced rates."""
     rates = np.geomspace(lowest, highest, n_frequencies).astype(np.float32)
+    return jnp.concatenate([x[..., None], sines(x, rates)], axis=-1)
+
+
+def sines(x: jax.Array, rates: np.ndarray) -> jax.Array:
+    """[...] float32 and rates [n] float32 -> [..., 2 n]: all sines, then all cosines."""
     phase = x[..., None] * jnp.asarray(rates).reshape((1,) * x.ndim + (-1,))
-    return jnp.concatenate([x[..., None], jnp.sin(phase), jnp.cos(phase)], axis=-1)
+    return jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)
 
 
 class ScalarEmbedding(nn.Module):

@@ -155,7 +155,15 @@ def make(config: Mapping[str, Any], family: TaskFamily, runs: TrainingRuns, mesh
         family: its tasks.
         runs: the stored training runs, with their parameters on the host.
         mesh: what the meta-model is trained on.
+
+    Raises:
+        UserError: for an imported zoo, or a buffer smaller than what is replaced in it.
     """
+    if runs.zoo.schema.imported:
+        raise UserError(
+            f"zoo.live: {runs.zoo.path} was imported, and does not say how to train more of its "
+            "runs; set zoo.live=False"
+        )
     settings, stored = config["zoo"], len(runs.runs)
     plan = Plan(
         seed=config["seed"],

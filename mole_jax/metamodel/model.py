@@ -12,22 +12,25 @@ from jax.sharding import Mesh
 
 from mole_jax import representation
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel import diffusion, features, probing, transformer
+from mole_jax.metamodel import diffusion, features, gpt, keys, probing, transformer
 from mole_jax.metamodel.diffusion import Process
 from mole_jax.metamodel.probing import Frame
 from mole_jax.metamodel.prompt import Prompt
+from mole_jax.representation import flat
 from mole_jax.representation.codec import Codec
-from mole_jax.representation.normalise import Normaliser
+from mole_jax.representation.normalise import NORMALISERS, Normaliser
 from mole_jax.tasks.networks import Network
 
 OBJECTIVES = ("diffusion", "regression")
+# dit: our own diffusion transformer; gpt: that of Peebles et al. 2022.
+NAMES = ("dit", "gpt")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MetaModel:
     """Static parts; trained parameters are passed in. `regression` never sees noise."""
 
-    module: transformer.Transformer
+    module: transformer.Transformer | gpt.GPT
     process: Process
     codec: Codec
     network: Network
@@ -41,7 +44,7 @@ class MetaModel:
     @property
     def n_tokens(self) -> int:
         """L', the tokens that the transformer works on for each network."""
-        return self.codec.n_tokens + self.module.shape.context(self.module.n_classes)
+        return self.module.n_tokens
 
     def clean_estimate(
         self,
@@ -117,17 +120,43 @@ def build(config: Mapping[str, Any], network: Network, objective: str = "diffusi
         **{field.name: m[field.name] for field in dataclasses.fields(transformer.Shape)}
     )
     shape.check()
-    features.check(shape.features, network.input_shape)
     shared = config["population"]["shared_start"]
     codec = representation.build(r["name"], network, chunk_size=r["chunk_size"], one_basis=shared)
     process = diffusion.build(d["schedule"], d["steps"], d["prediction"])
+    normaliser = keys.value(config, "representation.normaliser")
+    if normaliser not in NORMALISERS:
+        raise UserError(
+            f"representation.normaliser={normaliser!r} is unknown; there are {NORMALISERS}"
+        )
+    if normaliser == "global" and shared:
+        raise UserError(
+            "representation.normaliser='global' keeps no mean, around which the runs of "
+            "population.shared_start lie: set it to 'tensor'"
+        )
+    name = keys.value(config, "metamodel.name")
+    if name not in NAMES:
+        raise UserError(f"metamodel.name={name!r} is unknown; there are {NAMES}")
+    make = _gpt if name == "gpt" else _dit
+    return MetaModel(
+        make(config, shape, process, codec, network), process, codec, network, objective, shared
+    )
+
+
+def _dit(
+    config: Mapping[str, Any],
+    shape: transformer.Shape,
+    process: Process,
+    codec: Codec,
+    network: Network,
+) -> transformer.Transformer:
+    features.check(shape.features, network.input_shape)
     push = probing.make_push(process, codec, network)
     if shape.pairwise and not network.classifies:
         raise UserError(
             f"metamodel.pairwise joins outputs to classes, and network.name={network.name!r} has "
             "no classes; set it to False"
         )
-    module = transformer.Transformer(
+    return transformer.Transformer(
         shape,
         process,
         codec,
@@ -136,4 +165,21 @@ def build(config: Mapping[str, Any], network: Network, objective: str = "diffusi
         n_targets=0 if network.classifies else network.n_outputs,
         push=push,
     )
-    return MetaModel(module, process, codec, network, objective, shared)
+
+
+def _gpt(
+    config: Mapping[str, Any],
+    shape: transformer.Shape,
+    process: Process,
+    codec: Codec,
+    network: Network,
+) -> gpt.GPT:
+    if codec.name != "flat":
+        raise UserError(
+            f"metamodel.name='gpt' cuts networks into tokens by itself, as metamodel.gpt.split "
+            f"says: set representation.name={codec.name!r} to 'flat'"
+        )
+    tokens = gpt.Tokens.of(keys.value(config, "metamodel.gpt"))
+    module = gpt.GPT(shape, tokens, process, flat.sizes(network))
+    _ = module.splits  # raises what is wrong with them
+    return module

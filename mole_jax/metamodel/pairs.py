@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from mole_jax.core import rng
 from mole_jax.core.errors import UserError
+from mole_jax.metamodel import keys
 from mole_jax.metamodel import prompt as prompt_lib
 from mole_jax.metamodel.prompt import Prompt
 from mole_jax.representation import permutation, rotation
@@ -38,6 +39,12 @@ class ZooArrays(NamedTuple):
         return self._replace(rows=self.rows[step - self.first_step])
 
 
+# How far start and target are apart: `start_first` draws the start, then the target after it;
+# `spacing_first` the number of snapshots between them, then where the pair lies (Peebles et al.
+# 2022), so that every spacing is as frequent as every other.
+SPACINGS = ("start_first", "spacing_first")
+
+
 class Pairs(NamedTuple):
     """A training batch."""
 
@@ -59,6 +66,7 @@ class Draw:
     permute_labels: float  # share of pairs with renamed labels
     drop: tuple[tuple[str, float], ...]  # condition -> rate at which it is dropped
     fresh_starts: bool  # pairs from the first snapshot start from a network drawn anew
+    spacing: str = "start_first"
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Draw:
@@ -87,6 +95,14 @@ class Draw:
                 f"training.permute_labels={t['permute_labels']} renames labels, and "
                 f"network.name={config['network']['name']!r} has none; set it to 0"
             )
+        spacing = keys.value(config, "training.spacing")
+        if spacing not in SPACINGS:
+            raise UserError(f"training.spacing={spacing!r} is unknown; there are {SPACINGS}")
+        if spacing == "spacing_first" and t["first_start"]:
+            raise UserError(
+                f"training.first_start={t['first_start']} moves starts to the first snapshot; with "
+                "training.spacing='spacing_first' chance does: set it to 0"
+            )
         if t["permute_units"] and config["population"]["shared_start"]:
             raise UserError(
                 "training.permute_units: turn it off with population.shared_start, which gives the "
@@ -102,6 +118,7 @@ class Draw:
             permute_labels=t["permute_labels"],
             drop=drop,
             fresh_starts=config["population"]["shared_start"],
+            spacing=spacing,
         )
 
 
@@ -139,18 +156,18 @@ def draw(
         first = jnp.where(start[:, None] == 0, normaliser.normalise(fresh), first)
         start_metric = jnp.where(start == 0, _measured(network, data, fresh, task), start_metric)
     if rules.permute_units:
-        keys = jax.random.split(rng.named(key, "units"), batch)
-        orders = jax.vmap(functools.partial(permutation.random_orders, network))(keys)
+        each = jax.random.split(rng.named(key, "units"), batch)
+        orders = jax.vmap(functools.partial(permutation.random_orders, network))(each)
         reorder = jax.vmap(functools.partial(permutation.permute, network))
         first, last = reorder(first, orders), reorder(last, orders)
         if network.rotations:
-            keys = jax.random.split(rng.named(key, "bases"), batch)
-            turns = jax.vmap(functools.partial(rotation.random_turns, network))(keys)
+            each = jax.random.split(rng.named(key, "bases"), batch)
+            turns = jax.vmap(functools.partial(rotation.random_turns, network))(each)
             turn = jax.vmap(functools.partial(rotation.rotate, network))
             first, last = turn(first, turns), turn(last, turns)
     if rules.permute_labels:
-        keys = jax.random.split(rng.named(key, "labels"), batch)
-        order = jax.vmap(lambda k: jax.random.permutation(k, network.n_outputs))(keys)  # [B, K]
+        each = jax.random.split(rng.named(key, "labels"), batch)
+        order = jax.vmap(lambda k: jax.random.permutation(k, network.n_outputs))(each)  # [B, K]
         chosen = jax.random.uniform(rng.named(key, "renamed"), (batch, 1)) < rules.permute_labels
         order = jnp.where(chosen, order, jnp.arange(network.n_outputs)[None])
         rename = jax.vmap(functools.partial(permutation.permute_outputs, network))
@@ -177,6 +194,10 @@ def choose(
     n_runs, n_snapshots = shape
     run_key, first_key, start_key, target_key = jax.random.split(rng.named(key, "pair"), 4)
     run = jax.random.randint(run_key, (batch,), 0, n_runs)
+    if rules.spacing == "spacing_first":
+        apart = jax.random.randint(start_key, (batch,), 1, n_snapshots)
+        start = jax.random.randint(target_key, (batch,), 0, n_snapshots - apart)
+        return run, start, start + apart
     start = jax.random.randint(start_key, (batch,), 0, n_snapshots - 1)
     start = jnp.where(jax.random.uniform(first_key, (batch,)) < rules.first_start, 0, start)
     share = jax.random.uniform(target_key, (batch,))

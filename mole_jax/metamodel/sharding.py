@@ -27,6 +27,7 @@ SMALLEST = 2**14
 _TENSOR: dict[tuple[str, ...], int] = {
     ("qkv", "kernel"): -2,  # [W, 3, heads, W / heads]
     ("qkv", "bias"): -2,
+    **{(name, kind): -2 for name in ("query", "key", "value") for kind in ("kernel", "bias")},
     ("attention_out", "kernel"): -2,  # [W, W], the input
     ("mlp_in", "kernel"): -1,  # [W, hidden], the output
     ("mlp_in", "bias"): -1,

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core import rng
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel import objective, pairs, sharding
+from mole_jax.metamodel import keys, objective, pairs, sharding
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.objective import Noise
 from mole_jax.metamodel.pairs import Draw, Pairs, ZooArrays
@@ -49,10 +49,13 @@ class Hyper:
     ema_decay: float
     function_weight: float
     time_power: float
+    ema_warmup: bool  # the average starts short
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Hyper:
-        hyper = Hyper(**{f.name: config["training"][f.name] for f in dataclasses.fields(Hyper)})
+        names = [field.name for field in dataclasses.fields(Hyper)]
+        given = {"ema_warmup": keys.value(config, "training.ema_warmup")} | dict(config["training"])
+        hyper = Hyper(**{name: given[name] for name in names})
         if hyper.steps < 1 or hyper.batch_size < 1 or not 0 <= hyper.warmup_steps <= hyper.steps:
             raise UserError(
                 "training: steps and batch_size must be positive, warmup_steps in 0..steps; they "
@@ -174,8 +177,10 @@ def make_step(
         grads, parts = gradient(state.params, normaliser, batch, noise)
         updates, opt_state = tx.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        # The average looks back over a tenth of the steps so far until it reaches its full length.
-        decay = jnp.minimum(hyper.ema_decay, (1 + state.step) / (10 + state.step))
+        decay = jnp.float32(hyper.ema_decay)
+        if hyper.ema_warmup:
+            # Until it reaches its full length, it looks back over a tenth of the steps so far.
+            decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
         ema = jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), state.ema, params)
         parts = parts | {"gradient_norm": optax.tree.norm(grads)}
         return State(state.step + 1, params, ema, opt_state), parts

@@ -21,7 +21,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.progress import Progress
 from mole_jax.core.writers import MetricWriter
 from mole_jax.metamodel import data as data_lib
-from mole_jax.metamodel import feeding, live
+from mole_jax.metamodel import feeding, keys, live
 from mole_jax.metamodel import model as models
 from mole_jax.metamodel import state as states
 from mole_jax.metamodel.data import TrainingRuns
@@ -32,7 +32,7 @@ from mole_jax.metamodel.pairs import Draw, Pairs, ZooArrays
 from mole_jax.metamodel.programs import Programs
 from mole_jax.metamodel.state import Hyper, State
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.tasks.family import DeviceData, TaskFamily
+from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
 from mole_jax.zoo.reader import open_zoo
 
@@ -58,12 +58,13 @@ def train(
         reading, why = "host", "a live zoo begins with them"
     else:
         reading, why = data_lib.choose_reading(config, zoo)
-    runs = data_lib.read(zoo, family, reading)
+    runs = data_lib.read(zoo, family, reading, keys.value(config, "representation.normaliser"))
     normaliser, arrays = runs.normaliser, runs.arrays
     renewed = live.make(config, family, runs, mesh) if config["zoo"]["live"] else None
     if distributed.is_first():
         print(f"train: {data_lib.describe(runs, why)}", flush=True)
-        write_scales(workdir, normaliser, family, float(np.median(arrays.metric[:, 0])))
+        start_loss = float(np.median(arrays.metric[:, 0]))
+        write_scales(workdir, normaliser, (family.scale, family.shift), start_loss)
     if renewed is not None:
         print(f"train: {renewed.describe()}", flush=True)
     for objective in objectives(config):
@@ -256,14 +257,17 @@ def fresh_state(model: MetaModel, hyper: Hyper, rules: Draw, root: jax.Array, li
 
 
 def write_scales(
-    workdir: Path, normaliser: Normaliser, family: TaskFamily, start_loss: float
+    workdir: Path, normaliser: Normaliser, inputs: tuple[float, float], start_loss: float
 ) -> None:
-    """Leave in WORKDIR/train how parameters and inputs were scaled, and the loss of a start."""
+    """Leave in WORKDIR/train how parameters and inputs were scaled, and the loss of a start.
+
+    `inputs` are scale and shift: inputs = pixels * scale + shift.
+    """
     files.write_npz(
         Path(workdir) / "train" / "model.npz",
         **{f"normaliser_{name}": np.asarray(x) for name, x in normaliser._asdict().items()},
-        input_scale=np.float32(family.scale),
-        input_shift=np.float32(family.shift),
+        input_scale=np.float32(inputs[0]),
+        input_shift=np.float32(inputs[1]),
         start_loss=np.float32(start_loss),
     )
 
@@ -277,6 +281,7 @@ class Trained(NamedTuple):
     input_scale: float  # inputs = pixels * input_scale + input_shift
     input_shift: float
     start_loss: float  # median of the zoo's starts
+    last: Any  # the parameters themselves, after the last step
 
 
 def load(
@@ -320,8 +325,8 @@ def load(
             *(jnp.asarray(arrays[f"normaliser_{name}"]) for name in Normaliser._fields)
         )
         names = ("input_scale", "input_shift", "start_loss")
-        scalars = [float(arrays[name]) for name in names]
-    return Trained(model, state.ema, normaliser, *scalars)
+        scale, shift, start_loss = (float(arrays[name]) for name in names)
+    return Trained(model, state.ema, normaliser, scale, shift, start_loss, state.params)
 
 
 def _kept(checkpoints: Checkpoints, checkpoint: str | int, like: State, folder: Path) -> State:

@@ -217,6 +217,11 @@ class Transformer(nn.Module):
     push: PushOn
     mesh: Mesh | None = None
 
+    @property
+    def n_tokens(self) -> int:
+        """Those of the network, and context."""
+        return self.codec.n_tokens + self.shape.context(self.n_classes)
+
     @nn.compact
     def __call__(self, frame: Frame, prompt: Prompt) -> jax.Array:
         """Apply the transformer to B frames and prompts."""

@@ -6,6 +6,8 @@ from mole_jax.core.errors import UserError
 from mole_jax.representation.codec import Codec
 from mole_jax.tasks.networks import Network
 
+NAMES = ("neuron", "chunk", "flat")
+
 
 def build(name: str, network: Network, *, chunk_size: int, one_basis: bool = False) -> Codec:
     """The codec that `config.representation` names.
@@ -15,7 +17,7 @@ def build(name: str, network: Network, *, chunk_size: int, one_basis: bool = Fal
     Raises:
         UserError: for an unknown name or a chunk size below 1.
     """
-    from mole_jax.representation import chunk, neuron
+    from mole_jax.representation import chunk, flat, neuron
 
     if name == "neuron":
         return neuron.build(network, one_basis)
@@ -23,4 +25,6 @@ def build(name: str, network: Network, *, chunk_size: int, one_basis: bool = Fal
         if chunk_size < 1:
             raise UserError(f"representation.chunk_size={chunk_size} must be 1 or more")
         return chunk.build(network, chunk_size)
-    raise UserError(f"representation.name={name!r} is unknown; there are 'neuron' and 'chunk'")
+    if name == "flat":
+        return flat.build(network)
+    raise UserError(f"representation.name={name!r} is unknown; there are {NAMES}")

@@ -8,8 +8,13 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from mole_jax.core.errors import UserError
 from mole_jax.tasks.networks import OUTPUT, Network
 from mole_jax.tasks.parameters import ParameterSpec
+
+NORMALISERS = ("tensor", "global")
+# Of all parameters together, after `fit_global`.
+GLOBAL_SPREAD = 0.538
 
 
 class Normaliser(NamedTuple):
@@ -87,6 +92,29 @@ def fit(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
             after = n * (m.n_snapshots - 1) / m.n_snapshots  # snapshots that are no first
             change[at] = np.sqrt(m.moved[at].sum() / max(after, 1)) / spread
     return Normaliser(mean, scale, change)
+
+
+def fit_global(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
+    """One scale for all parameters, which gives them a standard deviation of 0.538, and no mean.
+
+    That is what G.pt does (Peebles et al. 2022). Arguments and `change` are as in `fit`.
+
+    Raises:
+        UserError: when all parameters of all networks are the same number.
+    """
+    m = runs if isinstance(runs, Moments) else moments([runs])
+    n = m.n_runs * m.n_snapshots
+    middle = (m.origin + m.total / n).mean()
+    spread = np.sqrt(_squares_around(m, middle, slice(None)).sum() / (n * spec.size))
+    if spread <= np.finfo(np.float32).eps * abs(middle):
+        raise UserError("zoo: all parameters are the same number, so they have no scale")
+    scale = np.full(spec.size, spread / GLOBAL_SPREAD, np.float32)
+    change = np.zeros_like(scale)
+    for field in spec.fields:
+        after = n * (m.n_snapshots - 1) / m.n_snapshots * field.size  # snapshots that are no first
+        moved = np.sqrt(m.moved[field.slice].sum() / max(after, 1))
+        change[field.slice] = moved / scale[0]
+    return Normaliser(np.zeros_like(scale), scale, change)
 
 
 def fit_shared(network: Network, runs: np.ndarray | Moments, others: np.ndarray) -> Normaliser:

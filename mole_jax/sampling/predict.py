@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.core import rng, stages
+from mole_jax.core import files, rng, stages
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel import train
 from mole_jax.metamodel.model import MetaModel
@@ -32,6 +32,8 @@ from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 from mole_jax.zoo.reader import open_zoo
 
+# Where the network is described in a workdir without a zoo: one whose meta-model was imported.
+IMPORTED_NETWORK = Path("train") / "network.json"
 # Support sets are padded to a multiple of this, so that a few sizes share one compiled sampler.
 SUPPORT_MULTIPLE = 16
 
@@ -308,16 +310,16 @@ def load(
             unknown options.
     """
     workdir = Path(workdir)
-    record = stages.record(workdir, "train")
-    zoo = open_zoo(workdir / "zoo")
-    network = networks.from_json(zoo.schema.network)
-    trained = train.load(workdir, record["config"], network, objective, checkpoint)
+    config, network = described(workdir)
+    trained = train.load(workdir, config, network, objective, checkpoint)
     unknown = set(sampling) - {field.name for field in dataclasses.fields(Plan)}
     if unknown:
         raise UserError(f"load: unknown options {sorted(unknown)}; see sampler.Plan")
     evaluated = stages.is_begun(workdir, "evaluate")
     settings = stages.record(workdir, "evaluate")["config"]["sampling"] if evaluated else {}
-    settings = {**dataclasses.asdict(sampler.DEFAULT), **settings, **sampling}
+    # A meta-model that was imported knows how it is meant to be sampled from.
+    own = config.get("sampling", {})
+    settings = {**dataclasses.asdict(sampler.DEFAULT), **own, **settings, **sampling}
     return Model(
         trained.model,
         trained.params,
@@ -325,5 +327,18 @@ def load(
         sampler.plan(settings, trained.model.process.n_steps),
         (trained.input_scale, trained.input_shift),
         trained.start_loss,
-        control.environment(record["config"]),
+        control.environment(config),
     )
+
+
+def described(workdir: Path) -> tuple[dict[str, Any], Network]:
+    """The config that a workdir's meta-model was trained with, and the network that it writes.
+
+    Raises:
+        UserError: when the train stage has not run there.
+    """
+    config = stages.record(workdir, "train")["config"]
+    imported = workdir / IMPORTED_NETWORK
+    if imported.exists():
+        return config, networks.from_json(files.read_json(imported))
+    return config, networks.from_json(open_zoo(workdir / "zoo").schema.network)

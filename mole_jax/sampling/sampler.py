@@ -14,12 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mole_jax.core import rng
 from mole_jax.core.errors import UserError
+from mole_jax.metamodel import diffusion
+from mole_jax.metamodel.diffusion import Reverse
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.prompt import Prompt
 from mole_jax.representation.normalise import Normaliser
 
-SAMPLERS = ("ddim", "ancestral", "heun")
+SAMPLERS = ("ddim", "ancestral", "ancestral_large", "heun")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +84,9 @@ def sample(
     `ddim` follows Song et al. 2021 (eq. 12); `ancestral` is the same with eta = 1, the posterior
     of Ho et al. 2020 on the chosen steps; `heun` corrects every step of `ddim` but the last by the
     slope where it ends (Karras et al. 2022, algorithm 1 without fresh noise), which takes
-    `plan.evaluations` of the model. A `regression` model needs one step only.
+    `plan.evaluations` of the model; `ancestral_large` is ancestral sampling with the variance of
+    the forward process, as G.pt does it, in as many steps as the diffusion has. A `regression`
+    model needs one step only.
 
     Args:
         model: the meta-model.
@@ -121,8 +126,44 @@ def sample(
     signal = np.append(model.process.alpha_bar[times], 1.0)
     if plan.name == "heun":
         return _heun(estimate, noisy, times, signal)
+    if plan.name == "ancestral_large":
+        steps = diffusion.reverse(signal, "fixed_large")
+
+        def fresh(step: jax.Array) -> jax.Array:
+            return jax.random.normal(rng.at(key, "step", step), shape) * mask
+
+        return ancestral(estimate, noisy, times, steps, fresh)
     eta = 1.0 if plan.name == "ancestral" else plan.eta
     return _ddim(estimate, noisy, times, signal, eta, mask, key)
+
+
+def ancestral(
+    estimate: Estimate,
+    noisy: jax.Array,
+    times: np.ndarray,
+    steps: Reverse,
+    fresh: Callable[[jax.Array], jax.Array],
+) -> jax.Array:
+    """Ancestral sampling (Ho et al. 2020, algorithm 2), of anything: [B, ...].
+
+    Args:
+        estimate: x_t and t [] -> the estimate of x_0.
+        noisy: x_t at the first of the times.
+        times: [S] int, falling.
+        steps: what to do at each, see `diffusion.reverse`.
+        fresh: number of a step [] -> its noise; the last step's is not used.
+    """
+    spread = np.sqrt(steps.variance)
+    spread[-1] = 0.0
+
+    def step(noisy: jax.Array, xs: Any) -> tuple[jax.Array, None]:
+        number, t, of_clean, of_noisy, spread = xs
+        mean = of_clean * estimate(noisy, t) + of_noisy * noisy
+        return mean + spread * fresh(number), None
+
+    rates = (x.astype(np.float32) for x in (steps.clean, steps.noisy, spread))
+    xs = (np.arange(len(times)), times.astype(np.int32), *rates)
+    return jax.lax.scan(step, noisy, xs)[0]
 
 
 def _ddim(

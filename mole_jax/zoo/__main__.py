@@ -1,11 +1,13 @@
-"""`python -m mole_jax.zoo info|verify|grow PATH`: what a zoo holds, whether it is whole, and more.
+"""`python -m mole_jax.zoo COMMAND ...`: what a zoo holds, whether it is whole, and more.
 
-`grow PATH --members=N` adds runs to a finished zoo.
+`grow PATH --members=N` adds runs to a finished zoo; `import-gpt`, `export-gpt` and `check-metrics`
+are about the checkpoint data sets of G.pt.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,11 +18,20 @@ from tqdm import tqdm
 
 from mole_jax.core import interrupts
 from mole_jax.core.errors import UserError
+from mole_jax.zoo.intake import counted, read_skips
+from mole_jax.zoo.manifest import read_manifest
 from mole_jax.zoo.reader import Zoo, open_zoo
-from mole_jax.zoo.schema import RUN_SPLITS
+from mole_jax.zoo.schema import IMPORT, RUN_SPLITS
 from mole_jax.zoo.verify import verify
 
 SHOWN_PROBLEMS = 10_000
+# Commands with flags of their own: the module, which has `add_arguments(parser)` and `run(flags)`,
+# and what it does. It is imported for its own command only, since it starts JAX.
+MODULES = {
+    "import-gpt": ("import_gpt", "make a zoo of a checkpoint data set of G.pt; resumes"),
+    "export-gpt": ("export_gpt", "write a zoo as a checkpoint data set that G.pt trains on"),
+    "check-metrics": ("check_metrics", "compute the stored loss and error again, from the weights"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 fine, 1 problems found, 2 wrong use or no zoo, 130 after Ctrl-C, 143 after
         SIGTERM.
     """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
         prog="python -m mole_jax.zoo",
         description="Look at a zoo, the stored training histories of many networks.",
@@ -46,8 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "grow":
             text = "runs of each data subset in the end"
             command.add_argument("--members", type=int, required=True, metavar="N", help=text)
+    for name, (module, text) in MODULES.items():
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        if arguments[:1] == [name]:
+            found = importlib.import_module(f"mole_jax.zoo.{module}")
+            found.add_arguments(command)
+            command.set_defaults(run=found.run)
     flags = parser.parse_args(arguments)
     try:
+        if flags.command in MODULES:
+            with interrupts.handled():
+                return flags.run(flags)
         if flags.command == "grow":
             return _grow(flags.path, flags.members)
         if flags.command == "info":
@@ -75,6 +96,12 @@ def summary(zoo: Zoo) -> Iterator[str]:
         f"{int((~runs['finite']).sum())} not finite (stored, and left out of what follows)"
     )
     yield f"snapshots    {len(schema.steps)} a run, at steps {_shortened(schema.steps)}"
+    if schema.imported:
+        yield f"imported     {_pairs(schema.config[IMPORT])}"
+        yield f"  prompts speak of {schema.prompt_metric}"
+        yield from (f"  {line}" for line in counted(read_skips(zoo.path)))
+    if schema.snapshot_fields:
+        yield f"  each snapshot has its own {' and '.join(schema.snapshot_fields)}"
     fields = ", ".join(f"{f.path} {list(f.shape)}" for f in schema.spec.fields)
     yield f"parameters   D = {schema.spec.size:,} ({schema.dtype}): {fields}"
     yield f"network      {_pairs(schema.network)}"
@@ -85,10 +112,15 @@ def summary(zoo: Zoo) -> Iterator[str]:
 
 
 def _hyperparameters(zoo: Zoo) -> Iterator[str]:
+    if "optimizer" not in zoo.runs:
+        yield "optimizers   unknown"
+        return
     if not zoo.n_runs:
         return
     yield f"optimizers   {_counts(zoo.runs['optimizer'])}"
     for name in ("learning_rate", "weight_decay", "init_scale"):
+        if name not in zoo.runs:
+            continue
         parts = []
         for optimizer in np.unique(zoo.runs["optimizer"]):
             values = zoo.runs[name][zoo.runs["optimizer"] == optimizer]
@@ -136,6 +168,8 @@ def _verify(path: str) -> int:
         print(f"{zoo_path}: {len(problems)} problem(s)", file=sys.stderr)
         return 1
     print(f"{zoo_path}: no problems")
+    if read_manifest(zoo_path).schema.imported:
+        print("imported: it has no recipe, so that none of its runs can be trained again")
     return 0
 
 

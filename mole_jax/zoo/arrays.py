@@ -17,7 +17,7 @@ import numpy as np
 import tensorstore as ts
 
 from mole_jax.core.files import write_json
-from mole_jax.zoo.schema import ZooSchema
+from mole_jax.zoo.schema import HYPERPARAMETERS, ZooSchema
 
 _ABSENT = np.uint64(2**64 - 1)  # both numbers of an index entry whose chunk was never written
 _CHECKSUM_BYTES = 4
@@ -110,16 +110,24 @@ def layouts(schema: ZooSchema) -> dict[str, ArrayLayout]:
         ArrayLayout("parameters", (s, schema.spec.size), schema.dtype, "NaN", axes, shard, chunk)
     ]
     for name in schema.metrics:
-        found.append(ArrayLayout(f"metrics/{name}", (s,), "float32", "NaN", axes[:2], shard, chunk))
+        dtype = schema.metric_dtype
+        found.append(ArrayLayout(f"metrics/{name}", (s,), dtype, "NaN", axes[:2], shard, chunk))
+    for name in schema.snapshot_fields:
+        found.append(ArrayLayout(f"snapshots/{name}", (s,), "int32", -1, axes[:2], shard, chunk))
     for name, (dtype, fill) in RUN_FIELDS.items():
+        if name in HYPERPARAMETERS and name not in schema.hyperparameters:
+            continue
         # A few bytes a run: one chunk a shard, or its index would outweigh the data.
         found.append(ArrayLayout(f"runs/{name}", (), dtype, fill, axes[:1], shard, shard))
     return {layout.name: layout for layout in found}
 
 
-def write_groups(root: Path) -> None:
+def write_groups(root: Path, schema: ZooSchema) -> None:
     """Writes the Zarr group nodes, so that any Zarr reader can open the zoo as a group."""
-    for folder in (root, root / "metrics", root / "runs"):
+    folders = [root, root / "metrics", root / "runs"]
+    if schema.snapshot_fields:
+        folders.append(root / "snapshots")
+    for folder in folders:
         group: dict[str, Any] = {"zarr_format": 3, "node_type": "group", "attributes": {}}
         if folder == root:
             group["attributes"] = {"format": "mole-zoo", "manifest": "zoo.json"}

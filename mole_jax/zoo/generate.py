@@ -26,6 +26,8 @@ from mole_jax.tasks import family as families
 from mole_jax.tasks import networks
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.zoo import plan
+from mole_jax.zoo.family import rebuild
+from mole_jax.zoo.manifest import FILE
 from mole_jax.zoo.overlap import overlapped
 from mole_jax.zoo.plan import Group
 from mole_jax.zoo.reader import open_zoo
@@ -45,11 +47,20 @@ def generate(config: Mapping[str, Any], workdir: Path) -> None:
     Every data subset has `population.members` runs. A run depends on the seed, its data subset
     and its member number only, so a resumed zoo is the zoo of an uninterrupted run, and so is one
     that several processes write: each trains groups of its own, on its own devices.
+    An imported zoo that lies there already is taken as it is.
+
+    Raises:
+        UserError: when the zoo there is another one, or an imported one that does not fit.
     """
-    family = families.build(config)
     path = Path(workdir) / "zoo"
+    if (path / FILE).exists() and (zoo := open_zoo(path)).schema.imported:
+        rebuild(config, zoo)
+        if distributed.is_first():
+            print(f"zoo: imported, with {zoo.n_runs} runs; nothing to train", flush=True)
+        return
+    family = families.build(config)
     schema = make_schema(config, family)
-    if distributed.is_first() and not (path / "zoo.json").exists():
+    if distributed.is_first() and not (path / FILE).exists():
         ZooWriter.create(path, schema)
     distributed.barrier()
     fill(config, family, ZooWriter.open(path, schema), config["population"]["members"])

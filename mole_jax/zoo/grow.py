@@ -33,6 +33,10 @@ def grow(path: str | Path, members: int) -> None:
     path = Path(path)
     with _held(path):
         zoo = open_zoo(path)
+        if zoo.schema.imported:
+            raise UserError(
+                f"the zoo at {path} was imported: it does not say how to train more of its runs"
+            )
         config = ConfigDict(zoo.schema.config).lock()
         base, most = config["population"]["members"], int(_members(zoo).max(initial=0))
         if _members(zoo).min(initial=base) < base:

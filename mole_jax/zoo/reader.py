@@ -32,7 +32,7 @@ class Zoo:
     """An opened zoo. `runs` holds one array [run] a field, strings decoded; arrays read on demand.
 
     The fields are subset, split, member, seed, finite, optimizer, learning_rate, weight_decay and
-    init_scale.
+    init_scale; an imported zoo has not got those hyperparameters that nobody knows.
     """
 
     path: Path
@@ -44,8 +44,18 @@ class Zoo:
 
     @property
     def steps(self) -> np.ndarray:
-        """The optimizer step of each snapshot, [snapshot] int32."""
+        """The optimizer step of each snapshot, [snapshot] int32.
+
+        Positions 0..S-1 where every run has steps of its own: see `snapshot_field`.
+        """
         return np.array(self.schema.steps, np.int32)
+
+    def names(self, run_indices: Any = None) -> list[str]:
+        """What the given runs are called where they come from, or else their row numbers."""
+        runs = _indices("run", run_indices, self.n_runs)
+        if not self.schema.run_names:
+            return [f"{run:06d}" for run in runs.tolist()]
+        return [self.schema.run_names[member] for member in self.runs["member"][runs].tolist()]
 
     def select(
         self,
@@ -120,6 +130,18 @@ class Zoo:
             )
         return self._read(f"metrics/{name}", run_indices)
 
+    def snapshot_field(self, name: str, run_indices: Any = None) -> np.ndarray:
+        """Whole numbers [run, snapshot] that runs have of their snapshots, such as "iteration".
+
+        Raises KeyError for a field the zoo has not got, else as `metric` does.
+        """
+        if name not in self.schema.snapshot_fields:
+            raise KeyError(
+                f"no snapshot field {name!r} in the zoo; it has "
+                f"{', '.join(self.schema.snapshot_fields) or 'none'}"
+            )
+        return self._read(f"snapshots/{name}", run_indices)
+
     def _read(self, name: str, run_indices: Any, snapshots: Any = None) -> np.ndarray:
         runs = _indices("run", run_indices, self.n_runs)
         layout, array = layouts(self.schema)[name], self._arrays[name]
@@ -152,9 +174,10 @@ def open_zoo(path: str | Path) -> Zoo:
                 f"{manifest.n_runs} runs; {_mend(path)}"
             )
     everything = np.arange(manifest.n_runs)
-    for field in RUN_FIELDS:
+    found = layouts(manifest.schema)
+    for field in (name for name in RUN_FIELDS if f"runs/{name}" in found):
         name = f"runs/{field}"
-        layout = layouts(manifest.schema)[name]
+        layout = found[name]
         if manifest.n_runs == 0:
             values = np.empty(0, layout.dtype)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,20 @@ _SPLITS_OF = {"train": ("train", "S0")}
 
 HYPERPARAMETERS = ("learning_rate", "weight_decay", "init_scale", "optimizer")
 PARAMETER_DTYPES = ("bfloat16", "float16", "float32", "float64")
+METRIC_DTYPES = ("float32", "float64")
+# Prompts speak of the loss on the validation pool: the test pool is only ever measured.
+PROMPT_METRIC = "validation_loss"
+IMPORT = "import"  # the section of a zoo's config that says how it was imported
+IMPORT_FINISHED = "import_finished"  # in its provenance, once it has all runs
+
+# What zoo.json leaves out, and zoos of earlier MOLEs have not got.
+_DEFAULTS: dict[str, Any] = {
+    "prompt_metric": PROMPT_METRIC,
+    "metric_dtype": "float32",
+    "snapshot_fields": [],
+    "run_names": [],
+    "hyperparameters": list(HYPERPARAMETERS),
+}
 
 _BLOCK_BYTES = 16 * 2**20  # looked at in one go where a whole array would double in memory
 
@@ -37,6 +52,12 @@ class ZooSchema:
     steps: the optimizer step of each snapshot, S of them. tasks: the table that a run's `subset`
     indexes. splits, config, network and provenance are free dicts of JSON values. A shard (one
     file) holds `runs_per_shard` runs, and is read in chunks of `runs_per_chunk` whole runs.
+
+    The rest is for zoos that were imported. prompt_metric: the metric that start and target
+    metrics of prompts are. metric_dtype: of the stored metrics. snapshot_fields: whole numbers
+    that every run has of each snapshot, such as its own iteration; where runs differ in these,
+    steps are the positions 0..S-1. run_names: what a run is called where it comes from, by its
+    `member`. hyperparameters: those that are known.
 
     Raises ValueError for sizes that cannot be laid out.
     """
@@ -53,6 +74,11 @@ class ZooSchema:
     dtype: str = "float32"
     runs_per_shard: int = 256
     runs_per_chunk: int = 8
+    prompt_metric: str = PROMPT_METRIC
+    metric_dtype: str = "float32"
+    snapshot_fields: tuple[str, ...] = ()
+    run_names: tuple[str, ...] = ()
+    hyperparameters: tuple[str, ...] = HYPERPARAMETERS
 
     def __post_init__(self) -> None:
         if self.dtype not in PARAMETER_DTYPES:
@@ -68,6 +94,19 @@ class ZooSchema:
             raise ValueError(f"steps must increase and there must be one at least: {self.steps}")
         if not self.tasks:
             raise ValueError("the task table is empty")
+        if self.metric_dtype not in METRIC_DTYPES:
+            raise ValueError(
+                f"metric_dtype is {self.metric_dtype!r}; use one of {', '.join(METRIC_DTYPES)}"
+            )
+        if not set(self.hyperparameters) <= set(HYPERPARAMETERS):
+            raise ValueError(
+                f"hyperparameters are {self.hyperparameters}; there are {HYPERPARAMETERS}"
+            )
+
+    @property
+    def imported(self) -> bool:
+        """Whether the runs were trained elsewhere: no config says how to train them again."""
+        return IMPORT in self.config
 
     def to_json(self) -> dict[str, Any]:
         """The schema as JSON values, under the names they have in zoo.json."""
@@ -88,6 +127,14 @@ class ZooSchema:
                 "compressor": "zstd",
             },
         }
+        optional = {
+            "prompt_metric": self.prompt_metric,
+            "metric_dtype": self.metric_dtype,
+            "snapshot_fields": list(self.snapshot_fields),
+            "run_names": list(self.run_names),
+            "hyperparameters": list(self.hyperparameters),
+        }
+        obj |= {name: value for name, value in optional.items() if value != _DEFAULTS[name]}
         # Through text and back: what a file would give, so that schemas can be compared.
         return json.loads(to_json(obj))
 
@@ -110,6 +157,11 @@ class ZooSchema:
             dtype=obj["storage"]["dtype"],
             runs_per_shard=obj["storage"]["runs_per_shard"],
             runs_per_chunk=obj["storage"]["runs_per_chunk"],
+            prompt_metric=obj.get("prompt_metric", PROMPT_METRIC),
+            metric_dtype=obj.get("metric_dtype", "float32"),
+            snapshot_fields=tuple(obj.get("snapshot_fields", ())),
+            run_names=tuple(obj.get("run_names", ())),
+            hyperparameters=tuple(obj.get("hyperparameters", HYPERPARAMETERS)),
         )
 
 
@@ -119,23 +171,25 @@ class RunBatch:
 
     A run is `finite` when all its parameters, as they are stored, and all its metrics are. The
     hyperparameters are learning_rate, weight_decay, init_scale (floats) and optimizer ("adam" or
-    "sgd").
+    "sgd"); an imported zoo may know fewer of them.
     """
 
     parameters: Any  # [R, S, D] in the schema's dtype
-    metrics: Mapping[str, Any]  # name -> [R, S]
+    metrics: Mapping[str, Any]  # name -> [R, S] in the schema's metric_dtype
     subset: Any  # [R] index into the task table
     split: Any  # [R] str: "train", "S0", "S1"
     member: Any  # [R] int: position in its population
     seed: Any  # [R] int
     finite: Any  # [R] bool
     hyperparameters: Mapping[str, Any]  # name -> [R]
+    snapshots: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # name -> [R, S] int
 
 
 def schema_faults(schema: ZooSchema) -> list[str]:
     """What a schema says twice or against itself, one line each: names, offsets, held-out tasks."""
     faults = [f"the metric {name} is there twice" for name in _repeated(schema.metrics)]
     faults += [f"the task {name} is there twice" for name in _repeated(t.id for t in schema.tasks)]
+    faults += [f"the run name {name} is there twice" for name in _repeated(schema.run_names)]
     offset = 0
     for field in schema.spec.fields:
         if field.offset != offset:
@@ -155,7 +209,7 @@ def schema_faults(schema: ZooSchema) -> list[str]:
 def batch_columns(schema: ZooSchema, batch: RunBatch) -> dict[str, np.ndarray]:
     """The batch as the zoo's arrays, keyed by array name ("runs/seed"), strings as codes.
 
-    parameters [R, S, D], metrics/NAME [R, S], runs/NAME [R].
+    parameters [R, S, D], metrics/NAME and snapshots/NAME [R, S], runs/NAME [R].
     Raises ValueError, saying which array and which run, when the batch does not fit the schema.
     """
     n_runs = len(np.asarray(batch.subset))
@@ -167,10 +221,14 @@ def batch_columns(schema: ZooSchema, batch: RunBatch) -> dict[str, np.ndarray]:
     }
     _same_names("metrics", batch.metrics, schema.metrics)
     for name in schema.metrics:
-        column = _array(name, batch.metrics[name], (n_runs, n_snapshots), "float32")
+        column = _array(name, batch.metrics[name], (n_runs, n_snapshots), schema.metric_dtype)
         columns[f"metrics/{name}"] = column
+    _same_names("snapshots", batch.snapshots, schema.snapshot_fields)
+    for name in schema.snapshot_fields:
+        column = _integers(name, batch.snapshots[name], (n_runs, n_snapshots), "int32")
+        columns[f"snapshots/{name}"] = column
 
-    subset = _integers("subset", batch.subset, n_runs, "int32")
+    subset = _integers("subset", batch.subset, (n_runs,), "int32")
     outside = np.flatnonzero((subset < 0) | (subset >= len(schema.tasks)))
     if outside.size:
         raise ValueError(
@@ -181,8 +239,8 @@ def batch_columns(schema: ZooSchema, batch: RunBatch) -> dict[str, np.ndarray]:
     columns |= {
         "runs/subset": subset,
         "runs/split": split,
-        "runs/member": _integers("member", batch.member, n_runs, "int32"),
-        "runs/seed": _integers("seed", batch.seed, n_runs, "int64"),
+        "runs/member": _integers("member", batch.member, (n_runs,), "int32"),
+        "runs/seed": _integers("seed", batch.seed, (n_runs,), "int64"),
         "runs/finite": _array("finite", batch.finite, (n_runs,), "bool"),
     }
     for run in np.flatnonzero(misplaced(schema.tasks, RUN_SPLITS, subset, split))[:1].tolist():
@@ -191,8 +249,8 @@ def batch_columns(schema: ZooSchema, batch: RunBatch) -> dict[str, np.ndarray]:
             f"run {run} of the batch is in split {RUN_SPLITS[split[run]]!r}, but its task "
             f"{task.id} is in {task.split!r}"
         )
-    _same_names("hyperparameters", batch.hyperparameters, HYPERPARAMETERS)
-    for name in HYPERPARAMETERS:
+    _same_names("hyperparameters", batch.hyperparameters, schema.hyperparameters)
+    for name in schema.hyperparameters:
         values = batch.hyperparameters[name]
         if name == "optimizer":
             columns["runs/optimizer"] = _codes(name, values, n_runs, OPTIMIZERS)
@@ -247,14 +305,14 @@ def _array(name: str, values: Any, shape: tuple[int, ...], dtype: str) -> np.nda
     return array
 
 
-def _integers(name: str, values: Any, n_runs: int, dtype: str) -> np.ndarray:
+def _integers(name: str, values: Any, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iu":
         raise ValueError(f"{name} must be integers, not {array.dtype}")
     limits = np.iinfo(dtype)
     if array.size and not (limits.min <= int(array.min()) <= int(array.max()) <= limits.max):
         raise ValueError(f"{name} does not fit in {dtype}: {array.min()}..{array.max()}")
-    return _array(name, array.astype(dtype), (n_runs,), dtype)
+    return _array(name, array.astype(dtype), shape, dtype)
 
 
 def _codes(name: str, values: Any, n_runs: int, table: tuple[str, ...]) -> np.ndarray:

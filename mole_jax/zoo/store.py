@@ -51,7 +51,7 @@ class ZooWriter:
         if faults:
             raise ValueError(f"the schema contradicts itself: {'; '.join(faults)}")
         path.mkdir(parents=True, exist_ok=True)
-        write_groups(path)
+        write_groups(path, schema)
         arrays = {name: create_array(path, layout) for name, layout in layouts(schema).items()}
         created = datetime.now(UTC).isoformat(timespec="seconds")
         manifest = Manifest(schema=schema, n_runs=0, created=created, codes=CODES)

@@ -227,3 +227,23 @@ def try_to_open(workdir: Path) -> str:
             return "opened"
     except UserError as problem:
         return str(problem)
+
+
+def test_keys_that_configs_have_gained_are_compared_with_what_held_before(tmp_path: Path) -> None:
+    every, before = make([]), {"train.kind": "plain", "train.parts": {}}
+    stages.run(tmp_path, every, ["zoo", "train"], config())
+    now = config()
+    now.train.kind, now.train.parts = "plain", ConfigDict({"n": 3})
+    with pytest.raises(UserError, match=r"train.kind: \(absent\) -> plain"):
+        stages.check(tmp_path, every, now)
+    stages.check(tmp_path, every, now, before=before)
+    stages.check(tmp_path, every, config(), before=before)
+    now.train.kind = "new"
+    with pytest.raises(UserError, match=r"train.kind: plain -> new"):
+        stages.check(tmp_path, every, now, before=before)
+
+
+def test_a_stage_whose_results_came_from_elsewhere_is_on_record_as_done(tmp_path: Path) -> None:
+    stages.write_done(tmp_path, "train", {"train": {"steps": 1}})
+    assert stages.is_done(tmp_path, "train")
+    assert stages.record(tmp_path, "train")["config"] == {"train": {"steps": 1}}

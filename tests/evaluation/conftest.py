@@ -84,7 +84,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
 def pretend_to_train(config: ConfigDict, workdir: Path) -> None:
     """Leave behind what training leaves, with random parameters in place of trained ones."""
     family, normaliser, _ = tiny.load_zoo(config, workdir)
-    train.write_scales(workdir, normaliser, family, start_loss=1.1)
+    train.write_scales(workdir, normaliser, (family.scale, family.shift), start_loss=1.1)
     for objective in train.objectives(config):
         model = models.build(config, family.network, objective)
         hyper = train.hyper_of(config, objective)

@@ -13,7 +13,7 @@ from mole_jax.representation.codec import Codec, outputs
 from mole_jax.tasks.networks import Network
 
 
-@pytest.fixture(params=["neuron", "chunk"])
+@pytest.fixture(params=["neuron", "chunk", "flat"])
 def codec(request: pytest.FixtureRequest, network: Network) -> Codec:
     return representation.build(request.param, network, chunk_size=5)
 

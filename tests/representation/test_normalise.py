@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import jax
 import numpy as np
+import pytest
 
+from mole_jax.core.errors import UserError
 from mole_jax.representation import normalise
 from mole_jax.tasks.networks import OUTPUT, Network
 
@@ -82,3 +84,19 @@ def test_runs_with_one_start_are_centred_parameter_by_parameter(network: Network
             np.testing.assert_array_equal(mean, np.broadcast_to(mean[:1], mean.shape))
         else:
             np.testing.assert_allclose(values.mean((0, 1)), 0, atol=1e-2)
+
+
+def test_one_scale_for_all_and_no_mean(network: Network) -> None:
+    runs = zoo(network)
+    fitted = normalise.fit_global(network.spec, runs)
+    assert not fitted.mean.any() and len(np.unique(fitted.scale)) == 1
+    np.testing.assert_allclose(fitted.scale[0], runs.std(dtype=np.float64) / 0.538, rtol=1e-5)
+    for field in network.spec.fields:
+        moved = (runs[:, 1:] - runs[:, :1])[..., field.slice] / fitted.scale[0]
+        expected = np.sqrt(np.mean(moved.astype(np.float64) ** 2))
+        np.testing.assert_allclose(fitted.change[field.slice], expected, rtol=1e-3)
+
+
+def test_networks_that_are_all_one_number_have_no_scale(network: Network) -> None:
+    with pytest.raises(UserError, match="the same number"):
+        normalise.fit_global(network.spec, np.full((2, 3, network.spec.size), 0.1, np.float32))

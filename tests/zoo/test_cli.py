@@ -89,7 +89,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert caught.value.code == 0
     printed = capsys.readouterr().out
-    assert all(command in printed for command in ("info", "verify", "grow"))
+    assert all(command in printed for command in ("info", "verify", "grow", "import-gpt"))
 
 
 def test_the_command_runs_without_jax(stored: Stored) -> None:

@@ -34,6 +34,49 @@ def test_json_round_trip(make_schema: Make) -> None:
     assert again.steps == schema.steps
 
 
+IMPORTED = {
+    "prompt_metric": "test_error",
+    "metric_dtype": "float64",
+    "snapshot_fields": ("epoch", "iteration"),
+    "run_names": ("a", "b", "c"),
+    "hyperparameters": ("learning_rate",),
+    "config": {"import": {"format": "other"}},
+}
+
+
+def test_what_only_imported_zoos_have_is_left_out_of_others(make_schema: Make) -> None:
+    own, imported = make_schema(), make_schema(**IMPORTED)
+    assert not set(IMPORTED) - {"config"} & set(own.to_json())
+    again = ZooSchema.from_json(imported.to_json())
+    for name, value in IMPORTED.items():
+        assert getattr(again, name) == value
+    assert again.imported and not own.imported
+    # As zoos of earlier MOLEs are.
+    assert ZooSchema.from_json(own.to_json()) == dataclasses.replace(
+        own, network=own.to_json()["network"]
+    )
+
+
+def test_columns_of_an_imported_zoo(make_schema: Make, make_batch: MakeBatch) -> None:
+    schema = make_schema(**IMPORTED)
+    batch = make_batch(4)
+    iteration = np.arange(12).reshape(4, 3)
+    batch = dataclasses.replace(
+        batch,
+        metrics={name: np.asarray(x, np.float64) / 3 for name, x in batch.metrics.items()},
+        snapshots={"epoch": iteration // 4, "iteration": iteration},
+        hyperparameters={"learning_rate": batch.hyperparameters["learning_rate"]},
+    )
+    columns = batch_columns(schema, batch)
+    np.testing.assert_array_equal(columns["snapshots/iteration"], iteration)
+    np.testing.assert_array_equal(columns["metrics/train_loss"], batch.metrics["train_loss"])
+    assert "runs/learning_rate" in columns and "runs/optimizer" not in columns
+    with pytest.raises(ValueError, match=r"snapshots: missing \['epoch', 'iteration'\]"):
+        batch_columns(schema, dataclasses.replace(batch, snapshots={}))
+    with pytest.raises(ValueError, match="stores float64"):
+        batch_columns(schema, dataclasses.replace(batch, metrics=make_batch(4).metrics))
+
+
 def test_json_takes_numpy_values(make_schema: Make) -> None:
     schema = make_schema(config={"rate": np.float32(0.5), "sizes": np.arange(3)})
     assert schema.to_json()["config"] == {"rate": 0.5, "sizes": [0, 1, 2]}
@@ -63,6 +106,20 @@ def test_impossible_schemas_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         make_schema(**changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"metric_dtype": "float16"}, "metric_dtype is 'float16'"),
+        ({"hyperparameters": ("momentum",)}, "hyperparameters are"),
+    ],
+)
+def test_impossible_choices_of_an_imported_zoo_are_refused(
+    make_schema: Make, change: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        make_schema(**change)
 
 
 def test_faults_of_a_schema(make_schema: Make) -> None:

@@ -1,0 +1,1 @@
+"""Other programs' files: the G.pt reference, PyTorch, safetensors and LMDB."""

@@ -1,0 +1,67 @@
+"""`python -m mole_jax.interop COMMAND ...`: files of other programs in, and ours out to them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mole_jax.core import interrupts
+from mole_jax.core.errors import UserError
+
+# Command -> its module, and what it does. A module has `add_arguments(parser)` and `run(flags)`,
+# which returns an exit code or None for 0. It is imported only for its own command, so none waits
+# for the packages of another.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "export-network": ("export_network", "a snapshot of a zoo -> safetensors with a card"),
+    "import-network": ("import_network", "a PyTorch state_dict in safetensors -> npz"),
+    "export-zoo": ("export_zoo", "a zoo -> safetensors, one file a run"),
+    "import-zoo": ("import_zoo", "what export-zoo has written -> a zoo"),
+    "import-gpt-model": ("import_gpt", "a published G.pt checkpoint -> a workdir to predict from"),
+    "export-gpt-model": ("export_gpt", "a workdir's meta-model -> a checkpoint in G.pt's form"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Returns:
+        The exit code: 0 fine, 2 for what the user can mend, 130 after Ctrl-C, 143 after SIGTERM; or
+        what the command returns.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        flags, run = _parse(arguments)
+        with interrupts.handled():
+            return run(flags) or 0
+    except UserError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    except interrupts.Terminated:
+        print("terminated", file=sys.stderr)
+        return 143
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _parse(
+    arguments: Sequence[str],
+) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], Any]]:
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    parser = argparse.ArgumentParser(prog="python -m mole_jax.interop", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=f"{text}.")
+        if name == chosen:
+            found = importlib.import_module(f"mole_jax.interop.{module}")
+            found.add_arguments(command)
+            command.set_defaults(run=found.run)
+    flags = parser.parse_args(arguments)
+    return flags, flags.run
+
+
+if __name__ == "__main__":
+    sys.exit(main())

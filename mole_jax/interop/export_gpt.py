@@ -1,0 +1,117 @@
+"""A meta-model of G.pt's form -> a checkpoint that the reference, and PyTorch, can load."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mole_jax.core import files
+from mole_jax.core.errors import UserError
+from mole_jax.interop import gpt_weights, torch_file
+from mole_jax.interop.gpt_settings import Settings, n_params
+from mole_jax.metamodel import keys, train
+from mole_jax.metamodel.gpt import Tokens
+from mole_jax.representation import flat
+from mole_jax.sampling import predict
+from mole_jax.tasks.networks import Network
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's flags."""
+    text = "a workdir: of a training with metamodel.name='gpt', or imported"
+    parser.add_argument("workdir", type=Path, metavar="DIR", help=text)
+    text = "the checkpoint, with the entries G and G_ema; FILE.json beside it has its settings"
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.pt", help=text)
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Runs the command."""
+    convert(flags.workdir, flags.out)
+    print(f"{flags.out} and {flags.out.with_suffix('.json')}: written")
+
+
+def convert(workdir: Path, out: Path) -> None:
+    """Write OUT, and its settings beside it as a `.json`; needs no PyTorch.
+
+    Raises:
+        UserError: when there is no finished training in the workdir, or its meta-model is none
+            that the reference knows.
+    """
+    if out.suffix == ".json":
+        raise UserError(f"--out={out} is where its settings go: let it end in .pt")
+    config, network = predict.described(workdir)
+    trained = train.load(workdir, config, network, "diffusion")
+    settings = _settings(config, network, trained.normaliser)
+    tokens = Tokens.of(keys.value(config, "metamodel.gpt"))
+    content: dict[str, Any] = {}
+    for name, params in (("G", trained.last), ("G_ema", trained.params)):
+        content[name] = gpt_weights.save(settings, params)
+        content[name][gpt_weights.FREQUENCIES] = tokens.rates
+    torch_file.write(out, content | {"epoch": 0})
+    files.write_json(out.with_suffix(".json"), _written(settings))
+
+
+def _settings(config: Mapping[str, Any], network: Network, normaliser: Any) -> Settings:
+    m, d = config["metamodel"], config["diffusion"]
+    if keys.value(config, "metamodel.name") != "gpt":
+        raise UserError(
+            f"metamodel.name={keys.value(config, 'metamodel.name')!r} is no model of the "
+            "reference: only 'gpt' can be exported"
+        )
+    if m["mlp_ratio"] != 4 or d["prediction"] not in ("x0", "eps"):
+        raise UserError(
+            "the reference has metamodel.mlp_ratio=4 and diffusion.prediction='x0' or 'eps', and "
+            f"this meta-model {m['mlp_ratio']} and {d['prediction']!r}: it cannot be exported"
+        )
+    mean, scale = np.asarray(normaliser.mean), np.asarray(normaliser.scale)
+    if mean.any() or np.ptp(scale):
+        raise UserError(
+            "the reference multiplies all parameters by one number, and this meta-model was "
+            "trained with representation.normaliser='tensor': it cannot be exported"
+        )
+    tokens = Tokens.of(keys.value(config, "metamodel.gpt"))
+    return Settings(
+        parameter_sizes=flat.sizes(network),
+        parameter_names=tuple(_name(field.path) for field in flat.fields(network)),
+        split_policy=tokens.split,
+        chunk_size=tokens.chunk_size,
+        n_embd=m["width"],
+        n_layer=m["layers"],
+        n_head=m["heads"],
+        encoder_depth=tokens.encoder_depth,
+        decoder_depth=tokens.decoder_depth,
+        max_freq_log2=tokens.max_frequency_log2,
+        num_frequencies=tokens.n_frequencies,
+        predict_xstart=d["prediction"] == "x0",
+        absolute_loss_conditioning=tokens.absolute_metrics,
+        diffusion_steps=d["steps"],
+        noise_schedule=d["schedule"],
+        scale=float(1 / scale[0]),
+    )
+
+
+def _name(path: str) -> str:
+    """PyTorch's name of a tensor."""
+    layer, _, name = path.rpartition("/")
+    name = "weight" if name in ("kernel", "scale") else name
+    return f"{layer}.{name}".lstrip(".").replace("/", ".")
+
+
+def _written(settings: Settings) -> dict[str, Any]:
+    """The settings as their file has them."""
+    written = dataclasses.asdict(settings)
+    names = {"diffusion_steps": "steps", "noise_schedule": "noise_schedule", "variance": "variance"}
+    process = {theirs: written.pop(ours) for ours, theirs in names.items()}
+    sizes = settings.tokens().splits(settings.parameter_sizes)
+    return {
+        **written,
+        "diffusion": process | {"predict": "x0" if settings.predict_xstart else "eps"},
+        "n_params": n_params(settings),
+        "input_splits": list(sizes.inputs),
+        "output_splits": list(sizes.outputs),
+    }

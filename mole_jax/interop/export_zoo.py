@@ -1,0 +1,18 @@
+"""`python -m mole_jax.interop export-zoo`: a zoo as safetensors, one file a run."""
+
+from __future__ import annotations
+
+import argparse
+
+from mole_jax.interop.zoo_files import export_zoo
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's flags."""
+    parser.add_argument("source", metavar="ZOO", help="what to read")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Runs the command."""
+    print(f"{flags.out}: {export_zoo(flags.source, flags.out)} runs")

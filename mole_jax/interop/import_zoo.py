@@ -1,0 +1,18 @@
+"""`python -m mole_jax.interop import-zoo`: a zoo that export-zoo has written."""
+
+from __future__ import annotations
+
+import argparse
+
+from mole_jax.interop.zoo_files import import_zoo
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's flags."""
+    parser.add_argument("source", metavar="DIR", help="what to read")
+    parser.add_argument("--out", required=True, metavar="ZOO", help="the folder to write")
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Runs the command."""
+    print(f"{flags.out}: {import_zoo(flags.source, flags.out)} runs")

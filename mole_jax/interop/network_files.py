@@ -1,0 +1,170 @@
+"""Single networks as safetensors, with PyTorch's names and layouts, and a JSON card beside them.
+
+NAME.safetensors   the tensors of a PyTorch module's state_dict
+NAME.json          the card: which network it is, how the module computes, its metrics, where
+                   it comes from
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+import mole_jax
+from mole_jax.core.errors import UserError
+from mole_jax.core.files import read_json, write_bytes, write_json
+from mole_jax.tasks import networks
+from mole_jax.tasks.networks import Network, shorthand
+from mole_jax.tasks.networks.torch_layout import layout
+
+FORMAT, VERSION = "mole-network", 1
+SUFFIX = ".safetensors"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NetworkFile:
+    """A network that was read, as MOLE uses it."""
+
+    network: Network
+    params: dict[str, Any]  # nested dict, MOLE's names and layouts
+    card: dict[str, Any]  # empty where there is none
+
+
+def save_network(
+    path: str | Path,
+    description: Mapping[str, Any],
+    params: Mapping[str, Any],
+    *,
+    task: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes a network and its card; each file is either whole or absent.
+
+    Args:
+        path: ends in .safetensors.
+        description: what `tasks.networks.from_json` builds the network from, such as
+            `zoo.schema.network` or `shorthand.parse("mlp:64,8,5").to_json()`.
+        params: its parameters, leaves [*shape].
+        task: the data subset it is for.
+        metrics: what is known of it.
+        source: where it comes from.
+
+    Raises:
+        UserError: for another file name, or a network without a layout in PyTorch.
+        ValueError: for parameters of another network.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise UserError(f"{path} must end in {SUFFIX}")
+    network = networks.from_json(description)
+    tensors = layout(network).state_dict(np.asarray(network.spec.flatten(params)))
+    card = {
+        "format": FORMAT,
+        "version": VERSION,
+        "network": dict(description),
+        "forward": forward(network, description),
+        "state_dict": {name: list(tensor.shape) for name, tensor in tensors.items()},
+        "parameters": network.spec.size,
+        "task": dict(task or {}),
+        "metrics": dict(metrics or {}),
+        "source": dict(source or {}),
+        "mole": mole_jax.__version__,
+    }
+    # "pt" is what other programs look for to tell the layout.
+    write_bytes(path, safetensors.numpy.save(tensors, metadata={"format": "pt"}))
+    write_json(path.with_suffix(".json"), card)
+
+
+def load_network(path: str | Path, network: str = "") -> NetworkFile:
+    """Reads a network of `save_network`, or any state_dict with the same names and layouts.
+
+    Args:
+        path: the .safetensors file; its card is the .json beside it.
+        network: see `shorthand.parse`; needed where there is no card.
+
+    Raises:
+        UserError: for missing or damaged files, and tensors that are not the network's.
+    """
+    path = Path(path)
+    tensors, _ = read_tensors(path)
+    file = path.with_suffix(".json")
+    card = _card(file) if file.exists() else {}
+    if network:
+        described = shorthand.parse(network).network
+    elif card:
+        described = _described(file, card["network"])
+    else:
+        raise UserError(
+            f"{path} has no card {file.name} beside it: say with --network what it is, such as "
+            "mlp:64,8,5"
+        )
+    flat = layout(described).from_state_dict(tensors, str(path))
+    if flat.ndim != 1:
+        raise UserError(
+            f"{path} holds {' x '.join(map(str, flat.shape[:-1]))} networks, not one; "
+            "import-zoo reads the files of a zoo"
+        )
+    if not np.isfinite(flat).all():
+        raise UserError(f"{path}: it has NaN or infinite parameters; export the network again")
+    return NetworkFile(described, described.spec.unflatten(flat.astype(np.float32)), card)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors of a safetensors file and its metadata; raises UserError."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}; check the path") from None
+    except (KeyError, TypeError) as error:  # a type that NumPy has not got
+        raise UserError(
+            f"{path}: it has a type that NumPy cannot hold ({error}); save it as float32"
+        ) from error
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} cannot be read as safetensors ({error})") from error
+
+
+def forward(network: Network, description: Mapping[str, Any]) -> str:
+    """How the PyTorch module computes, in one line."""
+    if network.name == "cnn":
+        norm = f"norm: GroupNorm({description['norm_groups']}, eps=1e-6), then "
+        return (
+            "x [B, channels, H, W]; each conv: 3x3, padding 1, strides "
+            f"{', '.join(map(str, description['strides']))}, then "
+            f"{norm if description['norm_groups'] else ''}relu; mean over H and W; fc"
+        )
+    activation = description["activation"]
+    if activation == "gelu":
+        activation = "gelu (tanh approximation)"
+    what = f"x [B, {network.n_inputs}]; linear layers with {activation} between them"
+    if len(network.input_shape) == 3 and network.input_shape[-1] > 1:
+        what += f"; x is an image [H, W, channels] = {list(network.input_shape)}, flattened"
+    if network.name == "gaussian_policy":
+        what += "; mean actions, whose standard deviation is exp(2 log_std)"
+    return what
+
+
+def _card(file: Path) -> dict[str, Any]:
+    card = read_json(file)
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise UserError(f'{file} is no card of a network: it does not say "format": "{FORMAT}"')
+    if card.get("version") != VERSION or "network" not in card:
+        raise UserError(
+            f"{file} is a card of version {card.get('version')}, and this MOLE reads {VERSION}"
+        )
+    return card
+
+
+def _described(file: Path, description: Any) -> Network:
+    try:
+        return networks.from_json(description)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file}: its network cannot be understood ({error!r})") from error

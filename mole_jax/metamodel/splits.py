@@ -1,0 +1,66 @@
+"""How G.pt cuts what it reads and writes into tokens: the four policies of Peebles et al. 2022.
+
+Its input is one long vector: the noisy target's parameters, the start's, and the features of each
+scalar. Every piece of it is a token with an encoder of its own; the first tokens that come out are
+decoded into the estimate's parameters.
+
+    layer_by_layer        a token for each tensor, and for each scalar
+    chunk_within_layer    each of these is cut into chunks: no token crosses tensors
+    chunk_within_input    target, start and each scalar are cut: a token may cross tensors
+    chunk                 the whole vector is cut: a token may hold the end of one and the beginning
+                          of the next of all these
+
+The last chunk of whatever is cut is as short as it comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mole_jax.core.errors import UserError
+
+POLICIES = ("chunk_within_layer", "chunk_within_input", "chunk", "layer_by_layer")
+
+
+class Splits(NamedTuple):
+    """Sizes of tokens, in order."""
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def splits(
+    policy: str, chunk_size: int, tensors: Sequence[int], n_scalars: int, scalar_size: int
+) -> Splits:
+    """The tokens of a meta-model.
+
+    Args:
+        policy: one of POLICIES.
+        chunk_size: the most that a token holds; `layer_by_layer` has no such limit.
+        tensors: parameters of each tensor of the network that is written.
+        n_scalars: how many scalars are read.
+        scalar_size: features of each.
+
+    Raises:
+        UserError: for an unknown policy or a chunk size below 1.
+    """
+    if policy not in POLICIES:
+        raise UserError(f"metamodel.gpt.split={policy!r} is unknown; there are {POLICIES}")
+    if chunk_size < 1 and policy != "layer_by_layer":
+        raise UserError(f"metamodel.gpt.chunk_size={chunk_size} must be 1 or more")
+    scalars, total = [scalar_size] * n_scalars, sum(tensors)
+    if policy == "layer_by_layer":
+        return Splits((*tensors, *tensors, *scalars), tuple(tensors))
+    if policy == "chunk":
+        return Splits(
+            _cut([2 * total + n_scalars * scalar_size], chunk_size), _cut([total], chunk_size)
+        )
+    if policy == "chunk_within_input":
+        return Splits(_cut([total, total, *scalars], chunk_size), _cut([total], chunk_size))
+    return Splits(_cut([*tensors, *tensors, *scalars], chunk_size), _cut(tensors, chunk_size))
+
+
+def _cut(parts: Sequence[int], size: int) -> tuple[int, ...]:
+    """Each part in pieces of `size`, the last of them what is left."""
+    return tuple(min(size, part - done) for part in parts for done in range(0, part, size))

@@ -1,0 +1,74 @@
+"""A network in a few characters: `mlp:64,8,5`, `cnn:3,16,32,10`, `policy:4,32,32,1`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from mole_jax.core.errors import UserError
+from mole_jax.tasks import networks
+from mole_jax.tasks.networks import Network
+
+KINDS = {
+    "mlp": "mlp:IN,HIDDEN,...,OUT",
+    "cnn": "cnn:CHANNELS,...,OUT",
+    "policy": "policy:OBSERVATION,HIDDEN,...,ACTIONS",
+}
+IMAGE_SIDE = 32  # of a CNN's images, whose size its parameters do not tell
+
+
+class Described(NamedTuple):
+    """A network, and the config that it is built from."""
+
+    config: dict[str, Any]  # as config.network
+    network: Network
+
+    def to_json(self) -> dict[str, Any]:
+        """What `networks.from_json` builds the network from."""
+        return networks.to_json(self.config, self.network)
+
+
+def parse(text: str, image_side: int = IMAGE_SIDE) -> Described:
+    """The network of a shorthand: the families of G.pt (Peebles et al. 2022), in any size.
+
+    mlp     linear layers of these sizes, with biases and ReLU between them
+    cnn     3x3 convolutions without biases, the first with stride 2 and the others with 1, a border
+            of one zero, ReLU after each; mean over the image, and a linear layer
+    policy  linear layers with SELU between them put out the means of a Gaussian with a learned
+            log_std for each action
+
+    Args:
+        text: KIND:SIZES.
+        image_side: of a CNN's square images.
+
+    Raises:
+        UserError: for what is no such network.
+    """
+    kind, _, rest = text.partition(":")
+    usage = f"use {', '.join(KINDS.values())}, such as mlp:64,8,5"
+    if kind not in KINDS:
+        raise UserError(f"the network {text!r} is none that MOLE has the same of; {usage}")
+    if not re.fullmatch(r"\d+(,\d+){2,}", rest):
+        raise UserError(
+            f"the network {text!r} needs three sizes at least, whole numbers of 1 or more, with "
+            f"commas between them; {usage}"
+        )
+    first, *hidden, last = map(int, rest.split(","))
+    if min(first, *hidden, last) < 1:
+        raise UserError(f"the network {text!r} has a size below 1; {usage}")
+    config: dict[str, Any]
+    shape: tuple[int, ...] = (first,)
+    if kind == "cnn":
+        config = {
+            "name": "cnn",
+            "channels": tuple(hidden),
+            "strides": (2, *[1] * (len(hidden) - 1)),
+            "bias": False,
+            "norm_groups": 0,
+        }
+        shape = (image_side, image_side, first)
+    elif kind == "mlp":
+        config = {"name": "mlp", "hidden": tuple(hidden), "activation": "relu"}
+    else:
+        config = {"name": "gaussian_policy", "hidden": tuple(hidden), "activation": "selu"}
+    return Described(config, networks.build(config, shape, last))

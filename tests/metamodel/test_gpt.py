@@ -1,0 +1,203 @@
+"""G.pt as a meta-model of ours: what it starts from, what it ignores, how it is trained.
+
+That it computes what the reference does is tested in tests/interop/test_gpt_parity.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mole_jax.core import mesh as mesh_lib
+from mole_jax.core.errors import UserError
+from mole_jax.metamodel import keys, pairs, splits, train
+from mole_jax.metamodel import model as models
+from mole_jax.metamodel import state as states
+from mole_jax.metamodel.gpt import Tokens
+from mole_jax.metamodel.pairs import Draw
+from mole_jax.metamodel.state import Hyper, State
+from mole_jax.tasks import family as families
+from tests import tiny
+from tests.metamodel.test_train import fit, fresh
+
+pytestmark = pytest.mark.usefixtures("compile_once")
+GPT = {
+    "representation__name": "flat",
+    "representation__normaliser": "global",
+    "metamodel__name": "gpt",
+    "metamodel__gpt": {"split": "chunk_within_layer", "chunk_size": 400, "n_frequencies": 8},
+    "diffusion__prediction": "x0",
+    "training__spacing": "spacing_first",
+    "training__first_start": 0.0,
+    "training__permute_units": True,
+    "training__permute_labels": 0.0,
+    "training__function_weight": 0.0,
+    "training__time_power": 1.0,
+    "training__ema_warmup": False,
+    "training__drop": {"support": 0.0, "target_metric": 0.0, "start": 0.0},
+}
+
+
+@pytest.fixture(scope="module")
+def setting() -> tiny.Setting:
+    return tiny.made_up(**GPT, training__steps_per_dispatch=5, training__checkpoint_every=10)
+
+
+def estimates(setting: tiny.Setting, params: Any, **changes: Any) -> np.ndarray:
+    """Clean estimates [B, 1, D] for prompts with changes, at two diffusion times."""
+    model, batch = setting.model, 2
+    prompt = tiny.prompts(setting.family, model, batch)
+    noisy = jax.random.normal(jax.random.key(3), prompt.start.shape)
+    estimate = jax.jit(model.clean_estimate)
+    return np.asarray(
+        estimate(params, setting.normaliser, noisy, jnp.array([3, 40]), prompt._replace(**changes))
+    )
+
+
+def test_it_begins_by_answering_with_the_start(setting: tiny.Setting) -> None:
+    """Only what is decoded starts at zero: positions and LayerNorms apart, nothing else does."""
+    hyper, rules = Hyper.of(setting.config), Draw.of(setting.config)
+    init = jax.jit(lambda key: states.init(setting.model, hyper, rules, key).params)
+    params = init(jax.random.key(0))
+    start = tiny.prompts(setting.family, setting.model, 2).start
+    np.testing.assert_array_equal(estimates(setting, params), start)
+    for path, leaf in jax.tree.leaves_with_path(params):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        zero = "token_out" in name or name == "position" or name.endswith("bias")
+        if name.endswith("kernel") and not zero:
+            assert 0.01 < float(jnp.std(leaf)) < 0.03, name
+        else:
+            assert np.all(leaf == (0.0 if zero else 1.0)), name
+
+
+def test_it_looks_at_start_and_metrics_but_not_at_the_support_set(setting: tiny.Setting) -> None:
+    given = estimates(setting, setting.params)
+    prompt = tiny.prompts(setting.family, setting.model, 2)
+    swapped = jax.tree.map(lambda x: x[::-1], prompt)
+    np.testing.assert_array_equal(
+        estimates(setting, setting.params, support=swapped.support), given
+    )
+    for name in ("start", "start_metric", "target_metric"):
+        other = estimates(setting, setting.params, **{name: getattr(swapped, name)})
+        assert not np.allclose(other, given, atol=1e-4), name
+    for name in ("start", "target_metric"):
+        use = prompt.use | {name: jnp.zeros(2, bool)}
+        other = estimates(setting, setting.params, use=use)
+        assert np.isfinite(other).all() and not np.allclose(other, given, atol=1e-4), name
+
+
+@pytest.mark.parametrize("policy", splits.POLICIES)
+def test_every_split_writes_a_whole_network(policy: str) -> None:
+    changes = GPT | {
+        "metamodel__gpt": {
+            "split": policy,
+            "chunk_size": 200,
+            "encoder_depth": 2,
+            "decoder_depth": 2,
+        }
+    }
+    setting = tiny.made_up(**changes, metamodel__width=8)
+    found = estimates(setting, setting.params)
+    assert found.shape == (2, 1, setting.family.network.spec.size)
+    assert setting.model.n_tokens == len(setting.model.module.splits.inputs)
+    start = tiny.prompts(setting.family, setting.model, 2).start
+    assert np.all(found != start)
+
+
+def one_step(setting: tiny.Setting, shape: dict[str, int]) -> tuple[State, Any]:
+    hyper, rules = Hyper.of(setting.config), Draw.of(setting.config)
+    n = int(np.prod([*shape.values()]))
+    devices = np.array(jax.devices()[:n]).reshape([shape.get(a, 1) for a in mesh_lib.AXES])
+    mesh = jax.sharding.Mesh(devices, mesh_lib.AXES, axis_types=tiny.mesh_of(1).axis_types)
+    like = states.shapes(setting.model, hyper, rules, mesh)
+    step = states.make_step(setting.model, hyper, rules, mesh, jax.random.key(0), like, 1)
+    whole = mesh_lib.replicated(mesh)
+    state = jax.device_put(fresh(setting), jax.tree.map(lambda x: x.sharding, like))
+    rest = (setting.normaliser, setting.zoo, setting.family.device_data)
+    return jax.device_get(step(state, *jax.device_put(rest, whole)))
+
+
+def test_divided_between_devices_it_trains_alike() -> None:
+    """Wide enough that arrays are divided; the average is that of every step, from the first."""
+    gpt = {"split": "chunk", "chunk_size": 300}
+    setting = tiny.made_up(**GPT | {"metamodel__gpt": gpt}, metamodel__width=128)
+    one, parts = one_step(setting, {"data": 1})
+    many, others = one_step(setting, {"data": 2, "fsdp": 2, "tensor": 2})
+    for name in ("loss", "gradient_norm"):
+        np.testing.assert_allclose(parts[name], others[name], rtol=1e-4)
+    for a, b in zip(jax.tree.leaves(one.ema), jax.tree.leaves(many.ema), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    decay = setting.config.training.ema_decay
+    for old, new, ema in zip(
+        *(jax.tree.leaves(x) for x in (setting.params, one.params, one.ema)), strict=True
+    ):
+        np.testing.assert_allclose(ema, decay * old + (1 - decay) * new, atol=1e-6)
+
+
+def test_interrupted_and_resumed_gives_the_same_bits(setting: tiny.Setting, tmp_path: Path) -> None:
+    whole = fit(setting, tmp_path / "whole")
+    kept = tmp_path / "whole" / "checkpoints" / "10"
+    assert kept.is_dir()
+    (tmp_path / "resumed" / "checkpoints").mkdir(parents=True)
+    kept.rename(tmp_path / "resumed" / "checkpoints" / "10")
+    assert tiny.equal_trees(fit(setting, tmp_path / "resumed"), whole)
+
+
+def test_weight_decay_is_of_linear_weights_alone(setting: tiny.Setting) -> None:
+    """LayerNorms, biases and positions are left alone, whose names are all that there are."""
+    names = {path[-1].key for path, _ in jax.tree.leaves_with_path(setting.params)}
+    assert names == {"kernel", "bias", "scale", "position"}
+    params = {name: np.ones(2, np.float32) for name in names}
+    hyper = dataclasses.replace(Hyper.of(setting.config), weight_decay=0.1, warmup_steps=1)
+    tx, zeros = states.optimizer(hyper), jax.tree.map(np.zeros_like, params)
+    _, state = tx.update(zeros, tx.init(params), params)  # the rate of the first step is 0
+    updates, _ = tx.update(zeros, state, params)
+    assert {name for name, x in updates.items() if np.any(x)} == {"kernel"}
+
+
+def test_every_spacing_is_as_frequent_as_every_other(setting: tiny.Setting) -> None:
+    rules, (n_runs, n_snapshots, batch) = Draw.of(setting.config), (3, 6, 20_000)
+    run, start, target = pairs.choose(rules, (n_runs, n_snapshots), jax.random.key(0), batch)
+    apart = np.asarray(target - start)
+    counts = np.bincount(apart, minlength=n_snapshots)
+    assert counts[0] == 0 and len(counts) == n_snapshots
+    np.testing.assert_allclose(counts[1:], batch / 5, rtol=0.06)
+    for spacing in range(1, n_snapshots):  # and so is every place that a pair can have
+        places = np.bincount(np.asarray(start)[apart == spacing], minlength=n_snapshots - spacing)
+        assert len(places) == n_snapshots - spacing
+        np.testing.assert_allclose(places, places.mean(), rtol=0.15)
+    assert set(np.asarray(run)) == {0, 1, 2}
+
+
+def test_what_cannot_be() -> None:
+    for changes, message in (
+        ({"metamodel__gpt": {"split": "words"}}, "metamodel.gpt.split='words' is unknown"),
+        ({"metamodel__gpt": {"chunk_size": 0}}, "chunk_size=0 must be 1 or more"),
+        ({"metamodel__gpt": {"decoder_depth": 0}}, "decoder_depth=0 must be 1 or more"),
+        ({"metamodel__gpt": {"depth": 1}}, r"metamodel.gpt: \['depth'\] are unknown"),
+        ({"metamodel__gpt": {"frequencies": (1.0,)}}, "frequencies has 1 values"),
+        ({"representation__name": "neuron"}, "set representation.name='neuron' to 'flat'"),
+    ):
+        config = tiny.tiny_config(**GPT | changes)
+        network = families.build(config).network
+        with pytest.raises(UserError, match=message):
+            models.build(config, network)
+
+
+def test_a_config_from_before_means_what_it_did(setting: tiny.Setting) -> None:
+    config = tiny.tiny_config().copy_and_resolve_references()
+    with config.unlocked():
+        for key, value in keys.BEFORE.items():
+            section, name = key.split(".")
+            assert value == {} or config[section][name] == value
+            del config[section][name]
+    assert models.build(config, setting.family.network).module.__class__.__name__ == "Transformer"
+    assert Draw.of(config).spacing == "start_first" and Hyper.of(config).ema_warmup
+    assert Tokens.of({}) == Tokens()
+    assert train.objectives(config)
