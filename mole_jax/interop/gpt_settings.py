@@ -120,6 +120,8 @@ def _checked(found: Any) -> Settings:
     renamed = {"steps": "diffusion_steps"}
     given |= {renamed.get(k, k): v for k, v in process.items() if k != "predict"}
     fields = {field.name: field for field in dataclasses.fields(Settings)}
+    if given.get("chunk_size") in (None, False):  # there are none in layer_by_layer
+        given["chunk_size"] = 0
     for name in sorted(set(given) - set(fields)):
         print(f"note: setting {name!r} is unknown, and is left out", file=sys.stderr)
         del given[name]
@@ -176,6 +178,8 @@ def n_params(settings: Settings) -> int:
 
 def _check_values(settings: Settings) -> None:
     for name in (*_COUNTS, "encoder_depth", "decoder_depth"):
+        if name == "chunk_size" and settings.split_policy == "layer_by_layer":
+            continue
         if getattr(settings, name) < 1:
             raise UserError(f"{name}={getattr(settings, name)} must be 1 or more")
     if settings.n_embd % settings.n_head:

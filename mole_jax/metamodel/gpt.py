@@ -54,9 +54,9 @@ class Tokens:
     @staticmethod
     def of(config: Mapping[str, Any]) -> Tokens:
         """Read and check a section; keys that it leaves out are as above. Raises UserError."""
-        known = {field.name for field in dataclasses.fields(Tokens)}
-        if unknown := set(config) - known:
-            raise UserError(f"metamodel.gpt: {sorted(unknown)} are unknown; there are {known}")
+        known = [field.name for field in dataclasses.fields(Tokens)]
+        if unknown := sorted(set(config) - set(known)):
+            raise UserError(f"metamodel.gpt: {unknown} are unknown; there are {', '.join(known)}")
         values = dict(config)
         values["frequencies"] = tuple(values.get("frequencies", ()))
         tokens = Tokens(**values)
