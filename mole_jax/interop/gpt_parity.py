@@ -12,8 +12,9 @@ model's settings. In `CASE.npz`, with B examples of networks with D parameters:
 
 Only what a case has is compared. For every quantity the relative error |a - b| / |b| is printed, in
 the Euclidean norm. The gradient of a key's bias is zero, since a softmax does not see what all keys
-have in common: what is there is rounding, and |b| is that of the key's weight. Exit code 0: all are
-at most 1e-4; 1: some are not; 2: a case cannot be read.
+have in common: what is there is rounding, and |b| is that of the key's weight. Beside cases other
+.npz files, without any state/*, are left out with a word. Exit code 0: all errors are at most 1e-4;
+1: some are not; 2: a case cannot be read, or there is none.
 """
 
 from __future__ import annotations
@@ -53,30 +54,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("cases", nargs="+", metavar="CASE.npz", help="with CASE.json beside it")
     flags = parser.parse_args(arguments)
-    worst = 0.0
+    worst, compared = 0.0, False
     for name in flags.cases:
         try:
-            errors = compare(Path(name))
+            arrays = _read(Path(name))
+            if not any(key.startswith("state/") for key in arrays):
+                print(f"{name} is no case, since it has no state/*: left out", file=sys.stderr)
+                continue
+            errors = compare(Path(name), arrays)
         except UserError as problem:
             print(f"error: {' '.join(str(problem).split())}", file=sys.stderr)
             return 2
+        compared = True
         width = max(map(len, errors))
         print(f"{name}")
         for quantity, error in errors.items():
             verdict = "" if error <= TOLERANCE else "  FAIL"
             print(f"  {quantity:{width}}  {error:.2e}{verdict}")
         worst = max([worst, *(e if e == e else np.inf for e in errors.values())])
+    if not compared:
+        print("error: none of these files is a case: there is nothing to compare", file=sys.stderr)
+        return 2
     print(f"largest relative error {worst:.2e}, at most {TOLERANCE:.0e} is wanted")
     return 0 if worst <= TOLERANCE else 1
 
 
-def compare(path: Path) -> dict[str, float]:
+def compare(path: Path, arrays: Mapping[str, np.ndarray] | None = None) -> dict[str, float]:
     """The relative error of every quantity of a case; NaN where it cannot be told.
+
+    `arrays` are what the file has, where it has been read.
 
     Raises:
         UserError: for a case that cannot be read, or contradicts itself.
     """
-    arrays = _read(path)
+    arrays = _read(path) if arrays is None else arrays
     settings = gpt_settings.read(path.with_suffix(".json"))
     state = {k.removeprefix("state/"): v for k, v in arrays.items() if k.startswith("state/")}
     try:

@@ -103,3 +103,14 @@ def test_files_that_are_no_cases(tmp_path: Path, capsys: pytest.CaptureFixture[s
     }.items():
         assert gpt_parity.main([str(tmp_path / name)]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_other_files_beside_cases_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "images.npz"
+    np.savez(other, image=np.ones((2, 4), np.float32))
+    assert gpt_parity.main([str(CASES / "mlp_chunk.npz"), str(other)]) == 0
+    assert f"{other} is no case" in capsys.readouterr().err
+    assert gpt_parity.main([str(other)]) == 2
+    assert "none of these files is a case" in capsys.readouterr().err
