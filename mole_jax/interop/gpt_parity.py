@@ -95,7 +95,8 @@ def compare(path: Path, arrays: Mapping[str, np.ndarray] | None = None) -> dict[
         _check(settings, arrays)
     except UserError as problem:
         raise UserError(f"{path}: {problem}") from None
-    found = _computed(settings, params, gpt_weights.frequencies(state), arrays)
+    with jax.default_matmul_precision("float32"):  # which accelerators would round
+        found = _computed(settings, params, gpt_weights.frequencies(state), arrays)
     wanted = {k: v for k, v in arrays.items() if k.startswith(_WANTED)}
     errors = {}
     for name, value in wanted.items():

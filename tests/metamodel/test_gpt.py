@@ -6,6 +6,7 @@ That it computes what the reference does is tested in tests/interop/test_gpt_par
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mole_jax.metamodel import keys, pairs, splits, train
 from mole_jax.metamodel import model as models
 from mole_jax.metamodel import state as states
 from mole_jax.metamodel.gpt import Tokens
+from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.pairs import Draw
 from mole_jax.metamodel.state import Hyper, State
 from mole_jax.tasks import family as families
@@ -47,6 +49,11 @@ GPT = {
 @pytest.fixture(scope="module")
 def setting() -> tiny.Setting:
     return tiny.made_up(**GPT, training__steps_per_dispatch=5, training__checkpoint_every=10)
+
+
+@functools.cache
+def compiled(model: MetaModel) -> Any:
+    return jax.jit(model.clean_estimate)
 
 
 def estimates(setting: tiny.Setting, params: Any, **changes: Any) -> np.ndarray:
@@ -125,7 +132,7 @@ def one_step(setting: tiny.Setting, shape: dict[str, int]) -> tuple[State, Any]:
 
 def test_divided_between_devices_it_trains_alike() -> None:
     """Wide enough that arrays are divided; the average is that of every step, from the first."""
-    gpt = {"split": "chunk", "chunk_size": 300}
+    gpt = {"split": "chunk", "chunk_size": 300, "n_frequencies": 8}
     setting = tiny.made_up(**GPT | {"metamodel__gpt": gpt}, metamodel__width=128)
     one, parts = one_step(setting, {"data": 1})
     many, others = one_step(setting, {"data": 2, "fsdp": 2, "tensor": 2})
