@@ -23,6 +23,7 @@ from jax.sharding import Mesh
 
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel import sharding, splits
+from mole_jax.metamodel.attention import attention
 from mole_jax.metamodel.diffusion import Process
 from mole_jax.metamodel.embeddings import sines
 from mole_jax.metamodel.probing import Frame
@@ -105,7 +106,7 @@ class Block(nn.Module):
             DenseGeneral(heads, dtype=dtype, kernel_init=_INIT, name=name)(h)
             for name in ("query", "key", "value")
         )
-        y = jax.nn.dot_product_attention(q, k, v).reshape(x.shape)
+        y = attention(q, k, v).reshape(x.shape)
         x = x + Dense(s.width, dtype=dtype, kernel_init=_INIT, name="attention_out")(y)
         h = _norm("norm_mlp", dtype)(x)
         h = Dense(s.hidden, dtype=dtype, kernel_init=_INIT, name="mlp_in")(h)
