@@ -152,7 +152,10 @@ class GPT(nn.Module):
         x, _ = self._stack()(x)
         x = _norm("norm_out", jnp.float32)(sharding.split_batch(x, self.mesh))
         pieces = [self._decoded(i, n, x[:, i]) for i, n in enumerate(self.splits.outputs)]
-        return jnp.concatenate(pieces, axis=1)[:, None]
+        out = jnp.concatenate(pieces, axis=1)[:, None]
+        # The reference adds the start to whatever it predicts, to noise as well; see `Process` for
+        # the other predictions.
+        return out + frame.start if self.process.prediction == "eps" else out
 
     def _vector(self, frame: Frame, prompt: Prompt) -> jax.Array:
         """All that is read, one after another: [B, 2 D + scalars]."""

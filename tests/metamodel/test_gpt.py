@@ -23,6 +23,7 @@ from mole_jax.metamodel import state as states
 from mole_jax.metamodel.gpt import Tokens
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.pairs import Draw
+from mole_jax.metamodel.probing import Frame
 from mole_jax.metamodel.state import Hyper, State
 from mole_jax.tasks import family as families
 from tests import tiny
@@ -81,6 +82,18 @@ def test_it_begins_by_answering_with_the_start(setting: tiny.Setting) -> None:
             assert 0.01 < float(jnp.std(leaf)) < 0.03, name
         else:
             assert np.all(leaf == (0.0 if zero else 1.0)), name
+
+
+def test_noise_is_predicted_relative_to_the_start_as_well(setting: tiny.Setting) -> None:
+    """As in the reference, which adds the start to all that it decodes; here that is zero yet."""
+    module = setting.model.module
+    process = dataclasses.replace(module.process, prediction="eps")
+    noise = dataclasses.replace(module, process=process)
+    x = jnp.ones((2, 1, sum(module.tensors)))
+    frame = Frame(x, 2 * x, 3 * x, jnp.array([3, 40]), x, None)  # type: ignore[arg-type]
+    prompt = tiny.prompts(setting.family, setting.model, 2)
+    params = noise.init(jax.random.key(0), frame, prompt)
+    np.testing.assert_array_equal(noise.apply(params, frame, prompt), frame.start)
 
 
 def test_it_looks_at_start_and_metrics_but_not_at_the_support_set(setting: tiny.Setting) -> None:
