@@ -136,6 +136,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.metamodel.gpt.update({"encoder_depth": 1, "decoder_depth": 1})  # of every token
     c.metamodel.gpt.update({"n_frequencies": 128, "max_frequency_log2": 14.0})  # of scalars
     c.metamodel.gpt.absolute_metrics = True  # metrics as tokens, beside their difference
+    # Not G.pt's: what is weak in it, mended. Tokens know their chunk's norm; diffusion time is
+    # scaled to order 1; metrics enter as logarithms.
+    c.metamodel.gpt.update({"visible_norms": False, "scaled_time": False, "log_metrics": False})
 
     # prediction: x0, eps, v or edm.
     c.diffusion = ConfigDict({"schedule": "linear", "steps": 1000, "prediction": "edm"})

@@ -75,6 +75,11 @@ def _settings(config: Mapping[str, Any], network: Network, normaliser: Any) -> S
             "trained with representation.normaliser='tensor': it cannot be exported"
         )
     tokens = Tokens.of(keys.value(config, "metamodel.gpt"))
+    for name in ("visible_norms", "scaled_time", "log_metrics"):
+        if getattr(tokens, name):
+            raise UserError(
+                f"metamodel.gpt.{name}=True is not the reference's: it cannot be exported"
+            )
     return Settings(
         parameter_sizes=flat.sizes(network),
         parameter_names=tuple(_name(field.path) for field in flat.fields(network)),

@@ -5,7 +5,8 @@ time, target metric minus start metric, target metric, start metric (see `splits
 own linear encoder without bias; what they share is a LayerNorm, learned positions, pre-norm blocks
 and a last LayerNorm. The first tokens that come out are decoded, each by its own linear map that
 starts at zero. Scalars enter as they are - raw steps, raw metrics - in sines and cosines. The
-support set is not looked at.
+support set is not looked at. What is known to be weak in it can be mended, one thing at a time (see
+`Tokens`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.metamodel import sharding, splits
 from mole_jax.metamodel.attention import attention
 from mole_jax.metamodel.diffusion import Process
-from mole_jax.metamodel.embeddings import sines
+from mole_jax.metamodel.embeddings import log_metric, sines
 from mole_jax.metamodel.probing import Frame
 from mole_jax.metamodel.products import Dense, DenseGeneral
 from mole_jax.metamodel.prompt import Prompt
@@ -48,6 +49,12 @@ class Tokens:
     absolute_metrics: bool = True  # target and start metric are tokens, beside their difference
     metric_scale: float = 1.0  # the model reads metric * scale + shift
     metric_shift: float = 0.0
+    # Not G.pt's, but what mends it. A linear map and a LayerNorm hide how large a chunk is: its log
+    # norm is added. Raw diffusion steps differ from one another by one number in 257: they are
+    # scaled to 0..4, as in our other meta-model. So are metrics, as logarithms.
+    visible_norms: bool = False
+    scaled_time: bool = False
+    log_metrics: bool = False
     # In place of powers of two, where another program has computed them with other rounding: the
     # highest turn so fast that the last bit of a frequency changes what they give.
     frequencies: tuple[float, ...] = ()
@@ -139,6 +146,17 @@ class GPT(nn.Module):
     @nn.compact
     def __call__(self, frame: Frame, prompt: Prompt) -> jax.Array:
         """Apply the transformer to B frames and prompts."""
+        x, _ = self._stack()(self._entering(frame, prompt))
+        x = _norm("norm_out", jnp.float32)(sharding.split_batch(x, self.mesh))
+        pieces = [self._decoded(i, n, x[:, i]) for i, n in enumerate(self.splits.outputs)]
+        out = jnp.concatenate(pieces, axis=1)[:, None]
+        # The reference adds the start to whatever it predicts, to noise as well; see `Process` for
+        # the other predictions.
+        return out + frame.start if self.process.prediction == "eps" else out
+
+    @nn.compact
+    def _entering(self, frame: Frame, prompt: Prompt) -> jax.Array:
+        """The tokens that the blocks begin with: [B, L', W]."""
         dtype = DTYPES[self.shape.dtype]
         vector = self._vector(frame, prompt).astype(dtype)
         cuts = list(itertools.accumulate(self.splits.inputs))[:-1]
@@ -147,30 +165,39 @@ class GPT(nn.Module):
             axis=1,
         )  # [B, L', W]
         x = _norm("norm_in", dtype)(x)
+        if self.tokens.visible_norms:
+            x = x + self._sizes(vector, cuts).astype(dtype)
         place = self.param("position", nn.initializers.zeros, x.shape[1:])
-        x = x + place[None].astype(dtype)
-        x, _ = self._stack()(x)
-        x = _norm("norm_out", jnp.float32)(sharding.split_batch(x, self.mesh))
-        pieces = [self._decoded(i, n, x[:, i]) for i, n in enumerate(self.splits.outputs)]
-        out = jnp.concatenate(pieces, axis=1)[:, None]
-        # The reference adds the start to whatever it predicts, to noise as well; see `Process` for
-        # the other predictions.
-        return out + frame.start if self.process.prediction == "eps" else out
+        return x + place[None].astype(dtype)
 
     def _vector(self, frame: Frame, prompt: Prompt) -> jax.Array:
         """All that is read, one after another: [B, 2 D + scalars]."""
         shown = self.process.shown(frame.noisy, frame.origin, frame.t, frame.spread)
-        target, start = (
-            metric * self.tokens.metric_scale + self.tokens.metric_shift
-            for metric in (prompt.target_metric, prompt.start_metric)
-        )
+        target, start = map(self._metric, (prompt.target_metric, prompt.start_metric))
         has_target, has_start = prompt.use["target_metric"], prompt.use["start"]
         scalars = [(target - start, has_target & has_start)]
         if self.tokens.absolute_metrics:
             scalars += [(target, has_target), (start, has_start)]
         features = [jnp.where(use[:, None], self._features(x), 0.0) for x, use in scalars]
-        time = self._features(frame.t.astype(jnp.float32))
+        time = frame.t.astype(jnp.float32)
+        if self.tokens.scaled_time:
+            time = 4 * time / (self.process.n_steps - 1)
+        time = self._features(time)
         return jnp.concatenate([shown[:, 0], frame.start[:, 0], time, *features], axis=1)
+
+    def _metric(self, metric: jax.Array) -> jax.Array:
+        if self.tokens.log_metrics:
+            return log_metric(metric)
+        return metric * self.tokens.metric_scale + self.tokens.metric_shift
+
+    def _sizes(self, vector: jax.Array, cuts: list[int]) -> jax.Array:
+        """What a chunk's root mean square adds to its token: [B, L', W]."""
+        pieces = jnp.split(vector.astype(jnp.float32), cuts, axis=1)
+        size = jnp.stack([jnp.sqrt(jnp.mean(piece**2, axis=1) + 1e-6) for piece in pieces], axis=1)
+        shape = (len(pieces), self.shape.width)
+        return (
+            jnp.log(size)[..., None] * self.param("size", nn.initializers.normal(0.5), shape)[None]
+        )
 
     def _features(self, x: jax.Array) -> jax.Array:
         """Sines, cosines and the scalar itself: [B] -> [B, F]."""

@@ -112,6 +112,38 @@ def test_it_looks_at_start_and_metrics_but_not_at_the_support_set(setting: tiny.
         assert np.isfinite(other).all() and not np.allclose(other, given, atol=1e-4), name
 
 
+def test_what_is_weak_in_it_can_be_mended(setting: tiny.Setting) -> None:
+    """Token by token: how far what goes into the blocks moves when one thing changes."""
+    module, batch = setting.model.module, 2
+    prompt = tiny.prompts(setting.family, setting.model, batch)
+    x = jax.random.normal(jax.random.key(1), (batch, 1, sum(module.tensors)))
+
+    def entering(scale: float, t: int, **mends: bool) -> Any:
+        mended = dataclasses.replace(
+            module, tokens=dataclasses.replace(module.tokens, **mends), mesh=None
+        )
+        frame = Frame(scale * x, x, x, jnp.full(batch, t), x, None)  # type: ignore[arg-type]
+        params = mended.init(jax.random.key(0), frame, prompt)
+        seen = mended.apply(params, frame, prompt, method="_entering")
+        return np.asarray(seen)
+
+    def apart(a: Any, b: Any) -> float:
+        return float(np.linalg.norm(a - b) / np.linalg.norm(a))
+
+    kept = slice(0, len(module.splits.outputs))  # of the noisy target
+    time = 2 * len(module.splits.outputs)
+    assert apart(entering(1, 9)[:, kept], entering(3, 9)[:, kept]) < 0.01
+    mended = {"visible_norms": True}
+    assert apart(entering(1, 9, **mended)[:, kept], entering(3, 9, **mended)[:, kept]) > 0.1
+    assert apart(entering(1, 30)[:, time], entering(1, 49)[:, time]) < 0.3
+    mended = {"scaled_time": True}
+    assert apart(entering(1, 30, **mended)[:, time], entering(1, 49, **mended)[:, time]) > 0.5
+    mended = {"log_metrics": True}
+    raw, logs = entering(1, 9), entering(1, 9, **mended)
+    np.testing.assert_array_equal(raw[:, : time + 1], logs[:, : time + 1])
+    assert np.all(np.abs(raw - logs)[:, time + 1 :].max(-1) > 1e-3)
+
+
 @pytest.mark.parametrize("policy", splits.POLICIES)
 def test_every_split_writes_a_whole_network(policy: str) -> None:
     changes = GPT | {
