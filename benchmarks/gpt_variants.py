@@ -1,0 +1,252 @@
+"""G.pt against G.pt with its weaknesses mended one at a time, and against MOLE's own meta-model.
+
+    make demo
+    python -m benchmarks.gpt_variants --zoo=runs/digits --folder=runs/gpt_variants --seconds=180
+
+All are trained on the zoo of one workdir, for the same number of seconds on this machine (steps are
+counted from a first measurement; compiling is extra), with about as many parameters. Each is then
+asked for networks for unseen runs (S0) and unseen data subsets (S1), at the prompt that is best on
+training subsets and at prompts between the best loss and the start's. Every variant keeps its
+workdir in the folder: a variant that is done is read and not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import machine
+from mole_jax import main as command
+from mole_jax.core import config as configs
+from mole_jax.core import files, stages
+from mole_jax.core.errors import UserError
+from mole_jax.evaluation import bench as benches
+from mole_jax.evaluation import measure, novelty, originality, plan, prompts, statistics
+from mole_jax.evaluation.baselines import adam
+from mole_jax.evaluation.bench import Bench
+from mole_jax.evaluation.generated import predict
+
+# G.pt at the size of the demo's meta-model: about a million parameters, its tokens as many as those
+# of its MNIST model. Rate and average are for thousands of steps, not hundreds of thousands.
+GPT = {
+    "metamodel.name": "gpt",
+    "metamodel.width": 128,
+    "metamodel.layers": 2,
+    "metamodel.heads": 4,
+    "metamodel.gpt.chunk_size": 128,
+    "representation.name": "flat",
+    "representation.normaliser": "global",
+    "diffusion.prediction": "x0",
+    "training.metric": "test_loss",
+    "training.spacing": "spacing_first",
+    "training.first_start": 0.0,
+    "training.permute_units": True,
+    "training.permute_labels": 0.0,
+    "training.function_weight": 0.0,
+    "training.time_power": 1.0,
+    "training.ema_warmup": False,
+    "training.drop.support": 0.0,
+    "training.drop.target_metric": 0.0,
+    "training.drop.start": 0.0,
+    "training.batch_size": 256,
+    "training.learning_rate": 1e-3,
+    "training.weight_decay": 0.1,
+    "training.beta2": 0.999,
+    "training.gradient_clip": 0.75,
+    "training.ema_decay": 0.998,
+}
+FEW = ("ancestral_large", 50)
+# name -> what differs from GPT (None: nothing of it holds), and the sampler where it is not FEW
+VARIANTS: dict[str, tuple[dict[str, Any] | None, tuple[str, int] | None]] = {
+    "G.pt": ({}, ("ancestral_large", 1000)),
+    "G.pt, 50 steps": ({}, FEW),
+    "+ norms visible": ({"metamodel.gpt.visible_norms": True}, FEW),
+    "+ time scaled": ({"metamodel.gpt.scaled_time": True}, FEW),
+    "+ log metrics": ({"metamodel.gpt.log_metrics": True}, FEW),
+    "+ validation metric": ({"training.metric": "validation_loss"}, FEW),
+    "+ bfloat16": ({"metamodel.dtype": "bfloat16"}, FEW),
+    "MOLE": (None, None),
+}
+FIRST = 40  # steps that are timed before the training, and compiled
+
+
+def main() -> None:
+    """Train, evaluate, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--zoo", type=Path, required=True, help="workdir whose zoo is used")
+    parser.add_argument("--folder", type=Path, required=True, help="for the variants' workdirs")
+    parser.add_argument("--seconds", type=float, default=180, help="of training, each")
+    parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants")
+    flags = parser.parse_args()
+    try:
+        found = {name: of_variant(name, flags) for name in flags.only or VARIANTS}
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    rows = []
+    for name, record in found.items():
+        for split, q in record["splits"].items():
+            low, high = q["ci95"]
+            rows.append(
+                [
+                    name,
+                    f"{record['parameters'] / 1e6:.2f} M",
+                    record["steps"],
+                    split,
+                    f"{q['score']:.1%} ({low:.1%} - {high:.1%})",
+                    f"{100 * q['regret']:.1f}",
+                    f"{q['r2']:.2f}",
+                    f"{q['rho']:.2f}",
+                    f"{q['z_u']:.1f}",
+                ]
+            )
+    head = (
+        "meta-model",
+        "parameters",
+        "steps",
+        "split",
+        "score (95 %)",
+        "regret",
+        "R2",
+        "rho",
+        "Z_U",
+    )
+    print(machine.table(head, rows))
+    if not flags.only:
+        machine.write("gpt_variants", seconds=flags.seconds, variants=found)
+
+
+def of_variant(name: str, flags: argparse.Namespace) -> dict[str, Any]:
+    """Train and evaluate one variant, unless it is done."""
+    changes, sampler = VARIANTS[name]
+    trained_as = "G.pt" if changes == {} else name  # the same training, sampled in two ways
+    workdir = flags.folder / "".join(c if c.isalnum() else "_" for c in trained_as)
+    kept = flags.folder / f"{''.join(c if c.isalnum() else '_' for c in name)}.json"
+    if kept.exists():
+        return json.loads(kept.read_text())
+    config = configured(flags.zoo, changes, sampler)
+    config.training.steps = steps_in(flags.seconds, config, flags.zoo, workdir)
+    config.training.warmup_steps = min(config.training.warmup_steps, config.training.steps // 10)
+    print(f"{name}: {config.training.steps} steps", flush=True)
+    train(config, flags.zoo, workdir)
+    bench = benches.load(config, workdir)
+    record = {
+        "parameters": sum(
+            x.size for x in jax.tree.leaves(bench.predictors["diffusion"].trained.params)
+        ),
+        "steps": config.training.steps,
+        "changes": None if changes is None else GPT | changes,
+        "sampler": dataclasses.asdict(bench.predictors["diffusion"].plan),
+        "splits": evaluated(bench, flags.folder / "adam"),
+    }
+    files.write_json(kept, record)
+    return record
+
+
+def configured(
+    zoo: Path, changes: Mapping[str, Any] | None, sampler: tuple[str, int] | None
+) -> Any:
+    """The config of the zoo's workdir with a variant's changes."""
+    made = stages.record(zoo, "zoo")["config"]
+    config = configs.load(str(Path(__file__).parents[1] / "configs" / "digits_mlp.py"))
+    different = {
+        key: value
+        for section in ("data", "network", "population", "zoo")
+        for key, value in configs.flatten(made[section], f"{section}.").items()
+    }
+    different |= {"seed": made["seed"], "training.regression_steps": 0}
+    different |= {"evaluation.candidates": (0.2, 0.05, 0.02), "evaluation.prompt_count": 6}
+    different |= {"evaluation.starts": 2, "evaluation.s0_tasks": 52}
+    if changes is not None:
+        different |= GPT | dict(changes)
+    if sampler is not None:
+        different |= {"sampling.name": sampler[0], "sampling.steps": sampler[1]}
+    config.update_from_flattened_dict(different)
+    return config
+
+
+def steps_in(seconds: float, config: Any, zoo: Path, workdir: Path) -> int:
+    """How many steps fit into so many seconds, after a few that are timed."""
+    probe = workdir.with_name(f"{workdir.name}_probe")
+    short = config.copy_and_resolve_references()
+    short.training.update({"steps": 2 * FIRST, "steps_per_dispatch": FIRST, "warmup_steps": 1})
+    train(short, zoo, probe)
+    lines = (probe / "train" / "diffusion" / "metrics.jsonl").read_text().splitlines()
+    rate = json.loads(lines[-1])["steps_per_second"]
+    each = config.training.steps_per_dispatch
+    return max(round(rate * seconds / each), 1) * each
+
+
+def train(config: Any, zoo: Path, workdir: Path) -> None:
+    """The train stage, on a copy of a zoo."""
+    if not (workdir / "zoo").exists():
+        workdir.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(zoo / "zoo", workdir / "zoo")
+        shutil.copy(zoo / "workdir.json", workdir)
+    stages.run(workdir, command.STAGES, ["train"], config)
+
+
+def evaluated(bench: Bench, adam_folder: Path) -> dict[str, Any]:
+    """What the networks are worth on each split; Adam's are the same for all, and kept."""
+    done: dict[str, Any] = {"prompt.diffusion": prompts.choose(bench, "diffusion", {})}
+    done["adam.choice"] = once(adam_folder / "choice.npz", lambda: adam.choose(bench, done))
+    found = {}
+    for split in bench.splits:
+        ours = plan.at_fixed_prompt(bench, "diffusion", split, done)
+        done[f"generated.diffusion.{split}"] = ours
+        theirs = once(
+            adam_folder / f"{split}.npz", lambda s=split: adam.from_starts(bench, s, done)
+        )
+        apart = originality.distances(bench, split, done)
+        score = np.asarray(ours["test_score"])
+        n_boot = bench.settings["bootstrap"]
+        regret, _ = statistics.paired_gain(theirs["test_score"], score, n_boot=n_boot)
+        quality = statistics.quality(
+            score,
+            ours["test_loss"],
+            chance=bench.family.chance,
+            trained=theirs["test_score"].mean(1),
+            n_boot=n_boot,
+        )
+        found[split] = {
+            "score": quality["mean"],
+            "ci95": quality["ci95"],
+            "regret": regret,
+            "r2": followed(bench, split),
+            "rho": novelty.rho(apart["generated"], apart["held_out"]),
+            "z_u": novelty.z_u(apart["generated"], apart["held_out"]),
+            "prompt": float(done["prompt.diffusion"]["chosen"]),
+        }
+    return found
+
+
+def followed(bench: Bench, split: str) -> float:
+    """R2 of achieved test losses against the prompts between the best loss and the start's."""
+    cases = bench.splits[split].first()
+    asked = prompts.grid(bench, cases)  # [T, 1, P]
+    flat = predict(bench.predictors["diffusion"], cases, asked, bench.key(f"grid {split}"))
+    loss, _ = measure.on_pool(
+        bench.family.network, bench.family.device_data, "test", flat, cases.tasks[:, None, None]
+    )
+    loss, asked = np.asarray(loss)[:, 0], asked[:, 0]
+    return float(statistics.prompt_alignment(asked, loss)["r2_mean"])
+
+
+def once(path: Path, compute: Any) -> Mapping[str, np.ndarray]:
+    """What a file has, or what is computed and written to it."""
+    if not path.exists():
+        files.write_npz(path, **compute())
+    with np.load(path) as stored:
+        return {key: stored[key] for key in stored.files}
+
+
+if __name__ == "__main__":
+    main()
