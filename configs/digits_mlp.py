@@ -6,7 +6,7 @@
 
 On 52 unseen subsets (two cores, JAX 0.10.2) the first command gives 97.4 % test accuracy, where
 Adam reaches 98.6 % from the same starts: regret 1.2 points, prompt alignment R^2 0.96, in 4 min
-51 s (AMD EPYC; an earlier state took 3 min 54 s on an Intel Xeon with AMX). The second gives
+21 s (AMD EPYC; an earlier state took 3 min 54 s on an Intel Xeon with AMX). The second gives
 98.6 %, where Adam reaches 98.9 %: regret 0.3 points, R^2 0.957, in 20 min 22 s with other work
 beside it (Intel Xeon). Nothing was chosen on its seed.
 
