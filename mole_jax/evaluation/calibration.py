@@ -21,7 +21,9 @@ def outside(bench: Bench, split: str, done: Done) -> Found:
     """
     cases = bench.splits[split].first()
     data = bench.family.device_data
-    low, high = (float(x * data.scale + data.shift) for x in (data.pixels.min(), data.pixels.max()))
+    low, high = (
+        np.asarray(x * data.scale + data.shift) for x in (data.pixels.min(), data.pixels.max())
+    )
     data = dataclasses.replace(data, scale=-data.scale, shift=low + high - data.shift)
     support = cases.support._replace(inputs=low + high - cases.support.inputs)
     metric, _ = measure.on_pool(

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-BEFORE: dict[str, Any] = {
+from mole_jax.population import keys
+
+BEFORE: dict[str, Any] = keys.BEFORE | {
     "representation.normaliser": "tensor",
     "metamodel.name": "dit",
     "metamodel.gpt": {},  # whatever it says now: nothing depended on it

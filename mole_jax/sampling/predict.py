@@ -45,14 +45,14 @@ class Networks:
     params: dict[str, Any]  # leaves [n, *shape]
     predicted_metric: jax.Array | None  # [n] loss on the support set, in nats; None of policies
     network: Network
-    _standardise: tuple[float, float]
+    _standardise: tuple[float | np.ndarray, float | np.ndarray]
 
     def apply(self, x: Any) -> jax.Array:
         """Outputs of every network: inputs [m, ...] on the source's own scale -> [n, m, K].
 
         Logits of images; of a policy what `mole_jax.tasks.networks.policy` says, of observations.
         """
-        scale, shift = self._standardise
+        scale, shift = (jnp.asarray(s).reshape(1, -1) for s in self._standardise)
         inputs = jnp.asarray(x, jnp.float32).reshape(len(x), -1) * scale + shift
         return jax.vmap(self.network.apply, in_axes=(0, None))(self.params, inputs)
 
@@ -65,7 +65,7 @@ class Model:
     params: Any
     normaliser: Normaliser
     plan: Plan
-    standardise: tuple[float, float]  # inputs = pixels * scale + shift
+    standardise: tuple[float | np.ndarray, float | np.ndarray]  # pixels * scale + shift
     start_loss: float  # median of the zoo's starts
     environment: Environment | None  # of policies
 

@@ -66,9 +66,9 @@ class TaskFamily(Protocol):
     @property
     def guess_loss(self) -> float: ...
     @property
-    def scale(self) -> float: ...  # network inputs = what users give * scale + shift
+    def scale(self) -> float | np.ndarray: ...  # network inputs = what users give * scale + shift
     @property
-    def shift(self) -> float: ...
+    def shift(self) -> float | np.ndarray: ...  # [F] where they differ
 
     def indices(self, split: str) -> np.ndarray:
         """Positions of the tasks of a split ("train", "S1", ...)."""

@@ -18,7 +18,7 @@ from mole_jax.core import mesh as mesh_lib
 from mole_jax.core.config import sections
 from mole_jax.core.progress import Progress
 from mole_jax.core.provenance import environment
-from mole_jax.population import engine, hyperparameters, member, recipes
+from mole_jax.population import engine, hyperparameters, keys, member, recipes
 from mole_jax.population import width as widths
 from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
 from mole_jax.population.member import History
@@ -167,6 +167,8 @@ def make_schema(config: Mapping[str, Any], family: TaskFamily) -> ZooSchema:
     made_of = sections(config, ("seed", "data", "network", "population", "zoo"))
     for section, names in _WITHOUT_EFFECT.items():
         made_of[section] = {k: x for k, x in made_of[section].items() if k not in names}
+    for section in ("data", "network", "population"):
+        made_of[section] = keys.said(section, made_of[section])
     return ZooSchema(
         name=f"{family.source}-{network.name}",
         spec=network.spec,
@@ -252,7 +254,10 @@ def as_batch(
     history: History,
     members: np.ndarray | None = None,
 ) -> RunBatch:
-    """Lay out trained members as rows of the zoo; runs with any NaN or infinity are marked.
+    """Lay out trained members as rows of the zoo.
+
+    Runs with any NaN or infinity are marked as not finite, and so are those with any weight beyond
+    +- `population.max_weight`, where that is above 0.
 
     Arguments are those and the results of `train_subsets`. Parameters keep the type they have.
     """
@@ -265,6 +270,9 @@ def as_batch(
     parameters = rows(history.parameters)
     metrics = {name: rows(values) for name, values in history.metrics.items()}
     finite = finite_runs(parameters)
+    if limit := keys.value("population", population, "max_weight"):
+        # Two numbers of each run: absolute values would be a copy of them all.
+        finite &= (parameters.max((1, 2)) <= limit) & (parameters.min((1, 2)) >= -limit)
     for values in metrics.values():
         finite &= finite_runs(values)
     of = np.array([family.subsets[i].split for i in subsets])[:, None]  # [G, 1]

@@ -169,7 +169,8 @@ class ZooSchema:
 class RunBatch:
     """R finished runs, ready to be stored (numpy arrays, or anything `np.asarray` takes).
 
-    A run is `finite` when all its parameters, as they are stored, and all its metrics are. The
+    A run is `finite` when all its parameters, as they are stored, and all its metrics are, and no
+    weight is beyond what its population allows. The
     hyperparameters are learning_rate, weight_decay, init_scale (floats) and optimizer ("adam" or
     "sgd"); an imported zoo may know fewer of them.
     """
