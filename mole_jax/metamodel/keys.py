@@ -17,6 +17,9 @@ BEFORE: dict[str, Any] = keys.BEFORE | {
     "metamodel.gpt": {},  # whatever it says now: nothing depended on it
     "training.spacing": "start_first",
     "training.ema_warmup": True,
+    "training.metric": "",
+    "evaluation.prompt_range": (),
+    "zoo.members_per_group": 0,
 }
 
 

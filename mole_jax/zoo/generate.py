@@ -36,7 +36,10 @@ from mole_jax.zoo.store import ZooWriter
 
 # Keys that say how a zoo is made and read, and change none of its numbers.
 _WITHOUT_EFFECT = {
-    "zoo": ("reading", "memory_gb", "live", "live_runs", "live_every", "live_refresh"),
+    "zoo": (
+        *("reading", "memory_gb", "live", "live_runs", "live_every", "live_refresh"),
+        "members_per_group",
+    ),
     "population": ("at_once",),
 }
 
@@ -80,12 +83,14 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
     """
     zoo = open_zoo(writer.path)
     process = distributed.index()
+    part = config["zoo"].get("members_per_group", 0)
     todo = plan.rounds(
         np.bincount(zoo.runs["subset"], minlength=len(family.subsets)),
         members,
         config["zoo"]["subsets_per_group"],
         n_processes=distributed.count(),
         runs_per_shard=writer.schema.runs_per_shard,
+        members_per_group=part,
     )
     ends = [round_[-1].row + round_[-1].n_runs for round_ in todo]
     total = ends[-1] if ends else zoo.n_runs
@@ -96,11 +101,12 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
         writer = ZooWriter.open(writer.path)  # with arrays of their new length
 
     mesh = mesh_lib.local_mesh()
-    group = min(config["zoo"]["subsets_per_group"], len(family.subsets))
+    group = 1 if part else min(config["zoo"]["subsets_per_group"], len(family.subsets))
     base = config["population"]["members"]
     # All runs, and not those that are left: a resumed zoo asks the same question.
     each = -(-len(family.subsets) * base // distributed.count())
-    at_once = width(config, family, mesh, group, base, each) if todo else 0
+    together = min(part or base, base)
+    at_once = width(config, family, mesh, group, together, each) if todo else 0
     failed = zoo.n_runs - len(zoo.select(finite=True))  # before a resume
     began, waited = time.monotonic(), 0.0
     work = overlapped(
