@@ -104,6 +104,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.population.at_once = 0
 
     c.zoo = ConfigDict({"subsets_per_group": 126, "runs_per_shard": 256, "runs_per_chunk": 8})
+    # Where data subsets have more members than are trained in one go: so many at a time, of one
+    # data subset; 0: all of them, of subsets_per_group. No result depends on it.
+    c.zoo.members_per_group = 0
     # Of the stored parameters: float32, or half the space in bfloat16 or float16. Metrics stay
     # those of the float32 network.
     c.zoo.dtype = "float32"
@@ -165,6 +168,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.function_images = 64
     c.training.mix_images = True  # compare on mixtures of images, which none has learned by heart
     c.training.time_power = 0.33  # below 1: more of the training at high noise
+    # What prompts speak of: train_, validation_ or test_ with loss, error (in percent), accuracy or
+    # (of policies) return. Empty: what the zoo says, validation_loss of those trained here.
+    c.training.metric = ""
     # start_first: pairs by their start, then their target; spacing_first: as G.pt draws them
     c.training.spacing = "start_first"
     c.training.first_start = 0.7  # share of pairs that start from an initial network
@@ -186,6 +192,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.evaluation.starts = 4
     c.evaluation.s0_tasks = 52
     c.evaluation.prompt_count = 20
+    c.evaluation.prompt_range = ()  # (best, share of the start's metric); empty: by the zoo
     c.evaluation.outside_prompts = (0.8, 0.6, 0.4)
     c.evaluation.table_prompts = (1.0, 0.5, 0.2, 0.1, 0.05)
     c.evaluation.candidates = (0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)

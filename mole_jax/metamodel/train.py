@@ -34,6 +34,7 @@ from mole_jax.metamodel.state import Hyper, State
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
+from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.reader import open_zoo
 
 
@@ -58,7 +59,9 @@ def train(
         reading, why = "host", "a live zoo begins with them"
     else:
         reading, why = data_lib.choose_reading(config, zoo)
-    runs = data_lib.read(zoo, family, reading, keys.value(config, "representation.normaliser"))
+    metric = prompt_metric.of(config, zoo.schema)
+    scaling = keys.value(config, "representation.normaliser")
+    runs = data_lib.read(zoo, family, reading, scaling, metric)
     normaliser, arrays = runs.normaliser, runs.arrays
     renewed = live.make(config, family, runs, mesh) if config["zoo"]["live"] else None
     if distributed.is_first():
@@ -262,7 +265,7 @@ def write_scales(
     inputs: tuple[float | np.ndarray, float | np.ndarray],
     start_loss: float,
 ) -> None:
-    """Leave in WORKDIR/train how parameters and inputs were scaled, and the loss of a start.
+    """Leave in WORKDIR/train how parameters and inputs were scaled, and the metric of a start.
 
     `inputs` are scale and shift, one for all or [F]: inputs = pixels * scale + shift.
     """
@@ -283,7 +286,7 @@ class Trained(NamedTuple):
     normaliser: Normaliser
     input_scale: float | np.ndarray  # inputs = pixels * input_scale + input_shift; [F] or one
     input_shift: float | np.ndarray
-    start_loss: float  # median of the zoo's starts
+    start_loss: float  # median of the zoo's starts, in the metric that prompts speak of
     last: Any  # the parameters themselves, after the last step
 
 

@@ -49,6 +49,11 @@ class ControlTasks:
     environment: Environment
     episodes: int  # of each pool
 
+    @property
+    def score_unit(self) -> float:
+        """The largest return."""
+        return float(self.environment.horizon)
+
     def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
         """n transitions under random actions, as `features` has them: [n, O + A + O]."""
         found = transitions(self.environment, self.parameters[task], key, n)

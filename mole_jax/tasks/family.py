@@ -20,6 +20,9 @@ class DeviceData(Protocol):
     A task is a position in the family's task table: an int32 scalar.
     """
 
+    @property
+    def score_unit(self) -> float: ...  # as the family's
+
     def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
         """A random support set, `n` examples of each class."""
 

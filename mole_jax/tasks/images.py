@@ -53,6 +53,8 @@ class ImageTasks:
     image_shape: tuple[int, int, int]
     augmentation: Augmentation = augmentation.NONE
 
+    score_unit: ClassVar[float] = 1.0
+
     def pool(self, name: str, task: jax.Array) -> Examples:
         """A whole pool of one task: [K * m] examples, class by class."""
         rows, counts = self._rows(name, task)
