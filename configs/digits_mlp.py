@@ -50,6 +50,10 @@ def get_config(variant: str = "") -> ConfigDict:
     # S3: of a source A+B+C, the parts kept from training, and subsets of their classes.
     c.data.held_out_sources = ""
     c.data.unseen_source_subsets = 0
+    # Of pixels, in the source's own units: one number, or one for each channel. Empty: those of
+    # all pixels that are trained on.
+    c.data.update({"pixel_mean": (), "pixel_std": ()})
+    c.data.settings = "random"  # of an environment; default: one task, as it is usually set
     c.data.mix_sources = True  # subsets may take classes from several parts of the source
     c.data.shuffle_labels = False  # labels of a subset in random order, not in the source's
     # Training examples of a subset's largest class, (low, high), (0, 0): all; how many times as
@@ -66,6 +70,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.network.update({"patch": 4, "width": 16, "layers": 2, "heads": 2, "mlp": 32})  # of a vit
     c.network.pooling = "mean"  # or token; of a vit
     c.network.choices = 3  # of a categorical_policy
+    c.network.init = "default"  # or torch, as PyTorch's layers start: tasks/networks/initial.py
 
     c.population = ConfigDict()
     c.population.members = 8  # runs of each data subset
@@ -73,13 +78,17 @@ def get_config(variant: str = "") -> ConfigDict:
     c.population.steps = 400
     c.population.snapshots = 24
     c.population.snapshot_power = 2.0  # above 1: more snapshots early, where the loss falls fast
+    c.population.snapshot_spacing = "power"  # or random: any steps, the same for all members
+    c.population.max_weight = 0.0  # runs with a weight beyond it are not used; 0: no limit
     c.population.batch_size = 64
     # Members of a data subset may share minibatches, which is faster on wide inputs. Here each has
     # its own, so that the meta-model cannot learn a subset's minibatch noise by heart.
     c.population.share_minibatches = False
     # Ranges (low, high) from which each member draws; equal ends fix the value.
-    c.population.optimizers = ("adam",)
+    c.population.optimizers = ("adam",)  # or sgd, with Nesterov's momentum of 0.9
     c.population.schedule = "constant"  # or cosine
+    c.population.epoch_steps = 0  # above 0: a schedule changes the rate after so many steps only
+    c.population.coupled_decay = False  # weight decay in the gradient, as in PyTorch's SGD
     c.population.learning_rate = (3e-3, 3e-3)
     c.population.weight_decay = (0.0, 0.0)
     c.population.init_scale = (1.0, 1.0)
@@ -97,6 +106,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.population.at_once = 0
 
     c.zoo = ConfigDict({"subsets_per_group": 126, "runs_per_shard": 256, "runs_per_chunk": 8})
+    # Where data subsets have more members than are trained in one go: so many at a time, of one
+    # data subset; 0: all of them, of subsets_per_group. No result depends on it.
+    c.zoo.members_per_group = 0
     # Of the stored parameters: float32, or half the space in bfloat16 or float16. Metrics stay
     # those of the float32 network.
     c.zoo.dtype = "float32"
@@ -161,6 +173,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.function_images = 64
     c.training.mix_images = True  # compare on mixtures of images, which none has learned by heart
     c.training.time_power = 0.33  # below 1: more of the training at high noise
+    # What prompts speak of: train_, validation_ or test_ with loss, error (in percent), accuracy or
+    # (of policies) return. Empty: what the zoo says, validation_loss of those trained here.
+    c.training.metric = ""
     # start_first: pairs by their start, then their target; spacing_first: as G.pt draws them
     c.training.spacing = "start_first"
     c.training.first_start = 0.7  # share of pairs that start from an initial network
@@ -182,6 +197,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.evaluation.starts = 4
     c.evaluation.s0_tasks = 52
     c.evaluation.prompt_count = 20
+    c.evaluation.prompt_range = ()  # (best, share of the start's metric); empty: by the zoo
     c.evaluation.outside_prompts = (0.8, 0.6, 0.4)
     c.evaluation.table_prompts = (1.0, 0.5, 0.2, 0.1, 0.05)
     c.evaluation.candidates = (0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)

@@ -76,7 +76,10 @@ FOR_EVALUATE = (*FOR_TRAIN, "sampling", "evaluation")
 FOR_REPORT = (*FOR_EVALUATE, "report")
 
 # Where a training keeps the zoo: a machine with less memory may go on with what another began.
-RESULTS_DO_NOT_DEPEND_ON = ("population.at_once", "zoo.reading", "zoo.memory_gb")
+RESULTS_DO_NOT_DEPEND_ON = (
+    *("population.at_once", "zoo.reading", "zoo.memory_gb"),
+    "zoo.members_per_group",
+)
 
 STAGES = (
     stages.Stage("zoo", FOR_ZOO, _stage("mole_jax.zoo.generate.generate")),

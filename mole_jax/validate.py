@@ -22,16 +22,22 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     from mole_jax.core import mesh as mesh_lib
     from mole_jax.evaluation import settings
     from mole_jax.metamodel import data as data_lib
-    from mole_jax.metamodel import live, train
+    from mole_jax.metamodel import keys, live, train
     from mole_jax.metamodel import model as models
     from mole_jax.metamodel.pairs import Draw
     from mole_jax.metamodel.state import Hyper
     from mole_jax.population import recipes
     from mole_jax.sampling import sampler
     from mole_jax.tasks import family as families
+    from mole_jax.zoo import prompt_metric
 
     recipes.check(config["population"])
     _positive(config, "zoo", "subsets_per_group", "runs_per_shard", "runs_per_chunk")
+    if keys.value(config, "zoo.members_per_group") < 0:
+        raise UserError(
+            f"zoo.members_per_group={config['zoo']['members_per_group']} must be 1 or more, or 0 "
+            "for all of a data subset"
+        )
     if config["zoo"]["runs_per_shard"] % config["zoo"]["runs_per_chunk"]:
         raise UserError("zoo.runs_per_shard must be a multiple of zoo.runs_per_chunk")
     if config["zoo"]["dtype"] not in ZOO_DTYPES:
@@ -49,6 +55,7 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     recipes.check_fits(config["population"], family)
     model = models.build(config, family.network)
     train.check_mesh(model, Hyper.of(config), mesh_lib.make_mesh(mesh_shape))
+    prompt_metric.check(config, family)
     Draw.of(config)
     _positive(config, "training", "steps_per_dispatch", "checkpoint_every", "keep_checkpoints")
     if config["training"]["regression_steps"] < 0:

@@ -22,6 +22,8 @@ from mole_jax.metamodel import train
 from mole_jax.sampling import sampler
 from mole_jax.tasks import subsets
 from mole_jax.tasks.family import TaskFamily
+from mole_jax.zoo import prompt_metric
+from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.reader import Zoo, open_zoo
 
 
@@ -32,11 +34,13 @@ class TrainingRuns:
     runs: np.ndarray  # [R]
     subset: np.ndarray  # [R]
     final: np.ndarray  # [R, D] the last snapshots
-    loss: np.ndarray  # [R] theirs on the validation pool
+    badness: np.ndarray  # [R] their metric, or minus it where larger is better
     scale: np.ndarray  # [D] each tensor's standard deviation over all snapshots
-    best_loss: float  # median of the final validation losses
-    lowest_loss: float  # of all snapshots, on the validation pool
-    highest_loss: float
+    # In the metric that prompts speak of:
+    usual_best: float  # median of the last snapshots
+    best: float  # of all snapshots
+    lowest: float
+    highest: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,6 +53,7 @@ class Bench:
     mesh: Mesh
     root: jax.Array
     predictors: dict[str, Predictor]  # objective -> its trained model
+    metric: PromptMetric  # that prompts speak of
     training: TrainingRuns
     choice: Cases  # training subsets: all choices are made on these
     splits: dict[str, Cases]  # S0, S1, ...: what is reported
@@ -62,6 +67,11 @@ class Bench:
     def main(self) -> str:
         """The split that the costlier parts look at: S1 where there is one."""
         return "S1" if "S1" in self.splits else "S0"
+
+    @property
+    def one_task(self) -> bool:
+        """Whether all runs are of one task: cases are then its runs, and not tasks."""
+        return len(self.zoo.schema.tasks) == 1
 
     @property
     def groups(self) -> dict[str, Cases]:
@@ -109,6 +119,7 @@ def load(config: Mapping[str, Any], workdir: Path) -> Bench:
             "population.held_out_members"
         )
     choice = cases_lib.for_choices(zoo, settings["s0_tasks"])
+    metric = prompt_metric.of(config, zoo.schema)
     bench = Bench(
         config=config,
         zoo=zoo,
@@ -116,10 +127,13 @@ def load(config: Mapping[str, Any], workdir: Path) -> Bench:
         mesh=mesh,
         root=root,
         predictors=predictors,
-        training=_training_runs(zoo, np.asarray(predictors["diffusion"].trained.normaliser.scale)),
-        choice=cases_lib.of_runs(zoo, family, choice, root, per_class),
+        metric=metric,
+        training=_training_runs(
+            zoo, metric, np.asarray(predictors["diffusion"].trained.normaliser.scale)
+        ),
+        choice=cases_lib.of_runs(zoo, family, metric, choice, root, per_class),
         splits={
-            name: cases_lib.of_runs(zoo, family, runs, root, per_class)
+            name: cases_lib.of_runs(zoo, family, metric, runs, root, per_class)
             for name, runs in held_out.items()
         },
     )
@@ -140,22 +154,26 @@ def _predictor(
     return Predictor(trained, plan, batch, mesh)
 
 
-def _training_runs(zoo: Zoo, scale: np.ndarray) -> TrainingRuns:
+def _training_runs(zoo: Zoo, metric: PromptMetric, scale: np.ndarray) -> TrainingRuns:
     runs = zoo.select(split="train", finite=True)
     subset = zoo.runs["subset"][runs]
-    if len(np.unique(subset)) < 2:
+    # Baselines copy from other data subsets than a case's own, or from other runs of the only one.
+    if len(np.unique(subset)) < 2 and (len(zoo.schema.tasks) > 1 or len(runs) < 2):
         raise UserError(
             f"{zoo.path} has finite training runs of {len(np.unique(subset))} data subsets; "
-            "evaluation needs two at least, so raise data.train_subsets"
+            "evaluation needs two at least, so raise data.train_subsets; or two runs of the only "
+            "task there is"
         )
-    loss = zoo.metric(zoo.schema.prompt_metric, runs)  # [R, S]
+    values = metric.of_runs(zoo, runs)  # [R, S]
+    sign = -1 if metric.larger_is_better else 1
     return TrainingRuns(
         runs=runs,
         subset=subset,
         final=zoo.parameters(runs, [-1])[:, 0],
-        loss=loss[:, -1],
+        badness=sign * values[:, -1],
         scale=scale,
-        best_loss=float(np.median(loss[:, -1])),
-        lowest_loss=float(loss.min()),
-        highest_loss=float(loss.max()),
+        usual_best=float(np.median(values[:, -1])),
+        best=float(sign * (sign * values).min()),
+        lowest=float(values.min()),
+        highest=float(values.max()),
     )

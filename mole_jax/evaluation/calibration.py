@@ -16,16 +16,21 @@ from mole_jax.evaluation.parts import Arrays, Done, Found
 def outside(bench: Bench, split: str, done: Done) -> Found:
     """The predicted metric (loss on the support set) on known and on strange tasks, [T, 1] each.
 
-    Strange tasks are the same ones with inverted images: in the support set, in the validation
-    pool that the start's loss is taken from, and in the test pool.
+    Strange tasks are the same ones with inverted images: in the support set, in the pool that the
+    start's metric is taken from, and in the test pool.
     """
     cases = bench.splits[split].first()
     data = bench.family.device_data
-    low, high = (float(x * data.scale + data.shift) for x in (data.pixels.min(), data.pixels.max()))
+    low, high = (
+        np.asarray(x * data.scale + data.shift) for x in (data.pixels.min(), data.pixels.max())
+    )
     data = dataclasses.replace(data, scale=-data.scale, shift=low + high - data.shift)
     support = cases.support._replace(inputs=low + high - cases.support.inputs)
-    metric, _ = measure.on_pool(
-        bench.family.network, data, "validation", cases.starts, cases.tasks[:, None]
+    metric = bench.metric.of_measured(
+        *measure.on_pool(
+            bench.family.network, data, bench.metric.pool, cases.starts, cases.tasks[:, None]
+        ),
+        bench.family.score_unit,
     )
     strange = dataclasses.replace(cases, support=support, start_metric=metric)
     predictor = bench.predictors["diffusion"]

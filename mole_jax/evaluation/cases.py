@@ -13,6 +13,7 @@ import numpy as np
 from mole_jax.core import rng
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData, TaskFamily
+from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.reader import Zoo
 
 # Support sets drawn in one call, so that every number of cases shares one compiled function.
@@ -21,11 +22,14 @@ _AT_ONCE = 64
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cases:
-    """T tasks x N starts, each with a support set of its own."""
+    """T tasks x N starts, each with a support set of its own.
+
+    Where a zoo is of one task only, T are runs of it, with one start each.
+    """
 
     tasks: np.ndarray  # [T] positions in the task table
     starts: np.ndarray  # [T, N, D]
-    start_metric: np.ndarray  # [T, N] loss on the validation pool
+    start_metric: np.ndarray  # [T, N] in what prompts speak of
     support: Examples  # leaves [T, N, n, ...], NumPy
 
     @property
@@ -46,13 +50,19 @@ class Cases:
 
 
 def of_runs(
-    zoo: Zoo, family: TaskFamily, runs: np.ndarray, key: jax.Array, per_class: int
+    zoo: Zoo,
+    family: TaskFamily,
+    metric: PromptMetric,
+    runs: np.ndarray,
+    key: jax.Array,
+    per_class: int,
 ) -> Cases:
     """Cases that start where stored runs started.
 
     Args:
         zoo: where the runs are.
         family: its tasks.
+        metric: that prompts speak of.
         runs: [T, N] runs; those of a row are of one data subset.
         key: with the number of a run it draws that case's support set.
         per_class: support examples of each class.
@@ -65,7 +75,7 @@ def of_runs(
     return Cases(
         tasks=tasks,
         starts=zoo.parameters(flat, [0]).reshape(*runs.shape, size),
-        start_metric=zoo.metric(zoo.schema.prompt_metric, flat)[:, 0].reshape(runs.shape),
+        start_metric=np.asarray(metric.of_runs(zoo, flat)[:, 0], np.float32).reshape(runs.shape),
         support=jax.tree.map(lambda x: x.reshape(*runs.shape, *x.shape[1:]), support),
     )
 
@@ -77,18 +87,27 @@ def held_out_subsets(zoo: Zoo, split: str, n_starts: int) -> np.ndarray:
 
 
 def held_out_runs(zoo: Zoo, n_tasks: int) -> np.ndarray:
-    """S0: a held-out run of each of the first training data subsets, [T, 1]."""
+    """S0: a held-out run of each of the first training data subsets, [T, 1].
+
+    Of a zoo of one task: its first held-out runs.
+    """
     runs = zoo.select(split="S0")
+    if len(zoo.schema.tasks) == 1:
+        return runs[:n_tasks, None]
     return _first_of_each(zoo, runs, np.unique(zoo.runs["subset"][runs])[:n_tasks], 1)
 
 
 def for_choices(zoo: Zoo, n_tasks: int) -> np.ndarray:
     """A training run of each of the last training data subsets, [T, 1].
 
+    Of a zoo of one task: its last training runs.
+
     All that is tuned is tuned on these. They come from the other end of the task table than S0,
     and overlap with it only where there are not enough training subsets.
     """
     runs = zoo.select(split="train", finite=True)
+    if len(zoo.schema.tasks) == 1:
+        return runs[-n_tasks:, None]
     return _first_of_each(zoo, runs, np.unique(zoo.runs["subset"][runs])[-n_tasks:], 1)
 
 

@@ -18,13 +18,15 @@ def average(bench: Bench, split: str, done: Done) -> Found:
     """Test accuracy of networks alone and of their averaged probabilities, task by task.
 
     Generated networks of a task differ in start and noise and share one support set. The trained
-    ones are the zoo's runs of that subset, all that there are. `matched` is an ensemble of the
-    first generated networks, as many as there are trained ones.
+    ones are the zoo's runs of that subset, at most as many as an ensemble has. `matched` is an
+    ensemble of the first generated networks, as many as there are trained ones. Of a zoo of one
+    task there is one ensemble.
 
     Returns:
         KIND_single, KIND_ensemble: [T]; n_KIND: []; KIND is generated, matched or adam.
     """
     which = bench.tasks_with_runs(split)[: bench.settings["ensemble_tasks"]]
+    which = which[:1] if bench.one_task else which
     many = with_many_starts(bench, split, which, bench.settings["ensemble_size"])
     flat = predict(
         bench.predictors["diffusion"],
@@ -33,7 +35,7 @@ def average(bench: Bench, split: str, done: Done) -> Found:
         bench.key(f"ensembles {split}"),
     )
     runs = [bench.zoo.select(finite=True, subset=int(task)) for task in many.tasks]
-    n_trained = min(map(len, runs))
+    n_trained = min(*map(len, runs), bench.settings["ensemble_size"])
     trained = bench.zoo.parameters(np.concatenate([r[:n_trained] for r in runs]), [-1])
     trained = trained.reshape(len(runs), n_trained, -1)
     p = measure.probabilities(
@@ -66,12 +68,15 @@ def with_many_starts(bench: Bench, split: str, which: np.ndarray, n: int) -> Cas
     every = pool.reshape(-1, pool.shape[-1])
     first = pool.shape[1] * which
     starts = every[(first[:, None] + np.arange(n)) % len(every)]  # [T, n, D]
-    metric, _ = measure.on_pool(
-        bench.family.network,
-        bench.family.device_data,
-        "validation",
-        starts,
-        cases.tasks[:, None],
+    metric = bench.metric.of_measured(
+        *measure.on_pool(
+            bench.family.network,
+            bench.family.device_data,
+            bench.metric.pool,
+            starts,
+            cases.tasks[:, None],
+        ),
+        bench.family.score_unit,
     )
     support = jax.tree.map(
         lambda x: np.broadcast_to(x[:, :1], (len(which), n, *x.shape[2:])), cases.support

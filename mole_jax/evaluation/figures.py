@@ -21,13 +21,14 @@ def arrays(bench: Bench, done: Done) -> Found:
     names = result.baseline_names(bench)
     # Each network has a grid of its own, since its start has a loss of its own; a figure has one.
     asked = np.concatenate([followed["grid_prompts"], followed["table_prompts"]], axis=1)
-    achieved = np.concatenate([followed["grid_test_loss"], followed["table_test_loss"]], axis=1)
+    achieved = [followed["grid_test_metric"], followed["table_test_metric"]]
     order = np.argsort(np.median(asked, axis=0), kind="stable")
     return {
         **_zoo_curves(bench),
         "prompts": np.median(asked, axis=0)[order],
-        "achieved_loss": achieved[:, order],
-        "zoo_loss_range": np.array([training.lowest_loss, training.highest_loss]),
+        "achieved_loss": np.concatenate(achieved, axis=1)[:, order],
+        "prompt_metric": np.array(bench.metric.words),
+        "zoo_loss_range": np.array([training.lowest, training.highest]),
         "task_ids": np.array([bench.family.subsets[i].id for i in cases.tasks]),
         "generated_score": generated["test_score"].mean(1),
         "adam_score": trained["test_score"].mean(1),
@@ -52,6 +53,6 @@ def _zoo_curves(bench: Bench) -> dict[str, np.ndarray]:
         runs = runs[np.linspace(0, len(runs) - 1, MOST_RUNS).round().astype(int)]
     return {
         "zoo_steps": bench.zoo.steps,
-        "zoo_loss": bench.zoo.metric(bench.zoo.schema.prompt_metric, runs),
+        "zoo_loss": bench.metric.of_runs(bench.zoo, runs),
         "zoo_split": bench.zoo.runs["split"][runs].astype(str),
     }

@@ -69,27 +69,31 @@ def mistakes(bench: Bench, split: str, done: Done) -> Found:
     cases = bench.splits[split]
     generated = done[f"generated.diffusion.{split}"]["parameters"]
     networks, owners, sizes, tasks = [], [], [], []
-    for t, task in enumerate(cases.tasks):
+    for task in np.unique(cases.tasks):
+        rows = np.flatnonzero(cases.tasks == task)
         references = bench.training.final[bench.training.subset == task]
         runs = bench.zoo.select(split=split, finite=True, subset=int(task))
         if len(references) and len(runs):
             independent = bench.zoo.parameters(runs, [-1])[:, 0]
-            networks += [generated[t], independent, references]
-            sizes.append((len(generated[t]), len(independent), len(references)))
+            # Of a zoo of one task there are too many to measure all.
+            references = _spread(references, MOST_MATCHED)
+            independent = _spread(independent, MOST_MATCHED)
+            ours = generated[rows].reshape(-1, generated.shape[-1])
+            networks += [ours, independent, references]
+            sizes.append((len(ours), len(independent), len(references)))
             owners += [task] * sum(sizes[-1])
-            tasks.append(t)
+            tasks.append(int(task))
     found: dict[str, list[np.ndarray]] = {"generated": [], "expected": [], "held_out": []}
     if tasks:
         flat = np.concatenate(networks)
         p = measure.probabilities(network, data, "test", flat, np.array(owners))
         guesses = np.split(p.argmax(-1), np.cumsum([sum(size) for size in sizes])[:-1])
-    for i, t in enumerate(tasks):
-        labels, mask = measure.answers(data, "test", int(cases.tasks[t]))
+    for i, task in enumerate(tasks):
+        labels, mask = measure.answers(data, "test", task)
         wrong = (guesses[i] != labels)[:, mask]  # [networks, n]
         ours, theirs, trained = np.split(wrong, np.cumsum(sizes[i])[:-1])
-        task = cases.tasks[t]
         found["generated"].append(novelty.iou_max(ours, trained))
-        found["expected"].append(novelty.iou_expected(ours, trained, seed=int(task)))
+        found["expected"].append(novelty.iou_expected(ours, trained, seed=task))
         found["held_out"].append(novelty.iou_max(theirs, trained))
     return {name: np.concatenate(x) if x else np.zeros(0) for name, x in found.items()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mole_jax.evaluation import measure
+from mole_jax.evaluation import measure, settings
 from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.cases import Cases
 from mole_jax.evaluation.generated import predict
@@ -38,26 +38,31 @@ def choose(bench: Bench, objective: str, done: Done) -> Found:
 
 
 def grid(bench: Bench, cases: Cases) -> np.ndarray:
-    """Prompts from the best loss to the start's, evenly spaced: [T, N, P].
+    """Prompts from the best metric to the start's, evenly spaced: [T, N, P].
 
-    The best is the median final validation loss of the training runs. Source: Peebles et al.,
-    Learning to Learn with Generative Models of Neural Network Checkpoints (2022), section 4.
+    The best is the median final metric of the training runs, unless `evaluation.prompt_range` says
+    which it is, and to which share of the start's prompts go. Source: Peebles et al., Learning to
+    Learn with Generative Models of Neural Network Checkpoints (2022), section 4.
     """
     fraction = np.linspace(0, 1, bench.settings["prompt_count"])
-    best = bench.training.best_loss
-    return best + fraction * (cases.start_metric[..., None] - best)
+    best, share = settings.prompt_range(bench.config) or (bench.training.usual_best, 1.0)
+    return best + fraction * (share * cases.start_metric[..., None] - best)
 
 
 def follow(bench: Bench, split: str, done: Done) -> Found:
-    """Losses achieved by prompt, for the first start of every task.
+    """What is achieved by prompt, for the first start of every task.
 
     Three sets of prompts: the grid (all between what the zoo ends with and its starts), `outside`
-    (below the lowest loss that the zoo holds) and a short `table` of round losses.
+    (better than all that the zoo holds) and a short `table` of round numbers. `SET_POOL_metric` is
+    what was achieved in the metric that prompts speak of.
     """
     cases = bench.splits[split].first()
+    outside = np.array(bench.settings["outside_prompts"])
+    if bench.metric.larger_is_better:
+        outside = 1 / outside
     sets = {
         "grid": grid(bench, cases),
-        "outside": bench.training.lowest_loss * np.array(bench.settings["outside_prompts"]),
+        "outside": bench.training.best * outside,
         "table": np.array(bench.settings["table_prompts"]),
     }
     sets = {name: np.broadcast_to(p, (*cases.shape, p.shape[-1])) for name, p in sets.items()}
@@ -74,6 +79,8 @@ def follow(bench: Bench, split: str, done: Done) -> Found:
             flat,
             cases.tasks[:, None, None],
         )
+        achieved = bench.metric.of_measured(loss, score, bench.family.score_unit)
+        result |= _split(f"{pool}_metric", sets, achieved, ends)
         result |= _split(f"{pool}_loss", sets, loss, ends)
         result |= _split(f"{pool}_score", sets, score, ends)
     return result

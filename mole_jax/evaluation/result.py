@@ -30,6 +30,7 @@ def of_split(bench: Bench, split: str, done: Done) -> Record:
         "n_tasks": n_tasks,
         "n_networks": n_tasks * n_starts,
         "metric": bench.family.score,
+        "prompt_metric": bench.metric.name,
         "fixed_prompt": float(done["prompt.diffusion"]["chosen"]),
         "generated": _quality(bench, split, done, generated, "test"),
         "adam": _quality(bench, split, done, _final(trained), "test"),
@@ -121,7 +122,7 @@ def _baselines(bench: Bench, split: str, done: Done) -> Record:
 
 
 def _alignment(followed: Arrays, prompts: str, pool: str) -> Record | None:
-    asked, achieved = followed[f"{prompts}_prompts"], followed[f"{prompts}_{pool}_loss"]
+    asked, achieved = followed[f"{prompts}_prompts"], followed[f"{prompts}_{pool}_metric"]
     # Prompts that are all the same have no spread for R² to explain.
     return (
         statistics.prompt_alignment(asked, achieved) if np.ptp(asked, axis=1).min() > 1e-6 else None

@@ -3,9 +3,13 @@
 starts           networks of each S1 data subset, from the starts of its first runs
 s0_tasks         training data subsets whose held-out runs make S0; as many serve for choices
 prompt_count     prompts of each network, evenly spaced from the best loss to its start's
-outside_prompts  prompts below the zoo's range, as fractions of the lowest loss in the zoo
-table_prompts    losses (nats) asked for in the table of prompts and answers
-candidates       losses (nats) among which the fixed prompt is chosen on training subsets
+prompt_range     (best, share): the grid goes from this metric to this share of the start's; empty:
+                 from the median of the zoo's last snapshots to the start's
+outside_prompts  prompts beyond the zoo's range, as fractions of its lowest loss; where larger is
+                 better, its best metric over these fractions
+table_prompts    asked for in the table of prompts and answers: losses in nats, or in the unit of
+                 training.metric
+candidates       prompts among which the fixed one is chosen on training subsets
 adam_rates       learning rates among which Adam's is chosen on training subsets
 adam_steps       steps of Adam as a baseline; 0: as many as the population's
 curve_points     snapshots of Adam's loss curve
@@ -62,6 +66,11 @@ def check(config: Mapping[str, Any]) -> None:
         values = tuple(settings[name])
         if not values or not all(0 < value < float("inf") for value in values):
             raise UserError(f"evaluation.{name}={values} must be one or more positive numbers")
+    asked = prompt_range(config)
+    if len(asked) not in (0, 2) or not all(0 <= value < float("inf") for value in asked):
+        raise UserError(
+            f"evaluation.prompt_range={asked} must be empty, or (best, share), neither negative"
+        )
     for name, value in settings["targets"].items():
         if not 0 <= value < float("inf"):
             raise UserError(
@@ -87,6 +96,11 @@ def check(config: Mapping[str, Any]) -> None:
             "nothing is held out to evaluate on; raise data.held_out_subsets or "
             "population.held_out_members"
         )
+
+
+def prompt_range(config: Mapping[str, Any]) -> tuple[float, ...]:
+    """(best, share of the start's metric) of the grid of prompts, or ()."""
+    return tuple(config["evaluation"].get("prompt_range", ()))
 
 
 def adam_steps(config: Mapping[str, Any]) -> int:

@@ -36,11 +36,17 @@ def project(bench: Bench, split: str, done: Done) -> Found:
     cases = cases_lib.of_runs(
         zoo,
         bench.family,
+        bench.metric,
         runs[None, :N_STARTS],
         bench.root,
         bench.config["data"]["support_per_class"],
     )
-    prompts = asked(float(done["prompt.diffusion"]["chosen"]), bench.family.guess_loss)
+    fixed = float(done["prompt.diffusion"]["chosen"])
+    if bench.metric.kind == "loss":
+        prompts = asked(fixed, bench.family.guess_loss)
+    else:
+        start = float(np.median(cases.start_metric))
+        prompts = fixed + (start - fixed) * np.array([0.6, 0.3, 0.0])
     target = np.broadcast_to(prompts, (*cases.shape, len(prompts)))
     flat = predict(bench.predictors["diffusion"], cases, target, bench.key("trajectories"))[0]
     predicted = np.stack([_reordered(bench, *pair) for pair in zip(flat, moves, strict=False)])
@@ -51,7 +57,7 @@ def project(bench: Bench, split: str, done: Done) -> Found:
     paths = (aligned - middle) @ axes
     return {
         "pca_trajectories": paths,
-        "pca_loss": zoo.metric(zoo.schema.prompt_metric, runs),
+        "pca_loss": bench.metric.of_runs(zoo, runs),
         "pca_start": paths[: len(predicted), 0],
         "pca_predicted": np.swapaxes((predicted - middle) @ axes, 0, 1),
         "pca_prompts": prompts,

@@ -27,10 +27,9 @@ from mole_jax.representation.normalise import Moments, Normaliser
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.networks import Network
 from mole_jax.zoo.family import rebuild
+from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.reader import Zoo
-from mole_jax.zoo.schema import PROMPT_METRIC
 
-METRIC = PROMPT_METRIC  # of zoos that MOLE has trained
 READINGS = ("device", "host", "stream")
 # Of a memory that nothing is said about, the zoo takes half at most.
 _SHARE = 0.5
@@ -49,6 +48,7 @@ class TrainingRuns:
     runs: np.ndarray  # [R] rows of the zoo
     arrays: ZooArrays
     normaliser: Normaliser
+    metric: PromptMetric  # that `arrays.metric` are
     kept: np.ndarray | None = None
 
 
@@ -62,10 +62,16 @@ def load(zoo: Zoo, family: TaskFamily, normaliser: str = "tensor") -> tuple[Norm
     return found.normaliser, found.arrays
 
 
-def read(zoo: Zoo, family: TaskFamily, reading: str, normaliser: str = "tensor") -> TrainingRuns:
+def read(
+    zoo: Zoo,
+    family: TaskFamily,
+    reading: str,
+    normaliser: str = "tensor",
+    metric: PromptMetric | None = None,
+) -> TrainingRuns:
     """Fit the normaliser on the finite training runs, and keep them where `reading` says.
 
-    `normaliser` is one of normalise.NORMALISERS.
+    `normaliser` is one of normalise.NORMALISERS; `metric` is the zoo's own where it is None.
 
     Reads the zoo once, block by block, whatever the reading: the normaliser is the same.
 
@@ -73,6 +79,7 @@ def read(zoo: Zoo, family: TaskFamily, reading: str, normaliser: str = "tensor")
         UserError: when the zoo has no usable training run.
     """
     runs = _usable(zoo)
+    metric = metric or PromptMetric(zoo.schema.prompt_metric)
     shape = (len(runs), len(zoo.steps), zoo.schema.spec.size)
     kept: np.ndarray | None = None
     if reading != "stream":
@@ -86,10 +93,11 @@ def read(zoo: Zoo, family: TaskFamily, reading: str, normaliser: str = "tensor")
         parameters, kept = jnp.asarray(kept), None
     arrays = ZooArrays(
         parameters=parameters,
-        metric=jnp.asarray(zoo.metric(zoo.schema.prompt_metric, runs)),
+        metric=jnp.asarray(metric.of_runs(zoo, runs)),
         task=jnp.asarray(zoo.runs["subset"][runs]),
     )
-    return TrainingRuns(reading, zoo, runs, arrays, jax.tree.map(jnp.asarray, fitted), kept)
+    fitted = jax.tree.map(jnp.asarray, fitted)
+    return TrainingRuns(reading, zoo, runs, arrays, fitted, metric, kept)
 
 
 def choose_reading(config: Mapping[str, Any], zoo: Zoo) -> tuple[str, str]:
@@ -121,12 +129,14 @@ def describe(found: TrainingRuns, why: str = "") -> str:
     stored = 4 if found.reading == "device" else np.dtype(found.zoo.schema.dtype).itemsize
     mib = n_runs * n_snapshots * size * stored / 2**20
     places = {"device": "on device", "host": "in host memory", "stream": "streamed from its files"}
-    best = np.asarray(found.arrays.metric).min(axis=1)
+    metric, values = found.metric, np.asarray(found.arrays.metric)
+    best = values.max(axis=1) if metric.larger_is_better else values.min(axis=1)
+    which = "highest" if metric.larger_is_better else "lowest"
     reason = f" ({why})" if why else ""
     return (
         f"{n_runs} runs x {n_snapshots} snapshots x {size} parameters "
         f"({mib:.0f} MiB) {places[found.reading]}{reason}; "
-        f"lowest {found.zoo.schema.prompt_metric.replace('_', ' ')} of a run "
+        f"{which} {metric.words} of a run "
         f"{np.median(best):.3f} (median)"
     )
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-BEFORE: dict[str, Any] = {
+from mole_jax.population import keys
+
+BEFORE: dict[str, Any] = keys.BEFORE | {
     "representation.normaliser": "tensor",
     "metamodel.name": "dit",
     "metamodel.gpt": {},  # whatever it says now: nothing depended on it
     "training.spacing": "start_first",
     "training.ema_warmup": True,
+    "training.metric": "",
+    "evaluation.prompt_range": (),
+    "zoo.members_per_group": 0,
 }
 
 

@@ -23,10 +23,12 @@ from jax.sharding import Mesh
 from mole_jax.core import distributed, rng
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel.data import METRIC, TrainingRuns
+from mole_jax.metamodel.data import TrainingRuns
 from mole_jax.metamodel.pairs import ZooArrays
+from mole_jax.population import keys as population_keys
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.zoo import generate
+from mole_jax.zoo.prompt_metric import PromptMetric
 
 
 def check(config: Mapping[str, Any], family: TaskFamily) -> None:
@@ -294,6 +296,8 @@ def train_group(live: LiveZoo, number: int, mesh: Mesh) -> tuple[ZooArrays, jax.
     metrics = {name: values[:, 0] for name, values in history.metrics.items()}  # [F, S]
     return _as_stored(
         live.config["zoo"]["dtype"],
+        population_keys.value("population", live.config["population"], "max_weight"),
+        live.runs.metric,
         history.parameters[:, 0],
         metrics,
         jnp.asarray(subsets, jnp.int32),
@@ -301,16 +305,24 @@ def train_group(live: LiveZoo, number: int, mesh: Mesh) -> tuple[ZooArrays, jax.
     )
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _as_stored(
-    dtype: str, parameters: jax.Array, metrics: dict[str, jax.Array], task: jax.Array, n: Any
+    dtype: str,
+    max_weight: float,
+    metric: PromptMetric,
+    parameters: jax.Array,
+    metrics: dict[str, jax.Array],
+    task: jax.Array,
+    n: Any,
 ) -> tuple[ZooArrays, jax.Array]:
     """Round as the zoo does, tell which runs are finite, and normalise by `n`."""
     parameters = parameters.astype(dtype).astype(jnp.float32)  # [F, S, D]
     finite = jnp.isfinite(parameters).all((1, 2))
+    if max_weight:
+        finite &= jnp.abs(parameters).max((1, 2)) <= max_weight
     for values in metrics.values():
         finite &= jnp.isfinite(values).all(1)
-    return ZooArrays(n.normalise(parameters), metrics[METRIC], task), finite
+    return ZooArrays(n.normalise(parameters), metric.of_stored(metrics), task), finite
 
 
 @functools.partial(jax.jit, donate_argnums=0)

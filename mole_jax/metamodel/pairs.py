@@ -21,6 +21,9 @@ from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import CLASSIFIERS, Network
+from mole_jax.zoo import prompt_metric
+from mole_jax.zoo.prompt_metric import PromptMetric
+from mole_jax.zoo.schema import PROMPT_METRIC
 
 
 class ZooArrays(NamedTuple):
@@ -67,6 +70,7 @@ class Draw:
     drop: tuple[tuple[str, float], ...]  # condition -> rate at which it is dropped
     fresh_starts: bool  # pairs from the first snapshot start from a network drawn anew
     spacing: str = "start_first"
+    metric: str = PROMPT_METRIC  # that prompts speak of
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Draw:
@@ -119,6 +123,7 @@ class Draw:
             drop=drop,
             fresh_starts=config["population"]["shared_start"],
             spacing=spacing,
+            metric=prompt_metric.of(config).name,
         )
 
 
@@ -154,7 +159,8 @@ def draw(
     if rules.fresh_starts:
         fresh = _fresh(network, rng.named(key, "fresh"), batch)
         first = jnp.where(start[:, None] == 0, normaliser.normalise(fresh), first)
-        start_metric = jnp.where(start == 0, _measured(network, data, fresh, task), start_metric)
+        measured = _measured(PromptMetric(rules.metric), network, data, fresh, task)
+        start_metric = jnp.where(start == 0, measured, start_metric)
     if rules.permute_units:
         each = jax.random.split(rng.named(key, "units"), batch)
         orders = jax.vmap(functools.partial(permutation.random_orders, network))(each)
@@ -211,11 +217,14 @@ def _fresh(network: Network, key: jax.Array, batch: int) -> jax.Array:
     return init(jax.random.split(key, batch))
 
 
-def _measured(network: Network, data: DeviceData, flat: jax.Array, task: jax.Array) -> jax.Array:
-    """Losses of networks [B, D] on the validation pools of tasks [B]: [B]."""
+def _measured(
+    metric: PromptMetric, network: Network, data: DeviceData, flat: jax.Array, task: jax.Array
+) -> jax.Array:
+    """The metric of networks [B, D] on tasks [B]: [B]."""
 
     def one(flat: jax.Array, task: jax.Array) -> jax.Array:
-        return data.measure(network, network.spec.unflatten(flat), "validation", task)[0]
+        found = data.measure(network, network.spec.unflatten(flat), metric.pool, task)
+        return metric.of_measured(*found, data.score_unit)
 
     return jax.vmap(one)(flat, task)
 

@@ -15,7 +15,7 @@ CONDITIONS = ("support", "target_metric", "start")
 class Prompt(NamedTuple):
     """A batch of prompts; a condition whose `use` entry is False is absent.
 
-    Metrics are losses in nats; the model sees their logarithm.
+    Metrics are losses in nats, or what `training.metric` says; a dit sees their logarithm.
     """
 
     start: jax.Array  # [B, L, C] normalised tokens

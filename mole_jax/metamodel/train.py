@@ -34,6 +34,7 @@ from mole_jax.metamodel.state import Hyper, State
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
+from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.reader import open_zoo
 
 
@@ -58,7 +59,9 @@ def train(
         reading, why = "host", "a live zoo begins with them"
     else:
         reading, why = data_lib.choose_reading(config, zoo)
-    runs = data_lib.read(zoo, family, reading, keys.value(config, "representation.normaliser"))
+    metric = prompt_metric.of(config, zoo.schema)
+    scaling = keys.value(config, "representation.normaliser")
+    runs = data_lib.read(zoo, family, reading, scaling, metric)
     normaliser, arrays = runs.normaliser, runs.arrays
     renewed = live.make(config, family, runs, mesh) if config["zoo"]["live"] else None
     if distributed.is_first():
@@ -257,17 +260,20 @@ def fresh_state(model: MetaModel, hyper: Hyper, rules: Draw, root: jax.Array, li
 
 
 def write_scales(
-    workdir: Path, normaliser: Normaliser, inputs: tuple[float, float], start_loss: float
+    workdir: Path,
+    normaliser: Normaliser,
+    inputs: tuple[float | np.ndarray, float | np.ndarray],
+    start_loss: float,
 ) -> None:
-    """Leave in WORKDIR/train how parameters and inputs were scaled, and the loss of a start.
+    """Leave in WORKDIR/train how parameters and inputs were scaled, and the metric of a start.
 
-    `inputs` are scale and shift: inputs = pixels * scale + shift.
+    `inputs` are scale and shift, one for all or [F]: inputs = pixels * scale + shift.
     """
     files.write_npz(
         Path(workdir) / "train" / "model.npz",
         **{f"normaliser_{name}": np.asarray(x) for name, x in normaliser._asdict().items()},
-        input_scale=np.float32(inputs[0]),
-        input_shift=np.float32(inputs[1]),
+        input_scale=np.asarray(inputs[0], np.float32),
+        input_shift=np.asarray(inputs[1], np.float32),
         start_loss=np.float32(start_loss),
     )
 
@@ -278,9 +284,9 @@ class Trained(NamedTuple):
     model: MetaModel
     params: Any  # the moving average
     normaliser: Normaliser
-    input_scale: float  # inputs = pixels * input_scale + input_shift
-    input_shift: float
-    start_loss: float  # median of the zoo's starts
+    input_scale: float | np.ndarray  # inputs = pixels * input_scale + input_shift; [F] or one
+    input_shift: float | np.ndarray
+    start_loss: float  # median of the zoo's starts, in the metric that prompts speak of
     last: Any  # the parameters themselves, after the last step
 
 
@@ -324,8 +330,9 @@ def load(
         normaliser = Normaliser(
             *(jnp.asarray(arrays[f"normaliser_{name}"]) for name in Normaliser._fields)
         )
-        names = ("input_scale", "input_shift", "start_loss")
-        scale, shift, start_loss = (float(arrays[name]) for name in names)
+        names = ("input_scale", "input_shift")
+        scale, shift = (x if x.ndim else float(x) for x in (arrays[name] for name in names))
+        start_loss = float(arrays["start_loss"])
     return Trained(model, state.ema, normaliser, scale, shift, start_loss, state.params)
 
 

@@ -128,7 +128,8 @@ def train(
     """Train G data subsets x M members from given starts.
 
     The subset axis is sharded over all devices of the mesh; members of one subset stay together,
-    because they can share minibatches. There are no collectives.
+    because they can share minibatches, unless there are several devices for each subset: then these
+    divide its members. There are no collectives.
 
     Args:
         network: what is trained.
@@ -156,13 +157,20 @@ def train(
     n = min(lanes(mesh), max(n_groups, n_members))
     if n > 1:
         return _in_lanes(network, recipe, width, mesh, data, batch, n)
+    parts = min(mesh.size // n_groups, n_members) if fixed is None else 1
+    if parts > 1:
+        batch = _divided(batch, parts)
     # Padding repeats the last subset, so that every device has the same number of them.
     batch = _filled_up(batch, mesh.size)
     padded = len(batch[0])
     batch = distributed.put(batch, mesh_lib.along(mesh, mesh.axis_names))
-    width = width or padded // mesh.size * n_members
+    width = width or padded // mesh.size * batch[2].shape[1]
     history = _train(network, recipe, width, mesh, data, *batch)
-    return jax.tree.map(lambda x: x[:n_groups], history)
+    if parts > 1:
+        history = jax.tree.map(
+            lambda x: x[: n_groups * parts].reshape(n_groups, -1, *x.shape[2:]), history
+        )
+    return jax.tree.map(lambda x: x[:n_groups, :n_members], history)
 
 
 def lanes(mesh: Mesh) -> int:
@@ -231,6 +239,27 @@ def _compiled(
     """`_train` for arguments, from `data` on, of a structure and shapes."""
     arguments = jax.tree.unflatten(structure, shapes)
     return _train.lower(network, recipe, width, mesh, *arguments).compile()
+
+
+def _divided(batch: tuple[Any, ...], parts: int) -> tuple[Any, ...]:
+    """Each data subset as `parts` subsets with a part of its members: [G, M] -> [G * parts, m].
+
+    The last part is filled up by repeating the last member; `batch` is as in `_in_lanes`.
+    """
+    tasks, batch_keys, starts, hyper, fixed = batch
+    n_groups, n_members = starts.shape[:2]
+    size = -(-n_members // parts)
+
+    def divided(x: jax.Array) -> jax.Array:
+        x = x[:, jnp.minimum(jnp.arange(parts * size), n_members - 1)]
+        return x.reshape(n_groups * parts, size, *x.shape[2:])
+
+    def repeated(x: jax.Array) -> jax.Array:
+        return x[jnp.repeat(jnp.arange(n_groups), parts)]
+
+    own = batch_keys.ndim == 2  # a key for each member
+    keys = divided(batch_keys) if own else repeated(batch_keys)
+    return repeated(tasks), keys, divided(starts), jax.tree.map(divided, hyper), fixed
 
 
 def _filled_up(batch: Any, multiple: int) -> Any:

@@ -31,6 +31,8 @@ class Recipe:
     optimizers: tuple[str, ...]
     share_minibatches: bool
     pool: str = "train"  # where minibatches come from
+    coupled_decay: bool = False  # weight decay is a part of the gradient
+    epoch_steps: int = 0  # above 0: a schedule changes the rate after so many steps only
 
 
 class History(NamedTuple):
@@ -75,7 +77,6 @@ def train(
     """
     piece = network.piece if jax.default_backend() == "cpu" else 0
     steps = jnp.asarray(recipe.snapshot_steps)
-    last = recipe.snapshot_steps[-1]
 
     def loss(params: dict[str, Any], batch: Examples) -> jax.Array:
         logits = network.apply(turned(network, params), batch.inputs)
@@ -91,9 +92,17 @@ def train(
 
     def step(i: jax.Array, carry: Any) -> Any:
         params, state = carry
-        rate = 0.5 * (1 + jnp.cos(jnp.pi * i / last)) if recipe.schedule == "cosine" else 1.0
+        rate = scheduled(recipe, i)
         grads = _gradient(loss, params, minibatch(i), piece)
-        return optimizer.update(recipe.optimizers, grads, state, params, hyper, jnp.float32(rate))
+        return optimizer.update(
+            recipe.optimizers,
+            grads,
+            state,
+            params,
+            hyper,
+            rate,
+            coupled_decay=recipe.coupled_decay,
+        )
 
     def snapshot(params: dict[str, Any]) -> History:
         params = turned(network, params)
@@ -107,6 +116,17 @@ def train(
     carry = (params, optimizer.init(recipe.optimizers, params))
     # The first segment is empty: the start is a snapshot like any other.
     return jax.lax.scan(segment, carry, (jnp.roll(steps, 1).at[0].set(0), steps))[1]
+
+
+def scheduled(recipe: Recipe, i: jax.Array | int) -> jax.Array:
+    """The factor of the learning rate at step i: []; cosine goes from 1 to 0 at the last step.
+
+    Source of cosine: Loshchilov & Hutter 2017, without restarts.
+    """
+    if recipe.schedule == "constant":
+        return jnp.float32(1.0)
+    at = i - i % recipe.epoch_steps if recipe.epoch_steps else i
+    return jnp.float32(0.5 * (1 + jnp.cos(jnp.pi * at / recipe.snapshot_steps[-1])))
 
 
 def _gradient(

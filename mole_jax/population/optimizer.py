@@ -30,10 +30,14 @@ def update(
     params: Params,
     hyper: Hyperparameters,
     rate: jax.Array,
+    *,
+    coupled_decay: bool = False,
 ) -> tuple[Params, dict[str, optax.OptState]]:
     """One step: params - lr * rate * (direction + weight_decay * params).
 
-    Weight decay is decoupled (Loshchilov & Hutter 2019) for both optimizers. With several names
+    Weight decay is decoupled (Loshchilov & Hutter 2019) for both optimizers, unless it is coupled:
+    then weight_decay * params is a part of the gradient, biases' included, as in PyTorch's SGD,
+    and goes through the momentum. With several names
     every direction is computed and the member's own is selected, so that one compiled function
     serves a mixed population.
 
@@ -44,7 +48,12 @@ def update(
         params: the member's parameters.
         hyper: the member's hyperparameters.
         rate: schedule factor in [0, 1].
+        coupled_decay: whether weight decay is a part of the gradient.
     """
+    decay: jax.Array | float = hyper.weight_decay
+    if coupled_decay:
+        grads = jax.tree.map(lambda g, p: g + hyper.weight_decay * p, grads, params)
+        decay = 0.0
     steps, new_state = {}, {}
     for name in names:
         steps[name], new_state[name] = _DIRECTIONS[name].update(grads, state[name], params)
@@ -55,6 +64,4 @@ def update(
             lambda other, own, mine=mine: jnp.where(mine, own, other), direction, steps[name]
         )
     scale = -hyper.learning_rate * rate
-    return jax.tree.map(
-        lambda p, d: p + scale * (d + hyper.weight_decay * p), params, direction
-    ), new_state
+    return jax.tree.map(lambda p, d: p + scale * (d + decay * p), params, direction), new_state

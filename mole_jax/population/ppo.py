@@ -52,6 +52,7 @@ class PPORecipe:
     schedule: str = "cosine"  # one of SCHEDULES
     optimizers: tuple[str, ...] = ("adam",)
     evaluation_episodes: int = 8  # of each of POOLS
+    coupled_decay: bool = False  # weight decay is a part of the gradient
 
 
 class _Worlds(NamedTuple):
@@ -342,7 +343,11 @@ def _improve(
         grads = jax.grad(_loss)(nets, network, recipe, critic, minibatch)
         clip = optax.clip_by_global_norm(recipe.gradient_norm)
         grads, _ = clip.update(grads, clip.init(nets))
-        return optimizer.update(recipe.optimizers, grads, state, nets, hyper, rate), None
+        coupled = recipe.coupled_decay
+        updated = optimizer.update(
+            recipe.optimizers, grads, state, nets, hyper, rate, coupled_decay=coupled
+        )
+        return updated, None
 
     def epoch(carry: Any, key: jax.Array) -> tuple[Any, None]:
         rows = jax.random.permutation(key, recipe.environments).reshape(recipe.minibatches, -1)

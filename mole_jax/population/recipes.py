@@ -9,11 +9,18 @@ from typing import Any
 import numpy as np
 
 from mole_jax.core.errors import UserError
-from mole_jax.population import hyperparameters, ppo
+from mole_jax.population import hyperparameters, keys, ppo
 from mole_jax.population.member import SCHEDULES, Recipe
 from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.networks import POLICIES, Network
+
+# Of snapshots: ever farther apart as a power says, or at random.
+SPACINGS = ("power", "random")
+
+
+def _value(config: Mapping[str, Any], name: str) -> Any:
+    return keys.value("population", config, name)
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -29,6 +36,22 @@ def check(config: Mapping[str, Any]) -> None:
         raise UserError(
             f"population.held_out_members={config['held_out_members']} must lie in "
             f"0..{config['members'] - 1}: of {config['members']} members one or more must stay"
+        )
+    if (spacing := _value(config, "snapshot_spacing")) not in SPACINGS:
+        raise UserError(f"population.snapshot_spacing={spacing!r} is unknown; there are {SPACINGS}")
+    if spacing == "random" and config["snapshots"] > config["steps"] + 1:
+        raise UserError(
+            f"population.snapshots={config['snapshots']} at random steps need as many steps: "
+            f"population.steps={config['steps']} have {config['steps'] + 1} states"
+        )
+    if not 0 <= _value(config, "max_weight") < np.inf:
+        raise UserError(
+            f"population.max_weight={_value(config, 'max_weight')} must be above 0, or 0 for none"
+        )
+    if _value(config, "epoch_steps") < 0:
+        raise UserError(
+            f"population.epoch_steps={_value(config, 'epoch_steps')} must be 1 or more, or 0 to "
+            "have the schedule change at every step"
         )
     if not 0 < config["snapshot_power"] < np.inf:
         raise UserError(f"population.snapshot_power={config['snapshot_power']} must be above 0")
@@ -48,14 +71,20 @@ def of(config: Mapping[str, Any], network: Network) -> Recipe | PPORecipe:
     """The recipe of `config.population` for a network: a step of PPO is an iteration.
 
     Snapshots lie at `steps * (i / (snapshots - 1)) ** snapshot_power`: a power above 1 puts more
-    of them where the loss falls fast. Snapshots that fall on the same step become one.
+    of them where the loss falls fast. Snapshots that fall on the same step become one. With
+    `snapshot_spacing="random"` all but the first and the last lie at random steps, each as likely
+    as another (Peebles et al. 2022), which all members share.
     """
-    steps = snapshot_steps(config["steps"], config["snapshots"], config["snapshot_power"])
+    if _value(config, "snapshot_spacing") == "random":
+        steps = random_steps(config["steps"], config["snapshots"])
+    else:
+        steps = snapshot_steps(config["steps"], config["snapshots"], config["snapshot_power"])
     if network.name in POLICIES:
         return PPORecipe(
             snapshot_steps=steps,
             schedule=config["schedule"],
             optimizers=tuple(config["optimizers"]),
+            coupled_decay=_value(config, "coupled_decay"),
             **dict(config["ppo"]),
         )
     return Recipe(
@@ -64,6 +93,8 @@ def of(config: Mapping[str, Any], network: Network) -> Recipe | PPORecipe:
         schedule=config["schedule"],
         optimizers=tuple(config["optimizers"]),
         share_minibatches=config["share_minibatches"],
+        coupled_decay=_value(config, "coupled_decay"),
+        epoch_steps=_value(config, "epoch_steps"),
     )
 
 
@@ -79,6 +110,16 @@ def snapshot_steps(steps: int, snapshots: int, power: float) -> tuple[int, ...]:
     """Steps of snapshots, the first is 0 and the last is `steps`."""
     fraction = np.linspace(0, 1, snapshots) ** power
     return tuple(np.unique(np.round(fraction * steps).astype(int)).tolist())
+
+
+def random_steps(steps: int, snapshots: int) -> tuple[int, ...]:
+    """Steps of snapshots: 0, `steps`, and different ones between them, all equally likely.
+
+    They depend on the two numbers alone.
+    """
+    rng = np.random.default_rng([steps, snapshots, 0x57E9])
+    between = rng.choice(np.arange(1, steps), snapshots - 2, replace=False)
+    return (0, *np.sort(between).tolist(), steps)
 
 
 def examples_per_step(recipe: Recipe | PPORecipe) -> int:

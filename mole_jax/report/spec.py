@@ -31,6 +31,17 @@ class Recorded:
         array = self.arrays.get(key)
         return bool(self.result.get(key)) if array is None else array.size > 0
 
+    @property
+    def prompt_metric(self) -> str:
+        """What prompts speak of, in words: "test error (%)"."""
+        return str(self.arrays["prompt_metric"]) if self.has("prompt_metric") else "validation loss"
+
+    @property
+    def asked(self) -> str:
+        """The same without the pool that it was measured on: "error (%)"."""
+        first, _, rest = self.prompt_metric.partition(" ")
+        return rest if first in ("train", "validation", "test") else self.prompt_metric
+
     def __getitem__(self, key: str) -> Array:
         return self.arrays[key]
 

@@ -30,6 +30,8 @@ from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
+from mole_jax.zoo import prompt_metric
+from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.reader import open_zoo
 
 # Where the network is described in a workdir without a zoo: one whose meta-model was imported.
@@ -43,16 +45,17 @@ class Networks:
     """n predicted networks, and what is known of them."""
 
     params: dict[str, Any]  # leaves [n, *shape]
-    predicted_metric: jax.Array | None  # [n] loss on the support set, in nats; None of policies
+    # [n] on the support set, in what prompts speak of: mostly the loss in nats. None of policies.
+    predicted_metric: jax.Array | None
     network: Network
-    _standardise: tuple[float, float]
+    _standardise: tuple[float | np.ndarray, float | np.ndarray]
 
     def apply(self, x: Any) -> jax.Array:
         """Outputs of every network: inputs [m, ...] on the source's own scale -> [n, m, K].
 
         Logits of images; of a policy what `mole_jax.tasks.networks.policy` says, of observations.
         """
-        scale, shift = self._standardise
+        scale, shift = (jnp.asarray(s).reshape(1, -1) for s in self._standardise)
         inputs = jnp.asarray(x, jnp.float32).reshape(len(x), -1) * scale + shift
         return jax.vmap(self.network.apply, in_axes=(0, None))(self.params, inputs)
 
@@ -65,8 +68,9 @@ class Model:
     params: Any
     normaliser: Normaliser
     plan: Plan
-    standardise: tuple[float, float]  # inputs = pixels * scale + shift
-    start_loss: float  # median of the zoo's starts
+    standardise: tuple[float | np.ndarray, float | np.ndarray]  # pixels * scale + shift
+    start_loss: float  # median of the zoo's starts, in what prompts speak of
+    metric: PromptMetric  # what that is
     environment: Environment | None  # of policies
 
     def predict(
@@ -88,7 +92,8 @@ class Model:
             x_support: images [m, ...], pixels on the source's own scale, any m >= 1. Of an
                 environment transitions [m, O + A + O]: observation, action, next observation.
             y_support: labels [m], integers in 0..K-1; none of an environment.
-            target_loss: the loss asked for, in nats, on unseen examples of the subset.
+            target_loss: the loss asked for, in nats, on unseen examples of the subset; where the
+                model was trained with another `training.metric`, that metric, such as percent.
             target_return: for policies, the mean return asked for, in its place.
             n: how many networks.
             key: PRNG key; draws the starts and the noise.
@@ -119,7 +124,7 @@ class Model:
             given = self.start_loss if start_loss is None else start_loss
             loss = jnp.full((n,), given, jnp.float32)
         else:
-            loss = _loss(self.metamodel.network, flat, support)
+            loss = self._measured(flat, support)
         target = jnp.full((n,), target_loss, jnp.float32)
         for i in range(rounds):
             flat = generate(
@@ -134,7 +139,7 @@ class Model:
                 key=rng.at(key, "noise", i),
             )
             if labelled:
-                loss = _loss(self.metamodel.network, flat, support)
+                loss = self._measured(flat, support)
         network = self.metamodel.network
         metric = loss if labelled else None
         return Networks(network.spec.unflatten(flat), metric, network, self.standardise)
@@ -145,14 +150,20 @@ class Model:
         if reward is None:
             assert loss is not None
             if not 0 < loss < np.inf:
-                raise UserError(f"target_loss={loss} must be a positive number of nats")
+                what = "nats" if self.metric.kind == "loss" else self.metric.words
+                raise UserError(f"target_loss={loss} must be a positive number of {what}")
             return loss
         if self.environment is None:
             raise UserError("target_return is for policies: give target_loss")
         horizon = self.environment.horizon
         if not 0 <= reward <= horizon:
             raise UserError(f"target_return={reward} must lie in 0..{horizon}")
-        return 1 - reward / horizon
+        return reward if self.metric.kind == "return" else 1 - reward / horizon
+
+    def _measured(self, flat: jax.Array, support: Examples) -> jax.Array:
+        """What prompts speak of, of networks [n, D] on a support set: [n]."""
+        loss, accuracy = _quality(self.metamodel.network, flat, support)
+        return self.metric.of_measured(loss, accuracy, 1.0)
 
     def _seen(self, x: Any) -> Examples:
         """A support set of transitions."""
@@ -280,12 +291,12 @@ def _generate(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _loss(network: Network, flat: jax.Array, support: Examples) -> jax.Array:
-    """Loss of networks [n, D] on a support set: [n]."""
+def _quality(network: Network, flat: jax.Array, support: Examples) -> tuple[jax.Array, jax.Array]:
+    """Loss and accuracy of networks [n, D] on a support set, each [n]."""
     logits = jax.vmap(network.apply, in_axes=(0, None))(
         network.spec.unflatten(flat), support.inputs
     )
-    return loss_and_accuracy(logits, support.labels, support.mask)[0]
+    return loss_and_accuracy(logits, support.labels, support.mask)
 
 
 def load(
@@ -327,6 +338,7 @@ def load(
         sampler.plan(settings, trained.model.process.n_steps),
         (trained.input_scale, trained.input_shift),
         trained.start_loss,
+        prompt_metric.of(config),
         control.environment(config),
     )
 

@@ -25,6 +25,8 @@ from mole_jax.tasks.networks import Network, policy
 from mole_jax.tasks.subsets import DataSubset
 
 PREFIX = "env"  # of data.source: env:cartpole
+# Parameters of tasks: drawn for each task, or those that the environment usually has.
+SETTINGS = ("random", "default")
 # Significant digits of a task's parameters, so that its name tells them exactly.
 _DIGITS = 4
 # How near to rest policies are compared, as a share of the region in which episodes live.
@@ -46,6 +48,11 @@ class ControlTasks:
     key: jax.Array  # draws the first states of the episodes in which policies are measured
     environment: Environment
     episodes: int  # of each pool
+
+    @property
+    def score_unit(self) -> float:
+        """The largest return."""
+        return float(self.environment.horizon)
 
     def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
         """n transitions under random actions, as `features` has them: [n, O + A + O]."""
@@ -219,6 +226,15 @@ def build(config: Mapping[str, Any]) -> ControlFamily:
             raise UserError(
                 f"data.{name}={c[name]} is about images; leave it out for {chosen.name}"
             )
+    settings = c.get("settings", "random")
+    if settings not in SETTINGS:
+        raise UserError(f"data.settings={settings!r} is unknown; there are {SETTINGS}")
+    if settings == "default" and (c["train_subsets"], c["held_out_subsets"]) != (1, 0):
+        raise UserError(
+            f"data.settings='default' is one task: {chosen.name} as it is usually set. Set "
+            f"data.train_subsets={c['train_subsets']} to 1, and data.held_out_subsets="
+            f"{c['held_out_subsets']} to 0"
+        )
     if c["train_subsets"] < 1 or c["held_out_subsets"] < 0 or c["support_per_class"] < 1:
         raise UserError(
             f"data: {chosen.name} has no end of settings, so say how many: train_subsets and "
@@ -229,7 +245,11 @@ def build(config: Mapping[str, Any]) -> ControlFamily:
     return ControlFamily(
         source=chosen.name,
         environment=chosen,
-        subsets=_settings(chosen, c["train_subsets"], c["held_out_subsets"], config["seed"]),
+        subsets=(
+            _tasks(chosen, np.array([chosen.default], float), 1)
+            if settings == "default"
+            else _settings(chosen, c["train_subsets"], c["held_out_subsets"], config["seed"])
+        ),
         network=networks.build(n, (chosen.n_observations,), outputs),
         episodes=config["population"]["ppo"]["evaluation_episodes"],
         seed=config["seed"],
@@ -241,7 +261,11 @@ def _settings(
 ) -> tuple[DataSubset, ...]:
     """Tasks with random parameters; their names are the same on every machine."""
     keys = jax.random.split(rng.named(rng.key(seed), "settings"), n_train + n_held_out)
-    drawn = np.asarray(jax.vmap(environment.sample)(keys), float)
+    return _tasks(environment, np.asarray(jax.vmap(environment.sample)(keys), float), n_train)
+
+
+def _tasks(environment: Environment, drawn: np.ndarray, n_train: int) -> tuple[DataSubset, ...]:
+    """Tasks with parameters [T, P], the first `n_train` of them for training."""
     rows = [tuple(float(f"{x:.{_DIGITS}g}") for x in row) for row in drawn]
     return tuple(
         DataSubset(

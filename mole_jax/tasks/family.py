@@ -20,6 +20,9 @@ class DeviceData(Protocol):
     A task is a position in the family's task table: an int32 scalar.
     """
 
+    @property
+    def score_unit(self) -> float: ...  # as the family's
+
     def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
         """A random support set, `n` examples of each class."""
 
@@ -66,9 +69,9 @@ class TaskFamily(Protocol):
     @property
     def guess_loss(self) -> float: ...
     @property
-    def scale(self) -> float: ...  # network inputs = what users give * scale + shift
+    def scale(self) -> float | np.ndarray: ...  # network inputs = what users give * scale + shift
     @property
-    def shift(self) -> float: ...
+    def shift(self) -> float | np.ndarray: ...  # [F] where they differ
 
     def indices(self, split: str) -> np.ndarray:
         """Positions of the tasks of a split ("train", "S1", ...)."""

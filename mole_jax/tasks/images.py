@@ -42,8 +42,8 @@ class ImageTasks:
     """
 
     pixels: jax.Array  # [N, F] uint8 or float32
-    scale: jax.Array  # [] inputs = pixels * scale + shift
-    shift: jax.Array  # []
+    scale: jax.Array  # [] or [F]: inputs = pixels * scale + shift
+    shift: jax.Array  # [] or [F]
     classes: jax.Array  # [T, K] source class of each label
     tables: dict[str, tuple[jax.Array, jax.Array]]  # pool -> indices [n_classes, m], counts
     # Where data subsets have only some of a class's training examples: how many, and at which
@@ -52,6 +52,8 @@ class ImageTasks:
     firsts: jax.Array | None  # [T, K]
     image_shape: tuple[int, int, int]
     augmentation: Augmentation = augmentation.NONE
+
+    score_unit: ClassVar[float] = 1.0
 
     def pool(self, name: str, task: jax.Array) -> Examples:
         """A whole pool of one task: [K * m] examples, class by class."""
@@ -144,7 +146,8 @@ class ImageTasks:
             images = pixels.reshape(-1, *self.image_shape)
             images = augmentation.augment(self.augmentation, images, key)
             pixels = images.reshape(pixels.shape)
-        return pixels.astype(jnp.float32) * self.scale + self.shift
+        scale, shift = (x[None] if x.ndim else x for x in (self.scale, self.shift))
+        return pixels.astype(jnp.float32) * scale + shift
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,8 +156,8 @@ class ImageFamily:
 
     source: str
     images: np.ndarray  # [N, H, W, channels]
-    scale: float  # inputs = pixels * scale + shift
-    shift: float
+    scale: float | np.ndarray  # inputs = pixels * scale + shift; [F] where channels differ
+    shift: float | np.ndarray
     labels: np.ndarray  # [N] int32, the source's own classes
     pools: dict[str, ClassTable]
     subsets: tuple[DataSubset, ...]
@@ -250,12 +253,17 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
             f"data.support_per_class={c['support_per_class']}, but a class of {data.name} has only "
             f"{fewest} images in the support pool; lower it or raise data.pools.support"
         )
-    # One scale for all pixels, as G.pt has it for MNIST; of classes that are trained on.
-    seen = sorted({label for s in chosen if s.split == "train" for label in s.classes})
-    table = tables["train"]
-    train = data.images[table.indices[seen][table.mask[seen]]].astype(np.float32)
-    scale = np.float32(1 / train.std(dtype=np.float64))
     shape = data.images.shape[1:]
+    mean, std = tuple(c.get("pixel_mean", ())), tuple(c.get("pixel_std", ()))
+    if mean or std:
+        scale, shift = _given(mean, std, shape)
+    else:
+        # One scale for all pixels, as G.pt has it for MNIST; of classes that are trained on.
+        seen = sorted({label for s in chosen if s.split == "train" for label in s.classes})
+        table = tables["train"]
+        train = data.images[table.indices[seen][table.mask[seen]]].astype(np.float32)
+        one = np.float32(1 / train.std(dtype=np.float64))
+        scale, shift = float(one), float(np.float32(-train.mean(dtype=np.float64) * one))
     if config["network"]["name"] not in networks.CLASSIFIERS:
         raise UserError(
             f"network.name={config['network']['name']!r} does not classify images: "
@@ -264,14 +272,35 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
     return ImageFamily(
         source=data.name,
         images=data.images,
-        scale=float(scale),
-        shift=float(np.float32(-train.mean(dtype=np.float64) * scale)),
+        scale=scale,
+        shift=shift,
         labels=data.labels,
         pools=tables,
         subsets=chosen,
         network=networks.build(config["network"], shape, c["classes_per_subset"]),
         augmentation=Augmentation.of(c["augment"], shape),
     )
+
+
+def _given(
+    mean: tuple[float, ...], std: tuple[float, ...], shape: tuple[int, int, int]
+) -> tuple[float | np.ndarray, float | np.ndarray]:
+    """Scale and shift of a mean and a standard deviation: numbers, or [F] of several channels.
+
+    Raises:
+        UserError: for wrong numbers of them, or a deviation that is not above 0.
+    """
+    channels = shape[-1]
+    if len(mean) not in (1, channels) or len(std) != len(mean) or min(std, default=0.0) <= 0:
+        raise UserError(
+            f"data.pixel_mean={mean} and data.pixel_std={std} must have one number each, or one "
+            f"for each of {channels} channel(s), and deviations above 0"
+        )
+    if len(mean) == 1:
+        return float(np.float32(1 / std[0])), float(np.float32(-mean[0] / std[0]))
+    pixels = shape[0] * shape[1]  # channels come last in an image
+    scale = np.tile(1 / np.array(std, np.float64), pixels).astype(np.float32)
+    return scale, np.tile(-np.array(mean) / np.array(std), pixels).astype(np.float32)
 
 
 def _firsts(chosen: Sequence[DataSubset], counts: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from mole_jax.core import mesh as mesh_lib
 from mole_jax.core.config import sections
 from mole_jax.core.progress import Progress
 from mole_jax.core.provenance import environment
-from mole_jax.population import engine, hyperparameters, member, recipes
+from mole_jax.population import engine, hyperparameters, keys, member, recipes
 from mole_jax.population import width as widths
 from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
 from mole_jax.population.member import History
@@ -36,7 +36,10 @@ from mole_jax.zoo.store import ZooWriter
 
 # Keys that say how a zoo is made and read, and change none of its numbers.
 _WITHOUT_EFFECT = {
-    "zoo": ("reading", "memory_gb", "live", "live_runs", "live_every", "live_refresh"),
+    "zoo": (
+        *("reading", "memory_gb", "live", "live_runs", "live_every", "live_refresh"),
+        "members_per_group",
+    ),
     "population": ("at_once",),
 }
 
@@ -80,12 +83,14 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
     """
     zoo = open_zoo(writer.path)
     process = distributed.index()
+    part = config["zoo"].get("members_per_group", 0)
     todo = plan.rounds(
         np.bincount(zoo.runs["subset"], minlength=len(family.subsets)),
         members,
         config["zoo"]["subsets_per_group"],
         n_processes=distributed.count(),
         runs_per_shard=writer.schema.runs_per_shard,
+        members_per_group=part,
     )
     ends = [round_[-1].row + round_[-1].n_runs for round_ in todo]
     total = ends[-1] if ends else zoo.n_runs
@@ -96,11 +101,12 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
         writer = ZooWriter.open(writer.path)  # with arrays of their new length
 
     mesh = mesh_lib.local_mesh()
-    group = min(config["zoo"]["subsets_per_group"], len(family.subsets))
+    group = 1 if part else min(config["zoo"]["subsets_per_group"], len(family.subsets))
     base = config["population"]["members"]
     # All runs, and not those that are left: a resumed zoo asks the same question.
     each = -(-len(family.subsets) * base // distributed.count())
-    at_once = width(config, family, mesh, group, base, each) if todo else 0
+    together = min(part or base, base)
+    at_once = width(config, family, mesh, group, together, each) if todo else 0
     failed = zoo.n_runs - len(zoo.select(finite=True))  # before a resume
     began, waited = time.monotonic(), 0.0
     work = overlapped(
@@ -167,6 +173,8 @@ def make_schema(config: Mapping[str, Any], family: TaskFamily) -> ZooSchema:
     made_of = sections(config, ("seed", "data", "network", "population", "zoo"))
     for section, names in _WITHOUT_EFFECT.items():
         made_of[section] = {k: x for k, x in made_of[section].items() if k not in names}
+    for section in ("data", "network", "population"):
+        made_of[section] = keys.said(section, made_of[section])
     return ZooSchema(
         name=f"{family.source}-{network.name}",
         spec=network.spec,
@@ -252,7 +260,10 @@ def as_batch(
     history: History,
     members: np.ndarray | None = None,
 ) -> RunBatch:
-    """Lay out trained members as rows of the zoo; runs with any NaN or infinity are marked.
+    """Lay out trained members as rows of the zoo.
+
+    Runs with any NaN or infinity are marked as not finite, and so are those with any weight beyond
+    +- `population.max_weight`, where that is above 0.
 
     Arguments are those and the results of `train_subsets`. Parameters keep the type they have.
     """
@@ -265,6 +276,9 @@ def as_batch(
     parameters = rows(history.parameters)
     metrics = {name: rows(values) for name, values in history.metrics.items()}
     finite = finite_runs(parameters)
+    if limit := keys.value("population", population, "max_weight"):
+        # Two numbers of each run: absolute values would be a copy of them all.
+        finite &= (parameters.max((1, 2)) <= limit) & (parameters.min((1, 2)) >= -limit)
     for values in metrics.values():
         finite &= finite_runs(values)
     of = np.array([family.subsets[i].split for i in subsets])[:, None]  # [G, 1]

@@ -28,6 +28,7 @@ def rounds(
     *,
     n_processes: int = 1,
     runs_per_shard: int = 1,
+    members_per_group: int = 0,
 ) -> list[list[Group]]:
     """What is left to train, as rounds of one group for each process (fewer in a last round).
 
@@ -35,13 +36,19 @@ def rounds(
     several processes it takes more where that makes it end where a shard ends, so that no two
     processes write to one file.
 
+    With `members_per_group` a group has so many members at most, of one data subset; more where
+    that makes it end where a shard ends.
+
     Args:
         have: [T] members that each data subset has already.
         members: how many each shall have.
         subsets_per_group: data subsets trained together.
         n_processes: how many processes share the work.
         runs_per_shard: rows of a file.
+        members_per_group: members of one data subset trained together; 0: all, of several.
     """
+    if members_per_group:
+        return _by_member(have, members, members_per_group, n_processes, runs_per_shard)
     row = int(have.sum())
     found = []
     for there, same in itertools.groupby(range(len(have)), key=lambda i: int(have[i])):
@@ -62,6 +69,31 @@ def rounds(
             if len(round_) == n_processes or first == last:
                 found.append(round_)
                 round_ = []
+    return found
+
+
+def _by_member(
+    have: np.ndarray, members: int, size: int, n_processes: int, runs_per_shard: int
+) -> list[list[Group]]:
+    """Rounds of groups of one data subset and of `size` members; arguments as those of `rounds`.
+
+    A round ends where a data subset ends within a shard: the next group writes to that shard, too.
+    """
+    row = int(have.sum())
+    found: list[list[Group]] = []
+    full = True
+    for subset, there in enumerate(have.tolist()):
+        while there < members:
+            stop = there + size
+            if n_processes > 1:
+                stop += -(row + size) % runs_per_shard
+            stop = min(stop, members)
+            if full:
+                found.append([])
+            found[-1].append(Group(range(subset, subset + 1), range(there, stop), row))
+            row += stop - there
+            there = stop
+            full = len(found[-1]) == n_processes or row % runs_per_shard > 0
     return found
 
 

@@ -28,7 +28,8 @@ _SPLITS_OF = {"train": ("train", "S0")}
 HYPERPARAMETERS = ("learning_rate", "weight_decay", "init_scale", "optimizer")
 PARAMETER_DTYPES = ("bfloat16", "float16", "float32", "float64")
 METRIC_DTYPES = ("float32", "float64")
-# Prompts speak of the loss on the validation pool: the test pool is only ever measured.
+# Prompts speak of the loss on the validation pool, where nothing else is asked for: the test pool
+# is then only ever measured.
 PROMPT_METRIC = "validation_loss"
 IMPORT = "import"  # the section of a zoo's config that says how it was imported
 IMPORT_FINISHED = "import_finished"  # in its provenance, once it has all runs
@@ -169,7 +170,8 @@ class ZooSchema:
 class RunBatch:
     """R finished runs, ready to be stored (numpy arrays, or anything `np.asarray` takes).
 
-    A run is `finite` when all its parameters, as they are stored, and all its metrics are. The
+    A run is `finite` when all its parameters, as they are stored, and all its metrics are, and no
+    weight is beyond what its population allows. The
     hyperparameters are learning_rate, weight_decay, init_scale (floats) and optimizer ("adam" or
     "sgd"); an imported zoo may know fewer of them.
     """

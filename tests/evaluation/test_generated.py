@@ -44,7 +44,7 @@ def test_the_grid_runs_from_the_best_loss_to_the_starts(evaluated: Evaluated) ->
     bench = evaluated.bench
     cases = bench.splits["S1"]
     grid = prompts.grid(bench, cases)
-    np.testing.assert_allclose(grid[..., 0], bench.training.best_loss)
+    np.testing.assert_allclose(grid[..., 0], bench.training.usual_best)
     np.testing.assert_allclose(grid[..., -1], cases.start_metric, rtol=1e-6)
     spaces = np.diff(grid, axis=-1)
     np.testing.assert_allclose(spaces, spaces[..., :1] * np.ones_like(spaces), rtol=1e-6)

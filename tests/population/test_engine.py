@@ -174,6 +174,31 @@ def test_lanes_do_not_matter(
     assert split.parameters.shape == alone.parameters.shape
 
 
+def test_devices_divide_the_members_of_few_subsets(
+    population: Any, make_mesh: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One subset of three members on two devices, hence with a member too many."""
+    chosen = own_minibatches(population)
+    some: Any = jax.tree.map(lambda x: x[:1], chosen._replace(family=None, recipe=None))
+    three = jnp.array([0, 1, 1])
+    some = some._replace(
+        family=chosen.family,
+        recipe=chosen.recipe,
+        starts=some.starts[:, three],
+        hyper=jax.tree.map(lambda x: x[:, three], some.hyper),
+    )
+    alone = some.train(make_mesh(1))
+    jitted, seen = engine._train, []
+
+    def spy(*args: Any) -> Any:
+        seen.append(args[-3].shape[:2])  # of the starts
+        return jitted(*args)
+
+    monkeypatch.setattr(engine, "_train", spy)
+    assert_close(some.train(make_mesh(2)), alone)
+    assert seen == [(2, 2)]
+
+
 def test_a_cpu_has_a_lane_for_each_core_and_several_devices_share_them(make_mesh: Any) -> None:
     cores = len(os.sched_getaffinity(0))
     assert engine.lanes(make_mesh(1)) == max(cores // jax.device_count(), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import optax
 
 from mole_jax.core import rng
 from mole_jax.population import member
-from mole_jax.population.member import History
+from mole_jax.population.member import History, Recipe
 from mole_jax.tasks.images import ImageFamily
 
 
@@ -74,3 +75,13 @@ def test_training_lowers_the_loss(population: Any, history: History) -> None:
         assert np.all(loss[..., -1] < loss[..., 1])
         assert np.all(loss[..., 1] < loss[..., 0])
     assert history.metrics["test_accuracy"][..., -1].mean() > 0.75  # chance is 0.33
+
+
+def test_a_schedule_may_change_with_epochs_only() -> None:
+    recipe = Recipe((0, 12), 8, "cosine", ("sgd",), False, epoch_steps=4)
+    found = [float(member.scheduled(recipe, i)) for i in range(12)]
+    expected = np.repeat(0.5 * (1 + np.cos(np.pi * np.arange(3) / 3)), 4)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    smooth = dataclasses.replace(recipe, epoch_steps=0)
+    assert float(member.scheduled(smooth, 3)) < found[3]
+    assert float(member.scheduled(dataclasses.replace(recipe, schedule="constant"), 9)) == 1

@@ -98,3 +98,22 @@ def test_a_rate_of_zero_moves_nothing() -> None:
     state = optimizer.init(("adam",), PARAMS)
     params, _ = optimizer.update(("adam",), grads(PARAMS, 0), state, PARAMS, one, jnp.float32(0))
     jax.tree.map(np.testing.assert_array_equal, params, PARAMS)
+
+
+def test_coupled_decay_is_pytorch_s() -> None:
+    """PyTorch's SGD: d = g + w p; v = 0.9 v + d; p -= rate (d + 0.9 v), the decay of biases too."""
+    hyper = Hyperparameters(*map(jnp.float32, (0.1, 0.3, 1.0)), jnp.int32(OPTIMIZERS.index("sgd")))
+    params, state = PARAMS, optimizer.init(("sgd",), PARAMS)
+    expected = jax.tree.map(lambda p: np.asarray(p, np.float64), PARAMS)
+    velocity = jax.tree.map(np.zeros_like, expected)
+    for step, rate in enumerate(RATES):
+        params, state = optimizer.update(
+            ("sgd",), grads(params, step), state, params, hyper, jnp.float32(rate),
+            coupled_decay=True,
+        )  # fmt: skip
+        full = jax.tree.map(lambda p, step=step: np.sin(3 * p + step) + 0.3 * p, expected)
+        velocity = jax.tree.map(lambda v, d: 0.9 * v + d, velocity, full)
+        expected = jax.tree.map(
+            lambda p, d, v, rate=rate: p - 0.1 * rate * (d + 0.9 * v), expected, full, velocity
+        )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5), params, expected)

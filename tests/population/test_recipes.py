@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mole_jax.core.errors import UserError
@@ -61,6 +62,10 @@ def test_snapshot_steps(
         ({"snapshot_power": 0.0}, "population.snapshot_power=0.0 must be above 0"),
         ({"schedule": "linear"}, "population.schedule='linear' is unknown; there are"),
         ({"init_scale": (0.0, 1.0)}, "population.init_scale"),
+        ({"snapshot_spacing": "even"}, "population.snapshot_spacing='even' is unknown"),
+        ({"snapshot_spacing": "random", "snapshots": 102}, "snapshots=102 at random steps"),
+        ({"max_weight": -1.0}, "population.max_weight=-1.0 must be above 0"),
+        ({"epoch_steps": -1}, "population.epoch_steps=-1 must be 1 or more"),
     ],
 )
 def test_impossible_populations_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -93,3 +98,13 @@ def test_adam_keeps_all_but_optimizers_and_snapshots(share: bool, digits: ImageF
         "snapshot_steps": (0, 7),
         "share_minibatches": True,
     }
+
+
+def test_random_snapshots_are_the_first_the_last_and_any_between() -> None:
+    steps = np.array(recipes.random_steps(11_700, 200))
+    assert len(steps) == 200 and steps[0] == 0 and steps[-1] == 11_700
+    assert (np.diff(steps) > 0).all()
+    # Uniform: a fifth of them in each fifth of the steps, give or take.
+    assert np.histogram(steps, 5)[0].min() > 25
+    assert recipes.random_steps(11_700, 200) == tuple(steps.tolist())
+    assert recipes.random_steps(4, 5) == (0, 1, 2, 3, 4)

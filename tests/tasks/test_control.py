@@ -121,6 +121,8 @@ def test_dynamics_tell_similar_tasks_from_others(family: ControlFamily) -> None:
         ({"train_subsets": 0}, "has no end of settings, so say how many"),
         ({"held_out_subsets": -1}, "held_out_subsets not negative"),
         ({"held_out_classes": 2}, "held_out_classes=2 is about images"),
+        ({"settings": "default"}, "data.settings='default' is one task"),
+        ({"settings": "usual"}, "data.settings='usual' is unknown"),
         ({"network": {"name": "mlp"}}, "network.name='mlp' does not act"),
         ({"network": {"name": "categorical_policy", "choices": 1}}, "two choices or more"),
     ],
@@ -140,3 +142,8 @@ def test_a_categorical_policy_has_as_many_outputs_as_choices() -> None:
     assert (found.network.n_outputs, found.network.example_size) == (4, 9)
     assert set(networks.POLICIES) == {"gaussian_policy", "categorical_policy"}
     assert control.environment(config(source="digits")) is None
+
+
+def test_one_task_may_be_the_environment_as_it_is_usually_set() -> None:
+    found = families.build(config(settings="default", train_subsets=1, held_out_subsets=0))
+    assert [s.parameters for s in found.subsets] == [CARTPOLE.default]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -243,3 +244,21 @@ def test_classes_never_trained_on_do_not_set_the_scale() -> None:
     rows = np.concatenate([pool_rows(table, c) for c in sorted(seen)])
     assert float(family.inputs[rows].mean()) == pytest.approx(0, abs=1e-5)
     assert float(family.inputs[rows].std()) == pytest.approx(1, abs=1e-5)
+
+
+def test_given_means_and_deviations_of_pixels_are_taken_as_they_are(tmp_path: Path) -> None:
+    one = families.build(config(pixel_mean=(4.0,), pixel_std=(2.0,)))
+    raw = one.images.reshape(len(one.images), -1)
+    np.testing.assert_allclose(one.inputs, (raw - 4.0) / 2, rtol=1e-6)
+    images = np.random.default_rng(0).integers(0, 256, (120, 4, 4, 3)).astype(np.uint8)
+    np.savez(tmp_path / "x.npz", image=images, label=np.arange(120) % 3)
+    rules = {"source": f"npz:{tmp_path / 'x.npz'}", "train_subsets": 1, "held_out_subsets": 0}
+    rules |= {"pixel_mean": (125.3, 123.0, 113.9), "pixel_std": (63.0, 62.1, 66.7)}
+    found = families.build(config(**rules, support_per_class=1))
+    expected = (images - np.array(rules["pixel_mean"])) / np.array(rules["pixel_std"])
+    np.testing.assert_allclose(found.inputs, expected.reshape(120, -1), rtol=1e-4, atol=1e-5)
+    drawn = found.device_data.draw("train", jnp.int32(0), jax.random.key(0), 4)
+    rows = np.abs(np.asarray(drawn.inputs)[:, None] - found.inputs[None]).max(-1).min(1)
+    assert rows.max() < 1e-5
+    with pytest.raises(UserError, match="must have one number each"):
+        families.build(config(pixel_mean=(1.0, 2.0), pixel_std=(1.0, 2.0)))

@@ -16,7 +16,9 @@ from ml_collections import ConfigDict
 from mole_jax.core import files
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel import data as data_lib
-from mole_jax.population import member, recipes
+from mole_jax.population import keys, member, recipes
+from mole_jax.population.hyperparameters import Hyperparameters
+from mole_jax.population.member import History
 from mole_jax.tasks import family as families
 from mole_jax.zoo import generate
 from mole_jax.zoo.reader import Zoo, open_zoo
@@ -259,3 +261,30 @@ def test_other_images_than_the_zoo_was_made_from_are_refused(zoo: Zoo) -> None:
     )
     with pytest.raises(UserError, match="other pools or data subsets"):
         data_lib.checked_family(other, zoo)
+
+
+def test_runs_with_a_larger_weight_than_allowed_are_marked(config: ConfigDict, zoo: Zoo) -> None:
+    family, subsets = families.build(config), np.array([0, 1])
+    largest = np.abs(zoo.parameters(range(6))).max((1, 2))
+    limit = float(np.median(largest))
+    changed = config.copy_and_resolve_references()
+    with changed.unlocked():
+        changed.population.max_weight = limit
+    history = History(
+        zoo.parameters(range(6)).reshape(2, 3, len(zoo.steps), -1),
+        {name: zoo.metric(name, range(6)).reshape(2, 3, -1) for name in zoo.schema.metrics},
+    )
+    hyper = Hyperparameters(*[np.zeros((2, 3))] * 3, np.zeros((2, 3), int))
+    batch = generate.as_batch(changed, family, subsets, hyper, history)
+    np.testing.assert_array_equal(batch.finite, largest <= limit)
+    assert generate.as_batch(config, family, subsets, hyper, history).finite.all()
+
+
+def test_keys_that_zoos_of_before_had_not_are_named_only_where_they_say_something(
+    config: ConfigDict,
+) -> None:
+    family = families.build(config)
+    stored = generate.make_schema(config, family).to_json()["config"]
+    assert not {key for key in keys.BEFORE if key.split(".")[1] in stored[key.split(".")[0]]}
+    changed = tiny.tiny_config(population__max_weight=10.0)
+    assert generate.make_schema(changed, family).config["population"]["max_weight"] == 10.0

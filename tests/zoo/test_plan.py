@@ -72,3 +72,22 @@ def test_numbers_of_runs_are_all_different_and_stay_when_members_are_added() -> 
     np.testing.assert_array_equal(
         plan.run_numbers(np.array([4]), np.array([8, 9]), 7, base), many[[4], 8:10]
     )
+
+
+@pytest.mark.parametrize("n_processes", [1, 3])
+@pytest.mark.parametrize("done", [0, 16])
+def test_members_of_a_data_subset_may_be_trained_a_part_at_a_time(
+    n_processes: int, done: int
+) -> None:
+    have = np.array([done, 0])
+    rounds = plan.rounds(
+        have, 50, 4, n_processes=n_processes, runs_per_shard=8, members_per_group=12
+    )
+    expected = [(0, m) for m in range(done, 50)] + [(1, m) for m in range(50)]
+    assert runs_of(rounds) == expected
+    groups = list(itertools.chain(*rounds))
+    assert [group.row for group in groups] == np.cumsum(
+        [done, *(group.n_runs for group in groups[:-1])]
+    ).tolist()
+    if n_processes > 1:  # no two groups of a round write to one shard
+        assert all(group.row % 8 == 0 for round_ in rounds for group in round_[1:])

@@ -1,4 +1,4 @@
-"""The loss asked for against the loss achieved, over networks."""
+"""What was asked for against what was achieved, over networks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def draw(axes: Axes, data: Recorded) -> None:
         axes.text(
             np.sqrt(max(first, x[0] / 1.3) * min(last, x[-1] * 1.3)),
             0.98,
-            "losses the zoo holds",
+            "what the zoo holds",
             transform=axes.get_xaxis_transform(),
             ha="center",
             va="top",
@@ -37,8 +37,8 @@ def draw(axes: Axes, data: Recorded) -> None:
     style.label_identity(axes, float(x[len(x) // 8]), "exactly as asked", above=False)
     style.log_loss_ticks(axes.xaxis)
     style.log_loss_ticks(axes.yaxis)
-    axes.set_xlabel("loss asked for")
-    axes.set_ylabel("test loss achieved")
+    axes.set_xlabel(f"{data.asked} asked for")
+    axes.set_ylabel(f"test {data.asked} achieved")
     at = int(0.62 * (len(x) - 1))
     axes.annotate(
         "achieved, median\nand middle 80 %",
@@ -57,9 +57,9 @@ def caption(data: Recorded) -> str:
     off = np.abs(np.log(middle / prompts))
     alignment = data.result.get("prompt_alignment", {})
     return (
-        f"Asked for a loss of {numbers.short(float(prompts[best]))}, the median network reaches "
-        f"{numbers.short(float(middle[best]))}; over all prompts the median is off by a factor of "
-        f"{numbers.number(float(np.exp(off.max())), 2)} at worst. R² per network is "
+        f"Asked for a {data.asked} of {numbers.short(float(prompts[best]))}, the median network "
+        f"reaches {numbers.short(float(middle[best]))}; over all prompts the median is off by a "
+        f"factor of {numbers.number(float(np.exp(off.max())), 2)} at worst. R² per network is "
         f"{numbers.number(alignment.get('r2_mean'), 2)} on average (1 is perfect obedience)."
     )
 

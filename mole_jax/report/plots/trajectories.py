@@ -61,7 +61,7 @@ def draw(axes: Axes, data: Recorded) -> None:
     bar = figure.colorbar(
         ScalarMappable(norm, style.LOSS_COLOURS), ax=axes, fraction=0.045, pad=0.02
     )
-    bar.set_label("loss: of a run, or asked for")
+    bar.set_label(f"{data.asked}: of a run, or asked for")
     bar.outline.set_visible(False)
     style.log_loss_ticks(bar.ax.yaxis)
     marks = [

@@ -35,7 +35,7 @@ def draw(axes: Axes, data: Recorded) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(style.plain))
     axes.set_xlim(steps[0], steps[-1])
     axes.set_xlabel("optimizer step")
-    axes.set_ylabel("validation loss")
+    axes.set_ylabel(data.prompt_metric)
     style.label_ends(axes, ends)
 
 
@@ -46,7 +46,8 @@ def caption(data: Recorded) -> str:
     counts = ", ".join(f"{(split == s).sum()} {s}" for s in ("train", *SPLIT_NAMES) if s in split)
     return (
         f"The examples MOLE learns from: over {int(data['zoo_steps'][-1])} steps the median "
-        f"training run falls from a loss of {numbers.number(start)} to {numbers.number(end)} "
+        f"training run goes from a {data.asked} of {numbers.number(start)} to "
+        f"{numbers.number(end)} "
         f"(lines: medians; bands: the middle 80 % of runs; {counts} runs)."
     )
 

@@ -108,11 +108,13 @@ def build(config: Mapping[str, Any], input_shape: tuple[int, ...], n_outputs: in
     Raises:
         UserError: for an unknown name or impossible sizes.
     """
-    from mole_jax.tasks.networks import cnn, mlp, policy, vit
+    from mole_jax.tasks.networks import cnn, initial, mlp, policy, vit
 
     name = config["name"]
+    init = config.get("init", initial.DEFAULT)  # stored networks of before have none
     if name == "mlp":
-        return mlp.build(tuple(config["hidden"]), input_shape, n_outputs, config["activation"])
+        hidden, activation = tuple(config["hidden"]), config["activation"]
+        return mlp.build(hidden, input_shape, n_outputs, activation, init)
     if name == "cnn":
         return cnn.build(
             tuple(config["channels"]),
@@ -121,8 +123,11 @@ def build(config: Mapping[str, Any], input_shape: tuple[int, ...], n_outputs: in
             n_outputs,
             bias=config["bias"],
             norm_groups=config["norm_groups"],
+            init=init,
         )
     if name == "vit":
+        if init != initial.DEFAULT:
+            raise UserError(f"network.init={init!r}: a vit knows {initial.DEFAULT!r} only")
         return vit.build(
             input_shape,
             n_outputs,
@@ -134,6 +139,7 @@ def build(config: Mapping[str, Any], input_shape: tuple[int, ...], n_outputs: in
             pooling=config["pooling"],
         )
     if name in POLICIES:
+        initial.check(init)  # policies start as PyTorch's layers do, either way
         hidden, activation = tuple(config["hidden"]), config["activation"]
         return policy.build(name, hidden, input_shape, n_outputs, activation)
     raise UserError(f"network.name={name!r} is unknown; there are {NAMES}")
@@ -173,7 +179,11 @@ def of_module(
 
 def to_json(config: Mapping[str, Any], network: Network) -> dict[str, Any]:
     """What `from_json` needs to build the network again, without its data."""
+    from mole_jax.tasks.networks import initial
+
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in dict(config).items()}
+    if plain.get("init") == initial.DEFAULT:  # left out, as it was before there was a choice
+        del plain["init"]
     return {**plain, "input_shape": list(network.input_shape), "outputs": network.n_outputs}
 
 

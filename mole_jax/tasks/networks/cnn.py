@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import OUTPUT, Network, of_module
+from mole_jax.tasks.networks import OUTPUT, Network, initial, of_module
 from mole_jax.tasks.networks.symmetries import Permutation
 
 SIZE = 3
@@ -31,13 +32,15 @@ class Convolution(nn.Module):
     channels: int
     stride: int
     bias: bool
+    begins: str = initial.DEFAULT
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         n_in, batch, height, width = x.shape
-        kernel = self.param(
-            "kernel", nn.initializers.he_uniform(), (SIZE, SIZE, n_in, self.channels)
-        )
+        of_kernel, of_bias = nn.initializers.he_uniform(), nn.initializers.zeros
+        if self.begins == initial.TORCH:
+            of_kernel = of_bias = initial.torch(SIZE * SIZE * n_in)
+        kernel = self.param("kernel", of_kernel, (SIZE, SIZE, n_in, self.channels))
         x = jnp.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1)])
         shifted = [
             x[:, :, i : i + height : self.stride, j : j + width : self.stride]
@@ -47,7 +50,7 @@ class Convolution(nn.Module):
         patches = jnp.concatenate(shifted).reshape(SIZE * SIZE * n_in, -1)
         y = kernel.reshape(-1, self.channels).T @ patches
         if self.bias:
-            y = y + self.param("bias", nn.initializers.zeros, (self.channels,))[:, None]
+            y = y + self.param("bias", of_bias, (self.channels,))[:, None]
         return y.reshape(-1, batch, *sides)
 
 
@@ -76,16 +79,20 @@ class CNN(nn.Module):
     n_outputs: int
     bias: bool
     norm_groups: int
+    begins: str = initial.DEFAULT
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:  # [B, H, W, C]
         x = jnp.moveaxis(x, -1, 0)
         for i, (channels, stride) in enumerate(zip(self.channels, self.strides, strict=True)):
-            x = Convolution(channels, stride, self.bias, name=f"conv_{i}")(x)
+            x = Convolution(channels, stride, self.bias, self.begins, name=f"conv_{i}")(x)
             if self.norm_groups:
                 x = GroupNorm(self.norm_groups, name=f"norm_{i}")(x)
             x = nn.relu(x)
-        return nn.Dense(self.n_outputs, name="output")(jnp.mean(x, axis=(2, 3)).T)
+        start: dict[str, Any] = {}
+        if self.begins == initial.TORCH:
+            start = dict.fromkeys(("kernel_init", "bias_init"), initial.torch(x.shape[0]))
+        return nn.Dense(self.n_outputs, name="output", **start)(jnp.mean(x, axis=(2, 3)).T)
 
 
 def build(
@@ -96,6 +103,7 @@ def build(
     *,
     bias: bool,
     norm_groups: int,
+    init: str = initial.DEFAULT,
 ) -> Network:
     """A CNN with a convolution for each entry of `channels` and `strides`.
 
@@ -109,9 +117,10 @@ def build(
         n_outputs: K.
         bias: whether convolutions have one.
         norm_groups: of the GroupNorm after each convolution; 0 for none.
+        init: one of `initial.CHOICES`.
 
     Raises:
-        UserError: for sizes that do not fit together.
+        UserError: for sizes that do not fit together, or an unknown start.
     """
     if not channels or min(channels) < 1 or len(strides) != len(channels) or min(strides) < 1:
         raise UserError(
@@ -125,7 +134,8 @@ def build(
             f"network.norm_groups={norm_groups} must divide all of network.channels={channels}, "
             "or be 0"
         )
-    module = CNN(channels, strides, n_outputs, bias, norm_groups)
+    initial.check(init)
+    module = CNN(channels, strides, n_outputs, bias, norm_groups, init)
 
     axes: dict[str, tuple[str, ...]] = {}
     layers = [f"channels_{i}" for i in range(len(channels))]

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import OUTPUT, Network, of_module
+from mole_jax.tasks.networks import OUTPUT, Network, initial, of_module
 from mole_jax.tasks.networks.symmetries import Permutation
 
 ACTIVATIONS = {
@@ -27,13 +27,15 @@ class MLP(nn.Module):
     hidden: tuple[int, ...]
     n_outputs: int
     activation: str = "relu"
+    begins: str = initial.DEFAULT
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:  # [..., n_inputs]
         columns = x.reshape(-1, x.shape[-1]).T
         for i, width in enumerate(self.hidden):
-            columns = ACTIVATIONS[self.activation](Dense(width, name=f"hidden_{i}")(columns))
-        columns = Dense(self.n_outputs, name="output")(columns)
+            layer = Dense(width, self.begins, name=f"hidden_{i}")
+            columns = ACTIVATIONS[self.activation](layer(columns))
+        columns = Dense(self.n_outputs, self.begins, name="output")(columns)
         return columns.T.reshape(*x.shape[:-1], self.n_outputs)
 
 
@@ -46,26 +48,34 @@ class Dense(nn.Module):
     """
 
     features: int
+    begins: str = initial.DEFAULT
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         # He-uniform kernels and zero biases: the usual start for ReLU networks.
-        init = nn.initializers.he_uniform()
-        kernel = self.param("kernel", init, (x.shape[0], self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        of_kernel, of_bias = nn.initializers.he_uniform(), nn.initializers.zeros
+        if self.begins == initial.TORCH:
+            of_kernel = of_bias = initial.torch(x.shape[0])
+        kernel = self.param("kernel", of_kernel, (x.shape[0], self.features))
+        bias = self.param("bias", of_bias, (self.features,))
         return kernel.T @ x + bias[:, None]
 
 
 def build(
-    hidden: tuple[int, ...], input_shape: tuple[int, ...], n_outputs: int, activation: str
+    hidden: tuple[int, ...],
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    activation: str,
+    init: str = initial.DEFAULT,
 ) -> Network:
-    """An MLP `n_inputs - hidden - n_outputs`.
+    """An MLP `n_inputs - hidden - n_outputs`; `init` is one of `initial.CHOICES`.
 
     Raises:
-        UserError: for no hidden layer, a width below 1 or an unknown activation.
+        UserError: for no hidden layer, a width below 1, an unknown activation or start.
     """
     check(hidden, activation)
-    module = MLP(hidden, n_outputs, activation)
+    initial.check(init)
+    module = MLP(hidden, n_outputs, activation, init)
     network = of_layers("mlp", module, hidden, input_shape, n_outputs)
     return dataclasses.replace(network, by_columns=True)
 

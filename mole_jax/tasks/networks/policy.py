@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import OUTPUT, Network, mlp
+from mole_jax.tasks.networks import OUTPUT, Network, initial, mlp
 from mole_jax.tasks.networks.mlp import ACTIVATIONS
 from mole_jax.tasks.parameters import ParameterSpec
 
@@ -48,11 +48,8 @@ class Policy(nn.Module):
 def _dense(width: int, n_inputs: int, name: str) -> nn.Dense:
     """A linear layer that starts as PyTorch's do: all uniform within +- 1 / sqrt(n_inputs)."""
 
-    def initial(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-        bound = n_inputs**-0.5
-        return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
-
-    return nn.Dense(width, kernel_init=initial, bias_init=initial, name=name)
+    start = initial.torch(n_inputs)
+    return nn.Dense(width, kernel_init=start, bias_init=start, name=name)
 
 
 def build(

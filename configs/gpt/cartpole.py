@@ -1,0 +1,57 @@
+"""G.pt for Cartpole, told the mean return (Peebles et al. 2022).
+
+    python -m mole_jax.main --config=configs/gpt/cartpole.py --workdir=runs/gpt_cartpole
+    python -m mole_jax.main --config=configs/gpt/cartpole.py:cpu --workdir=runs/gpt_cartpole_cpu
+
+Differs from the reference by what `common.py` says, and in these:
+
+- The simulator is ours (Barto, Sutton & Anderson 1983), with observations in units of its region;
+  the reference's rewards and dynamics are its simulator's.
+- Prompts speak of the mean return of the policy that takes its likeliest actions, in evaluation
+  episodes; theirs of the last 200 episodes of the training, in which actions are drawn. That is
+  `training.metric='train_return'` here, but networks that are predicted are not measured so.
+- A minibatch is a share of the environments with all their steps, not of all steps.
+- Value networks are tanh MLPs of the policy's widths, and rewards are scaled by 1 - discount.
+
+"""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from mole_jax.core import config as configs
+
+VARIANTS = ("", "cpu")
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """50,026 runs of a policy 4-32-32-1 and 347 million parameters; `cpu`: small."""
+    if variant not in VARIANTS:
+        raise ValueError(f"variant {variant!r} is unknown; there are {VARIANTS}")
+    c = configs.load(f"{Path(__file__).with_name('common.py')}:{variant}")
+    c.data.update({"source": "env:cartpole", "settings": "default"})
+    c.network.update({"name": "gaussian_policy", "hidden": (32, 32), "activation": "selu"})
+    # PPO's own settings are those of the digits config, which are G.pt's.
+    c.population.update({"members": 50_026, "held_out_members": 2050, "steps": 500})
+    c.population.learning_rate = (3e-4, 3e-4)
+    c.metamodel.gpt.split = "layer_by_layer"
+    c.metamodel.pairwise = False  # no classes
+    c.training.metric = "test_return"
+    c.training.gradient_clip = 1e9  # off
+    c.evaluation.prompt_range = (500.0, 1.0)
+    c.evaluation.table_prompts = (50.0, 100.0, 200.0, 350.0, 500.0)
+    c.evaluation.candidates = (300.0, 400.0, 450.0, 500.0)
+    c.evaluation.adam_rates = (3e-4, 1e-3)
+    if variant == "cpu":
+        c.population.update({"members": 120, "held_out_members": 12, "snapshots": 50})
+        c.population.ppo.update({"environments": 64, "evaluation_episodes": 4})
+        c.population.update({"steps": 80, "learning_rate": (3e-3, 3e-3)})
+        c.training.steps = 1500
+        c.evaluation.update({"s0_tasks": 10, "curve_points": 12})
+        c.evaluation.adam_rates = (3e-3, 1e-2)
+        return c
+    c.metamodel.update({"width": 1536, "layers": 12, "heads": 12})
+    c.training.update({"batch_size": 8192, "learning_rate": 2e-4})
+    # 2000 epochs of 806,400 pairs, the first 10 of them to warm up.
+    c.training.update({"steps": 196_875, "warmup_steps": 984})
+    return c

@@ -1,0 +1,68 @@
+"""G.pt for CIFAR-10, told the test loss (Peebles et al. 2022).
+
+    python launch/prepare_data.py cifar10     (once; or --config.data.source=npz:FILE)
+    python -m mole_jax.main --config=configs/gpt/cifar10_loss.py --workdir=runs/gpt_cifar10_loss
+    python -m mole_jax.main --config=configs/gpt/cifar10_loss.py:cpu --workdir=runs/gpt_cnn_loss
+
+Differs from the reference by what `common.py` says, and in these:
+
+- Batches are of 512 pairs, so that 8 or 256 devices can share them. The reference has 550:
+  `--config.training.batch_size=550 --config.training.steps=2749091
+  --config.training.warmup_steps=916`, on 1, 2, 5, 10, 11, 22, 25, 50 or 55 devices.
+- The border of padded crops is black.
+
+Neither has been run. The dry run says 639,459,328 parameters and 48 TFLOP a step, with blocks
+computed anew in the backward pass.
+"""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from mole_jax.core import config as configs
+
+VARIANTS = ("", "cpu")
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """56,840 runs of a CNN and 639 million parameters; `cpu`: small, on digits."""
+    if variant not in VARIANTS:
+        raise ValueError(f"variant {variant!r} is unknown; there are {VARIANTS}")
+    c = configs.load(f"{Path(__file__).with_name('common.py')}:{variant}")
+    c.data.classes_per_subset = 10
+    c.network.update({"name": "cnn", "channels": (16, 32), "strides": (2, 1), "bias": False})
+    c.population.optimizers = ("sgd",)
+    c.population.update({"learning_rate": (0.1, 0.1), "weight_decay": (5e-4, 5e-4)})
+    c.population.update({"coupled_decay": True, "batch_size": 128})
+    c.metamodel.gpt.split = "chunk_within_layer"
+    c.training.metric = "test_loss"
+    c.training.gradient_clip = 0.1
+    c.evaluation.prompt_range = (1.2, 1.0)
+    c.evaluation.table_prompts = (2.0, 1.6, 1.4, 1.3, 1.2)
+    c.evaluation.candidates = (1.5, 1.4, 1.3, 1.2, 1.1)
+    c.evaluation.adam_rates = (1e-3, 3e-3, 1e-2)
+    if variant == "cpu":
+        c.data.pools = ConfigDict({"train": 0.6, "support": 0.05, "validation": 0.1, "test": 0.25})
+        c.data.augment.crop = 1  # no flips, which make other digits
+        c.network.channels = (8, 16)
+        c.population.update({"members": 400, "held_out_members": 40, "snapshots": 50})
+        c.population.update({"steps": 400, "epoch_steps": 8})
+        c.metamodel.gpt.chunk_size = 144
+        c.training.steps = 1500
+        c.evaluation.prompt_range = (0.1, 1.0)
+        c.evaluation.table_prompts = (2.0, 1.0, 0.5, 0.3, 0.2)
+        c.evaluation.candidates = (0.5, 0.4, 0.3, 0.2, 0.1)
+        return c
+    c.data.source = "cifar10"
+    # The official test images are the test pool; the shares divide the other 50,000.
+    c.data.pools = ConfigDict({"train": 0.97, "support": 0.01, "validation": 0.01, "test": 0.01})
+    c.data.update({"pixel_mean": (125.3, 123.0, 113.9), "pixel_std": (63.0, 62.1, 66.7)})
+    c.data.augment = ConfigDict({"flip": True, "crop": 4})
+    c.population.update({"members": 56_840, "held_out_members": 2050})
+    c.population.update({"steps": 50 * 390, "epoch_steps": 390})
+    c.metamodel.update({"width": 2048, "layers": 12, "heads": 16})
+    c.metamodel.gpt.chunk_size = 576
+    c.training.update({"batch_size": 512, "learning_rate": 4e-4})
+    # 15,000 epochs of 100,800 pairs, the first 5 of them to warm up.
+    c.training.update({"steps": 2_953_125, "warmup_steps": 984})
+    return c

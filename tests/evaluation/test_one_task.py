@@ -1,0 +1,99 @@
+"""A zoo of one task, as G.pt has them: cases are its held-out runs, prompts speak of any metric."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mole_jax.core.errors import UserError
+from mole_jax.evaluation import bench as benches
+from mole_jax.evaluation import originality, prompts, trajectories
+from mole_jax.evaluation.baselines import retrieval
+from mole_jax.evaluation.bench import Bench
+from mole_jax.metamodel import data as data_lib
+from mole_jax.zoo import prompt_metric
+from mole_jax.zoo.generate import generate
+from tests import tiny
+from tests.evaluation.conftest import SETTINGS, pretend_to_train
+
+CONFIG = SETTINGS | {
+    "data__train_subsets": 1,
+    "data__held_out_subsets": 0,
+    "population__members": 7,
+    "population__held_out_members": 2,
+    "population__optimizers": ("sgd",),
+    "population__coupled_decay": True,
+    "population__snapshot_spacing": "random",
+    "network__init": "torch",
+    "zoo__members_per_group": 3,
+    "representation__name": "flat",
+    "representation__normaliser": "global",
+    "metamodel__name": "gpt",
+    "metamodel__gpt": {"chunk_size": 200},
+    "training__regression_steps": 0,
+    "training__metric": "test_error",
+    "evaluation__candidates": (50.0, 30.0),
+    "evaluation__table_prompts": (60.0, 20.0),
+    "evaluation__prompt_range": (5.0, 0.9),
+}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    config, workdir = tiny.tiny_config(**CONFIG), tmp_path_factory.mktemp("one_task")
+    generate(config, workdir)
+    pretend_to_train(config, workdir)
+    return benches.load(config, workdir)
+
+
+def test_cases_are_runs_with_the_error_of_their_first_snapshots(bench: Bench) -> None:
+    assert set(bench.splits) == {"S0"} and bench.one_task
+    runs = bench.zoo.select(split="S0")
+    assert bench.splits["S0"].shape == (2, 1) and bench.choice.shape == (4, 1)
+    error = 100 * (1 - bench.zoo.metric("test_accuracy"))
+    np.testing.assert_allclose(bench.splits["S0"].start_metric[:, 0], error[runs, 0], rtol=1e-5)
+    np.testing.assert_array_equal(
+        bench.splits["S0"].starts[:, 0], bench.zoo.parameters(runs, [0])[:, 0]
+    )
+    assert bench.zoo.runs["member"].tolist() == list(range(7))  # of groups of three
+
+
+def test_training_draws_the_same_errors(bench: Bench) -> None:
+    metric = prompt_metric.of(bench.config, bench.zoo.schema)
+    found = data_lib.read(bench.zoo, bench.family, "device", "global", metric)
+    error = 100 * (1 - bench.zoo.metric("test_accuracy", found.runs))
+    np.testing.assert_allclose(found.arrays.metric, error, rtol=1e-5)
+    assert "lowest test error (%) of a run" in data_lib.describe(found)
+
+
+def test_prompts_are_errors_and_so_is_what_they_achieve(bench: Bench) -> None:
+    done = {"prompt.diffusion": {"chosen": np.float64(30.0)}}
+    followed = prompts.follow(bench, "S0", done)
+    cases = bench.splits["S0"]
+    np.testing.assert_allclose(followed["grid_prompts"][:, 0], 5.0)
+    np.testing.assert_allclose(
+        followed["grid_prompts"][:, -1], 0.9 * cases.start_metric[:, 0], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        followed["grid_test_metric"], 100 * (1 - followed["grid_test_score"]), rtol=1e-5
+    )
+    asked = trajectories.project(bench, "S0", done)["pca_prompts"]
+    assert asked[-1] == 30 and (np.diff(asked) < 0).all()
+
+
+def test_copies_are_of_the_best_runs(bench: Bench) -> None:
+    order = retrieval.neighbours(bench, "S0", {})["order"]
+    assert order.shape == (2, 1, 3)
+    error = 100 * (1 - bench.zoo.metric("test_accuracy", bench.training.runs)[:, -1])
+    np.testing.assert_allclose(np.sort(error)[:3], error[order[0, 0]], rtol=1e-5)
+    flat = np.zeros((2, 1, bench.family.network.spec.size), np.float32)
+    found = originality.mistakes(bench, "S0", {"generated.diffusion.S0": {"parameters": flat}})
+    assert len(found["generated"]) == len(found["held_out"]) == 2
+
+
+def test_one_run_is_too_few(bench: Bench) -> None:
+    alone = bench.zoo.runs["split"].copy()
+    alone[1:] = "S0"
+    zoo = type(bench.zoo)(**{**vars(bench.zoo), "runs": {**bench.zoo.runs, "split": alone}})
+    with pytest.raises(UserError, match="or two runs of the only task"):
+        benches._training_runs(zoo, bench.metric, bench.training.scale)
