@@ -25,6 +25,7 @@ from mole_jax.tasks.family import TaskFamily
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.reader import Zoo, open_zoo
+from mole_jax.zoo.schema import PROMPT_METRIC
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class TrainingRuns:
     runs: np.ndarray  # [R]
     subset: np.ndarray  # [R]
     final: np.ndarray  # [R, D] the last snapshots
-    badness: np.ndarray  # [R] their metric, or minus it where larger is better
+    badness: np.ndarray  # [R] what they are ranked by, lower being better: see `_badness`
     scale: np.ndarray  # [D] each tensor's standard deviation over all snapshots
     # In the metric that prompts speak of:
     usual_best: float  # median of the last snapshots
@@ -170,10 +171,21 @@ def _training_runs(zoo: Zoo, metric: PromptMetric, scale: np.ndarray) -> Trainin
         runs=runs,
         subset=subset,
         final=zoo.parameters(runs, [-1])[:, 0],
-        badness=sign * values[:, -1],
+        badness=_badness(zoo, runs, sign * values[:, -1]),
         scale=scale,
         usual_best=float(np.median(values[:, -1])),
         best=float(sign * (sign * values).min()),
         lowest=float(values.min()),
         highest=float(values.max()),
     )
+
+
+def _badness(zoo: Zoo, runs: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """The final validation loss of runs: [R], or what is given where a zoo has not got it.
+
+    Not the metric that prompts speak of, which may be the test pool's: who copies the best of a
+    thousand runs by their test error has chosen on the test pool.
+    """
+    if PROMPT_METRIC not in zoo.schema.metrics:
+        return otherwise
+    return zoo.metric(PROMPT_METRIC, runs)[:, -1]

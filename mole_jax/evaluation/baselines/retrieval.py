@@ -23,8 +23,8 @@ def neighbours(bench: Bench, group: str, done: Done) -> Found:
 
     Only the best run of each data subset is kept, and never one of the case's own subset: on a
     training subset retrieval would otherwise find a network that was trained on the task itself.
-    In a zoo of one task all runs are; there retrieval is its best run, by the metric that prompts
-    speak of, and the soup is of the best ones.
+    In a zoo of one task all runs are; there retrieval is its best run on the validation pool, and
+    the soup is of the best ones.
 
     Returns:
         order: [T, N, n] rows of `bench.training`, best first, of n different data subsets. The
@@ -60,7 +60,6 @@ def strangeness(bench: Bench, cases: Cases) -> np.ndarray:
         np.mean((dynamics[bench.training.subset] - dynamics[task]) ** 2, axis=1)
         for task in cases.tasks
     ]
-    # Losses and shares lie in 0..1, and returns up to the horizon: far below a millionth of a part.
     return np.array(apart) * (1 + 1e-6 * bench.training.badness)
 
 
