@@ -157,7 +157,7 @@ def train(
     n = min(lanes(mesh), max(n_groups, n_members))
     if n > 1:
         return _in_lanes(network, recipe, width, mesh, data, batch, n)
-    parts = min(mesh.size // n_groups, n_members) if fixed is None else 1
+    parts = max(min(mesh.size // n_groups, n_members), 1) if fixed is None else 1
     if parts > 1:
         batch = _divided(batch, parts)
     # Padding repeats the last subset, so that every device has the same number of them.
@@ -166,11 +166,24 @@ def train(
     batch = distributed.put(batch, mesh_lib.along(mesh, mesh.axis_names))
     width = width or padded // mesh.size * batch[2].shape[1]
     history = _train(network, recipe, width, mesh, data, *batch)
-    if parts > 1:
-        history = jax.tree.map(
-            lambda x: x[: n_groups * parts].reshape(n_groups, -1, *x.shape[2:]), history
-        )
-    return jax.tree.map(lambda x: x[:n_groups, :n_members], history)
+    if (padded, parts) == (n_groups, 1):
+        return history
+    return _collected(history, n_groups, n_members, parts)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _collected(history: History, n_groups: int, n_members: int, parts: int) -> History:
+    """What `_divided` and `_filled_up` have made more of, as it was: leaves [G, M, S, ...].
+
+    One program for all leaves: here devices exchange what they have, and where programs that do
+    so are under way at the same time, those of a CPU may wait for one another for ever.
+    """
+
+    def collected(x: jax.Array) -> jax.Array:
+        x = x[: n_groups * parts]
+        return x.reshape(n_groups, -1, *x.shape[2:])[:, :n_members]
+
+    return jax.tree.map(collected, history)
 
 
 def lanes(mesh: Mesh) -> int:
