@@ -21,7 +21,6 @@ end at 90 %, PPO reaches 75 % from the same starts (at the largest of two rates,
 training runs), and retrieval, soup and noise 100 %. Prompt alignment R^2 -2.6, rho 1.01, Z_U +0.7.
 Seed 0, JAX 0.10.2, two cores of an AMD EPYC with other work beside it: zoo 2 min 11 s, training 3
 min 24 s, evaluation 2 min.
-
 """
 
 from pathlib import Path
