@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import importlib
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +13,8 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
+from mole_jax.core import command, distributed, files, interrupts, mesh_shape, stages
 from mole_jax.core import config as configs
-from mole_jax.core import distributed, files, interrupts, mesh_shape, stages
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel import keys
 
@@ -91,42 +90,42 @@ STAGES = (
 
 def run(arguments: Sequence[str]) -> None:
     """Do what the command line says; raises UserError for what the user can mend."""
-    command = parse(arguments)
-    if command.help:
-        print(HELP + _keys(command))
+    given = parse(arguments)
+    if given.help:
+        print(HELP + _keys(given))
         return
 
     # What can be refused is refused here, before a folder is made or JAX starts.
-    if not command.config:
+    if not given.config:
         raise UserError("--config is missing: add --config=FILE (--help shows more)")
-    if command.dry_run:
+    if given.dry_run:
         from mole_jax.metamodel.dry_run import dry_run
 
-        config = configs.override(configs.load(command.config), command.overrides)
-        dry_run(config, command.mesh, command.workdir)
+        config = configs.override(configs.load(given.config), given.overrides)
+        dry_run(config, given.mesh, given.workdir)
         return
-    if not command.workdir:
+    if not given.workdir:
         raise UserError("--workdir is missing: add --workdir=FOLDER (--help shows more)")
-    if "://" in command.workdir:
+    if "://" in given.workdir:
         raise UserError(
-            f"--workdir={command.workdir} is not a folder: mount what it names, and give the "
+            f"--workdir={given.workdir} is not a folder: mount what it names, and give the "
             "folder where it is mounted"
         )
-    selected = stages.select(STAGES, command.stages)
-    cluster = distributed.parse(command.distributed)
-    config = configs.override(configs.load(command.config), command.overrides)
+    selected = stages.select(STAGES, given.stages)
+    cluster = distributed.parse(given.distributed)
+    config = configs.override(configs.load(given.config), given.overrides)
     if cluster is not None:
         distributed.start(cluster)  # before values are checked, for which JAX starts
-    distributed.agree(validate, config, command.mesh)
+    distributed.agree(validate, config, given.mesh)
 
-    with stages.open_workdir(command.workdir) as workdir:
+    with stages.open_workdir(given.workdir) as workdir:
         stages.check(workdir, STAGES, config, RESULTS_DO_NOT_DEPEND_ON, keys.BEFORE)
-        _say(f"config   {' '.join([command.config, *command.overrides])}")
+        _say(f"config   {' '.join([given.config, *given.overrides])}")
         _say(f"workdir  {workdir}")
         _say(f"devices  {_devices()}")
         if distributed.count() > 1:
             _say(f"processes {distributed.count()}")
-        stages.run(workdir, _arranged(STAGES, command.mesh), selected, config)
+        stages.run(workdir, _arranged(STAGES, given.mesh), selected, config)
 
         page = workdir / "report" / "index.html"
         if distributed.is_first() and "report" in selected and page.exists():
@@ -140,36 +139,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, 2 for what the user can mend, 3 when another process was lost, 130 after
         Ctrl-C, 143 after SIGTERM.
     """
+    code = 1  # of a bug, which goes on its way
     try:
         code = _explained(sys.argv[1:] if arguments is None else arguments)
-    except Exception:
-        if distributed.count() == 1:
-            raise
-        traceback.print_exc()  # here, since `end` may leave without Python's own way out
-        code = 1
-    distributed.end(code)
-    return code
+        return code
+    finally:
+        distributed.end(code)
 
 
 def _explained(arguments: Sequence[str]) -> int:
     try:
-        with interrupts.handled():
-            run(arguments)
-    except UserError as problem:
-        _explain(f"error: {problem}")
-        return 2
-    except interrupts.Terminated:
-        _explain("terminated; the same command goes on where it was")
-        return 143
-    except KeyboardInterrupt:
-        _explain("interrupted; the same command goes on where it was")
-        return 130
+        return command.explained(
+            functools.partial(run, arguments), "; the same command goes on where it was"
+        )
     except Exception as problem:
         if files.is_disk_full(problem):
             _explain(
                 "error: the disk is full: make space, and the same command goes on where it was"
             )
-            return 2
+            return command.MENDABLE
         if distributed.is_loss(problem):
             reason = " ".join(str(problem).split())[:300]
             _explain(
@@ -178,7 +166,6 @@ def _explained(arguments: Sequence[str]) -> int:
             )
             return 3
         raise
-    return 0
 
 
 class Command(NamedTuple):
@@ -290,4 +277,4 @@ def _explain(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.leave(main())

@@ -41,7 +41,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.network.update({"name": "gaussian_policy", "hidden": (32, 32), "activation": "selu"})
     # PPO's own settings are those of the digits config, which are G.pt's.
     c.population.update({"members": 50_026, "held_out_members": 2050, "steps": 500})
-    c.population.learning_rate = (3e-4, 3e-4)
+    c.population.optimizers = ("adam",)
+    c.population.update({"learning_rate": (3e-4, 3e-4), "weight_decay": (0.0, 0.0)})
+    c.population.coupled_decay = False
     c.metamodel.gpt.split = "layer_by_layer"
     c.metamodel.pairwise = False  # no classes
     c.training.metric = "test_return"

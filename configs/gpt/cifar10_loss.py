@@ -29,18 +29,11 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant not in VARIANTS:
         raise ValueError(f"variant {variant!r} is unknown; there are {VARIANTS}")
     c = configs.load(f"{Path(__file__).with_name('common.py')}:{variant}")
-    c.data.classes_per_subset = 10
     c.network.update({"name": "cnn", "channels": (16, 32), "strides": (2, 1), "bias": False})
-    c.population.optimizers = ("sgd",)
-    c.population.update({"learning_rate": (0.1, 0.1), "weight_decay": (5e-4, 5e-4)})
-    c.population.update({"coupled_decay": True, "batch_size": 128})
-    c.metamodel.gpt.split = "chunk_within_layer"
-    c.training.metric = "test_loss"
     c.training.gradient_clip = 0.1
     c.evaluation.prompt_range = (1.2, 1.0)
     c.evaluation.table_prompts = (2.0, 1.6, 1.4, 1.3, 1.2)
     c.evaluation.candidates = (1.5, 1.4, 1.3, 1.2, 1.1)
-    c.evaluation.adam_rates = (1e-3, 3e-3, 1e-2)
     if variant == "cpu":
         c.data.pools = ConfigDict({"train": 0.6, "support": 0.05, "validation": 0.1, "test": 0.25})
         c.data.augment.crop = 1  # no flips, which make other digits

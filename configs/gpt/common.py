@@ -34,6 +34,14 @@ def get_config(variant: str = "") -> ConfigDict:
     c.network.init = "torch"
     c.population.update({"snapshots": 200, "snapshot_spacing": "random", "max_weight": 10.0})
     c.population.schedule = "cosine"
+    # Of both image data sets; cartpole has its own.
+    c.data.classes_per_subset = 10
+    c.population.optimizers = ("sgd",)
+    c.population.update({"learning_rate": (0.1, 0.1), "weight_decay": (5e-4, 5e-4)})
+    c.population.update({"coupled_decay": True, "batch_size": 128})
+    c.metamodel.gpt.split = "chunk_within_layer"
+    c.training.metric = "test_loss"
+    c.evaluation.adam_rates = (1e-3, 3e-3, 1e-2)
     c.zoo.update({"subsets_per_group": 1, "runs_per_chunk": 1, "runs_per_shard": 16})
     c.zoo.members_per_group = 128
     c.representation.update({"name": "flat", "normaliser": "global"})

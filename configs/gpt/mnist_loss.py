@@ -32,18 +32,11 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant not in VARIANTS:
         raise ValueError(f"variant {variant!r} is unknown; there are {VARIANTS}")
     c = configs.load(f"{Path(__file__).with_name('common.py')}:{variant}")
-    c.data.classes_per_subset = 10
     c.network.hidden = (10,)
-    c.population.optimizers = ("sgd",)
-    c.population.update({"learning_rate": (0.1, 0.1), "weight_decay": (5e-4, 5e-4)})
-    c.population.update({"coupled_decay": True, "batch_size": 128})
-    c.metamodel.gpt.split = "chunk_within_layer"
-    c.training.metric = "test_loss"
     c.training.gradient_clip = 0.75
     c.evaluation.prompt_range = (0.0, 0.9)
     c.evaluation.table_prompts = (1.0, 0.6, 0.4, 0.3, 0.2)
     c.evaluation.candidates = (0.3, 0.25, 0.2, 0.15, 0.1, 0.05)
-    c.evaluation.adam_rates = (1e-3, 3e-3, 1e-2)
     if variant == "cpu":
         c.data.pools = ConfigDict({"train": 0.6, "support": 0.05, "validation": 0.1, "test": 0.25})
         c.population.update({"members": 1000, "held_out_members": 50, "snapshots": 50})

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -240,7 +241,8 @@ def end(code: int) -> None:
     """Leave the other processes, with an exit code; the last thing that a process does.
 
     Where all end, they wait for one another. Otherwise this process is gone at once, without
-    returning: waiting for others, as JAX does by itself at exit, would keep them from noticing.
+    returning, but for the traceback of an exception on its way: waiting for others, as JAX does by
+    itself at exit, would keep them from noticing.
     """
     if _State.client is None:
         return
@@ -256,6 +258,8 @@ def end(code: int) -> None:
 
 
 def _vanish(code: int) -> NoReturn:
+    if sys.exc_info()[0] is not None:
+        traceback.print_exc()  # Python will not come to it
     # All may have been told to stop: those who lose process 0 could no longer say so themselves.
     if is_first():
         time.sleep(2)

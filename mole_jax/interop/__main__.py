@@ -8,8 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mole_jax.core import interrupts
-from mole_jax.core.errors import UserError
+from mole_jax.core import command
 
 # Command -> its module, and what it does. A module has `add_arguments(parser)` and `run(flags)`,
 # which returns an exit code or None for 0. It is imported only for its own command, so none waits
@@ -32,19 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what the command returns.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        flags, run = _parse(arguments)
-        with interrupts.handled():
-            return run(flags) or 0
-    except UserError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    except interrupts.Terminated:
-        print("terminated", file=sys.stderr)
-        return 143
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+
+    def run() -> int | None:
+        flags, chosen = _parse(arguments)
+        return chosen(flags)
+
+    return command.explained(run)
 
 
 def _parse(
@@ -54,14 +46,14 @@ def _parse(
     parser = argparse.ArgumentParser(prog="python -m mole_jax.interop", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=f"{text}.")
+        its = commands.add_parser(name, help=text, description=f"{text}.")
         if name == chosen:
             found = importlib.import_module(f"mole_jax.interop.{module}")
-            found.add_arguments(command)
-            command.set_defaults(run=found.run)
+            found.add_arguments(its)
+            its.set_defaults(run=found.run)
     flags = parser.parse_args(arguments)
     return flags, flags.run
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.leave(main())

@@ -7,6 +7,7 @@ are about the checkpoint data sets of G.pt.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mole_jax.core import interrupts
-from mole_jax.core.errors import UserError
+from mole_jax.core.command import explained, leave
 from mole_jax.zoo.intake import counted, read_skips
 from mole_jax.zoo.manifest import read_manifest
 from mole_jax.zoo.reader import Zoo, open_zoo
@@ -65,25 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found.add_arguments(command)
             command.set_defaults(run=found.run)
     flags = parser.parse_args(arguments)
-    try:
-        if flags.command in MODULES:
-            with interrupts.handled():
-                return flags.run(flags)
-        if flags.command == "grow":
-            return _grow(flags.path, flags.members)
-        if flags.command == "info":
-            print("\n".join(summary(open_zoo(flags.path))))
-            return 0
-        return _verify(flags.path)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except interrupts.Terminated:
-        print("terminated", file=sys.stderr)
-        return 143
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return explained(functools.partial(_run, flags))
+
+
+def _run(flags: argparse.Namespace) -> int:
+    if flags.command in MODULES:
+        return flags.run(flags)
+    if flags.command == "grow":
+        return _grow(flags.path, flags.members)
+    if flags.command == "info":
+        print("\n".join(summary(open_zoo(flags.path))))
+        return 0
+    return _verify(flags.path)
 
 
 def summary(zoo: Zoo) -> Iterator[str]:
@@ -176,8 +169,7 @@ def _verify(path: str) -> int:
 def _grow(path: str, members: int) -> int:
     from mole_jax.zoo.grow import grow  # here, since it starts JAX
 
-    with interrupts.handled():
-        grow(path, members)
+    grow(path, members)
     print(f"{path}: {open_zoo(path).n_runs} runs")
     return 0
 
@@ -212,4 +204,4 @@ def _bytes(size: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,0 +1,48 @@
+"""How the commands of this package end: what they say to the user, and their exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from mole_jax.core import interrupts
+from mole_jax.core.errors import UserError
+
+MENDABLE, INTERRUPTED, TERMINATED = 2, 130, 143
+
+
+def explained(run: Callable[[], int | None], advice: str = "") -> int:
+    """Run a command, and say in a line on stderr what has stopped it.
+
+    `advice` is added to that line where a signal has.
+
+    Returns:
+        The exit code: 2 after a UserError, 130 after Ctrl-C, 143 after SIGTERM; else what `run`
+        returns, None being 0.
+    """
+    try:
+        with interrupts.handled():
+            return run() or 0
+    except UserError as problem:
+        code, line = MENDABLE, f"error: {problem}"
+    except interrupts.Terminated:
+        code, line = TERMINATED, f"terminated{advice}"
+    except KeyboardInterrupt:
+        code, line = INTERRUPTED, f"interrupted{advice}"
+    print(line, file=sys.stderr, flush=True)
+    return code
+
+
+def leave(code: int) -> NoReturn:
+    """End the process.
+
+    After a signal at once: threads of XLA and TensorStore may be in the middle of something, and
+    crash where Python is taken down beneath them.
+    """
+    if code in (INTERRUPTED, TERMINATED):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
