@@ -70,13 +70,15 @@ def check() -> None:
 def held() -> Iterator[Callable[[], bool]]:
     """Hold back the first signal that comes in this block until its end.
 
-    Every process has to enter the block, call what it yields and leave the block in step.
+    One that has been raised before and was swallowed (see `check`) comes again, here. Every process
+    has to enter the block, call what it yields and leave the block in step.
 
     Yields:
         A function that tells whether one has come to any process, so that the block can keep what
         it has. A second signal is not held back.
     """
     _State.holding = True
+    _State.asked = _State.asked or _State.raised
     agreed = None
     try:
         yield lambda: _agreed() is not None

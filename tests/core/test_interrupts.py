@@ -23,18 +23,17 @@ def test_a_signal_stops_at_once_unless_it_is_held(
     which: signal.Signals, error: type[BaseException], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(which)
-    with interrupts.handled():
-        with pytest.raises(error):
-            send(which)
-        done = []
-        with pytest.raises(error), interrupts.held() as asked:
-            assert not asked()
-            send(which)
-            assert asked()
-            done.append("kept")
-        assert done == ["kept"]
-        with interrupts.held() as asked:  # and the next block knows nothing of it
-            assert not asked()
+    with interrupts.handled(), pytest.raises(error):
+        send(which)
+    done = []
+    with interrupts.handled(), pytest.raises(error), interrupts.held() as asked:
+        assert not asked()
+        send(which)
+        assert asked()
+        done.append("kept")
+    assert done == ["kept"]
+    with interrupts.handled(), interrupts.held() as asked:  # the next block knows nothing of it
+        assert not asked()
     assert "stopping" in capsys.readouterr().err
     assert signal.getsignal(which) == before
 
@@ -52,6 +51,17 @@ def test_what_a_library_swallows_is_raised_again() -> None:
             send(signal.SIGINT)
         except KeyboardInterrupt:
             raise ImportError("initialization failed") from None
+
+
+def test_what_a_library_swallows_comes_again_where_signals_are_held() -> None:
+    done = []
+    with interrupts.handled(), pytest.raises(KeyboardInterrupt):
+        with contextlib.suppress(BaseException):
+            send(signal.SIGINT)
+        with interrupts.held() as asked:
+            assert asked()
+            done.append("kept")
+    assert done == ["kept"]
 
 
 def test_a_second_signal_is_not_held() -> None:
