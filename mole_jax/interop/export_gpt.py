@@ -18,7 +18,7 @@ from mole_jax.metamodel import keys, train
 from mole_jax.metamodel.gpt import Tokens
 from mole_jax.representation import flat
 from mole_jax.sampling import predict
-from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks import Network, torch_layout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def _settings(config: Mapping[str, Any], network: Network, normaliser: Any) -> S
             )
     return Settings(
         parameter_sizes=flat.sizes(network),
-        parameter_names=tuple(_name(field.path) for field in flat.fields(network)),
+        parameter_names=tuple(_name(field.path) for field in torch_layout.fields(network)),
         split_policy=tokens.split,
         chunk_size=tokens.chunk_size,
         n_embd=m["width"],

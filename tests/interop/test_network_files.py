@@ -16,9 +16,7 @@ from mole_jax.interop import network_files, zoo_files
 from mole_jax.interop.__main__ import main
 from mole_jax.interop.network_files import load_network, save_network
 from mole_jax.interop.zoo_files import export_zoo, import_zoo
-from mole_jax.representation import flat
 from mole_jax.tasks.networks import shorthand
-from mole_jax.tasks.networks.torch_layout import layout
 from mole_jax.zoo import intake
 from mole_jax.zoo.import_gpt import Options, import_gpt
 from mole_jax.zoo.reader import Zoo, open_zoo
@@ -230,10 +228,3 @@ def test_a_network_that_torch_wrote_comes_in(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = module["fc2"](torch.relu(module["fc1"](torch.from_numpy(x)))).numpy()
     np.testing.assert_allclose(found.network.apply(found.params, x), expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("text", gpt_data.SIZES)
-def test_the_flat_representation_has_the_same_order(text: str) -> None:
-    network = shorthand.parse(text).network
-    np.testing.assert_array_equal(flat.build(network).table[0], layout(network).order)
-    assert list(flat.sizes(network)) == layout(network).sizes

@@ -7,6 +7,8 @@ import pytest
 
 from mole_jax.representation import flat
 from mole_jax.tasks import networks
+from mole_jax.tasks.networks import torch_layout
+from mole_jax.tasks.networks.torch_layout import layout
 
 MLP = {"name": "mlp", "activation": "relu", "hidden": (3, 2)}
 CNN = {"name": "cnn", "channels": (16, 32), "strides": (2, 1), "bias": False, "norm_groups": 0}
@@ -27,7 +29,7 @@ def test_the_layouts_of_gpts_networks(
 ) -> None:
     network = networks.build(config, inputs, outputs)
     assert flat.sizes(network) == sizes
-    paths = [field.path for field in flat.fields(network)]
+    paths = [field.path for field in torch_layout.fields(network)]
     assert paths[-2:] == ["output/kernel", "output/bias"]
     if config["name"] == "mlp":
         n = len(config["hidden"])
@@ -43,3 +45,13 @@ def test_linear_weights_are_transposed_and_convolutions_lead_with_their_outputs(
     np.testing.assert_array_equal(found[:432].reshape(16, 3, 3, 3), first.transpose(3, 2, 0, 1))
     np.testing.assert_array_equal(found[432:5040].reshape(32, 16, 3, 3)[7, 5], second[:, :, 5, 7])
     np.testing.assert_array_equal(found[5040:5168].reshape(4, 32), params["output"]["kernel"].T)
+
+
+@pytest.mark.parametrize("config", [MLP, {**CNN, "bias": True, "norm_groups": 4}, POLICY])
+def test_it_is_the_state_dict_one_tensor_after_another(config: dict) -> None:
+    network = networks.build(config, (5, 5, 3), 4)
+    x = np.random.default_rng(0).normal(size=network.spec.size).astype(np.float32)
+    tensors = layout(network).state_dict(x)
+    assert [t.size for t in tensors.values()] == list(flat.sizes(network))
+    expected = np.concatenate([t.ravel() for t in tensors.values()])
+    np.testing.assert_array_equal(np.asarray(flat.build(network).encode(x))[0], expected)

@@ -1,8 +1,10 @@
 """Parameters as PyTorch keeps them: names and order of a `state_dict`, [out, in] and OIHW.
 
-MLPs are modules `fc1`, `fc2`, ...; CNNs `conv1`, (`norm1`), `conv2`, ..., `fc`; the layers of a
-policy are `actor.0`, `actor.2`, ... of a Sequential with activations between them, and its
-`log_std` comes first. Names and order are those of G.pt's checkpoints (Peebles et al. 2022).
+Layers come in the order of their use, of each the weight before the bias; what stands outside of
+all layers comes first, such as a policy's `log_std`. MLPs are modules `fc1`, `fc2`, ...; CNNs
+`conv1`, (`norm1`), `conv2`, ..., `fc`; the layers of a policy are `actor.0`, `actor.2`, ... of a
+Sequential with activations between them. Names and order are those of G.pt's checkpoints (Peebles
+et al. 2022).
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import numpy as np
 
 from mole_jax.core.errors import UserError
 from mole_jax.tasks.networks import OUTPUT, POLICIES, Network
-from mole_jax.tasks.networks.policy import LOG_STD
+from mole_jax.tasks.parameters import ParameterField
 
-_AXES = {2: (1, 0), 4: (3, 2, 0, 1)}  # [in, out] -> [out, in]; HWIO -> OIHW
+# What a layer calls its parameters, in PyTorch's order.
 _PARAMETERS = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 
 
@@ -117,32 +119,46 @@ def layout(network: Network) -> TorchLayout:
         raise UserError(
             "a vit has no PyTorch layout here: MOLE knows those of mlp, cnn and the policies"
         )
+    modules = _modules(network)
     tensors = []
-    for module, ours in _modules(network).items():
-        for leaf, theirs in _PARAMETERS.items():
-            if f"{ours}/{leaf}" in network.axes:
-                tensors.append(_tensor(network, f"{module}.{theirs}", f"{ours}/{leaf}"))
-    if LOG_STD in network.axes:
-        tensors.insert(0, _tensor(network, LOG_STD, LOG_STD))
+    for field in fields(network):
+        layer, _, leaf = field.path.rpartition("/")
+        name = f"{modules[layer]}.{_PARAMETERS[leaf]}" if layer else field.path
+        order = axes(field)
+        tensors.append(TorchTensor(name, field.path, tuple(field.shape[i] for i in order), order))
     return TorchLayout(network, tuple(tensors))
 
 
+def fields(network: Network) -> list[ParameterField]:
+    """The tensors of any network, also of a vision transformer, in PyTorch's order."""
+
+    def place(field: ParameterField) -> tuple[Any, ...]:
+        layer, _, leaf = field.path.rpartition("/")
+        # "conv_0" comes before "norm_0", and this before "conv_1"; other names sort as they are
+        # used, but for the last layer's.
+        kind, _, number = layer.rpartition("_")
+        numbered = (int(number), kind) if number.isdigit() else (0, layer)
+        which = list(_PARAMETERS).index(leaf) if leaf in _PARAMETERS else len(_PARAMETERS)
+        return bool(layer), layer.startswith(OUTPUT), *numbered, which
+
+    return sorted(network.spec.fields, key=place)
+
+
+def axes(field: ParameterField) -> tuple[int, ...]:
+    """MOLE's axes of a tensor in PyTorch's order: those of what comes out are first."""
+    n = len(field.shape)
+    return (3, 2, 0, 1) if n == 4 else tuple(reversed(range(n)))  # HWIO -> OIHW
+
+
 def _modules(network: Network) -> dict[str, str]:
-    """PyTorch's module -> MOLE's, in the order of the state_dict."""
+    """MOLE's layer -> PyTorch's module."""
     layers = sum(path.startswith(("hidden_", "conv_")) and path.endswith("/kernel")
                  for path in network.axes)  # fmt: skip
     if network.name == "cnn":
-        found: dict[str, str] = {}
-        for i in range(layers):
-            found |= {f"conv{i + 1}": f"conv_{i}", f"norm{i + 1}": f"norm_{i}"}
-        return found | {"fc": OUTPUT}
+        kinds = ("conv", "norm")
+        found = {f"{kind}_{i}": f"{kind}{i + 1}" for kind in kinds for i in range(layers)}
+        return found | {OUTPUT: "fc"}
     names = [f"hidden_{i}" for i in range(layers)] + [OUTPUT]
     if network.name in POLICIES:  # every other module of the Sequential is an activation
-        return {f"actor.{2 * i}": name for i, name in enumerate(names)}
-    return {f"fc{i + 1}": name for i, name in enumerate(names)}
-
-
-def _tensor(network: Network, name: str, path: str) -> TorchTensor:
-    shape = network.spec[path].shape
-    axes = _AXES.get(len(shape), (0,))
-    return TorchTensor(name, path, tuple(shape[axis] for axis in axes), axes)
+        return {name: f"actor.{2 * i}" for i, name in enumerate(names)}
+    return {name: f"fc{i + 1}" for i, name in enumerate(names)}
