@@ -88,7 +88,7 @@ def _idea(result: findings.Result) -> str:
     fixed = result.get("fixed_prompt")
     asked = (
         f" The comparisons below ask for a loss of {numbers.short(fixed)}, one value for all "
-        "subsets, chosen on training subsets."
+        "networks, chosen on training runs."
         if numbers.known(fixed)
         else ""
     )
@@ -180,8 +180,8 @@ def _quality(
             )
             kinds.append("ours" if ours else "rival" if rival else "")
         caption = (
-            f"{findings.split_name(split)}: {result['n_tasks']} subsets, {result['n_networks']} "
-            "networks per method"
+            f"{findings.split_name(split)}: {result['n_tasks']} "
+            f"{'runs' if split == 'S0' else 'subsets'}, {result['n_networks']} networks per method"
         )
         heads = ("method", "mean", "95 % interval", "median", "p10", "failures", "loss")
         tables.append(html.table(heads, rows, kinds, caption))

@@ -1,4 +1,4 @@
-"""Score without training against score with Adam, one mark per data subset."""
+"""Score without training against score with Adam, one mark per task (or run, of one task)."""
 
 from __future__ import annotations
 
@@ -58,8 +58,9 @@ def caption(data: Recorded) -> str:
     adam, generated = data["adam_score"], data["generated_score"]
     gap = adam - generated
     text = (
-        f"One mark per data subset: on {int((gap <= 0.01).sum())} of {len(gap)} the generated "
-        "networks are within one point of Adam's or better; the worst subset trails by "
+        "One mark per task, or per run where all are of one task: on "
+        f"{int((gap <= 0.01).sum())} of {len(gap)} the generated "
+        "networks are within one point of Adam's or better; the worst one trails by "
         f"{numbers.number(100 * float(gap.max()), 2)} points."
     )
     best = _best_baseline_score(data)
@@ -89,7 +90,7 @@ def _best_baseline_score(data: Recorded) -> tuple[str, Array] | None:
 
 FIGURE = FigureSpec(
     "per_task",
-    "Subset by subset, against Adam",
+    "Against Adam, one by one",
     ("generated_score", "adam_score"),
     draw,
     caption,

@@ -1,4 +1,4 @@
-"""Training runs of one unseen subset in two dimensions, with the predicted steps drawn in."""
+"""Training runs of one task in two dimensions, with the predicted steps drawn in."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def caption(data: Recorded) -> str:
     begun = np.linalg.norm(start[:, None] - ends[None], axis=-1).min(axis=1)
     share = float(np.median(left / np.maximum(begun, 1e-12)))
     return (
-        "One unseen subset, weights projected to two dimensions. Runs (thin lines) need many "
+        "One task, weights projected to two dimensions. Runs (thin lines) need many "
         f"steps; MOLE goes from each start (circle) in one pass to the prompts {asked} "
         "(diamonds, coloured by what was asked). For the lowest prompt the median prediction lies "
         f"{numbers.percent(share, 0)} as far from the nearest trained network as its start did."
