@@ -1,7 +1,16 @@
 """G.pt against G.pt with its weaknesses mended one at a time, and against MOLE's own meta-model.
 
     make demo
-    python -m benchmarks.gpt_variants --zoo=runs/digits --folder=runs/gpt_variants --seconds=180
+    python -m benchmarks.gpt_variants --zoo=runs/digits --folder=runs/gpt_variants
+
+G.pt is made for one task, so there is a zoo of one, too, which has as many runs:
+
+    python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/one_task --stages=zoo \
+      --config.data.classes_per_subset=10 --config.data.train_subsets=1 \
+      --config.data.held_out_subsets=0 --config.population.members=1664 \
+      --config.population.held_out_members=64 --config.zoo.members_per_group=128
+    python -m benchmarks.gpt_variants --zoo=runs/one_task --folder=runs/gpt_one --name=gpt_one_task
+    python -m benchmarks.gpt_figure
 
 All are trained on the zoo of one workdir, for the same number of seconds on this machine (steps are
 counted from a first measurement; compiling is extra), with about as many parameters. Each is then
@@ -57,7 +66,7 @@ GPT = {
     "training.drop.support": 0.0,
     "training.drop.target_metric": 0.0,
     "training.drop.start": 0.0,
-    "training.batch_size": 256,
+    "training.batch_size": 64,
     "training.learning_rate": 1e-3,
     "training.weight_decay": 0.1,
     "training.beta2": 0.999,
@@ -74,6 +83,16 @@ VARIANTS: dict[str, tuple[dict[str, Any] | None, tuple[str, int] | None]] = {
     "+ log metrics": ({"metamodel.gpt.log_metrics": True}, FEW),
     "+ validation metric": ({"training.metric": "validation_loss"}, FEW),
     "+ bfloat16": ({"metamodel.dtype": "bfloat16"}, FEW),
+    "+ the first four": (
+        {
+            "metamodel.gpt.visible_norms": True,
+            "metamodel.gpt.scaled_time": True,
+            "metamodel.gpt.log_metrics": True,
+            "training.metric": "validation_loss",
+        },
+        FEW,
+    ),
+    "units as they are": ({"training.permute_units": False}, FEW),
     "MOLE": (None, None),
 }
 FIRST = 40  # steps that are timed before the training, and compiled
@@ -85,6 +104,7 @@ def main() -> None:
     parser.add_argument("--zoo", type=Path, required=True, help="workdir whose zoo is used")
     parser.add_argument("--folder", type=Path, required=True, help="for the variants' workdirs")
     parser.add_argument("--seconds", type=float, default=180, help="of training, each")
+    parser.add_argument("--name", default="gpt_variants", help="of the JSON in results/")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants")
     flags = parser.parse_args()
     try:
@@ -121,7 +141,7 @@ def main() -> None:
     )
     print(machine.table(head, rows))
     if not flags.only:
-        machine.write("gpt_variants", seconds=flags.seconds, variants=found)
+        machine.write(flags.name, seconds=flags.seconds, variants=found)
 
 
 def of_variant(name: str, flags: argparse.Namespace) -> dict[str, Any]:
@@ -220,7 +240,9 @@ def evaluated(bench: Bench, adam_folder: Path) -> dict[str, Any]:
             "score": quality["mean"],
             "ci95": quality["ci95"],
             "regret": regret,
-            "r2": followed(bench, split),
+            "adam": float(np.mean(theirs["test_score"])),
+            "chance": float(bench.family.chance),
+            **followed(bench, split),
             "rho": novelty.rho(apart["generated"], apart["held_out"]),
             "z_u": novelty.z_u(apart["generated"], apart["held_out"]),
             "prompt": float(done["prompt.diffusion"]["chosen"]),
@@ -228,8 +250,11 @@ def evaluated(bench: Bench, adam_folder: Path) -> dict[str, Any]:
     return found
 
 
-def followed(bench: Bench, split: str) -> float:
-    """R2 of achieved test losses against the prompts between the best loss and the start's."""
+def followed(bench: Bench, split: str) -> dict[str, Any]:
+    """Prompts between the best loss and the start's, what test losses they gave, and R2 of these.
+
+    Prompts and losses [P] are medians over networks.
+    """
     cases = bench.splits[split].first()
     asked = prompts.grid(bench, cases)  # [T, 1, P]
     flat = predict(bench.predictors["diffusion"], cases, asked, bench.key(f"grid {split}"))
@@ -237,7 +262,11 @@ def followed(bench: Bench, split: str) -> float:
         bench.family.network, bench.family.device_data, "test", flat, cases.tasks[:, None, None]
     )
     loss, asked = np.asarray(loss)[:, 0], asked[:, 0]
-    return float(statistics.prompt_alignment(asked, loss)["r2_mean"])
+    return {
+        "r2": float(statistics.prompt_alignment(asked, loss)["r2_mean"]),
+        "asked": np.median(asked, axis=0).tolist(),
+        "achieved": np.median(loss, axis=0).tolist(),
+    }
 
 
 def once(path: Path, compute: Any) -> Mapping[str, np.ndarray]:

@@ -49,7 +49,7 @@ LOSS_COLOURS = LinearSegmentedColormap.from_list(
 
 SIZE = (4.2, 3.1)
 
-_RC: Any = {
+RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.labelsize": 9,
@@ -86,7 +86,7 @@ _RC: Any = {
 @contextmanager
 def canvas(size: tuple[float, float] = SIZE) -> Iterator[tuple[Figure, Axes]]:
     """An empty figure with one axes in the report's style; drawing happens inside the `with`."""
-    with matplotlib.rc_context(_RC):
+    with matplotlib.rc_context(RC):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure, figure.add_subplot()
@@ -94,7 +94,7 @@ def canvas(size: tuple[float, float] = SIZE) -> Iterator[tuple[Figure, Axes]]:
 
 def to_png(figure: Figure, dpi: int = 200) -> bytes:
     """The figure as PNG bytes, on paper white, for slides and READMEs."""
-    with matplotlib.rc_context(_RC):
+    with matplotlib.rc_context(RC):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
@@ -102,7 +102,7 @@ def to_png(figure: Figure, dpi: int = 200) -> bytes:
 
 def to_svg(figure: Figure) -> str:
     """The figure as a standalone SVG document with the light colours; the same bytes every time."""
-    with matplotlib.rc_context(_RC):
+    with matplotlib.rc_context(RC):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

@@ -1,0 +1,78 @@
+"""The figure of G.pt's variants, from what `gpt_variants` left in results/.
+
+    python -m benchmarks.gpt_figure
+
+Writes docs/gpt_variants.svg: for each zoo and split the test accuracy of generated networks, with
+95 % intervals, beside Adam's from the same starts and what guessing gives.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks import machine
+from mole_jax.core import files
+from mole_jax.report import style
+
+OUT = Path(__file__).parents[1] / "docs" / "gpt_variants.svg"
+# (results, split, title)
+PANELS = (
+    ("gpt_one_task", "S0", "one task,\nunseen runs"),
+    ("gpt_variants", "S0", "252 data subsets,\nunseen runs"),
+    ("gpt_variants", "S1", "252 data subsets,\nunseen subsets"),
+)
+
+
+def main() -> None:
+    """Read the results, draw, write."""
+    results = {
+        name: json.loads((machine.RESULTS / f"{name}.json").read_text())["variants"]
+        for name in {name for name, *_ in PANELS}
+    }
+    names = [*results["gpt_variants"]]
+    with matplotlib.rc_context(style.RC):
+        figure = Figure(figsize=(7.2, 0.5 + 0.27 * len(names)), layout="constrained")
+        for axes, (result, split, title) in zip(
+            figure.subplots(1, len(PANELS), sharey=True), PANELS, strict=True
+        ):
+            draw(axes, [results[result][name]["splits"][split] for name in names])
+            axes.set_title(title, fontsize=9, color=style.INK)
+            axes.set_yticks(range(len(names)), names)
+            axes.invert_yaxis() if axes.get_ylim()[0] < axes.get_ylim()[1] else None
+        figure.supxlabel("test accuracy (%), 95 % intervals over tasks", fontsize=9)
+    files.write_bytes(OUT, style.to_svg(figure).encode())
+    print(f"written: {OUT}")
+
+
+def draw(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    """A dot and an interval for each variant; lines for Adam and for guessing."""
+    for y, row in enumerate(rows):
+        colour = style.GENERATED if y == len(rows) - 1 else style.BASELINE
+        low, high = (100 * x for x in row["ci95"])
+        axes.plot([low, high], [y, y], color=colour, linewidth=1.8)
+        axes.plot(100 * row["score"], y, "o", color=colour, markersize=4.5)
+    for key, name, side in (("adam", "Adam", "right"), ("chance", "guessing", "left")):
+        x = 100 * rows[-1][key]
+        axes.axvline(x, color=style.MUTED, linewidth=1, dashes=(4, 3))
+        axes.annotate(
+            name,
+            (x, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3 if side == "right" else 3, 3),
+            textcoords="offset points",
+            ha=side,
+            color=style.MUTED,
+            fontsize=8,
+        )
+    axes.set_xlim(0, 100)
+    axes.grid(axis="y", visible=False)
+
+
+if __name__ == "__main__":
+    main()
