@@ -12,6 +12,8 @@ from mole_jax.core.errors import UserError
 
 MENDABLE, INTERRUPTED, TERMINATED = 2, 130, 143
 
+_kept: list[KeyboardInterrupt] = []  # until the process ends
+
 
 def explained(run: Callable[[], int | None], advice: str = "") -> int:
     """Run a command, and say in a line on stderr what has stopped it.
@@ -27,10 +29,14 @@ def explained(run: Callable[[], int | None], advice: str = "") -> int:
             return run() or 0
     except UserError as problem:
         code, line = MENDABLE, f"error: {problem}"
-    except interrupts.Terminated:
-        code, line = TERMINATED, f"terminated{advice}"
-    except KeyboardInterrupt:
-        code, line = INTERRUPTED, f"interrupted{advice}"
+    except KeyboardInterrupt as stop:
+        # With it would go all that the interrupted functions were at, such as a program that XLA
+        # is compiling in other threads: that crashes.
+        _kept.append(stop)
+        if isinstance(stop, interrupts.Terminated):
+            code, line = TERMINATED, f"terminated{advice}"
+        else:
+            code, line = INTERRUPTED, f"interrupted{advice}"
     print(line, file=sys.stderr, flush=True)
     return code
 
