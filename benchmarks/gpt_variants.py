@@ -183,7 +183,7 @@ def configured(
         for key, value in configs.flatten(made[section], f"{section}.").items()
     }
     different |= {"seed": made["seed"], "training.regression_steps": 0}
-    different |= {"evaluation.candidates": (0.2, 0.05, 0.02), "evaluation.prompt_count": 6}
+    different |= {"evaluation.candidates": (0.2, 0.1, 0.05, 0.02), "evaluation.prompt_count": 6}
     different |= {"evaluation.starts": 2, "evaluation.s0_tasks": 52}
     if changes is not None:
         different |= GPT | dict(changes)
