@@ -23,9 +23,9 @@ from mole_jax.report import style
 OUT = Path(__file__).parents[1] / "docs" / "gpt_variants.svg"
 # (results, split, title)
 PANELS = (
-    ("gpt_one_task", "S0", "one task,\nunseen runs"),
-    ("gpt_variants", "S0", "252 data subsets,\nunseen runs"),
-    ("gpt_variants", "S1", "252 data subsets,\nunseen subsets"),
+    ("gpt_one_task", "S0", "one task, 4 units,\nunseen runs"),
+    ("gpt_variants", "S0", "200 tasks, 16 units,\nunseen runs"),
+    ("gpt_variants", "S1", "200 tasks, 16 units,\nunseen data subsets"),
 )
 
 
