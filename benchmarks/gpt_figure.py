@@ -44,7 +44,7 @@ def main() -> None:
             draw(axes, [results[result][name]["splits"][split] for name in names])
             axes.set_title(title, fontsize=9, color=style.INK)
             axes.set_yticks(range(len(names)), names)
-            axes.invert_yaxis() if axes.get_ylim()[0] < axes.get_ylim()[1] else None
+        axes.invert_yaxis()  # shared by all
         figure.supxlabel("test accuracy (%), 95 % intervals over tasks", fontsize=9)
     files.write_bytes(OUT, style.to_svg(figure).encode())
     print(f"written: {OUT}")
@@ -57,20 +57,25 @@ def draw(axes: Axes, rows: list[dict[str, Any]]) -> None:
         low, high = (100 * x for x in row["ci95"])
         axes.plot([low, high], [y, y], color=colour, linewidth=1.8)
         axes.plot(100 * row["score"], y, "o", color=colour, markersize=4.5)
-    for key, name, side in (("adam", "Adam", "right"), ("chance", "guessing", "left")):
+    for key, name, side, height in (
+        ("adam", "Adam", "right", 0.96),
+        ("chance", "guessing", "left", 0.04),
+    ):
         x = 100 * rows[-1][key]
         axes.axvline(x, color=style.MUTED, linewidth=1, dashes=(4, 3))
         axes.annotate(
             name,
-            (x, 0),
+            (x, height),
             xycoords=("data", "axes fraction"),
-            xytext=(-3 if side == "right" else 3, 3),
+            xytext=(-4 if side == "right" else 4, 0),
             textcoords="offset points",
             ha=side,
+            va="center",
             color=style.MUTED,
             fontsize=8,
         )
     axes.set_xlim(0, 100)
+    axes.set_xticks([0, 25, 50, 75])
     axes.grid(axis="y", visible=False)
 
 
