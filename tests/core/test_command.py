@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
+import weakref
 
 import pytest
 
@@ -15,6 +17,10 @@ from mole_jax.core.errors import UserError
 
 def stopped_by(which: signal.Signals) -> None:
     os.kill(os.getpid(), which)
+
+
+class Compiled:
+    """Stands for what XLA works on."""
 
 
 def refused() -> None:
@@ -39,6 +45,20 @@ def test_what_is_said(run: object, code: int, said: str, capsys: pytest.CaptureF
 def test_a_bug_goes_on_its_way() -> None:
     with pytest.raises(ZeroDivisionError):
         command.explained(lambda: 1 // 0)
+
+
+def test_what_a_signal_interrupts_is_kept() -> None:
+    """Freed, a program that is being compiled would crash those who compile it."""
+    gone = []
+
+    def run() -> None:
+        program = Compiled()
+        weakref.finalize(program, gone.append, "program")
+        stopped_by(signal.SIGINT)
+
+    assert command.explained(run) == command.INTERRUPTED
+    gc.collect()
+    assert not gone
 
 
 @pytest.mark.parametrize(("code", "torn_down"), [(0, True), (2, True), (130, False), (143, False)])
