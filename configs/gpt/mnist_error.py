@@ -4,7 +4,11 @@
     python -m mole_jax.main --config=configs/gpt/mnist_error.py --workdir=runs/gpt_mnist_error
     python -m mole_jax.main --config=configs/gpt/mnist_error.py:cpu --workdir=runs/gpt_digits_error
 
-Neither has been run. What differs from the reference is in `common.py`.
+What differs from the reference is in `common.py`. The first has not been run. The second does not
+get far: from the first snapshots of 20 held-out runs, 29.4 % test accuracy (95 % interval 26.5 -
+32.4), where Adam reaches 96.7 % from the same starts and retrieval 96.9 %; prompt alignment R^2
+-1.7, rho 1.13, Z_U +6.5. Seed 0, JAX 0.10.2, two cores of an AMD EPYC: zoo as that of
+`mnist_loss.py:cpu`, training 1 min 34 s, evaluation 53 s.
 """
 
 from pathlib import Path
