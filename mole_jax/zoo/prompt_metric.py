@@ -61,7 +61,8 @@ class PromptMetric:
         if self.name.endswith("_error") and accuracy in stored:
             return accuracy
         raise UserError(
-            f"training.metric={self.name!r} is none of the zoo's: it has {', '.join(stored)}"
+            f"training.metric={self.name!r} is none of the zoo's: it has {', '.join(stored)}; with "
+            "training.metric='' it is the one that the zoo was made or imported with"
         )
 
     def of_stored(self, stored: Mapping[str, Any]) -> Any:
