@@ -117,7 +117,7 @@ def load(config: Mapping[str, Any], workdir: Path) -> Bench:
     if not held_out:
         raise UserError(
             f"{zoo.path} has no held-out run to evaluate on; raise data.held_out_subsets or "
-            "population.held_out_members"
+            "population.held_out_members, or import it with --held-out-runs"
         )
     choice = cases_lib.for_choices(zoo, settings["s0_tasks"])
     metric = prompt_metric.of(config, zoo.schema)
