@@ -13,10 +13,10 @@ networks have 32.3 % test accuracy (95 % interval 28.4 - 36.7) and a test loss o
 held-out runs end at 96.4 % and 0.117, Adam reaches 96.7 % from the same starts, retrieval (the run
 that is best on the validation pool) 96.9 %, that with noise 96.2 %, soup 86.2 %, and Adam on one
 image a class 56.4 %. Prompt alignment R^2 is -9.3: it does not follow its prompts. Nor does it
-copy: rho 1.12, Z_U +6.5. Other samplers change little (ddim with 20 steps: 32 %). 9,000 steps give
-44 %, without a gap between training and unseen starts; why is in docs/results.md. Seed 0, JAX
-0.10.2, two cores of an AMD EPYC with other work beside it: zoo 1 min 10 s, training 5 min 45 s
-(1 min 26 s alone), evaluation 1 min 31 s.
+copy: rho 1.12, Z_U +6.5. Other samplers change little (ddim with 20 steps: 32 %). What limits it is
+in docs/results.md (`python -m benchmarks.gpt_small`): 9,000 steps give 45 %. Seed 0, JAX 0.10.2,
+two cores of an AMD EPYC with other work beside it: zoo 1 min 10 s, training 5 min 45 s (1 min 26 s
+alone), evaluation 1 min 31 s.
 """
 
 from pathlib import Path
