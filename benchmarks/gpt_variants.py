@@ -151,8 +151,8 @@ def of_variant(name: str, flags: argparse.Namespace) -> dict[str, Any]:
     """Train and evaluate one variant, unless it is done."""
     changes, sampler = VARIANTS[name]
     trained_as = "G.pt" if changes == {} else name  # the same training, sampled in two ways
-    workdir = flags.folder / "".join(c if c.isalnum() else "_" for c in trained_as)
-    kept = flags.folder / f"{''.join(c if c.isalnum() else '_' for c in name)}.json"
+    workdir = flags.folder / _file_name(trained_as)
+    kept = flags.folder / f"{_file_name(name)}.json"
     if kept.exists():
         return json.loads(kept.read_text())
     config = configured(flags.zoo, changes, sampler)
@@ -172,6 +172,10 @@ def of_variant(name: str, flags: argparse.Namespace) -> dict[str, Any]:
     }
     files.write_json(kept, record)
     return record
+
+
+def _file_name(variant: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in variant)
 
 
 def configured(
