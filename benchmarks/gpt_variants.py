@@ -13,11 +13,18 @@ mind. So there is a zoo of one task, too, with as many runs, of MLPs with four h
     python -m benchmarks.gpt_variants --zoo=runs/one_task --folder=runs/gpt_one --name=gpt_one_task
     python -m benchmarks.gpt_figure
 
+At a size where G.pt learns there is `--size=large`, for a GPU, on MNIST:
+
+    python -m mole_jax.main --config=configs/gpt/mnist_loss.py:gpu --workdir=runs/gpt_mnist
+    python -m benchmarks.gpt_variants --zoo=runs/gpt_mnist --folder=runs/gpt_mnist_variants \
+      --size=large --steps=4000 --name=gpt_mnist
+
 All are trained on the zoo of one workdir, for the same number of seconds on this machine (steps are
-counted from a first measurement; compiling is extra), with about as many parameters. Each is then
-asked for networks for unseen runs (S0) and unseen data subsets (S1), at the prompt that is best on
-training subsets and at prompts between the best loss and the start's. Every variant keeps its
-workdir in the folder: a variant that is done is read and not run again.
+counted from a first measurement; compiling is extra) or, G.pt and its variants, for as many steps
+as `--steps` says, with about as many parameters. Each is then asked for networks for unseen runs
+(S0) and unseen data subsets (S1), at the prompt that is best on training subsets and at prompts
+between the best loss and the start's. Every variant keeps its workdir in the folder: a variant that
+is done is read and not run again.
 """
 
 from __future__ import annotations
@@ -74,6 +81,31 @@ GPT = {
     "training.gradient_clip": 0.75,
     "training.ema_decay": 0.998,
 }
+# At a twentieth of the size of its MNIST model, and with its tokens. The model, and of MOLE's too:
+LARGE = {
+    "metamodel.width": 384,
+    "metamodel.layers": 8,
+    "metamodel.heads": 6,
+    "metamodel.unroll": 8,
+    "metamodel.dtype": "bfloat16",
+    "training.batch_size": 512,
+    "training.support_min_per_class": 1,  # the zoo's config has no more; there is one task
+    "evaluation.sampler_batch": 512,
+    "evaluation.candidates": (0.3, 0.25, 0.2, 0.15, 0.1, 0.05),
+}
+LARGE_GPT = {
+    "metamodel.gpt.chunk_size": 1000,
+    "training.learning_rate": 6e-4,
+    "training.warmup_steps": 200,
+}
+# As many parameters in two layers, as in the demo.
+LARGE_MOLE = {
+    "metamodel.width": 768,
+    "metamodel.layers": 2,
+    "metamodel.heads": 12,
+    "training.learning_rate": 1e-3,
+    "training.ema_decay": 0.998,
+}
 FEW = ("ancestral_large", 50)
 # name -> what differs from GPT (None: nothing of it holds), and the sampler where it is not FEW
 VARIANTS: dict[str, tuple[dict[str, Any] | None, tuple[str, int] | None]] = {
@@ -106,12 +138,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--zoo", type=Path, required=True, help="workdir whose zoo is used")
     parser.add_argument("--folder", type=Path, required=True, help="for the variants' workdirs")
+    parser.add_argument("--size", choices=("small", "large"), default="small")
     parser.add_argument("--seconds", type=float, default=150, help="of training, each")
+    parser.add_argument("--steps", type=int, default=0, help="of G.pt and its variants; 0: seconds")
     parser.add_argument("--name", default="gpt_variants", help="of the JSON in results/")
-    parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants")
+    parser.add_argument("--only", nargs="*", help="these variants")
     flags = parser.parse_args()
+    known = variants(flags.size)
+    if unknown := set(flags.only or ()) - set(known):
+        parser.error(f"--only: {sorted(unknown)} are unknown; there are {list(known)}")
     try:
-        found = {name: of_variant(name, flags) for name in flags.only or VARIANTS}
+        found = {name: of_variant(name, flags) for name in flags.only or known}
     except UserError as error:
         sys.exit(f"error: {error}")
     rows = []
@@ -144,19 +181,23 @@ def main() -> None:
     )
     print(machine.table(head, rows))
     if not flags.only:
-        machine.write(flags.name, seconds=flags.seconds, variants=found)
+        machine.write(flags.name, seconds=flags.seconds, steps=flags.steps, variants=found)
 
 
 def of_variant(name: str, flags: argparse.Namespace) -> dict[str, Any]:
     """Train and evaluate one variant, unless it is done."""
-    changes, sampler = VARIANTS[name]
-    trained_as = "G.pt" if changes == {} else name  # the same training, sampled in two ways
+    changes, sampler = variants(flags.size)[name]
+    # The same training, sampled in two ways.
+    trained_as = "G.pt" if name.startswith("G.pt") else name
     workdir = flags.folder / _file_name(trained_as)
     kept = flags.folder / f"{_file_name(name)}.json"
     if kept.exists():
         return json.loads(kept.read_text())
     config = configured(flags.zoo, changes, sampler)
-    config.training.steps = steps_in(flags.seconds, config, flags.zoo, workdir)
+    if flags.steps and name != "MOLE":
+        config.training.steps = flags.steps
+    else:
+        config.training.steps = steps_in(flags.seconds, config, flags.zoo, workdir)
     config.training.warmup_steps = min(config.training.warmup_steps, config.training.steps // 10)
     print(f"{name}: {config.training.steps} steps", flush=True)
     train(config, flags.zoo, workdir)
@@ -166,12 +207,26 @@ def of_variant(name: str, flags: argparse.Namespace) -> dict[str, Any]:
             x.size for x in jax.tree.leaves(bench.predictors["diffusion"].trained.params)
         ),
         "steps": config.training.steps,
-        "changes": None if changes is None else GPT | changes,
+        "changes": changes,
         "sampler": dataclasses.asdict(bench.predictors["diffusion"].plan),
         "splits": evaluated(bench, flags.folder / "adam"),
+        "environment": machine.facts(),
     }
     files.write_json(kept, record)
     return record
+
+
+def variants(size: str) -> dict[str, tuple[dict[str, Any] | None, tuple[str, int] | None]]:
+    """Of each variant all that differs from the demo's config (None: nothing), and the sampler."""
+    found = {}
+    for name, (changes, sampler) in VARIANTS.items():
+        whole = None if changes is None else GPT | changes
+        if size == "large":
+            if name == "+ bfloat16":  # which the others have
+                name, changes = "in float32", {"metamodel.dtype": "float32"}
+            whole = LARGE | LARGE_MOLE if changes is None else GPT | LARGE | LARGE_GPT | changes
+        found[name] = whole, sampler
+    return found
 
 
 def _file_name(variant: str) -> str:
@@ -192,8 +247,7 @@ def configured(
     different |= {"seed": made["seed"], "training.regression_steps": 0}
     different |= {"evaluation.candidates": (0.2, 0.1, 0.05, 0.02), "evaluation.prompt_count": 6}
     different |= {"evaluation.starts": 2, "evaluation.s0_tasks": 52}
-    if changes is not None:
-        different |= GPT | dict(changes)
+    different |= dict(changes or {})
     if sampler is not None:
         different |= {"sampling.name": sampler[0], "sampling.steps": sampler[1]}
     config.update_from_flattened_dict(different)
@@ -213,10 +267,10 @@ def steps_in(seconds: float, config: Any, zoo: Path, workdir: Path) -> int:
 
 
 def train(config: Any, zoo: Path, workdir: Path) -> None:
-    """The train stage, on a copy of a zoo."""
+    """The train stage, on a zoo that stays where it is: there is a link to it."""
     if not (workdir / "zoo").exists():
         workdir.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(zoo / "zoo", workdir / "zoo")
+        (workdir / "zoo").symlink_to((zoo / "zoo").resolve())
         shutil.copy(zoo / "workdir.json", workdir)
     stages.run(workdir, command.STAGES, ["train"], config)
 

@@ -35,8 +35,13 @@ def in_turn(sides: Mapping[str, Callable[[], Any]], rounds: int = 5) -> dict[str
     return best
 
 
-def product_rates(n: int = 2048) -> dict[str, float]:
-    """FLOP/s of products [n, n] x [n, n], the ceiling of everything else."""
+def product_rates(n: int = 0) -> dict[str, float]:
+    """FLOP/s of products [n, n] x [n, n], the ceiling of everything else.
+
+    0: large enough for the device. On GPUs float32 products are as each program has them by
+    default: JAX's are in TF32, PyTorch's are not.
+    """
+    n = n or (2048 if jax.default_backend() == "cpu" else 8192)
     numbers = np.random.default_rng(0).normal(size=(n, n))
     x = jnp.asarray(numbers, jnp.float32)
     low = x.astype(jnp.bfloat16)
@@ -47,10 +52,10 @@ def product_rates(n: int = 2048) -> dict[str, float]:
     }
     torch = torch_or_none()
     if torch is not None:
-        t = torch.tensor(numbers, dtype=torch.float32)
+        t = torch.tensor(numbers, dtype=torch.float32, device=torch_device(torch))
         t_low = t.bfloat16()
-        sides["torch float32"] = lambda: t @ t
-        sides["torch bfloat16"] = lambda: t_low @ t_low
+        sides["torch float32"] = waited_for(torch, lambda: t @ t)
+        sides["torch bfloat16"] = waited_for(torch, lambda: t_low @ t_low)
     return {name: 2 * n**3 / s for name, s in in_turn(sides).items()}
 
 
@@ -64,6 +69,22 @@ def torch_or_none() -> Any:
     return torch
 
 
+def torch_device(torch: Any) -> str:
+    """Where PyTorch works: on the GPU that JAX uses, or else on the CPU."""
+    return "cuda" if torch.cuda.is_available() and jax.default_backend() == "gpu" else "cpu"
+
+
+def waited_for(torch: Any, function: Callable[[], Any]) -> Callable[[], None]:
+    """A function of PyTorch's that returns when its work is done, on a GPU too."""
+
+    def run() -> None:
+        function()
+        if torch_device(torch) == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
 def facts() -> dict[str, Any]:
     """Hardware, versions and date of a measurement."""
     found = environment()
@@ -74,9 +95,13 @@ def facts() -> dict[str, Any]:
 
 
 def write(name: str, **results: Any) -> Path:
-    """Leave results in benchmarks/results/NAME.json, with where they come from."""
+    """Leave results in benchmarks/results/NAME.json, with where they come from.
+
+    Those of an accelerator are in NAME_gpu.json or NAME_tpu.json, beside those of CPUs.
+    """
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    backend = jax.default_backend()
+    path = RESULTS / (f"{name}.json" if backend == "cpu" else f"{name}_{backend}.json")
     files.write_json(path, {"benchmark": name, **results, "environment": facts()})
     print(f"written: {path}")
     return path

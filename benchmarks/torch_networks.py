@@ -11,6 +11,8 @@ from torch import nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn import functional as F
 
+from benchmarks import machine
+
 IMAGES = 200
 
 
@@ -76,26 +78,28 @@ def build(network: dict[str, Any], shape: tuple[int, ...], classes: int) -> nn.M
                network["mlp"], classes)  # fmt: skip
 
 
-def _images(shape: tuple[int, ...], classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.randn(IMAGES, shape[2], shape[0], shape[1]), torch.arange(IMAGES) % classes
+def _images(shape: tuple[int, ...], classes: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.randn(IMAGES, shape[2], shape[0], shape[1], device=device)
+    return images, torch.arange(IMAGES, device=device) % classes
 
 
 def one_by_one(
     network: dict[str, Any], shape: tuple[int, ...], classes: int, batch: int, steps: int
 ) -> Callable[[], None]:
     """Train one network for some steps: a module, autograd, fused Adam."""
-    images, labels = _images(shape, classes)
-    net = build(network, shape, classes)
+    device = machine.torch_device(torch)
+    images, labels = _images(shape, classes, device)
+    net = build(network, shape, classes).to(device)
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3, fused=True)
 
     def train() -> None:
         for _ in range(steps):
-            rows = torch.randint(0, IMAGES, (batch,))
+            rows = torch.randint(0, IMAGES, (batch,), device=device)
             optimizer.zero_grad()
             F.cross_entropy(net(images[rows]), labels[rows]).backward()
             optimizer.step()
 
-    return train
+    return machine.waited_for(torch, train)
 
 
 def vmapped(
@@ -108,8 +112,9 @@ def vmapped(
     shared: bool,
 ) -> Callable[[], None]:
     """Train `width` networks at once: vmap(grad) of torch.func, fused Adam on stacked weights."""
-    images, labels = _images(shape, classes)
-    nets = [build(network, shape, classes) for _ in range(width)]
+    device = machine.torch_device(torch)
+    images, labels = _images(shape, classes, device)
+    nets = [build(network, shape, classes).to(device) for _ in range(width)]
     params, _ = stack_module_state(nets)
     base = nets[0].to("meta")
     optimizer = torch.optim.Adam(params.values(), lr=3e-3, fused=True)
@@ -121,10 +126,11 @@ def vmapped(
 
     def train() -> None:
         for _ in range(steps):
-            rows = torch.randint(0, IMAGES, (batch,) if shared else (width, batch))
+            size = (batch,) if shared else (width, batch)
+            rows = torch.randint(0, IMAGES, size, device=device)
             found = gradient({k: p.detach() for k, p in params.items()}, images[rows], labels[rows])
             for name, p in params.items():
                 p.grad = found[name]
             optimizer.step()
 
-    return train
+    return machine.waited_for(torch, train)

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks import machine
+
 
 class Block(nn.Module):
     """Attention and MLP, each modulated by a condition (adaLN)."""
@@ -56,7 +58,7 @@ def trainer(
     width: int, layers: int, heads: int, batch: int, tokens: int, dtype: str, compiled: bool
 ) -> Callable[[], None]:
     """A function that takes one training step; bfloat16 by autocast, as is usual in PyTorch."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = machine.torch_device(torch)
     stack = Stack(width, layers, heads).to(device)
     x, y = torch.randn(2, batch, tokens, width, device=device)
     condition = torch.randn(batch, width, device=device)
@@ -69,7 +71,5 @@ def trainer(
             out = run(x, condition)
         ((out.float() - y) ** 2).mean().backward()
         optimizer.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
 
-    return step
+    return machine.waited_for(torch, step)

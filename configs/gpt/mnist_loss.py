@@ -25,14 +25,15 @@ from ml_collections import ConfigDict
 
 from mole_jax.core import config as configs
 
-VARIANTS = ("", "cpu")
+VARIANTS = ("", "cpu", "gpu")
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """10,728 runs of a 784-10-10 MLP and 378 million parameters; `cpu`: small, on digits."""
+    """10,728 runs of a 784-10-10 MLP and 378 million parameters; `gpu`, `cpu`: smaller ones."""
     if variant not in VARIANTS:
         raise ValueError(f"variant {variant!r} is unknown; there are {VARIANTS}")
-    c = configs.load(f"{Path(__file__).with_name('common.py')}:{variant}")
+    small = "cpu" if variant == "cpu" else ""
+    c = configs.load(f"{Path(__file__).with_name('common.py')}:{small}")
     c.network.hidden = (10,)
     c.training.gradient_clip = 0.75
     c.evaluation.prompt_range = (0.0, 0.9)
@@ -56,4 +57,12 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.update({"batch_size": 1024, "learning_rate": 4e-4})
     # 2000 epochs of 100,800 pairs, the first 5 of them to warm up.
     c.training.update({"steps": 196_875, "warmup_steps": 492})
+    if variant == "gpu":
+        c.population.update({"members": 4160, "held_out_members": 64, "snapshots": 50})
+        c.population.at_once = c.zoo.members_per_group = 520
+        c.metamodel.update({"width": 512, "heads": 8, "dtype": "bfloat16"})
+        c.metamodel.update({"remat": False, "unroll": 12})
+        c.training.update({"batch_size": 512, "learning_rate": 6e-4, "ema_decay": 0.999})
+        c.training.update({"steps": 12_000, "warmup_steps": 500})
+        c.evaluation.update({"s0_tasks": 50, "sampler_batch": 512})
     return c
