@@ -26,9 +26,13 @@ def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
 
 
 def fits(q: jax.Array) -> bool:
-    """Whether cuDNN's kernels take queries of such a type and size."""
-    size = q.shape[-1]
-    return q.dtype in _DTYPES and size % 8 == 0 and size <= _LARGEST_HEAD
+    """Whether cuDNN's kernels take queries of such a type and size.
+
+    Of odd lengths they have no gradient, as JAX calls them: it always gives a bias, if an empty one
+    (seen with 0.11.2, and in the code of 0.10.2).
+    """
+    length, size = q.shape[1], q.shape[-1]
+    return q.dtype in _DTYPES and length % 2 == 0 and size % 8 == 0 and size <= _LARGEST_HEAD
 
 
 @functools.cache

@@ -100,7 +100,8 @@ class ImageTasks:
         available = self.tables["support"][1][self.classes[task]]
         order = jnp.where(jnp.arange(m)[None] < available[:, None], order, 2.0)  # padding last
         take = min(n, m)
-        chosen = jax.lax.top_k(-order, take)[1]  # [K, take]
+        with jax.named_scope("support"):  # by which its collectives are known
+            chosen = jax.lax.top_k(-order, take)[1]  # [K, take]
         mask = jnp.arange(take)[None] < counts[:, None]
         labels = jnp.repeat(jnp.arange(k, dtype=jnp.int32), take)
         inputs = self._inputs(jnp.take_along_axis(rows, chosen, axis=1).reshape(-1))

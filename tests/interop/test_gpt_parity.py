@@ -14,8 +14,20 @@ import pytest
 from mole_jax.interop import gpt_parity
 from tests.interop.conftest import CASES
 
+# Between them all four ways to cut tokens, deeper encoders and decoders, noise and x0, both
+# variances, with and without metrics as tokens, and chains of 50, 100 and 1000 steps. All are what
+# its authors' code (commit fd07225) gave, with random weights.
+REFERENCE = (
+    "mlp_chunk",
+    "policy_layerwise",
+    "chain",
+    "chunk_decoder",
+    "chunk_within_input_noise",
+    "layerwise_noise_small",
+)
 
-@pytest.mark.parametrize("name", ["mlp_chunk", "policy_layerwise", "chain"])
+
+@pytest.mark.parametrize("name", REFERENCE)
 def test_a_case_of_the_reference(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert gpt_parity.main([str(CASES / f"{name}.npz")]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -20,8 +20,8 @@ def ask_anew() -> Iterator[None]:
     attentions._is_there.cache_clear()
 
 
-def inputs(dtype: str = "float32", size: int = 8) -> jax.Array:
-    return jax.random.normal(jax.random.key(0), (3, 2, 5, 4, size), dtype)
+def inputs(dtype: str = "float32", size: int = 8, length: int = 6) -> jax.Array:
+    return jax.random.normal(jax.random.key(0), (3, 2, length, 4, size), dtype)
 
 
 def test_it_is_a_weighted_mean_of_the_values() -> None:
@@ -32,17 +32,18 @@ def test_it_is_a_weighted_mean_of_the_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size", "fits"),
+    ("dtype", "size", "length", "fits"),
     [
-        ("bfloat16", 8, True),
-        ("float16", 128, True),
-        ("float32", 64, False),
-        ("bfloat16", 12, False),
-        ("bfloat16", 136, False),
+        ("bfloat16", 8, 6, True),
+        ("float16", 128, 6, True),
+        ("float32", 64, 6, False),
+        ("bfloat16", 12, 6, False),
+        ("bfloat16", 136, 6, False),
+        ("bfloat16", 64, 23, False),
     ],
 )
-def test_what_the_fused_kernel_takes(dtype: str, size: int, fits: bool) -> None:
-    assert attentions.fits(inputs(dtype, size)[0]) == fits
+def test_what_the_fused_kernel_takes(dtype: str, size: int, length: int, fits: bool) -> None:
+    assert attentions.fits(inputs(dtype, size, length)[0]) == fits
 
 
 def test_without_cudnn_a_gpu_uses_the_plain_one_and_says_so(
