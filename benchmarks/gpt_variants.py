@@ -166,6 +166,7 @@ def main() -> None:
                     f"{q['r2']:.2f}",
                     f"{q['rho']:.2f}",
                     f"{q['z_u']:.1f}",
+                    "-" if q["diversity"] is None else f"{q['diversity']:.2f}",
                 ]
             )
     head = (
@@ -178,6 +179,7 @@ def main() -> None:
         "R2",
         "rho",
         "Z_U",
+        "diversity",
     )
     print(machine.table(head, rows))
     if not flags.only:
@@ -287,6 +289,7 @@ def evaluated(bench: Bench, adam_folder: Path) -> dict[str, Any]:
             adam_folder / f"{split}.npz", lambda s=split: adam.from_starts(bench, s, done)
         )
         apart = originality.distances(bench, split, done)
+        among = originality.variety(bench, split, done)
         score = np.asarray(ours["test_score"])
         n_boot = bench.settings["bootstrap"]
         regret, _ = statistics.paired_gain(theirs["test_score"], score, n_boot=n_boot)
@@ -306,6 +309,7 @@ def evaluated(bench: Bench, adam_folder: Path) -> dict[str, Any]:
             **followed(bench, split),
             "rho": novelty.rho(apart["generated"], apart["held_out"]),
             "z_u": novelty.z_u(apart["generated"], apart["held_out"]),
+            "diversity": novelty.diversity(**among) if among["generated"].size else None,
             "prompt": float(done["prompt.diffusion"]["chosen"]),
         }
     return found

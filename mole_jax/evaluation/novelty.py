@@ -65,6 +65,14 @@ def nearest(query: ArrayLike, reference: ArrayLike) -> Floats:
     return np.sqrt(best)
 
 
+def nearest_others(networks: ArrayLike) -> Floats:
+    """Distance from each network to the closest of the others: [n, H, F] -> [n], n at least 2."""
+    x = np.asarray(networks, dtype=np.float64)
+    if len(x) < 2:
+        raise ValueError("a network alone has no others")
+    return np.concatenate([nearest(x[i : i + 1], np.delete(x, i, axis=0)) for i in range(len(x))])
+
+
 def rho(generated: ArrayLike, held_out: ArrayLike) -> float:
     """Median nearest distance of generated networks over that of held-out, independent runs.
 
@@ -76,6 +84,16 @@ def rho(generated: ArrayLike, held_out: ArrayLike) -> float:
     if not median > 0.0:
         raise ValueError(f"held-out distances have median {median}; a held-out run is a copy")
     return float(np.median(np.asarray(generated, dtype=np.float64))) / median
+
+
+def diversity(generated: ArrayLike, held_out: ArrayLike) -> float:
+    """Median of generated networks' distances to one another over that of independent runs.
+
+    generated, held_out: [n], from `nearest_others`, of equally many networks of each task. Near 1:
+    as different from one another as independent runs are; 0: always the same network. Raises
+    ValueError when the held-out median is 0.
+    """
+    return rho(generated, held_out)
 
 
 def z_u(generated: ArrayLike, held_out: ArrayLike) -> float:

@@ -43,6 +43,41 @@ def distances(bench: Bench, split: str, done: Done) -> Found:
     return {"generated": found[: len(generated)], "held_out": found[len(generated) :]}
 
 
+def variety(bench: Bench, split: str, done: Done) -> Found:
+    """Distance of each generated network to the nearest other one of its task, and the same of as
+    many independently trained networks, modulo the network's symmetries.
+
+    Only tasks with two networks on either side have such distances. Where several kinds of units
+    are matched, all of a task's networks are brought to its first, so that distances are upper
+    bounds.
+
+    Returns:
+        generated, held_out: [networks], equally many; empty where no task has any.
+    """
+    cases, zoo = bench.splits[split], bench.zoo
+    generated = done[f"generated.diffusion.{split}"]["parameters"]
+    found: dict[str, list[np.ndarray]] = {"generated": [], "held_out": []}
+    for task in np.unique(cases.tasks):
+        ours = generated[cases.tasks == task].reshape(-1, generated.shape[-1])
+        ours = ours[np.isfinite(ours).all(1)]
+        runs = zoo.select(split=split, finite=True, subset=int(task))
+        n = min(len(ours), len(runs), bench.settings["novelty_count"])
+        if n > 1:
+            theirs = zoo.parameters(_spread(runs, n), [-1])[:, 0]
+            for name, flat in (("generated", _spread(ours, n)), ("held_out", theirs)):
+                found[name].append(_nearest_others(bench.family.network, flat))
+    return {name: np.concatenate(x) if x else np.zeros(0) for name, x in found.items()}
+
+
+def _nearest_others(network: Network, flat: np.ndarray) -> np.ndarray:
+    if _one_kind_of_unit(network):
+        return novelty.nearest_others(units(network, flat))
+    aligned = np.stack([flat[0], *(alignment.align(network, x, flat[0]) for x in flat[1:])])
+    apart = np.linalg.norm(aligned[:, None] - aligned[None], axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    return apart.min(axis=1)
+
+
 def _one_kind_of_unit(network: Network) -> bool:
     """Whether one assignment settles the distance between two networks."""
     free = [symmetry for symmetry in network.symmetries if (symmetry.axis,) in network.units]

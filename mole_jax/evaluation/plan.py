@@ -57,6 +57,7 @@ def results(bench: Bench) -> dict[str, Compute]:
         add(f"neighbours.{split}", retrieval.neighbours, split)
         add(f"copies.{split}", copies.copy, split)
         add(f"distances.{split}", originality.distances, split)
+        add(f"variety.{split}", originality.variety, split)
         if bench.family.labelled:
             add(f"mistakes.{split}", originality.mistakes, split)
     add("fine_tuning", fine_tuning.continued, bench.main)

@@ -156,10 +156,12 @@ def _condition_gaps(swapped: Arrays) -> Record:
 
 def _novelty(done: Done, split: str) -> Record:
     far, wrong = done[f"distances.{split}"], done.get(f"mistakes.{split}", {})
+    among = done[f"variety.{split}"]
     measured = far["generated"].size and far["held_out"].size
     found: Record = {
         "rho": novelty.rho(far["generated"], far["held_out"]) if measured else None,
         "z_u": novelty.z_u(far["generated"], far["held_out"]) if measured else None,
+        "diversity": novelty.diversity(**among) if among["generated"].size else None,
         "n_generated": int(far["generated"].size),
         "n_held_out": int(far["held_out"].size),
     }

@@ -67,6 +67,11 @@ GLOSSARY = {
         "A rank test of those distances; below about −2 the generated networks are closer to "
         "training networks than independent ones are, which is a sign of copying."
     ),
+    "diversity": (
+        "The median distance from generated networks to the nearest other one of the same task, "
+        "divided by the same for as many independently trained networks. Near 0, the model always "
+        "gives the same network."
+    ),
     "IoU of mistakes": (
         "How much the set of wrongly classified images overlaps with that of the most similar "
         "training network: 1 is the same mistakes. “Expected” is what the numbers of mistakes "

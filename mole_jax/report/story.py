@@ -311,9 +311,9 @@ def _novelty(splits: Mapping[str, findings.Result], figures: Figures) -> str:
     for split, result in splits.items():
         n = result.get("novelty", {})
         if n:
-            keys = ("rho", "z_u", "iou_mean", "iou_expected")
+            keys = ("rho", "z_u", "diversity", "iou_mean", "iou_expected")
             rows.append((split, *(numbers.number(n.get(k)) for k in keys)))
-    heads = ("", "rho", "Z_U", "IoU", "expected")
+    heads = ("", "rho", "Z_U", "diversity", "IoU", "expected")
     return html.section(
         "New networks, or copies?",
         html.paragraph(

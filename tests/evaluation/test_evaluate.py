@@ -73,6 +73,12 @@ def test_mistakes_are_compared_only_where_the_subset_was_trained_on(evaluated: E
         assert 0 <= splits["S0"]["novelty"][key] <= 1
 
 
+def test_networks_of_a_task_are_compared_with_one_another(evaluated: Evaluated) -> None:
+    splits = evaluated.json()["splits"]
+    assert splits["S0"]["novelty"]["diversity"] is None  # one of each task
+    assert splits["S1"]["novelty"]["diversity"] > 0
+
+
 def test_every_figure_finds_its_arrays_and_the_report_builds(
     evaluated: Evaluated, tmp_path: Path
 ) -> None:

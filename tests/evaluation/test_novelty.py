@@ -50,6 +50,23 @@ def test_nearest_finds_a_permuted_copy_exactly():
     assert novelty.nearest(copy[None], reference)[0] == 0.0
 
 
+def test_nearest_others_leaves_out_a_network_itself_and_nothing_else():
+    x = networks(9, hidden=5)
+    brute = [min(novelty.distance(x[i], x[j]) for j in range(9) if j != i) for i in range(9)]
+    np.testing.assert_allclose(novelty.nearest_others(x), brute, rtol=1e-12)
+    twins = np.concatenate([x, x[:, ::-1]])  # each again, its units in another order
+    np.testing.assert_array_equal(novelty.nearest_others(twins), 0.0)
+    with pytest.raises(ValueError, match="alone"):
+        novelty.nearest_others(x[:1])
+
+
+def test_diversity_is_one_for_independent_networks_and_zero_for_copies():
+    ours, theirs = networks(60, seed=1), networks(60, seed=2)
+    apart = novelty.nearest_others(theirs)
+    assert novelty.diversity(novelty.nearest_others(ours), apart) == pytest.approx(1.0, abs=0.1)
+    assert novelty.diversity(novelty.nearest_others(ours[:1].repeat(60, axis=0)), apart) == 0.0
+
+
 def test_lower_bound_never_exceeds_the_distance():
     query, reference = networks(1, hidden=6)[0], networks(50, hidden=6, seed=3)
     sizes = np.square(reference).sum(axis=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,6 +12,8 @@ from mole_jax.evaluation import originality, prompts, trajectories
 from mole_jax.evaluation.baselines import retrieval
 from mole_jax.evaluation.bench import Bench
 from mole_jax.metamodel import data as data_lib
+from mole_jax.representation import permutation
+from mole_jax.tasks import networks
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.generate import generate
 from tests import tiny
@@ -89,6 +92,30 @@ def test_copies_are_of_the_best_runs(bench: Bench) -> None:
     flat = np.zeros((2, 1, bench.family.network.spec.size), np.float32)
     found = originality.mistakes(bench, "S0", {"generated.diffusion.S0": {"parameters": flat}})
     assert len(found["generated"]) == len(found["held_out"]) == 2
+
+
+def test_variety_of_runs_is_theirs_and_of_one_network_none(bench: Bench) -> None:
+    runs = bench.zoo.select(split="S0")
+    final = bench.zoo.parameters(runs, [-1])  # [2, 1, D]
+    found = originality.variety(bench, "S0", {"generated.diffusion.S0": {"parameters": final}})
+    np.testing.assert_array_equal(found["generated"], found["held_out"])
+    assert len(found["held_out"]) == 2 and (found["held_out"] > 0).all()
+    same = {"parameters": final[:1].repeat(2, axis=0)}
+    found = originality.variety(bench, "S0", {"generated.diffusion.S0": same})
+    np.testing.assert_array_equal(found["generated"], 0)
+
+
+@pytest.mark.parametrize("hidden", [(4,), (4, 3)])  # matched exactly, and in turn
+def test_nearest_others_do_not_mind_the_order_of_units(hidden: tuple[int, ...]) -> None:
+    network = networks.build({"name": "mlp", "hidden": hidden, "activation": "relu"}, (6,), 3)
+    key = jax.random.key(0)
+    keys = jax.random.split(key, 3)
+    flat = np.stack([np.asarray(network.spec.flatten(network.init(k))) for k in keys])
+    orders = permutation.random_orders(network, jax.random.key(1))
+    twin = np.asarray(permutation.permute(network, flat[0], orders))
+    found = originality._nearest_others(network, np.stack([*flat, twin]))
+    np.testing.assert_allclose(found[[0, 3]], 0, atol=1e-5)
+    assert (found[1:3] > 0.1).all()
 
 
 def test_one_run_is_too_few(bench: Bench) -> None:

@@ -37,7 +37,13 @@ def result(shift=0.0):
         "fixed_prompt": 0.05,
         "condition_use_gap": {"support": 0.763, "target_metric": 0.171, "start": 0.002},
         "equivalent_adam_steps": {"median": 130.0, "p10": 64.0, "censored": 0.02},
-        "novelty": {"rho": 0.91, "z_u": -1.3, "iou_mean": 0.27, "iou_expected": 0.14},
+        "novelty": {
+            "rho": 0.91,
+            "z_u": -1.3,
+            "diversity": 0.87,
+            "iou_mean": 0.27,
+            "iou_expected": 0.14,
+        },
         "baselines": {
             "adam_support": quality(0.941, 0.006, 0.0, 0.21),
             "retrieval": quality(0.612, 0.03, 0.1, 2.1),
