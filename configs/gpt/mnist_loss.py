@@ -2,12 +2,21 @@
 
     python launch/prepare_data.py mnist     (once; or --config.data.source=idx:DIR)
     python -m mole_jax.main --config=configs/gpt/mnist_loss.py --workdir=runs/gpt_mnist_loss
+    python -m mole_jax.main --config=configs/gpt/mnist_loss.py:gpu --workdir=runs/gpt_mnist
     python -m mole_jax.main --config=configs/gpt/mnist_loss.py:cpu --workdir=runs/gpt_digits_loss
 
 What differs from the reference is in `common.py`. The first has not been run; the dry run says
 378,283,008 parameters and 55 TFLOP a step, with blocks computed anew in the backward pass.
 
-The second, of 1,000 runs of a 64-10-10 MLP and 1.0 million parameters, does not get far in 1,500
+The second has 4,096 training runs, 50 snapshots and 50.6 million parameters. One H200 (JAX 0.11.2,
+seed 0) made the zoo in 41 s and took 12,000 steps of 512 pairs in 4 min 17 s, to a loss of 0.0279.
+What its networks are worth has not been measured. Of an earlier, shorter training it has (the same
+model, 1,024 runs, 2,500 steps, `ema_decay` 0.99, 100 sampling steps; loss 0.0470, 1 min 49 s with
+another program beside it): asked for a test loss of 0.25, its networks have 66.2 % accuracy from 32
+unseen starts and 65.5 % from training starts, where runs end at 94.4 %; asked for 1.0, 50.6 and
+46.7 %.
+
+The third, of 1,000 runs of a 64-10-10 MLP and 1.0 million parameters, does not get far in 1,500
 steps of 64 pairs. From the first snapshots of 20 held-out runs, asked for a test loss of 0.25, its
 networks have 32.3 % test accuracy (95 % interval 28.4 - 36.7) and a test loss of 2.85, where the
 held-out runs end at 96.4 % and 0.117, Adam reaches 96.7 % from the same starts, retrieval (the run
