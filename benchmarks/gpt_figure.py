@@ -24,6 +24,7 @@ OUT = Path(__file__).parents[1] / "docs" / "gpt_variants.svg"
 # (results, split, title)
 PANELS = (
     ("gpt_one_task", "S0", "one task, 4 units,\nunseen runs"),
+    ("gpt_one_task_long", "S0", "the same,\n12,000 steps"),
     ("gpt_variants", "S0", "200 tasks, 16 units,\nunseen runs"),
     ("gpt_variants", "S1", "200 tasks, 16 units,\nunseen data subsets"),
 )
@@ -41,7 +42,8 @@ def main() -> None:
         for axes, (result, split, title) in zip(
             figure.subplots(1, len(PANELS), sharey=True), PANELS, strict=True
         ):
-            draw(axes, [results[result][name]["splits"][split] for name in names])
+            found = results[result]
+            draw(axes, [found[name]["splits"][split] if name in found else None for name in names])
             axes.set_title(title, fontsize=9, color=style.INK)
             axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()  # shared by all
@@ -50,9 +52,10 @@ def main() -> None:
     print(f"written: {OUT}")
 
 
-def draw(axes: Axes, rows: list[dict[str, Any]]) -> None:
-    """A dot and an interval for each variant; lines for Adam and for guessing."""
-    for y, row in enumerate(rows):
+def draw(axes: Axes, rows: list[dict[str, Any] | None]) -> None:
+    """A dot and an interval for each variant that there is; lines for Adam and for guessing."""
+    done = [(y, row) for y, row in enumerate(rows) if row is not None]
+    for y, row in done:
         colour = style.GENERATED if y == len(rows) - 1 else style.BASELINE
         low, high = (100 * x for x in row["ci95"])
         axes.plot([low, high], [y, y], color=colour, linewidth=1.8)
@@ -61,7 +64,7 @@ def draw(axes: Axes, rows: list[dict[str, Any]]) -> None:
         ("adam", "Adam", "right", 0.96),
         ("chance", "guessing", "left", 0.04),
     ):
-        x = 100 * rows[-1][key]
+        x = 100 * done[-1][1][key]
         axes.axvline(x, color=style.MUTED, linewidth=1, dashes=(4, 3))
         axes.annotate(
             name,

@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--size", choices=("small", "large"), default="small")
     parser.add_argument("--seconds", type=float, default=150, help="of training, each")
     parser.add_argument("--steps", type=int, default=0, help="of G.pt and its variants; 0: seconds")
-    parser.add_argument("--name", default="gpt_variants", help="of the JSON in results/")
+    parser.add_argument("--name", help="of the JSON in results/; of some variants only, if given")
     parser.add_argument("--only", nargs="*", help="these variants")
     flags = parser.parse_args()
     known = variants(flags.size)
@@ -182,8 +182,10 @@ def main() -> None:
         "diversity",
     )
     print(machine.table(head, rows))
-    if not flags.only:
-        machine.write(flags.name, seconds=flags.seconds, steps=flags.steps, variants=found)
+    if flags.name or not flags.only:
+        machine.write(
+            flags.name or "gpt_variants", seconds=flags.seconds, steps=flags.steps, variants=found
+        )
 
 
 def of_variant(name: str, flags: argparse.Namespace) -> dict[str, Any]:
