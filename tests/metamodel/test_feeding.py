@@ -34,7 +34,11 @@ pytestmark = pytest.mark.usefixtures("compile_once")
 @pytest.fixture(scope="module")
 def config() -> ConfigDict:
     return tiny.tiny_config(
-        training__steps=6, training__steps_per_dispatch=3, zoo__runs_per_chunk=2
+        training__steps=6,
+        training__steps_per_dispatch=3,
+        zoo__runs_per_chunk=2,
+        metamodel__probes=0,  # which take long to compile
+        metamodel__descents=0,
     )
 
 

@@ -33,7 +33,13 @@ pytestmark = pytest.mark.usefixtures("compile_once")
 
 @pytest.fixture(scope="module")
 def config() -> ConfigDict:
-    return tiny.tiny_config(zoo__live=True, zoo__live_every=5, zoo__live_refresh=3)
+    return tiny.tiny_config(
+        zoo__live=True,
+        zoo__live_every=5,
+        zoo__live_refresh=3,
+        metamodel__probes=0,  # which take long to compile
+        metamodel__descents=0,
+    )
 
 
 @pytest.fixture(scope="module")
