@@ -59,9 +59,9 @@ def draw(axes: Axes, rows: list[dict[str, Any] | None]) -> None:
         colour = style.GENERATED if y == len(rows) - 1 else style.BASELINE
         low, high = (100 * x for x in row["ci95"])
         axes.plot([low, high], [y, y], color=colour, linewidth=1.8)
-        axes.plot(100 * row["score"], y, "o", color=colour, markersize=4.5)
+        axes.plot(100 * row["score"], y, "o", color=colour, markersize=4.5, clip_on=False)
     for key, name, side, height in (
-        ("adam", "Adam", "right", 0.96),
+        ("adam", "Adam", "right", 0.1),
         ("chance", "guessing", "left", 0.04),
     ):
         x = 100 * done[-1][1][key]

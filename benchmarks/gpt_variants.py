@@ -11,6 +11,8 @@ mind. So there is a zoo of one task, too, with as many runs, of MLPs with four h
       --config.data.held_out_subsets=0 --config.population.members=1664 \
       --config.population.held_out_members=64 --config.zoo.members_per_group=128
     python -m benchmarks.gpt_variants --zoo=runs/one_task --folder=runs/gpt_one --name=gpt_one_task
+    python -m benchmarks.gpt_variants --zoo=runs/one_task --folder=runs/gpt_one_long \
+      --steps=12000 --name=gpt_one_task_long --only "G.pt" "G.pt, 50 steps" ...
     python -m benchmarks.gpt_figure
 
 At a size where G.pt learns there is `--size=large`, for a GPU, on MNIST:
@@ -183,8 +185,12 @@ def main() -> None:
     )
     print(machine.table(head, rows))
     if flags.name or not flags.only:
+        counted = bool(flags.steps) and "MOLE" not in found
         machine.write(
-            flags.name or "gpt_variants", seconds=flags.seconds, steps=flags.steps, variants=found
+            flags.name or "gpt_variants",
+            seconds=None if counted else flags.seconds,
+            steps=flags.steps,
+            variants=found,
         )
 
 
