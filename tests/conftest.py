@@ -34,6 +34,19 @@ MAPPINGS = Path("/proc/self/maps")
 MANY = 20_000
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A program that several tests run is compiled for the first of them, of each worker.
+
+    Small ones, too: there are hundreds that all modules need. Processes that tests start have no
+    part in it: the cache's files are not written in one go, and such processes are killed.
+    """
+    from tests import tiny
+
+    with tiny.compilation_cache(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def few_mappings() -> Iterator[None]:
     """Forget compiled programs, between modules, where there are many."""

@@ -175,7 +175,7 @@ def quick_compilation() -> contextlib.AbstractContextManager[None]:
 def compilation_cache(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Compile the same program once only, as when one training is begun several times."""
     return settings_of_jax(
-        jax_compilation_cache_dir=str(folder), jax_persistent_cache_min_compile_time_secs=0.5
+        jax_compilation_cache_dir=str(folder), jax_persistent_cache_min_compile_time_secs=0.0
     )
 
 

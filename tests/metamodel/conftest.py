@@ -13,10 +13,3 @@ from tests import tiny
 def quick_compilation() -> Iterator[None]:
     with tiny.quick_compilation():
         yield
-
-
-@pytest.fixture(scope="module")
-def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For modules that begin the same program several times: `usefixtures("compile_once")`."""
-    with tiny.compilation_cache(tmp_path_factory.mktemp("compiled")):
-        yield

@@ -28,7 +28,6 @@ from mole_jax.zoo.reader import Zoo, open_zoo
 from tests import tiny
 
 ROOT = rng.named(rng.key(3), "train diffusion")
-pytestmark = pytest.mark.usefixtures("compile_once")
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,6 @@ from mole_jax.tasks import family as families
 from tests import tiny
 from tests.metamodel.test_train import fit, fresh
 
-pytestmark = pytest.mark.usefixtures("compile_once")
 GPT = {
     "representation__name": "flat",
     "representation__normaliser": "global",

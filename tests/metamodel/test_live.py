@@ -28,7 +28,6 @@ from mole_jax.zoo.reader import open_zoo
 from tests import tiny
 
 STORED = 16  # 8 training data subsets x 2 members that are not held out
-pytestmark = pytest.mark.usefixtures("compile_once")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ from tests import tiny
 
 ROOT = jax.random.key(0)
 N = 5
-pytestmark = pytest.mark.usefixtures("compile_once")
 
 
 @pytest.fixture(scope="module")

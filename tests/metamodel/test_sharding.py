@@ -31,7 +31,6 @@ MESHES = {
     "data:2,fsdp:2,tensor:2": {"data": 2, "fsdp": 2, "tensor": 2},
 }
 SIZES = {"data": 2, "fsdp": 4, "tensor": 2}
-pytestmark = pytest.mark.usefixtures("compile_once")
 
 
 @pytest.fixture(scope="module")

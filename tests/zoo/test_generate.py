@@ -29,8 +29,8 @@ from tests import tiny
 
 
 @pytest.fixture(scope="module", autouse=True)
-def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with tiny.quick_compilation(), tiny.compilation_cache(tmp_path_factory.mktemp("compiled")):
+def quick_compilation() -> Iterator[None]:
+    with tiny.quick_compilation():
         yield
 
 
