@@ -168,7 +168,7 @@ def main() -> None:
                     f"{q['r2']:.2f}",
                     f"{q['rho']:.2f}",
                     f"{q['z_u']:.1f}",
-                    "-" if q["diversity"] is None else f"{q['diversity']:.2f}",
+                    "-" if q.get("diversity") is None else f"{q['diversity']:.2f}",
                 ]
             )
     head = (
