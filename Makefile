@@ -28,9 +28,8 @@ setup: $(STAMP)
 demo: $(STAMP)
 	$(RUN) -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits
 
-# In the order of names: files with few tests, which would come last, have the longest.
 test: $(STAMP_DEV)
-	$(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(STAMP_DEV)
 	$(RUN) -m ruff check .

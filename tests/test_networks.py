@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,14 @@ ACTING = {
     "training__permute_labels": 0.0,
     "training__permute_units": False,
 }
+
+
+@pytest.fixture(autouse=True)
+def forget_programs() -> Iterator[None]:
+    """Each test compiles hundreds; all of them are more than a process may map: see conftest.py."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 def test_every_network_is_tried_here() -> None:
