@@ -47,7 +47,7 @@ def main() -> None:
             axes.set_title(title, fontsize=9, color=style.INK)
             axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()  # shared by all
-        figure.supxlabel("test accuracy (%), 95 % intervals over tasks", fontsize=9)
+        figure.supxlabel("test accuracy (%), 95 % intervals (of one task: over starts)", fontsize=9)
     files.write_bytes(OUT, style.to_svg(figure).encode())
     print(f"written: {OUT}")
 

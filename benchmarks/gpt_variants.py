@@ -12,7 +12,8 @@ mind. So there is a zoo of one task, too, with as many runs, of MLPs with four h
       --config.population.held_out_members=64 --config.zoo.members_per_group=128
     python -m benchmarks.gpt_variants --zoo=runs/one_task --folder=runs/gpt_one --name=gpt_one_task
     python -m benchmarks.gpt_variants --zoo=runs/one_task --folder=runs/gpt_one_long \
-      --steps=12000 --name=gpt_one_task_long --only "G.pt" "G.pt, 50 steps" ...
+      --steps=12000 --name=gpt_one_task_long --only "G.pt" "G.pt, 50 steps" "+ norms visible" \
+      "+ time scaled" "+ log metrics" "+ validation metric" "+ the first four" "units as they are"
     python -m benchmarks.gpt_figure
 
 At a size where G.pt learns there is `--size=large`, for a GPU, on MNIST:
@@ -23,7 +24,8 @@ At a size where G.pt learns there is `--size=large`, for a GPU, on MNIST:
 
 All are trained on the zoo of one workdir, for the same number of seconds on this machine (steps are
 counted from a first measurement; compiling is extra) or, G.pt and its variants, for as many steps
-as `--steps` says, with about as many parameters. Each is then asked for networks for unseen runs
+as `--steps` says. All have about a million parameters in the demo's zoo; on networks of four units
+G.pt's are 0.64 million and MOLE's 1.02 million. Each is then asked for networks for unseen runs
 (S0) and unseen data subsets (S1), at the prompt that is best on training subsets and at prompts
 between the best loss and the start's. Every variant keeps its workdir in the folder: a variant that
 is done is read and not run again.
@@ -83,7 +85,7 @@ GPT = {
     "training.gradient_clip": 0.75,
     "training.ema_decay": 0.998,
 }
-# At a twentieth of the size of its MNIST model, and with its tokens. The model, and of MOLE's too:
+# At a sixteenth of the size of its MNIST model, and with its tokens. The model, and of MOLE's too:
 LARGE = {
     "metamodel.width": 384,
     "metamodel.layers": 8,

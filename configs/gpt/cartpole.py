@@ -13,8 +13,8 @@ Differs from the reference by what `common.py` says, and in these:
 - A minibatch is a share of the environments with all their steps, not of all steps.
 - Value networks are tanh MLPs of the policy's widths, and rewards are scaled by 1 - discount.
 
-The first has not been run; the dry run says 347,351,040 parameters and 301 TFLOP a step, with
-blocks computed anew in the backward pass. The second, of 120 runs of 80 iterations in 64
+The first has not been run; the dry run says 347,351,040 parameters and 301 TFLOP a step, not
+counting what the backward pass computes anew. The second, of 120 runs of 80 iterations in 64
 environments, learns next to nothing: from the first snapshots of 10 held-out runs, asked for a
 return of 500, its policies reach 7.1 % of it (95 % interval 4.5 - 11.1), where the held-out runs
 end at 90 %, PPO reaches 75 % from the same starts (at the largest of two rates, which was best on

@@ -11,8 +11,8 @@ Differs from the reference by what `common.py` says, and in these:
   --config.training.warmup_steps=916`, on 1, 2, 5, 10, 11, 22, 25, 50 or 55 devices.
 - The border of padded crops is black.
 
-The first has not been run. The dry run says 639,459,328 parameters and 48 TFLOP a step, with blocks
-computed anew in the backward pass.
+The first has not been run. The dry run says 639,459,328 parameters and 48 TFLOP a step, not
+counting what the backward pass computes anew.
 
 The second, of 400 runs of a CNN with 8 and 16 channels and 1,500 steps of 64 pairs, learns nothing:
 from the first snapshots of 20 held-out runs its networks have 10.5 % test accuracy (95 % interval

@@ -6,7 +6,8 @@
     python -m mole_jax.main --config=configs/gpt/mnist_loss.py:cpu --workdir=runs/gpt_digits_loss
 
 What differs from the reference is in `common.py`. The first has not been run; the dry run says
-378,283,008 parameters and 55 TFLOP a step, with blocks computed anew in the backward pass.
+378,283,008 parameters and 55 TFLOP a step, not counting what the
+backward pass computes anew.
 
 The second has 4,096 training runs, 50 snapshots and 50.6 million parameters. One H200 (JAX 0.11.2,
 seed 0) made the zoo in 41 s and took 12,000 steps of 512 pairs in 4 min 17 s, to a loss of 0.0279.
@@ -23,7 +24,8 @@ held-out runs end at 96.4 % and 0.117, Adam reaches 96.7 % from the same starts,
 that is best on the validation pool) 96.9 %, that with noise 96.2 %, soup 86.2 %, and Adam on one
 image a class 56.4 %. Prompt alignment R^2 is -9.3: it does not follow its prompts. Nor does it
 copy: rho 1.12, Z_U +6.5. Other samplers change little (ddim with 20 steps: 32 %). What limits it is
-in docs/results.md (`python -m benchmarks.gpt_small`): 9,000 steps give 45 %. Seed 0, JAX 0.10.2,
+in docs/results.md (`python -m benchmarks.gpt_small`): asked for 0.1, 9,000 steps give 45 % where
+1,500 give 25 %. Seed 0, JAX 0.10.2,
 two cores of an AMD EPYC with other work beside it: zoo 1 min 10 s, training 5 min 45 s (1 min 26 s
 alone), evaluation 1 min 31 s.
 """
