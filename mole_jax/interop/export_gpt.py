@@ -46,7 +46,8 @@ def convert(workdir: Path, out: Path) -> None:
         raise UserError(f"--out={out} is where its settings go: let it end in .pt")
     config, network = predict.described(workdir)
     trained = train.load(workdir, config, network, "diffusion")
-    settings = _settings(config, network, trained.normaliser)
+    imported = (workdir / predict.IMPORTED_NETWORK).exists()
+    settings = _settings(config, network, trained.normaliser, imported)
     tokens = Tokens.of(keys.value(config, "metamodel.gpt"))
     content: dict[str, Any] = {}
     for name, params in (("G", trained.last), ("G_ema", trained.params)):
@@ -56,7 +57,9 @@ def convert(workdir: Path, out: Path) -> None:
     files.write_json(out.with_suffix(".json"), _written(settings))
 
 
-def _settings(config: Mapping[str, Any], network: Network, normaliser: Any) -> Settings:
+def _settings(
+    config: Mapping[str, Any], network: Network, normaliser: Any, imported: bool
+) -> Settings:
     m, d = config["metamodel"], config["diffusion"]
     if keys.value(config, "metamodel.name") != "gpt":
         raise UserError(
@@ -80,9 +83,18 @@ def _settings(config: Mapping[str, Any], network: Network, normaliser: Any) -> S
             raise UserError(
                 f"metamodel.gpt.{name}=True is not the reference's: it cannot be exported"
             )
+    # An imported policy's only turn our metric into the return that the model was told.
+    if not imported and (tokens.metric_scale, tokens.metric_shift) != (1.0, 0.0):
+        raise UserError(
+            "the reference reads metrics as they are, and this meta-model with "
+            f"metamodel.gpt.metric_scale={tokens.metric_scale:g} and metric_shift="
+            f"{tokens.metric_shift:g}: it cannot be exported"
+        )
+    # How it is sampled is no part of a training; what was imported knows it.
+    small = config.get("sampling", {}).get("name") == "ancestral"
     return Settings(
         parameter_sizes=flat.sizes(network),
-        parameter_names=tuple(_name(field.path) for field in torch_layout.fields(network)),
+        parameter_names=_names(network),
         split_policy=tokens.split,
         chunk_size=tokens.chunk_size,
         n_embd=m["width"],
@@ -96,12 +108,19 @@ def _settings(config: Mapping[str, Any], network: Network, normaliser: Any) -> S
         absolute_loss_conditioning=tokens.absolute_metrics,
         diffusion_steps=d["steps"],
         noise_schedule=d["schedule"],
+        variance="fixed_small" if small else "fixed_large",
         scale=float(1 / scale[0]),
     )
 
 
+def _names(network: Network) -> tuple[str, ...]:
+    """PyTorch's names of the network's tensors; of a vision transformer, made up of ours."""
+    if network.name == "vit":
+        return tuple(_name(field.path) for field in torch_layout.fields(network))
+    return tuple(tensor.name for tensor in torch_layout.layout(network).tensors)
+
+
 def _name(path: str) -> str:
-    """PyTorch's name of a tensor."""
     layer, _, name = path.rpartition("/")
     name = "weight" if name in ("kernel", "scale") else name
     return f"{layer}.{name}".lstrip(".").replace("/", ".")

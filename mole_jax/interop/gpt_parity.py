@@ -14,7 +14,7 @@ Only what a case has is compared. For every quantity the relative error |a - b| 
 the Euclidean norm. The gradient of a key's bias is zero, since a softmax does not see what all keys
 have in common: what is there is rounding, and |b| is that of the key's weight. Beside cases other
 .npz files, without any state/*, are left out with a word. Exit code 0: all errors are at most 1e-4;
-1: some are not; 2: a case cannot be read, or there is none.
+1: some are not; 2: a case cannot be read (the others are compared nevertheless), or there is none.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("cases", nargs="+", metavar="CASE.npz", help="with CASE.json beside it")
     flags = parser.parse_args(arguments)
-    worst, compared = 0.0, False
+    worst, compared, unread = 0.0, False, False
     for name in flags.cases:
         try:
             arrays = _read(Path(name))
@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             errors = compare(Path(name), arrays)
         except UserError as problem:
             print(f"error: {' '.join(str(problem).split())}", file=sys.stderr)
-            return 2
+            unread = True
+            continue
         compared = True
         width = max(map(len, errors))
         print(f"{name}")
@@ -72,10 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             verdict = "" if error <= TOLERANCE else "  FAIL"
             print(f"  {quantity:{width}}  {error:.2e}{verdict}")
         worst = max([worst, *(e if e == e else np.inf for e in errors.values())])
-    if not compared:
+    if compared:
+        print(f"largest relative error {worst:.2e}, at most {TOLERANCE:.0e} is wanted")
+    elif not unread:
         print("error: none of these files is a case: there is nothing to compare", file=sys.stderr)
+    if unread or not compared:
         return 2
-    print(f"largest relative error {worst:.2e}, at most {TOLERANCE:.0e} is wanted")
     return 0 if worst <= TOLERANCE else 1
 
 

@@ -16,6 +16,8 @@ from mole_jax.metamodel.gpt import GPT, Tokens
 from mole_jax.metamodel.transformer import Shape
 
 _COUNTS = ("chunk_size", "n_embd", "n_layer", "n_head", "num_frequencies")
+# Far beyond any model, and what a damaged file would take all memory and time for.
+_MOST = {"parameters": 2**31 - 1, "tokens": 100_000, "diffusion.steps": 1_000_000}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +104,7 @@ def read(path: Path) -> Settings:
         found = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path} is missing: the model's settings are read from it") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise UserError(f"{path} is no JSON file: {problem}") from None
     try:
         return _checked(found)
@@ -135,7 +137,7 @@ def _checked(found: Any) -> Settings:
     _check_values(settings)
     predicts = process.get("predict", "x0" if settings.predict_xstart else "eps")
     known = {"x0": True, "xstart": True, "eps": False, "epsilon": False, "noise": False}
-    if known.get(predicts) != settings.predict_xstart:
+    if not isinstance(predicts, str) or known.get(predicts) != settings.predict_xstart:
         raise UserError(
             f"diffusion.predict={predicts!r} and predict_xstart={settings.predict_xstart} "
             "contradict each other"
@@ -206,6 +208,16 @@ def _check_values(settings: Settings) -> None:
         )
     if settings.diffusion_steps < 2:
         raise UserError(f"diffusion.steps={settings.diffusion_steps} must be 2 or more")
+    counts = {
+        "parameters": settings.size,
+        "tokens": settings.size // max(settings.chunk_size, 1),
+        "diffusion.steps": settings.diffusion_steps,
+    }
+    if settings.split_policy == "layer_by_layer":
+        counts["tokens"] = len(settings.parameter_sizes)
+    for name, count in counts.items():
+        if count > _MOST[name]:
+            raise UserError(f"{count} {name} are more than {_MOST[name]}")
 
 
 def _typed(name: str, value: Any, kind: str) -> Any:

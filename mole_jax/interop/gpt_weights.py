@@ -97,6 +97,8 @@ def load(settings: Settings, state: Mapping[str, Any]) -> dict[str, Any]:
         UserError: for tensors that are missing, unexpected, of another shape or not finite.
     """
     check(settings, {name: np.shape(x) for name, x in state.items()})
+    if not np.isfinite(np.asarray(state[FREQUENCIES], np.float32)).all():
+        raise UserError(f"{FREQUENCIES} holds NaN or infinity")
     found: dict[str, Any] = {}
     for place in places(settings):
         value = np.asarray(state[place.name], np.float32)

@@ -28,6 +28,7 @@ from mole_jax.tasks import control, environments
 from mole_jax.tasks.networks import Network
 
 WEIGHTS = ("G", "G_ema")
+METRICS = ("test_loss", "test_error")  # in nats, in percent
 # What the published models multiply parameters by, by the sizes of their tensors.
 PUBLISHED_SCALES = {
     (7840, 10, 100, 10): 4.185,
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
     text = "which of them to predict with; the moving average by default"
     parser.add_argument("--weights", choices=WEIGHTS, default="G_ema", help=text)
+    text = "what the model is told of a classifier: its loss in nats (default) or error in percent"
+    parser.add_argument("--metric", choices=METRICS, help=text)
     text = "what parameters are multiplied by before the model reads them; by default the "
     text += "settings' `scale`, that of a published model where the sizes are those of one, or 1"
     parser.add_argument("--scale", type=float, metavar="NUMBER", help=text)
@@ -54,7 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the command."""
-    convert(flags.file, flags.settings, flags.out, flags.weights, flags.scale, flags.network)
+    convert(
+        flags.file,
+        flags.settings,
+        flags.out,
+        weights=flags.weights,
+        metric=flags.metric,
+        scale=flags.scale,
+        network_file=flags.network,
+    )
     print(f"{flags.out}: predict with mole_jax.load({str(flags.out)!r})")
 
 
@@ -62,7 +73,9 @@ def convert(
     file: Path,
     settings_file: Path,
     out: Path,
+    *,
     weights: str = "G_ema",
+    metric: str | None = None,
     scale: float | None = None,
     network_file: Path | None = None,
 ) -> None:
@@ -76,6 +89,7 @@ def convert(
         settings_file: the model's settings.
         out: a folder that is not there, or is empty.
         weights: of WEIGHTS, those to predict with; both are kept where both are there.
+        metric: of METRICS, what a model that writes classifiers was told; None for the loss.
         scale: of parameters; None for what is known of it.
         network_file: description of the network that is written; None to find it out.
 
@@ -86,25 +100,29 @@ def convert(
         raise UserError(f"{out} is there already: give --out a new folder")
     settings = gpt_settings.read(settings_file)
     described, network = gpt_network.find(settings, network_file)
+    if metric is not None and not network.classifies:
+        raise UserError(f"--metric={metric} is of classifiers, and {described['name']} is none")
     scale = _scale(settings, scale)
     params, frequencies = _weights(file, settings)
     if weights not in params:
         raise UserError(f"{file} has no {weights}: it has {', '.join(params)}")
 
-    config = make_config(settings, described, network, frequencies)
-    chosen = params[weights]
-    other = chosen if weights == "G" else params.get("G", chosen)
+    metric = metric or METRICS[0] if network.classifies else ""
+    config = make_config(settings, described, network, frequencies, metric)
+    config["sampling"]["weights"] = "last" if weights == "G" else "average"
+    last, average = (params.get(name, params[weights]) for name in WEIGHTS)
     optimizer = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype),
-        jax.eval_shape(states.optimizer(Hyper.of(config)).init, chosen),
+        jax.eval_shape(states.optimizer(Hyper.of(config)).init, last),
     )
-    parts = (jnp.ones((), jnp.int32), other, chosen, optimizer)
+    parts = (jnp.ones((), jnp.int32), last, average, optimizer)
     state = State(*jax.tree.map(jnp.asarray, parts))
     with Checkpoints(out / "train" / "diffusion" / "checkpoints", keep=1) as checkpoints:
         checkpoints.save(1, state, 0.0)  # no loss is known, and none other is there to be better
     ones = np.ones(network.spec.size, np.float32)
     # A policy's start, where nothing is said of it, has learned nothing; a classifier's guesses.
-    start = math.log(network.n_outputs) if network.classifies else 1.0
+    n = network.n_outputs
+    start = {"test_loss": math.log(n), "test_error": 100 * (1 - 1 / n)}.get(metric, 1.0)
     train.write_scales(out, Normaliser(0 * ones, ones / scale, ones), (1.0, 0.0), start)
     files.write_json(out / IMPORTED_NETWORK, described)
     stages.write_done(out, "train", config)
@@ -148,7 +166,10 @@ def _tensors(state: Any) -> dict[str, Tensor]:
         isinstance(k, str) and isinstance(t, Tensor) for k, t in state.items()
     ):
         raise UserError("it is no collection of named tensors")
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    found = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    if len(found) != len(state):
+        raise UserError("some of its tensors are there twice, with and without 'module.'")
+    return found
 
 
 def make_config(
@@ -156,6 +177,7 @@ def make_config(
     described: dict[str, Any],
     network: Network,
     frequencies: tuple[float, ...],
+    metric: str,
 ) -> dict[str, Any]:
     """A config with what prediction reads; for training it would lack a zoo."""
     tokens, process = settings.tokens(frequencies), settings.process()
@@ -195,6 +217,7 @@ def make_config(
             "function_images": 1,
             "mix_images": False,
             "time_power": 1.0,
+            "metric": metric,
             "spacing": "spacing_first",
             "first_start": 0.0,
             "support_min_per_class": 1,

@@ -79,8 +79,8 @@ class TorchFile:
             raise UserError(f"{path} is missing") from None
         except (OSError, zipfile.BadZipFile):
             raise UserError(
-                f"{path} is no checkpoint of PyTorch 1.6 or later, which are zip archives: load it "
-                "with PyTorch and save it again"
+                f"{path} is no checkpoint of PyTorch 1.6 or later, which are zip archives, or its "
+                "end is missing: fetch it again, or load it with PyTorch and save it again"
             ) from None
         try:
             self._root = self._find_root()
@@ -89,6 +89,9 @@ class TorchFile:
         except UserError:
             self._zip.close()
             raise
+        except _ForeignError as problem:
+            self._zip.close()
+            raise UserError(f"{path}: {problem}") from None
         except Exception as problem:  # a damaged pickle may raise anything
             self._zip.close()
             raise UserError(f"{path} is damaged: {problem}") from None
@@ -154,6 +157,10 @@ def _is_pickle(name: str) -> bool:
     return name.count("/") == 1 and name.endswith("/data.pkl")
 
 
+class _ForeignError(Exception):
+    """The file names something that is not made."""
+
+
 class _Unpickler(pickle.Unpickler):
     """Knows tensors, and nothing else that could be called."""
 
@@ -162,7 +169,7 @@ class _Unpickler(pickle.Unpickler):
             return _Kind(name)
         found = _CALLED.get((module, name))
         if found is None:
-            raise UserError(
+            raise _ForeignError(
                 f"the file names {module}.{name}, which is no part of a tensor: only tensors, "
                 "numbers, texts and collections of them are read"
             )
@@ -200,10 +207,50 @@ def _parameter(tensor: Tensor, *_: Any) -> Tensor:
     return tensor
 
 
+class _NumpyKind:
+    """A type of NumPy's, of which only the name counts."""
+
+    def __init__(self, name: Any, *_: Any) -> None:
+        if name not in _NUMBERS:
+            raise ValueError(f"a number of type {name!r}")
+        self.name = name
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, tuple) or state[1:2] not in (("<",), ("|",), ("=",)):
+            raise ValueError("a number that is not little-endian")
+
+
+# NumPy's numbers come as bytes, which pickles of protocol 2 have as text.
+_NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
+
+
+def _number(kind: _NumpyKind, raw: bytes) -> int | float | bool:
+    if not isinstance(kind, _NumpyKind) or not isinstance(raw, bytes):
+        raise ValueError("a number that is none")
+    (value,) = np.frombuffer(raw, kind.name)
+    return value.item()
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    if not isinstance(text, str) or encoding != "latin1":
+        raise ValueError("bytes that are none")
+    return text.encode("latin1")
+
+
+def _size(values: Any) -> tuple[int, ...]:
+    return tuple(map(int, values))
+
+
+# Optimizers keep numbers of NumPy's: the reference computes its learning rate with it.
 _CALLED: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch", "Size"): _size,
+    ("numpy", "dtype"): _NumpyKind,
+    ("numpy.core.multiarray", "scalar"): _number,
+    ("numpy._core.multiarray", "scalar"): _number,
+    ("_codecs", "encode"): _encode,
 }
 
 

@@ -149,9 +149,9 @@ class Model:
             raise UserError("give one of target_loss and target_return")
         if reward is None:
             assert loss is not None
-            if not 0 < loss < np.inf:
+            if not 0 <= loss < np.inf:
                 what = "nats" if self.metric.kind == "loss" else self.metric.words
-                raise UserError(f"target_loss={loss} must be a positive number of {what}")
+                raise UserError(f"target_loss={loss} must be a number of {what}, 0 or more")
             return loss
         if self.environment is None:
             raise UserError("target_return is for policies: give target_loss")
@@ -304,6 +304,7 @@ def load(
     *,
     objective: str = "diffusion",
     checkpoint: str | int = "last",
+    weights: str | None = None,
     **sampling: Any,
 ) -> Model:
     """Load what the train stage left in a workdir.
@@ -313,6 +314,8 @@ def load(
         objective: "diffusion", or "regression" for the deterministic baseline.
         checkpoint: "last"; "best", the one with the lowest training loss of those that
             `training.checkpoint_every` kept; or the step of another one that is kept.
+        weights: "average", the moving average of the steps' weights, or "last", those of the
+            checkpoint's step. None is the average, or what a model was imported with.
         **sampling: other values for keys of `config.sampling`, such as steps=25; those of the
             evaluate stage hold for the rest, and `sampler.DEFAULT` where it has not run.
 
@@ -329,11 +332,15 @@ def load(
     evaluated = stages.is_begun(workdir, "evaluate")
     settings = stages.record(workdir, "evaluate")["config"]["sampling"] if evaluated else {}
     # A meta-model that was imported knows how it is meant to be sampled from.
-    own = config.get("sampling", {})
+    own = dict(config.get("sampling", {}))
+    kept = own.pop("weights", "average")
+    weights = kept if weights is None else weights
+    if weights not in ("average", "last"):
+        raise UserError(f"load: weights={weights!r} must be 'average' or 'last'")
     settings = {**dataclasses.asdict(sampler.DEFAULT), **own, **settings, **sampling}
     return Model(
         trained.model,
-        trained.params,
+        trained.params if weights == "average" else trained.last,
         trained.normaliser,
         sampler.plan(settings, trained.model.process.n_steps),
         (trained.input_scale, trained.input_shift),

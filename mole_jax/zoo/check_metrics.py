@@ -56,6 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> int:
     """Runs the command."""
+    if not flags.tolerance >= 0 or flags.runs < 0:
+        raise UserError(
+            f"--tolerance={flags.tolerance:g} and --runs={flags.runs} must be numbers, 0 or more"
+        )
     zoo = open_zoo(flags.zoo)
     network = networks.from_json(zoo.schema.network)
     images, labels = read_test_set(flags.data, network)

@@ -25,7 +25,8 @@ from mole_jax.zoo.schema import RUN_SPLITS
 
 # G.pt takes every folder for a run, but those whose names begin with a dot.
 MARK = ".mole.json"
-_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+# G.pt takes what '_' separates in a folder's name for runs of their own.
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _PAGE = 4096
 
 
@@ -105,7 +106,7 @@ def _names(zoo: Zoo, runs: np.ndarray) -> list[str]:
         if not _SAFE.fullmatch(name):
             raise UserError(
                 f"the run {name!r} of the zoo at {zoo.path} cannot name a folder; import it again "
-                "under a name of letters, digits, '_' and '-'"
+                "under a name of letters, digits and '-'"
             )
     return names
 

@@ -102,7 +102,7 @@ def import_gpt(source: str | Path, out: str | Path, options: Options) -> list[Sk
             used; with `strict` for the first run that cannot; when ZOO holds another zoo.
     """
     source, out = Path(source), Path(out)
-    if options.max_weight <= 0 or options.held_out_runs < 0:
+    if not options.max_weight > 0 or options.held_out_runs < 0:
         raise UserError(
             f"--max-weight={options.max_weight:g} must be above 0, --held-out-runs="
             f"{options.held_out_runs} 0 or more"

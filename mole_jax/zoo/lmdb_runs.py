@@ -299,7 +299,7 @@ def _runs(folder: Path) -> list[tuple[str, _Found | str]]:
             raise ValueError("it is no object")
     except FileNotFoundError:
         return [(folder.name, f"lacks {JSON}: there is no such file")]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return [(folder.name, f"{JSON} cannot be read ({_one_line(error)})")]
     if "checkpoints" in content:
         return [(folder.name, _Found(content, fused=False))]
@@ -335,7 +335,7 @@ def _history(content: Mapping[str, Any]) -> list[Checkpoint]:
         for name, value in metrics.items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise UnusableRunError(f"{name} of {key} is no number")
-            if not math.isfinite(value):
+            if not _is_finite(value):
                 raise UnusableRunError(f"{name} of {key} is not finite")
         numbers = {name: float(value) for name, value in metrics.items()}
         found.append(Checkpoint(key, epoch, iteration, numbers))
@@ -343,6 +343,13 @@ def _history(content: Mapping[str, Any]) -> list[Checkpoint]:
         raise UnusableRunError("some of its keys have an epoch, and some have none")
     found.sort(key=lambda checkpoint: (checkpoint.epoch or 0, checkpoint.iteration))
     return found
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floating-point ones
+        return False
 
 
 def _name(history: list[Checkpoint], name: str) -> str:

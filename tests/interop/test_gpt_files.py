@@ -85,6 +85,20 @@ def test_and_back_again(imported: Path, tmp_path: Path) -> None:
     assert settings.scale == 2
     assert settings.parameter_sizes == given.parameter_sizes
     assert settings.tokens() == given.tokens()
+    assert settings.parameter_names == given.parameter_names
+    assert settings.variance == given.variance == "fixed_large"
+
+
+def test_the_variance_comes_back(tmp_path: Path) -> None:
+    small = json.loads(SETTINGS.read_text())
+    small["diffusion"] = small.get("diffusion", {}) | {"variance": "fixed_small"}
+    (tmp_path / "small.json").write_text(json.dumps(small))
+    out = tmp_path / "workdir"
+    arguments = [str(FILE), "--settings", str(tmp_path / "small.json"), "--out", str(out)]
+    assert command.main(["import-gpt-model", *arguments]) == 0
+    back = tmp_path / "back.pt"
+    assert command.main(["export-gpt-model", str(out), "--out", str(back)]) == 0
+    assert gpt_settings.read(back.with_suffix(".json")).variance == "fixed_small"
 
 
 def test_the_other_weights_can_be_chosen(tmp_path: Path) -> None:
@@ -93,9 +107,36 @@ def test_the_other_weights_can_be_chosen(tmp_path: Path) -> None:
     torch_file.write(tmp_path / "x.pt", content)
     arguments = [str(tmp_path / "x.pt"), "--settings", str(SETTINGS), "--out", str(tmp_path / "g")]
     assert command.main(["import-gpt-model", *arguments, "--weights", "G"]) == 0
-    params = mole_jax.load(tmp_path / "g").params
-    wanted = content["G_ema"]["decoder.pos_emb"][0] + 1
-    np.testing.assert_array_equal(params["position"], wanted)
+    average = content["G_ema"]["decoder.pos_emb"][0]
+    for weights, wanted in ((None, average + 1), ("last", average + 1), ("average", average)):
+        params = mole_jax.load(tmp_path / "g", weights=weights).params
+        np.testing.assert_array_equal(params["position"], wanted)
+    with pytest.raises(UserError, match="weights='ema' must be"):
+        mole_jax.load(tmp_path / "g", weights="ema")
+    # Both go back to where they came from.
+    out = str(tmp_path / "back.pt")
+    assert command.main(["export-gpt-model", str(tmp_path / "g"), "--out", out]) == 0
+    back = read(Path(out))
+    np.testing.assert_array_equal(back["G"]["decoder.pos_emb"][0], average + 1)
+    np.testing.assert_array_equal(back["G_ema"]["decoder.pos_emb"][0], average)
+
+
+def test_a_model_of_the_error_is_told_percent(
+    imported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(FILE), "--settings", str(SETTINGS), "--out", str(tmp_path / "error")]
+    assert command.main(["import-gpt-model", *arguments, "--metric", "test_error"]) == 0
+    nats, percent = mole_jax.load(imported), mole_jax.load(tmp_path / "error")
+    assert nats.start_loss == pytest.approx(np.log(5)) and percent.start_loss == 80
+    rng = np.random.default_rng(0)
+    support = percent._support(rng.uniform(size=(10, 64)), np.arange(10) % 5)
+    flat = jnp.asarray(rng.normal(size=(2, percent.metamodel.network.spec.size)), jnp.float32)
+    wrong = percent._measured(flat, support)
+    np.testing.assert_allclose(wrong / 10, np.round(wrong / 10), atol=1e-5)  # of ten examples
+    assert wrong.min() >= 10 and wrong.max() <= 100
+    policy = ["--settings", str(CASES / "policy_layerwise.json"), "--out", str(tmp_path / "p")]
+    told = refused(capsys, "import-gpt-model", str(FILE), *policy, "--metric", "test_error")
+    assert "--metric=test_error is of classifiers" in told
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -121,6 +162,10 @@ def test_what_does_not_belong_together(
         FILE, other_tokens | {"output_splits": None}
     )
     assert "is no checkpoint of PyTorch" in tell(SETTINGS, {})
+    twice = read(FILE)
+    twice["G_ema"] |= {f"module.{name}": x for name, x in twice["G_ema"].items()}
+    torch_file.write(tmp_path / "x.pt", twice)
+    assert "there twice" in tell(tmp_path / "x.pt", {})
     assert "--scale=-1.0 must be" in tell(FILE, {}, "--scale", "-1")
     other = tmp_path / "other.json"
     described = {"name": "mlp", "hidden": [9], "activation": "relu", "input_shape": [64]}

@@ -86,6 +86,19 @@ def less(name: str) -> Callable[[dict], Any]:
         ({"chunk_size": 50}, lambda a: None, "input_splits states 30 tokens"),
         ({"n_params": 7}, lambda a: None, "n_params=7"),
         ({"predict_xstart": False}, lambda a: None, "contradict"),
+        ({"diffusion": {"predict": ["x0"]}}, lambda a: None, "diffusion.predict=['x0']"),
+        ({"diffusion": {"steps": 10**10}}, lambda a: None, "diffusion.steps are more than"),
+        ({"parameter_sizes": [10**12] * 4}, lambda a: None, "parameters are more than"),
+        (
+            {"parameter_sizes": [10**8] * 4, "chunk_size": 1},
+            lambda a: None,
+            "400000000 tokens are more than",
+        ),
+        (
+            {},
+            lambda a: a["state/scalar_embedder.frequencies"].fill(np.nan),
+            "frequencies holds NaN",
+        ),
         ({"n_layer": 3, "n_params": None}, lambda a: None, "has no decoder.blocks.2"),
     ],
 )
@@ -115,6 +128,13 @@ def test_files_that_are_no_cases(tmp_path: Path, capsys: pytest.CaptureFixture[s
     }.items():
         assert gpt_parity.main([str(tmp_path / name)]) == 2
         assert message in capsys.readouterr().err
+    shutil.copy(CASES / "mlp_chunk.npz", tmp_path / "deep.npz")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    # The case after it is compared nevertheless.
+    case = str(CASES / "mlp_chunk.npz")
+    assert gpt_parity.main([str(tmp_path / "deep.npz"), case]) == 2
+    told = capsys.readouterr()
+    assert "deep.json is no JSON file" in told.err and f"{case}\n" in told.out
 
 
 def test_other_files_beside_cases_are_left_out(

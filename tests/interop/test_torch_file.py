@@ -131,6 +131,30 @@ def test_nothing_but_tensors_is_made(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("kind", ["float64", "float32", "int64", "bool", "float16"])
+def test_numbers_of_numpy_are_read_as_numbers(kind: str, tmp_path: Path) -> None:
+    """An optimizer's state has them, where the learning rate was computed with NumPy."""
+    value = np.dtype(kind).type(1.5)
+    for protocol in (2, 4):
+        content = {"optim": {"lr": value}, "raw": b"\xff\x00"}
+        path = archive(tmp_path / f"{protocol}.pt", pickle.dumps(content, protocol))
+        with TorchFile(path) as file:
+            assert file.content == {"optim": {"lr": value.item()}, "raw": b"\xff\x00"}
+            assert type(file.content["optim"]["lr"]) is type(value.item())
+
+
+def test_numbers_that_are_none(tmp_path: Path) -> None:
+    whole = pickle.dumps({"lr": np.float64(0.1)}, 2)
+    for old, new in (
+        (b"f8", b"O8"),
+        (b"f8", b"V8"),
+        (b"X\x01\x00\x00\x00<", b"X\x01\x00\x00\x00>"),
+    ):
+        assert old in whole
+        with pytest.raises(UserError, match="is damaged"):
+            TorchFile(archive(tmp_path / "x.pt", whole.replace(old, new)))
+
+
 def tensor(size: int, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> bytes:
     """A pickle of a lone tensor that says of itself what it likes."""
     p = lambda x: torch_file._pickled(x, [])  # noqa: E731

@@ -173,7 +173,7 @@ def test_a_support_set_that_does_not_fit(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"target_loss": 0.0}, "target_loss=0.0"),
+        ({"target_loss": -0.1}, "target_loss=-0.1"),
         ({"target_loss": float("nan")}, "target_loss=nan"),
         ({"target_loss": float("inf")}, "target_loss=inf"),
         ({"n": 0}, "n=0"),

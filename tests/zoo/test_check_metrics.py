@@ -45,6 +45,9 @@ def test_other_data_is_noticed(
     assert main([*arguments, "--runs=1"]) == 1
     assert main([*arguments, "--runs=1", "--tolerance=1000"]) == 0
     assert "run 000000" in capsys.readouterr().out
+    for wrong in ("--tolerance=nan", "--tolerance=-1", "--runs=-3"):
+        assert main([*arguments, wrong]) == 2
+        assert "must be numbers, 0 or more" in capsys.readouterr().err
 
 
 def test_a_cnn_takes_images_of_either_order(

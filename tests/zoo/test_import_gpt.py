@@ -164,6 +164,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "metric": (damage_json_metric, "avg_test_loss of 000002"),
     "checkpoint": (drop_a_checkpoint, "has 4 checkpoints, and most runs have 5"),
+    "huge metric": (
+        lambda f: gpt_data.change_json(f, checkpoints={"ep001_it00001.pt": {"loss": 10**400}}),
+        "loss of ep001_it00001.pt is not finite",
+    ),
+    "deep json": (lambda f: (f / "runs.json").write_text("[" * 100_000), "runs.json cannot be"),
     "json": (lambda f: (f / "runs.json").write_text('{"checkpoi'), "runs.json cannot be read"),
     "no json": (lambda f: (f / "runs.json").unlink(), "lacks runs.json"),
     "no data": (lambda f: (f / "data.mdb").unlink(), "lacks data.mdb"),
@@ -221,6 +226,7 @@ def test_unfinished_runs_come_in_when_asked_for(data: Path) -> None:
         (Options("mlp:4,3,2", held_out_runs=6), "leaves nothing to train on"),
         (Options("mlp:4,3,2", held_out_runs=-1), "must be"),
         (Options("mlp:4,3,2", max_weight=0), "must be above 0"),
+        (Options("mlp:4,3,2", max_weight=math.nan), "must be above 0"),
     ],
 )
 def test_what_cannot_be_imported_is_refused_before_a_zoo_is_made(
