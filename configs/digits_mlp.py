@@ -168,6 +168,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.beta2 = 0.99
     c.training.gradient_clip = 1.0
     c.training.ema_decay = 0.995
+    c.training.schedule = "warmup_then_cosine"  # or "warmup_times_cosine", from the first step on
     c.training.ema_warmup = True  # the average looks back less far at first
     c.training.function_weight = 10.0  # of the networks' outputs beside their weights
     c.training.function_images = 64

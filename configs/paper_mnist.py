@@ -47,11 +47,11 @@ def get_config(variant: str = "") -> ConfigDict:
     c.metamodel.dtype = "bfloat16"
     c.metamodel.remat = True
     c.metamodel.unroll = 1
-    c.training.steps = 196_875
+    c.training.steps = 178_000  # see gpt/mnist_loss.py
     c.training.regression_steps = 0
     c.training.batch_size = 1024
     c.training.learning_rate = 4e-4
-    c.training.warmup_steps = 492
+    c.training.warmup_steps = 445
     c.training.weight_decay = 0.1
     c.training.beta2 = 0.999
     c.training.gradient_clip = 0.75
@@ -67,7 +67,7 @@ def get_config(variant: str = "") -> ConfigDict:
         c.diffusion.update({"schedule": "linear", "steps": 1000, "prediction": "x0"})
         c.training.update({"spacing": "spacing_first", "first_start": 0.0, "permute_units": True})
         c.training.update({"permute_labels": 0.0, "function_weight": 0.0, "time_power": 1.0})
-        c.training.ema_warmup = False
+        c.training.update({"ema_warmup": False, "schedule": "warmup_times_cosine"})
         c.training.drop.update({"support": 0.0, "target_metric": 0.0, "start": 0.0})
         c.sampling.update({"name": "ancestral_large", "steps": 1000})
     return c

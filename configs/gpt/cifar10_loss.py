@@ -7,8 +7,8 @@
 Differs from the reference by what `common.py` says, and in these:
 
 - Batches are of 512 pairs, so that 8 or 256 devices can share them. The reference has 550:
-  `--config.training.batch_size=550 --config.training.steps=2749091
-  --config.training.warmup_steps=916`, on 1, 2, 5, 10, 11, 22, 25, 50 or 55 devices.
+  `--config.training.batch_size=550 --config.training.steps=1485000
+  --config.training.warmup_steps=495`, on 1, 2, 5, 10, 11, 22, 25, 50 or 55 devices.
 - The border of padded crops is black.
 
 The first has not been run. The dry run says 639,459,328 parameters and 48 TFLOP a step, not
@@ -64,6 +64,6 @@ def get_config(variant: str = "") -> ConfigDict:
     c.metamodel.update({"width": 2048, "layers": 12, "heads": 16})
     c.metamodel.gpt.chunk_size = 576
     c.training.update({"batch_size": 512, "learning_rate": 4e-4})
-    # 15,000 epochs of 100,800 pairs, the first 5 of them to warm up.
-    c.training.update({"steps": 2_953_125, "warmup_steps": 984})
+    # 15,000 epochs, the first 5 to warm up: one pair of each of 54,790 runs, in 107 batches.
+    c.training.update({"steps": 15_000 * 107, "warmup_steps": 5 * 107})
     return c

@@ -10,6 +10,9 @@ of its authors. What differs from theirs in all of these configs:
   training images 1 % each. What prompts speak of is measured on the test pool, as theirs.
 - A snapshot's training metrics are of the whole training pool, not of one minibatch. G.pt does not
   look at them, but they take longer than the training where images are many.
+- The runs of a batch of pairs are drawn anew for every pair; theirs are each used equally often in
+  an epoch. An epoch has the pairs that they say, rounded down to a multiple of the runs and then
+  to whole batches, which `steps` has, too.
 
 `cpu` is small: for two cores, a few minutes, and digits, which need no download. It takes its
 moving average over fewer steps, a larger learning rate, and 100 sampling steps of the 1,000.
@@ -54,6 +57,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.training.update({"support_min_per_class": 1, "function_images": 1, "mix_images": False})
     c.training.drop.update({"support": 0.0, "target_metric": 0.0, "start": 0.0})
     c.training.update({"ema_decay": 0.9999, "ema_warmup": False})
+    c.training.schedule = "warmup_times_cosine"
     c.training.update({"weight_decay": 0.1, "beta2": 0.999, "regression_steps": 0})
     c.training.checkpoint_every = 5000
     c.sampling.update({"name": "ancestral_large", "steps": 1000})

@@ -30,5 +30,5 @@ def get_config(variant: str = "") -> ConfigDict:
     c.evaluation.table_prompts = (60.0, 40.0, 20.0, 10.0, 5.0)
     c.evaluation.candidates = (10.0, 8.0, 6.0, 5.0, 4.0, 3.0)
     if variant == "":
-        c.training.update({"batch_size": 512, "steps": 393_750, "warmup_steps": 984})
+        c.training.update({"batch_size": 512, "steps": 2000 * 179, "warmup_steps": 5 * 179})
     return c

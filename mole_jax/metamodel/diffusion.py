@@ -34,10 +34,14 @@ class Process:
         """alpha_bar at t [...] int in 0..T-1."""
         return jnp.asarray(self.alpha_bar, jnp.float32)[t]
 
+    def variance(self, t: jax.Array) -> jax.Array:
+        """1 - alpha_bar at t, of which a float32 alpha_bar near 1 would leave few digits."""
+        return jnp.asarray(1 - self.alpha_bar, jnp.float32)[t]
+
     def add_noise(self, clean: jax.Array, noise: jax.Array, t: jax.Array) -> jax.Array:
         """Clean and noise [B, ...], t [B] -> noisy [B, ...]."""
-        a = _like(self.signal(t), clean)
-        return jnp.sqrt(a) * clean + jnp.sqrt(1 - a) * noise
+        a, b = self._at(t, clean)
+        return jnp.sqrt(a) * clean + jnp.sqrt(b) * noise
 
     def shown(
         self, noisy: jax.Array, start: jax.Array, t: jax.Array, spread: jax.Array
@@ -45,8 +49,8 @@ class Process:
         """What the network sees of the noisy target [B, ...]; arguments as in `clean_estimate`."""
         if self.prediction != "edm":
             return noisy
-        a = _like(self.signal(t), noisy)
-        return (noisy - jnp.sqrt(a) * start) / jnp.sqrt(a * spread**2 + 1 - a)
+        a, b = self._at(t, noisy)
+        return (noisy - jnp.sqrt(a) * start) / jnp.sqrt(a * spread**2 + b)
 
     def clean_estimate(
         self,
@@ -73,14 +77,14 @@ class Process:
         """
         if self.prediction == "x0":
             return start + output
-        a = _like(self.signal(t), noisy)
+        a, b = self._at(t, noisy)
         if self.prediction == "eps":
-            return (noisy - jnp.sqrt(1 - a) * output) / jnp.sqrt(a)
+            return (noisy - jnp.sqrt(b) * output) / jnp.sqrt(a)
         if self.prediction == "v":
-            return jnp.sqrt(a) * noisy + (1 - a) * start - jnp.sqrt(1 - a) * output
-        total = a * spread**2 + 1 - a  # variance of noisy - sqrt(a) start
+            return jnp.sqrt(a) * noisy + b * start - jnp.sqrt(b) * output
+        total = a * spread**2 + b  # variance of noisy - sqrt(a) start
         linear = jnp.sqrt(a) * spread**2 / total * (noisy - jnp.sqrt(a) * start)
-        return start + linear + spread * jnp.sqrt((1 - a) / total) * output
+        return start + linear + spread * jnp.sqrt(b / total) * output
 
     def loss_weight(self, t: jax.Array, spread: jax.Array) -> jax.Array:
         """Weight that turns the squared error of x_0 into that of the output.
@@ -88,15 +92,19 @@ class Process:
         It broadcasts to [B, ...]. Where the spread is zero nothing can be learned, and the weight
         is zero.
         """
-        a = _like(self.signal(t), spread)
+        a, b = self._at(t, spread)
         if self.prediction == "x0":
             return jnp.ones_like(a)
         if self.prediction == "eps":
-            return a / (1 - a)
+            return a / b
         if self.prediction == "v":
-            return 1 / (1 - a)
+            return 1 / b
         square = jnp.where(spread > 0, spread, 1.0) ** 2
-        return jnp.where(spread > 0, (a * square + 1 - a) / (square * (1 - a)), 0.0)
+        return jnp.where(spread > 0, (a * square + b) / (square * b), 0.0)
+
+    def _at(self, t: jax.Array, like: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """alpha_bar and 1 - alpha_bar at t [B], with as many dimensions as `like`."""
+        return _like(self.signal(t), like), _like(self.variance(t), like)
 
 
 class Reverse(NamedTuple):

@@ -18,6 +18,7 @@ BEFORE: dict[str, Any] = keys.BEFORE | {
     "training.spacing": "start_first",
     "training.ema_warmup": True,
     "training.metric": "",
+    "training.schedule": "warmup_then_cosine",
     "evaluation.prompt_range": (),
     "zoo.members_per_group": 0,
 }

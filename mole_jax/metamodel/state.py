@@ -34,6 +34,9 @@ class State(NamedTuple):
     optimizer: Any
 
 
+SCHEDULES = ("warmup_then_cosine", "warmup_times_cosine")
+
+
 @dataclasses.dataclass(frozen=True)
 class Hyper:
     """Static choices of `config.training`."""
@@ -50,12 +53,18 @@ class Hyper:
     function_weight: float
     time_power: float
     ema_warmup: bool  # the average starts short
+    schedule: str  # of SCHEDULES
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Hyper:
         names = [field.name for field in dataclasses.fields(Hyper)]
-        given = {"ema_warmup": keys.value(config, "training.ema_warmup")} | dict(config["training"])
+        new = {name: keys.value(config, f"training.{name}") for name in ("ema_warmup", "schedule")}
+        given = new | dict(config["training"])
         hyper = Hyper(**{name: given[name] for name in names})
+        if hyper.schedule not in SCHEDULES:
+            raise UserError(
+                f"training.schedule={hyper.schedule!r} is unknown; there are {SCHEDULES}"
+            )
         if hyper.steps < 1 or hyper.batch_size < 1 or not 0 <= hyper.warmup_steps <= hyper.steps:
             raise UserError(
                 "training: steps and batch_size must be positive, warmup_steps in 0..steps; they "
@@ -94,15 +103,26 @@ class Hyper:
             )
 
 
+def learning_rate(hyper: Hyper) -> optax.Schedule:
+    """The rate of each step: after the warm-up a cosine, or one throughout, times the warm-up.
+
+    The second is G.pt's (Peebles et al. 2022).
+    """
+    if hyper.schedule == "warmup_then_cosine":
+        return optax.warmup_cosine_decay_schedule(
+            0.0, hyper.learning_rate, max(hyper.warmup_steps, 1), hyper.steps + 1
+        )
+    cosine = optax.cosine_decay_schedule(hyper.learning_rate, hyper.steps)
+    warmup = optax.linear_schedule(0.0, 1.0, hyper.warmup_steps)
+    return lambda step: cosine(step) * (warmup(step) if hyper.warmup_steps else 1.0)
+
+
 def optimizer(hyper: Hyper) -> optax.GradientTransformation:
     """AdamW with a linear warm-up and a cosine to zero; weight decay on matrices only."""
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, hyper.learning_rate, max(hyper.warmup_steps, 1), hyper.steps + 1
-    )
     return optax.chain(
         optax.clip_by_global_norm(hyper.gradient_clip),
         optax.adamw(
-            schedule,
+            learning_rate(hyper),
             b2=hyper.beta2,
             weight_decay=hyper.weight_decay,
             mask=lambda params: jax.tree.map_with_path(

@@ -33,6 +33,14 @@ def test_the_linear_schedule_is_that_of_ho_et_al() -> None:
     np.testing.assert_allclose(a, np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)))
 
 
+def test_little_noise_is_as_exact_as_much() -> None:
+    """1 - alpha_bar of a float32 alpha_bar near 1 would have few digits left."""
+    process = diffusion.build("linear", 1000, "x0")
+    t = jnp.arange(1000)
+    noisy = process.add_noise(jnp.zeros((1000, 1)), jnp.ones((1000, 1)), t)[:, 0]
+    np.testing.assert_allclose(noisy, np.sqrt(1 - process.alpha_bar), rtol=3e-7)
+
+
 @pytest.fixture(params=diffusion.PREDICTIONS)
 def process(request: pytest.FixtureRequest) -> diffusion.Process:
     return diffusion.build("cosine", T, request.param)

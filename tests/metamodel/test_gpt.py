@@ -42,6 +42,7 @@ GPT = {
     "training__function_weight": 0.0,
     "training__time_power": 1.0,
     "training__ema_warmup": False,
+    "training__schedule": "warmup_times_cosine",
     "training__drop": {"support": 0.0, "target_metric": 0.0, "start": 0.0},
 }
 
@@ -210,6 +211,20 @@ def test_weight_decay_is_of_linear_weights_alone(setting: tiny.Setting) -> None:
     _, state = tx.update(zeros, tx.init(params), params)  # the rate of the first step is 0
     updates, _ = tx.update(zeros, state, params)
     assert {name for name, x in updates.items() if np.any(x)} == {"kernel"}
+
+
+def test_the_learning_rate_is_that_of_its_authors(setting: tiny.Setting) -> None:
+    """Half a cosine from the first step to the last, times a line from 0 to 1 at the start."""
+    changes = {"steps": 400, "warmup_steps": 80, "learning_rate": 0.5}
+    hyper = dataclasses.replace(Hyper.of(setting.config), **changes)
+    assert hyper.schedule == "warmup_times_cosine"
+    step = np.arange(400)
+    wanted = 0.25 * (1 + np.cos(np.pi * step / 400)) * np.minimum(step / 80, 1)
+    np.testing.assert_allclose(jax.vmap(states.learning_rate(hyper))(step), wanted, atol=1e-6)
+    at_once = states.learning_rate(dataclasses.replace(hyper, warmup_steps=0))
+    np.testing.assert_allclose(at_once(0), 0.5)
+    with pytest.raises(UserError, match=r"training\.schedule='linear' is unknown"):
+        Hyper.of(tiny.tiny_config(training__schedule="linear"))
 
 
 def test_every_spacing_is_as_frequent_as_every_other(setting: tiny.Setting) -> None:
