@@ -29,7 +29,7 @@ demo: $(STAMP)
 	$(RUN) -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits
 
 test: $(STAMP_DEV)
-	$(RUN) -m pytest -n $(WORKERS) --dist loadfile
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP_DEV)
 	$(RUN) -m ruff check .

@@ -25,8 +25,9 @@ OUT = Path(__file__).parents[1] / "docs" / "gpt_variants.svg"
 PANELS = (
     ("gpt_one_task", "S0", "one task, 4 units,\nunseen runs"),
     ("gpt_one_task_long", "S0", "the same,\n12,000 steps"),
+    ("gpt_one_task_long_seed1", "S0", "another task,\n12,000 steps"),
     ("gpt_variants", "S0", "200 tasks, 16 units,\nunseen runs"),
-    ("gpt_variants", "S1", "200 tasks, 16 units,\nunseen data subsets"),
+    ("gpt_variants", "S1", "the same, unseen\ndata subsets"),
 )
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     }
     names = [*results["gpt_variants"]]
     with matplotlib.rc_context(style.RC):
-        figure = Figure(figsize=(7.2, 0.5 + 0.27 * len(names)), layout="constrained")
+        figure = Figure(figsize=(8.6, 0.5 + 0.27 * len(names)), layout="constrained")
         for axes, (result, split, title) in zip(
             figure.subplots(1, len(PANELS), sharey=True), PANELS, strict=True
         ):

@@ -54,7 +54,7 @@ def convert(workdir: Path, out: Path) -> None:
         content[name] = gpt_weights.save(settings, params)
         content[name][gpt_weights.FREQUENCIES] = tokens.rates
     torch_file.write(out, content | {"epoch": 0})
-    files.write_json(out.with_suffix(".json"), _written(settings))
+    files.write_json(out.with_suffix(".json"), written(settings))
 
 
 def _settings(
@@ -126,7 +126,7 @@ def _name(path: str) -> str:
     return f"{layer}.{name}".lstrip(".").replace("/", ".")
 
 
-def _written(settings: Settings) -> dict[str, Any]:
+def written(settings: Settings) -> dict[str, Any]:
     """The settings as their file has them."""
     written = dataclasses.asdict(settings)
     names = {"diffusion_steps": "steps", "noise_schedule": "noise_schedule", "variance": "variance"}

@@ -123,7 +123,7 @@ def headline(result: Result, split: str) -> list[str]:
     what = metric(result)
     sentences = [
         f"On {result['n_tasks']} {SPLIT_NAMES.get(split, split)} MOLE predicted "
-        f"{result['n_networks']} networks, each in one pass and without any training on them. "
+        f"{result['n_networks']} networks, without any training on them. "
         f"Their mean test {what} is {numbers.percent(generated.get('mean'))} "
         f"(95 % interval {numbers.interval(generated.get('ci95'))})."
     ]

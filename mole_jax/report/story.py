@@ -86,8 +86,9 @@ def _opening(evaluation: Mapping[str, Any], result: findings.Result, split: str)
 
 def _idea(result: findings.Result) -> str:
     fixed = result.get("fixed_prompt")
+    metric = str(result.get("prompt_metric", "validation_loss")).replace("_", " ")
     asked = (
-        f" The comparisons below ask for a loss of {numbers.short(fixed)}, one value for all "
+        f" The comparisons below ask for a {metric} of {numbers.short(fixed)}, one value for all "
         "networks, chosen on training runs."
         if numbers.known(fixed)
         else ""
@@ -99,8 +100,8 @@ def _idea(result: findings.Result) -> str:
             "want, and a start: random weights.",
         ),
         (
-            "MOLE runs once",
-            "a transformer over the network's neurons, trained as a diffusion model on the "
+            "MOLE samples",
+            "from a transformer over the network's weights, trained as a diffusion model on the "
             "training histories of other networks.",
         ),
         (
