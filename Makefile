@@ -13,12 +13,13 @@ BENCHMARKS := populations meta_training sampling zoo
 TORCH_INDEX := $(if $(shell command -v nvidia-smi),,--index-url https://download.pytorch.org/whl/cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test torch check bench clean
 
 help:
 	@echo "make setup   install into .venv what the programs need"
 	@echo "make demo    train, predict and report on digits, in about five minutes; see runs/digits"
 	@echo "make test    run the tests"
+	@echo "make torch   install PyTorch, which benchmarks compare with; a few tests skip without it"
 	@echo "make check   lint, format check, type check, shellcheck"
 	@echo "make bench   measure speed beside PyTorch, and on the demo; each benchmark prints a table"
 	@echo "make clean   remove caches; keeps .venv and runs"
@@ -30,6 +31,8 @@ demo: $(STAMP)
 
 test: $(STAMP_DEV)
 	$(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+torch: $(STAMP_BENCH)
 
 check: $(STAMP_DEV)
 	$(RUN) -m ruff check .

@@ -85,6 +85,7 @@ def compare(torch: Any, flags: argparse.Namespace) -> None:
         import_gpt.convert(checkpoint, given, workdir)
 
     ours = gpt_variants.configured(flags.like, {**gpt_variants.GPT}, ("ancestral_large", 1000))
+    ours.training.update({k: config["training"][k] for k in ("steps", "warmup_steps")})
     bench = benches.load(ours, flags.like)
     mine = bench.predictors["diffusion"]
     theirs = dataclasses.replace(

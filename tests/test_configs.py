@@ -19,7 +19,7 @@ SHAPES = {"idx": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 NAMES = [
     f"{path.relative_to(FOLDER)}:{variant}" if variant else str(path.relative_to(FOLDER))
     for path in PATHS
-    for variant in ("", "full", "cpu", "few", "live", "gpt")
+    for variant in ("", "full", "cpu", "few", "live", "gpt", "gpu", "1b")
     if not variant or f'"{variant}"' in path.read_text()
 ]
 
@@ -35,6 +35,25 @@ def test_a_config_is_valid(name: str, tmp_path: Path) -> None:
         config.data.source = f"npz:{tmp_path / 'data.npz'}"
     config.lock()
     validate(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "pairs", "epochs", "warmup"),
+    [
+        ("mnist_loss", 100_800, 2000, 5),
+        ("mnist_error", 100_800, 2000, 5),
+        ("cifar10_loss", 100_800, 15_000, 5),
+        ("cifar10_error", 100_800, 15_000, 5),
+        ("cartpole", 806_400, 2000, 10),
+    ],
+)
+def test_epochs_of_the_reference(name: str, pairs: int, epochs: int, warmup: int) -> None:
+    """Of so many pairs, in whole turns over the training runs, and then in whole batches."""
+    config = configs.load(str(FOLDER / "gpt" / f"{name}.py"))
+    runs = config.population.members - config.population.held_out_members
+    batches = pairs // runs * runs // config.training.batch_size
+    assert config.training.steps == epochs * batches
+    assert config.training.warmup_steps == warmup * batches
 
 
 def test_a_config_opens_with_its_command() -> None:
