@@ -16,11 +16,11 @@ counting what the backward pass computes anew.
 
 The second, of 400 runs of a CNN with 8 and 16 channels and 1,500 steps of 64 pairs, learns nothing:
 from the first snapshots of 20 held-out runs its networks have 10.5 % test accuracy (95 % interval
-9.4 - 11.9), which is guessing, where Adam reaches 82.5 % from the same starts, retrieval (the run
+8.9 - 12.3), which is guessing, where Adam reaches 82.5 % from the same starts, retrieval (the run
 that is best on the validation pool) 86.2 %, that with noise 84.7 %, soup 65.1 % and Adam on one
-image a class 33.6 %. Prompt alignment R^2 is -22, rho 1.02, Z_U +2.2. What limits so small a G.pt
-is in docs/results.md. Seed 0, JAX 0.10.2, two cores of an AMD EPYC: zoo 2 min 46 s, training 2 min
-24 s, evaluation 2 min.
+image a class 33.6 %. Prompt alignment R^2 is -21, rho 1.04, Z_U +4.5. What limits so small a G.pt
+is in docs/results.md. Seed 0, JAX 0.10.2, one of two cores of an AMD EPYC, the other one busy:
+training 3 min 55 s, evaluation 3 min 28 s; zoo 2 min 46 s on both.
 """
 
 from pathlib import Path
