@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import TypeGuard
 
 DASH = "–"
@@ -14,8 +15,8 @@ _SPACE = "\N{NO-BREAK SPACE}"
 
 
 def known(value: object) -> TypeGuard[float]:
-    """True for a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """True for a finite number, Python's or NumPy's."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mole_jax.report import html, style
+from mole_jax.report import html, numbers, style
 from mole_jax.report.figures import FIGURES, render
 from mole_jax.report.spec import Recorded
 from tests.report import synthetic
@@ -53,6 +53,16 @@ def test_every_figure_draws_the_smallest_evaluation(name):
     data = Recorded(arrays, synthetic.result())
     assert style.to_png(render(FIGURES[name], data), dpi=40).startswith(b"\x89PNG")
     assert FIGURES[name].caption(data).endswith(".")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_number_is_missing_from_a_caption(name):
+    """Evaluations are stored in float32."""
+    arrays = {
+        key: x.astype(np.float32) if x.dtype.kind == "f" else x
+        for key, x in synthetic.arrays().items()
+    }
+    assert numbers.DASH not in FIGURES[name].caption(Recorded(arrays, synthetic.result()))
 
 
 def test_ids_are_unique_to_each_figure(recorded):

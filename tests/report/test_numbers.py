@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from mole_jax.report import numbers
@@ -18,6 +19,7 @@ from mole_jax.report import numbers
         (numbers.number(12345.6), "12,346"),
         (numbers.number(0.00012), "0.000120"),
         (numbers.number(0), "0"),
+        (numbers.number(np.float32(0.5)), "0.500"),
         (numbers.short(0.05), "0.05"),
         (numbers.short(1.0), "1"),
         (numbers.short(-1.34), "−1.3"),
