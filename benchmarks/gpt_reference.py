@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import copy
 import dataclasses
+import itertools
 import json
 import sys
 import tempfile
@@ -44,6 +45,21 @@ from mole_jax.metamodel.state import Hyper
 from mole_jax.sampling import predict
 
 TASK = "zoo"  # what the reference calls ours
+EVERY = 50  # steps between two lines of the log
+# Arguments of the reference's model, which are settings by the same names.
+MODEL = (
+    "predict_xstart",
+    "absolute_loss_conditioning",
+    "chunk_size",
+    "split_policy",
+    "max_freq_log2",
+    "num_frequencies",
+    "n_embd",
+    "encoder_depth",
+    "decoder_depth",
+    "n_layer",
+    "n_head",
+)
 
 
 def main() -> None:
@@ -84,7 +100,7 @@ def compare(torch: Any, flags: argparse.Namespace) -> None:
         files.write_json(given, export_gpt.written(settings))
         import_gpt.convert(checkpoint, given, workdir)
 
-    ours = gpt_variants.configured(flags.like, {**gpt_variants.GPT}, ("ancestral_large", 1000))
+    ours = gpt_variants.configured(flags.like, gpt_variants.GPT, ("ancestral_large", 1000))
     ours.training.update({k: config["training"][k] for k in ("steps", "warmup_steps")})
     bench = benches.load(ours, flags.like)
     mine = bench.predictors["diffusion"]
@@ -208,26 +224,16 @@ def fit(
         openai_coeff=settings.scale,
         permute_augment=config["training"]["permute_units"],
     )
+    if tuple(dataset.parameter_sizes) != settings.parameter_sizes:
+        raise UserError(f"{flags.data} holds other networks than {flags.like}")
     loader = torch.utils.data.DataLoader(
         dataset, batch_size=hyper.batch_size, shuffle=True, drop_last=True
     )
     model = modules.model(
         parameter_sizes=dataset.parameter_sizes,
         parameter_names=dataset.parameter_names,
-        predict_xstart=settings.predict_xstart,
-        absolute_loss_conditioning=settings.absolute_loss_conditioning,
-        chunk_size=settings.chunk_size,
-        split_policy=settings.split_policy,
-        max_freq_log2=settings.max_freq_log2,
-        num_frequencies=settings.num_frequencies,
-        n_embd=settings.n_embd,
-        encoder_depth=settings.encoder_depth,
-        decoder_depth=settings.decoder_depth,
-        n_layer=settings.n_layer,
-        n_head=settings.n_head,
+        **{name: getattr(settings, name) for name in MODEL},
     )
-    if tuple(dataset.parameter_sizes) != settings.parameter_sizes:
-        raise UserError(f"{flags.data} holds other networks than {flags.like}")
     average = copy.deepcopy(model)
     diffusion = modules.diffusion(
         learn_sigma=False,
@@ -239,33 +245,38 @@ def fit(
     optimizer = model.configure_optimizers(
         lr=hyper.learning_rate, wd=hyper.weight_decay, betas=(0.9, hyper.beta2)
     )
-    log, step, losses, began = [], 0, [], time.perf_counter()
+    log, losses, began = [], [], time.perf_counter()
+    epochs = itertools.chain.from_iterable(itertools.repeat(loader))
     with Progress("reference", total=hyper.steps, unit="steps") as bar:
-        while step < hyper.steps:
-            for batch in loader:
-                for group in optimizer.param_groups:
-                    group["lr"] = rates[step]
-                t, _ = times.sample(hyper.batch_size, "cpu")
-                start, target = batch["parameters_0"], batch["parameters_1"]
-                told = {"loss_target": batch[f"{column}_1"], "loss_prev": batch[f"{column}_0"]}
-                told |= {"x_prev": start}
-                loss = diffusion.training_losses(model, target, t, model_kwargs=told)["loss"].mean()
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), hyper.gradient_clip)
-                optimizer.step()
-                with torch.no_grad():
-                    for kept, new in zip(average.parameters(), model.parameters(), strict=True):
-                        kept.mul_(hyper.ema_decay).add_(new, alpha=1 - hyper.ema_decay)
-                losses.append(loss.item())
-                step += 1
-                bar.update(1)
-                if step % 50 == 0:
-                    seconds, began = time.perf_counter() - began, time.perf_counter()
-                    mean = float(np.mean(losses[-50:]))
-                    log.append({"step": step, "loss": mean, "steps_per_second": 50 / seconds})
-                if step == hyper.steps:
-                    break
+        for rate, batch in zip(rates, epochs, strict=False):
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            t, _ = times.sample(hyper.batch_size, "cpu")
+            told = {
+                "x_prev": batch["parameters_0"],
+                "loss_prev": batch[f"{column}_0"],
+                "loss_target": batch[f"{column}_1"],
+            }
+            found = diffusion.training_losses(model, batch["parameters_1"], t, model_kwargs=told)
+            loss = found["loss"].mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), hyper.gradient_clip)
+            optimizer.step()
+            with torch.no_grad():
+                for kept, new in zip(average.parameters(), model.parameters(), strict=True):
+                    kept.mul_(hyper.ema_decay).add_(new, alpha=1 - hyper.ema_decay)
+            losses.append(loss.item())
+            bar.update(1)
+            if len(losses) % EVERY == 0:
+                seconds, began = time.perf_counter() - began, time.perf_counter()
+                log.append(
+                    {
+                        "step": len(losses),
+                        "loss": float(np.mean(losses[-EVERY:])),
+                        "steps_per_second": EVERY / seconds,
+                    }
+                )
     return {
         "G": model.state_dict(),
         "G_ema": average.state_dict(),

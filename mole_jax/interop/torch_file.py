@@ -85,13 +85,10 @@ class TorchFile:
         try:
             self._root = self._find_root()
             self._check_byte_order()
-            self.content: Any = _Unpickler(io.BytesIO(self._bytes("data.pkl"))).load()
+            self.content: Any = _Unpickler(self._bytes("data.pkl"), path).load()
         except UserError:
             self._zip.close()
             raise
-        except _ForeignError as problem:
-            self._zip.close()
-            raise UserError(f"{path}: {problem}") from None
         except Exception as problem:  # a damaged pickle may raise anything
             self._zip.close()
             raise UserError(f"{path} is damaged: {problem}") from None
@@ -157,20 +154,20 @@ def _is_pickle(name: str) -> bool:
     return name.count("/") == 1 and name.endswith("/data.pkl")
 
 
-class _ForeignError(Exception):
-    """The file names something that is not made."""
-
-
 class _Unpickler(pickle.Unpickler):
     """Knows tensors, and nothing else that could be called."""
+
+    def __init__(self, pickled: bytes, path: Path) -> None:
+        super().__init__(io.BytesIO(pickled))
+        self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _DTYPES:
             return _Kind(name)
         found = _CALLED.get((module, name))
         if found is None:
-            raise _ForeignError(
-                f"the file names {module}.{name}, which is no part of a tensor: only tensors, "
+            raise UserError(
+                f"{self._path} names {module}.{name}, which is no part of a tensor: only tensors, "
                 "numbers, texts and collections of them are read"
             )
         # A new one each time, with no attributes: what the file does to it, it does to no other.
