@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mole_jax.core import checkpoint_files, chips, distributed, files, interrupts, rng
+from mole_jax.core import checkpoint_files, chips, distributed, files, interrupts, rng, stages
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core.checkpoint import Checkpoints
 from mole_jax.core.checkpoint_files import DamagedError, GoneError
@@ -37,6 +37,8 @@ from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.reader import open_zoo
+
+NO_CHECKPOINT = "{}: the training has no checkpoint yet: wait for one, or run its command again"
 
 
 def train(
@@ -315,6 +317,8 @@ def load(
     model = models.build(config, network, objective)
     hyper, rules = hyper_of(config, objective), Draw.of(config)
     if not folder.is_dir():
+        if not stages.is_done(workdir, "train"):
+            raise UserError(NO_CHECKPOINT.format(folder))
         raise UserError(f"{folder} is missing: no {objective} model was trained in {workdir}")
     like = states.shapes(model, hyper, rules, mesh_lib.make_mesh())
     state = _stored_state(folder / "checkpoints", checkpoint, like, hyper.steps)
@@ -359,9 +363,7 @@ def _chosen(folder: Path, kept: list[int], checkpoint: str | int, steps: int) ->
             )
         return int(step)
     if not kept:
-        raise UserError(
-            f"{folder}: the training has no checkpoint yet: wait for one, or run its command again"
-        )
+        raise UserError(NO_CHECKPOINT.format(folder))
     if kept[-1] != steps:
         raise UserError(
             f"{folder}: the training has {kept[-1]} of {steps} steps: wait for its end, or run its "

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
-from mole_jax.core.files import write_json
+from mole_jax.core.files import read_json, write_json
 from mole_jax.zoo.schema import HYPERPARAMETERS, ZooSchema
 
 _ABSENT = np.uint64(2**64 - 1)  # both numbers of an index entry whose chunk was never written
@@ -132,6 +132,12 @@ def write_groups(root: Path, schema: ZooSchema) -> None:
         if folder == root:
             group["attributes"] = {"format": "mole-zoo", "manifest": "zoo.json"}
         write_json(folder / "zarr.json", group)
+
+
+def stored_runs(root: Path, name: str) -> int:
+    """How many rows an array on disk has, 0 where there is none."""
+    path = root / name / "zarr.json"
+    return int(read_json(path)["shape"][0]) if path.exists() else 0
 
 
 def create_array(root: Path, layout: ArrayLayout) -> ts.TensorStore:

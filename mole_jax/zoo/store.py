@@ -12,7 +12,7 @@ import tensorstore as ts
 
 from mole_jax.core.config import differing_keys
 from mole_jax.core.errors import UserError
-from mole_jax.zoo.arrays import create_array, layouts, open_array, write_groups
+from mole_jax.zoo.arrays import create_array, layouts, open_array, stored_runs, write_groups
 from mole_jax.zoo.manifest import (
     FILE,
     VERSION,
@@ -42,7 +42,8 @@ class ZooWriter:
     def create(cls, path: str | Path, schema: ZooSchema) -> ZooWriter:
         """Makes an empty zoo at `path`.
 
-        Raises UserError when there is a zoo already, ValueError when the schema contradicts itself.
+        Raises UserError when there is a zoo already, or runs of one that has lost its zoo.json;
+        ValueError when the schema contradicts itself.
         """
         path = Path(path)
         if (path / FILE).exists():
@@ -50,6 +51,11 @@ class ZooWriter:
         faults = schema_faults(schema)
         if faults:
             raise ValueError(f"the schema contradicts itself: {'; '.join(faults)}")
+        if orphans := [name for name in layouts(schema) if stored_runs(path, name)]:
+            raise UserError(
+                f"{path} has no {FILE}, but its array {orphans[0]} holds runs: restore that file, "
+                "or give another path"
+            )
         path.mkdir(parents=True, exist_ok=True)
         write_groups(path, schema)
         arrays = {name: create_array(path, layout) for name, layout in layouts(schema).items()}

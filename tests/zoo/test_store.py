@@ -17,6 +17,7 @@ from mole_jax.zoo.reader import open_zoo
 from mole_jax.zoo.schema import RunBatch, ZooSchema
 from mole_jax.zoo.store import ZooWriter
 from mole_jax.zoo.verify import verify
+from tests.tiny import hashes
 
 Make = Callable[..., ZooSchema]
 MakeBatch = Callable[..., RunBatch]
@@ -222,7 +223,7 @@ def test_kill_between_arrays_leaves_the_former_runs(
 def test_a_creation_that_was_killed_is_made_again(
     tmp_path: Path, make_schema: Make, make_batch: MakeBatch
 ) -> None:
-    ZooWriter.create(tmp_path, make_schema(runs_per_shard=4)).append(make_batch(9))
+    ZooWriter.create(tmp_path, make_schema(runs_per_shard=4))
     (tmp_path / "zoo.json").unlink()
     batch = make_batch(3, seed=1)
     ZooWriter.create(tmp_path, make_schema()).append(batch)
@@ -337,3 +338,19 @@ def test_the_same_appends_give_the_same_bytes(
                 file.read_bytes()
                 == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
             )
+
+
+def test_runs_without_their_manifest_are_not_written_over(
+    tmp_path: Path, make_schema: Make, make_batch: MakeBatch
+) -> None:
+    """A lost zoo.json is no reason to lose the runs, too."""
+    path = tmp_path / "zoo"
+    ZooWriter.create(path, make_schema()).append(make_batch(3))
+    manifest = (path / "zoo.json").read_bytes()
+    (path / "zoo.json").unlink()
+    before = hashes(path)
+    with pytest.raises(UserError, match=r"has no zoo\.json, but its array .* holds runs"):
+        ZooWriter.create(path, make_schema())
+    assert hashes(path) == before
+    (path / "zoo.json").write_bytes(manifest)
+    assert_holds(path, make_batch(3))
