@@ -158,7 +158,7 @@ def run(flags: argparse.Namespace) -> None:
 
 
 def outputs(out: Path, n: int) -> list[Path]:
-    """The files of n networks.
+    """Name the files of n networks.
 
     Raises:
         UserError: for another ending, and where files cannot be written.
@@ -178,7 +178,7 @@ def outputs(out: Path, n: int) -> list[Path]:
 
 
 def load(flags: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
-    """The meta-model, and the description of its networks as `networks.from_json` takes it."""
+    """Load the meta-model, and the description of its networks as `networks.from_json` takes it."""
     import mole_jax
     from mole_jax.sampling.predict import IMPORTED_NETWORK
     from mole_jax.zoo.reader import open_zoo
@@ -219,7 +219,7 @@ def _target(flags: argparse.Namespace, model: Model) -> Target:
 
 
 def usual(workdir: Path, model: Model) -> tuple[float, int]:
-    """The metric that the best tenth of the zoo's training runs end with, and how many there are.
+    """Return the metric that the best tenth of the zoo's training runs end with, and their number.
 
     Raises:
         UserError: without a zoo, or a run in it that may be looked at.
@@ -240,7 +240,7 @@ def usual(workdir: Path, model: Model) -> tuple[float, int]:
 
 
 def measure(nets: Networks, x: np.ndarray, y: np.ndarray) -> Tested:
-    """Test images [m, ...] and labels [m] through n networks."""
+    """Measure n networks on test images [m, F] and labels [m]."""
     import jax
     import jax.numpy as jnp
 
@@ -309,7 +309,7 @@ def _card(found: Predicted) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def summary(found: Predicted) -> Iterator[str]:
-    """The lines that the command prints: what was asked, then a row for each network."""
+    """Yield the lines that the command prints: what was asked, then a row for each network."""
     flags, model, task, network = found.flags, found.model, found.task, found.nets.network
     if task.y is None:
         yield f"support   {len(task.x)} transitions of {flags.support}"

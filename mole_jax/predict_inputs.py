@@ -21,7 +21,7 @@ SAFETENSORS, NPZ = ".safetensors", ".npz"
 class Task(NamedTuple):
     """The support set and, where there is one, the test set."""
 
-    x: np.ndarray  # images [m, H, W, channels], or transitions [m, O + A + O]
+    x: np.ndarray  # flat images [m, F], or transitions [m, O + A + O]
     y: np.ndarray | None  # labels [m]; of policies none
     test: tuple[np.ndarray, np.ndarray] | None
 
@@ -51,7 +51,7 @@ def read_task(support: str, test: str | None, model: Model) -> Task:
 def _labelled(
     flag: str, source: str, network: Network, *, of_test: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images [m, H, W, channels] and labels [m] of a data source, of its test split or the rest."""
+    """Flat images [m, F] and labels [m] of a data source, of its test split or of the rest."""
     from mole_jax.tasks import sources
 
     try:
@@ -75,7 +75,7 @@ def _labelled(
         rows = ~rows  # a source without a test split of its own: all of it
     if not rows.any():
         raise UserError(f"{flag}={source}: it marks all of its images as test images")
-    return data.images[rows], data.labels[rows]
+    return data.images[rows].reshape(rows.sum(), -1), data.labels[rows]
 
 
 def _by(shape: tuple[int, ...]) -> str:

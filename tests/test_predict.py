@@ -126,7 +126,7 @@ def ask(workdir: Path, examples: Path, tmp_path: Path, capsys: Any) -> Callable[
 
 
 def test_networks_are_predicted_written_and_measured(
-    ask: Callable[..., str], workdir: Path, examples: Path, tmp_path: Path
+    ask: Callable[..., str], quick: list[dict[str, Any]], examples: Path, tmp_path: Path
 ) -> None:
     marked = f"npz:{examples / 'marked.npz'}"
     page = ask("-n", "3", "--steps=2", f"--test={marked}", "--target_loss=0.3")
@@ -179,7 +179,10 @@ def test_what_is_asked_for_by_default_is_what_the_best_tenth_of_the_zoo_reaches(
 
 
 def test_flags_reach_the_sampler_and_the_key(
-    ask: Callable[..., str], quick: list[dict[str, Any]], tmp_path: Path
+    ask: Callable[..., str],
+    quick: list[dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ask("--checkpoint=7", "--sampler=heun", "--steps=3", out="0.npz")
     assert quick[-1] | {"workdir": 0} == {
@@ -188,7 +191,8 @@ def test_flags_reach_the_sampler_and_the_key(
         "name": "heun",
         "steps": 3,
     }
-    ask("--seed=1", out="1.npz")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ask("--seed=1", "--out=~/1.npz")  # which the shell leaves to us
     ask("--target_loss=1.5", out="2.npz")
     found = [np.load(tmp_path / f"{i}.npz")["output/kernel"] for i in range(3)]
     assert not np.allclose(found[0], found[1])
@@ -335,10 +339,12 @@ def test_policies_come_from_transitions(
         training__permute_units=False,
     )
     network = untrained.write(tmp_path / "work", config, (4,), 1)
+    policies = mole_jax.load(tmp_path / "work", steps=1)
+    monkeypatch.setattr(mole_jax, "load", lambda *_, **__: policies)
     transitions = np.random.default_rng(0).normal(size=(6, network.example_size))
     np.savez(tmp_path / "seen.npz", transitions=transitions)
     np.savez(tmp_path / "other.npz", observations=transitions)
-    base = [str(tmp_path / "work"), "--steps=1", f"--out={tmp_path / 'policy.safetensors'}"]
+    base = [str(tmp_path / "work"), f"--out={tmp_path / 'policy.safetensors'}"]
     seen = f"--support=npz:{tmp_path / 'seen.npz'}"
     assert command.main([*base, seen, "--target_return=100", "-n", "2"]) == 0
     page = capsys.readouterr().out
@@ -375,7 +381,10 @@ def test_the_process_refuses_without_traceback_and_without_starting_jax(tmp_path
     assert done.stderr == "error: --out=net.pt must end in .safetensors or .npz\n"
 
 
-def test_help_fits_the_terminal_and_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_fits_the_terminal_and_names_every_flag(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     with pytest.raises(SystemExit, match="0"):
         command.main(["--help"])
     page = capsys.readouterr().out
