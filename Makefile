@@ -3,6 +3,9 @@
 
 PYTHON ?= python3
 RUN := .venv/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+BUILD_REQUIRES := $(RUN) -c 'import tomllib; \
+  print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])'
 STAMP := .venv/.installed
 STAMP_DEV := .venv/.installed-dev
 STAMP_BENCH := .venv/.installed-bench
@@ -16,7 +19,7 @@ TORCH_INDEX := $(if $(shell command -v nvidia-smi),,--index-url https://download
 .PHONY: help setup demo test torch check bench clean
 
 help:
-	@echo "make setup   install into .venv what the programs need"
+	@echo "make setup   install into .venv what the programs need, and them"
 	@echo "make demo    train, predict and report on digits, in about five minutes; see runs/digits"
 	@echo "make test    run the tests"
 	@echo "make torch   install PyTorch, which benchmarks compare with; a few tests skip without it"
@@ -49,8 +52,11 @@ clean:
 	rm -rf .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-# Stamps make installation happen again when, and only when, the requirements change.
-$(STAMP): requirements.txt
+# Stamps make installation happen again when, and only when, the requirements change. The package
+# itself is installed as a link to this folder, so that what is edited here counts everywhere. Its
+# build requirements go into .venv, too: pip would otherwise download them for every build, and a
+# machine without network that has them could not build.
+$(STAMP): requirements.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "error: $(PYTHON) is missing: install Python 3.11 or newer," \
 	    "or name one with PYTHON=python3.12" >&2; exit 1; }
@@ -62,15 +68,16 @@ $(STAMP): requirements.txt
 	    echo "error: $(PYTHON) cannot make virtual environments:" \
 	      "on Debian and Ubuntu run  apt install python3-venv  as root" >&2; exit 1; }; \
 	  echo "making .venv"; $(PYTHON) -m venv --clear .venv; }
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PIP) -r requirements.txt $$($(BUILD_REQUIRES))
+	$(PIP) --no-build-isolation --no-deps --editable .
 	@touch $@
 
 $(STAMP_DEV): requirements-dev.txt $(STAMP)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(PIP) -r requirements-dev.txt
 	@touch $@
 
 $(STAMP_BENCH): requirements-bench.txt $(STAMP)
-	$(RUN) -m pip install --quiet --disable-pip-version-check "$$(grep '^torch' $<)" $(TORCH_INDEX) || \
-	  $(RUN) -m pip install --quiet --disable-pip-version-check "$$(grep '^torch' $<)"
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r $<
+	$(PIP) "$$(grep '^torch' $<)" $(TORCH_INDEX) || \
+	  $(PIP) "$$(grep '^torch' $<)"
+	$(PIP) -r $<
 	@touch $@

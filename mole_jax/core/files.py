@@ -9,6 +9,8 @@ import json
 import math
 import os
 import secrets
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -55,6 +57,24 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
     # np.savez has parameters of its own whose names an array may not take: "file", "allow_pickle".
     np.savez(buffer, allow_pickle=False, **{name: np.asarray(a) for name, a in arrays.items()})
     write_bytes(path, buffer.getvalue())
+
+
+def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """Read the named arrays of an .npz; raises UserError when it is missing, damaged or none."""
+    path = Path(path)
+    try:
+        # Opened here, because NumPy leaves a file open whose beginning it cannot read.
+        with path.open("rb") as opened:
+            stored = np.load(opened, allow_pickle=False)
+            if not isinstance(stored, np.ndarray):
+                return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}; check the path") from None
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as problem:
+        raise UserError(
+            f"{path} cannot be read as npz ({type(problem).__name__}); make it with numpy.savez"
+        ) from problem
+    raise UserError(f"{path} is one array (npy), not npz; make it with numpy.savez")
 
 
 def read_json(path: str | Path) -> Any:

@@ -78,7 +78,25 @@ dt {{ font-weight: 600; }}
 dd {{ margin: 0; color: var(--muted); font-size: .92rem; }}
 details {{ margin: 12px 0; }}
 summary {{ cursor: pointer; }}
-pre {{ overflow-x: auto; font-size: .8rem; }}
+pre {{ white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }}
+table:not(.many) td {{ white-space: normal; overflow-wrap: anywhere; }}
+/* Where a row of many columns has no room it becomes a block: its name, then its cells under their
+   heads. */
+@media (max-width: 760px) {{
+  .many td {{ overflow-wrap: anywhere; }}
+  .many th {{ display: none; }}
+  .many th:first-child:not(:empty) {{ display: block; padding: 9px 5px; }}
+  .many tbody tr {{ display: grid; grid-template-columns: repeat(3, minmax(0, 1fr));
+    gap: 4px 8px; align-items: end; padding: 9px 5px; border-bottom: 1px solid var(--grid); }}
+  .many tbody tr:has(td:nth-child(5):last-child) {{
+    grid-template-columns: repeat(4, minmax(0, 1fr)); }}
+  .many tbody tr:last-child {{ border-bottom: 0; }}
+  .many tr td {{ display: block; padding: 0; border: 0; text-align: left; font-weight: 400;
+    white-space: normal; }}
+  .many tr td:first-child {{ grid-column: 1 / -1; font-weight: 600; }}
+  .many td:not(:first-child)::before {{ content: attr(data-head); display: block;
+    color: var(--muted); font-size: .78rem; font-weight: 400; }}
+}}
 @media (max-width: 520px) {{
   main {{ padding: 18px 12px 48px; }}
   .tiles {{ grid-template-columns: 1fr 1fr; gap: 8px; }}
@@ -94,6 +112,8 @@ pre {{ overflow-x: auto; font-size: .8rem; }}
   table {{ font-size: .84rem; }}
 }}
 """
+
+MANY = 4  # columns, the first included: more than a narrow screen has room for
 
 
 def escape(value: object) -> str:
@@ -136,18 +156,25 @@ def table(
     kinds: Sequence[str] | None = None,
     caption: str = "",
 ) -> str:
-    """A table that scrolls inside its card on narrow screens. kinds: a row's class, '' for none."""
+    """A table; one of MANY columns has a block for each row on narrow screens.
+
+    kinds: a row's class, '' for none.
+    """
     kinds = kinds if kinds is not None else [""] * len(rows)
     head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
     lines = []
     for kind, row in zip(kinds, rows, strict=True):
         mark = f' class="{kind}"' if kind else ""
-        lines.append(f"<tr{mark}>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>")
+        cells = "".join(
+            f'<td data-head="{escape(h)}">{escape(c)}</td>' for h, c in zip(heads, row, strict=True)
+        )
+        lines.append(f"<tr{mark}>{cells}</tr>")
     label = paragraph(caption, "muted") if caption else ""
     name = f' aria-label="{escape(caption)}"' if caption else ""
+    many = ' class="many"' if len(heads) >= MANY else ""
     body = "\n".join(lines)
     return (
-        f'<div class="card sheet">{label}<div class="scroll"><table{name}>\n'
+        f'<div class="card sheet">{label}<div class="scroll"><table{many}{name}>\n'
         f"<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table></div></div>"
     )

@@ -1,0 +1,358 @@
+"""The command `python -m mole_jax.predict`: networks for your labelled examples, as files.
+
+    python -m mole_jax.predict runs/digits --support=npz:mine.npz --out=net.safetensors
+
+JAX starts only once the command line is known to be right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mole_jax.core import files
+from mole_jax.core.command import explained, leave
+from mole_jax.core.errors import UserError
+from mole_jax.predict_inputs import NPZ, SAFETENSORS, Task, read_start, read_task, user_path
+
+if TYPE_CHECKING:
+    from mole_jax.sampling.predict import Model, Networks
+    from mole_jax.tasks.networks import Network
+
+DESCRIPTION = """\
+Predict networks for a task, from labelled examples of it and the loss that you ask for, and write
+them as files. Nothing is trained, and nothing is written before everything has been checked.
+"""
+EPILOG = """\
+files
+  --out=NAME.safetensors   tensors with PyTorch's names and layouts, and beside them a card
+                           NAME.json: what the network is, how it computes, how pixels are scaled
+  --out=NAME.npz           tensors with MOLE's names, for networks of any kind
+  With -n N above 1 there is one file a network: NAME-0, NAME-1, ... Files of these names are
+  replaced.
+
+sources
+  npz:FILE is a file of numpy.savez with the arrays image [m, H, W] or [m, H, W, channels] and
+  label [m], whole numbers 0..K-1. Images that its array test [m] marks are kept out of the support
+  set; --test takes them alone. README.md names the other data sources; they work,
+  too, where their images and classes fit. Of policies, npz:FILE has the array transitions
+  [m, O + A + O]: observation, action, next observation.
+
+examples
+  python -m mole_jax.predict runs/digits --support=npz:mine.npz --out=net.safetensors
+  python -m mole_jax.predict runs/digits --support=npz:mine.npz --test=npz:more.npz \\
+      --target_loss=0.02 -n 8 --out=nets/net.safetensors
+"""
+
+BEST_SHARE = 0.1  # of the zoo's runs reach the loss that is asked for where none is given
+PIECE = 1000  # test images that run through all networks at once
+
+
+class Tested(NamedTuple):
+    """What n networks reach on a test set."""
+
+    loss: np.ndarray  # [n] nats
+    accuracy: np.ndarray  # [n] shares of 1
+    together: float  # accuracy of the average of their probabilities
+
+
+class Target(NamedTuple):
+    """What is asked for: one of the two, and in words with where it comes from."""
+
+    loss: float | None  # in the metric of the model's prompts
+    reward: float | None
+    words: str
+
+
+class Predicted(NamedTuple):
+    """The networks, where they go, and all that is to be said of them."""
+
+    flags: argparse.Namespace
+    model: Model
+    task: Task
+    target: Target
+    nets: Networks
+    tested: Tested | None
+    files: list[Path]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        The exit code: 0, 2 for what the user can mend, 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    flags = _parser().parse_args(arguments)
+    return explained(functools.partial(run, flags))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mole_jax.predict",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+    def add(name: str, metavar: str, text: str, **options: Any) -> None:
+        parser.add_argument(name, metavar=metavar, help=text, **options)
+
+    add("workdir", "WORKDIR", "of `python -m mole_jax.main`, its stage train done", type=user_path)
+    text = "labelled examples of the task: npz:FILE, or another source"
+    add("--support", "SOURCE", text, required=True)
+    add("--out", "FILE", "NAME.safetensors or NAME.npz; see below", required=True, type=user_path)
+    add("--test", "SOURCE", "other examples, on which the networks are measured")
+    text = "the loss to ask for, in nats; by default what the best tenth of the zoo's runs reach"
+    add("--target_loss", "X", text, type=float)
+    add("--target_return", "X", "for policies, the return to ask for, in its place", type=float)
+    add("-n", "N", "how many networks (1)", type=int, default=1)
+    add("--seed", "S", "of the starts and the noise (0)", type=int, default=0)
+    text = "a network to update, as export-network or import-network write it; by default new ones"
+    add("--start", "FILE", text, type=user_path)
+    add("--checkpoint", "C", "last (default), best, or the step of a kept one", default="last")
+    add("--sampler", "NAME", "ddim, heun, ancestral, ancestral_large; by default the evaluation's")
+    add("--steps", "N", "of the sampler; by default the evaluation's", type=int)
+    return parser
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Do what the command line says; raises UserError for what the user can mend."""
+    if flags.n < 1:
+        raise UserError(f"-n {flags.n}: ask for 1 network or more")
+    if not 0 <= flags.seed < 2**32:
+        raise UserError(f"--seed={flags.seed} must lie in 0..2^32-1")
+    out = outputs(flags.out, flags.n)
+
+    from mole_jax.core import rng
+
+    model, description = load(flags)
+    network = model.metamodel.network
+    if flags.out.suffix == SAFETENSORS:
+        _check_layout(network)
+    task = read_task(flags.support, flags.test, model)
+    start = None if flags.start is None else read_start(flags.start, network)
+    target = _target(flags, model)
+    if sys.stderr.isatty():
+        print(f"predicting {flags.n}; the sampler is compiled first", file=sys.stderr, flush=True)
+    nets = model.predict(
+        task.x,
+        task.y,
+        target_loss=target.loss,
+        target_return=target.reward,
+        n=flags.n,
+        key=rng.key(flags.seed),
+        start=start,
+    )
+    tested = None if task.test is None else measure(nets, *task.test)
+    found = Predicted(flags, model, task, target, nets, tested, out)
+    write(found, description)
+    print("\n".join(summary(found)))
+
+
+def outputs(out: Path, n: int) -> list[Path]:
+    """Name the files of n networks.
+
+    Raises:
+        UserError: for another ending, and where files cannot be written.
+    """
+    if out.suffix not in (SAFETENSORS, NPZ):
+        raise UserError(f"--out={out} must end in {SAFETENSORS} or {NPZ}")
+    folder = next(above for above in (out.parent, *out.parent.parents) if above.exists())
+    if not folder.is_dir():
+        raise UserError(f"--out={out}: {folder} is a file, not a folder; name another one")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"--out={out}: the folder {folder} may not be written to; name another one")
+    found = [out] if n == 1 else [out.with_stem(f"{out.stem}-{i}") for i in range(n)]
+    for path in found:
+        if path.is_dir():
+            raise UserError(f"--out={out}: {path} is a folder; name a file")
+    return found
+
+
+def load(flags: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
+    """Load the meta-model, and the description of its networks as `networks.from_json` takes it."""
+    import mole_jax
+    from mole_jax.sampling.predict import IMPORTED_NETWORK
+    from mole_jax.zoo.reader import open_zoo
+
+    if not flags.workdir.is_dir():
+        raise UserError(f"there is no folder {flags.workdir}; give the --workdir of a training")
+    checkpoint = int(flags.checkpoint) if flags.checkpoint.isdecimal() else flags.checkpoint
+    sampling = {"name": flags.sampler, "steps": flags.steps}
+    sampling = {key: value for key, value in sampling.items() if value is not None}
+    model = mole_jax.load(flags.workdir, checkpoint=checkpoint, **sampling)
+    imported = flags.workdir / IMPORTED_NETWORK
+    if imported.exists():
+        return model, files.read_json(imported)
+    return model, dict(open_zoo(flags.workdir / "zoo").schema.network)
+
+
+def _check_layout(network: Network) -> None:
+    from mole_jax.tasks.networks.torch_layout import layout
+
+    try:
+        layout(network)
+    except UserError as problem:
+        raise UserError(f"{problem}; name a file that ends in {NPZ} with --out") from None
+
+
+def _target(flags: argparse.Namespace, model: Model) -> Target:
+    loss, reward = flags.target_loss, flags.target_return
+    if loss is not None and reward is not None:
+        raise UserError("give one of --target_loss and --target_return")
+    if reward is not None:
+        return Target(None, reward, f"return {reward:g}, as given")
+    words = model.metric.words
+    if loss is not None:
+        return Target(loss, None, f"{words} {loss:g}, as given")
+    loss, n_runs = usual(flags.workdir, model)
+    share = f"the best {BEST_SHARE:.0%} of the zoo's {n_runs} training runs end with it or better"
+    return Target(loss, None, f"{words} {loss:.4g}: {share}")
+
+
+def usual(workdir: Path, model: Model) -> tuple[float, int]:
+    """Return the metric that the best tenth of the zoo's training runs end with, and their number.
+
+    Raises:
+        UserError: without a zoo, or a run in it that may be looked at.
+    """
+    from mole_jax.zoo.reader import open_zoo
+
+    if not (workdir / "zoo").is_dir():
+        raise UserError(
+            f"--target_loss is missing: {workdir} has no zoo whose runs would say what can be "
+            "asked for; add --target_loss=X"
+        )
+    zoo = open_zoo(workdir / "zoo")
+    final = model.metric.of_runs(zoo, zoo.select(split="train", finite=True))[:, -1]
+    if not final.size:
+        raise UserError(f"--target_loss is missing: no run of {zoo.path} is finite; add it")
+    share = 1 - BEST_SHARE if model.metric.larger_is_better else BEST_SHARE
+    return float(np.quantile(final, share)), final.size
+
+
+def measure(nets: Networks, x: np.ndarray, y: np.ndarray) -> Tested:
+    """Measure n networks on test images [m, F] and labels [m]."""
+    import jax
+    import jax.numpy as jnp
+
+    from mole_jax.tasks.classification import loss_and_accuracy
+
+    pieces = [nets.apply(x[i : i + PIECE]) for i in range(0, len(x), PIECE)]
+    logits = jnp.concatenate(pieces, axis=1)  # [n, m, K]
+    loss, accuracy = loss_and_accuracy(logits, jnp.asarray(y), jnp.ones(len(y), bool))
+    together = jax.nn.softmax(logits).mean(0).argmax(-1) == jnp.asarray(y)
+    return Tested(np.asarray(loss), np.asarray(accuracy), float(together.mean()))
+
+
+def write(found: Predicted, description: dict[str, Any]) -> None:
+    """Write every network to its file.
+
+    Raises:
+        UserError: where the disk refuses.
+    """
+    from mole_jax.interop.network_files import save_network
+
+    spec, task, source = found.nets.network.spec, *_card(found)
+    flat = np.asarray(spec.flatten(found.nets.params))  # [n, D]
+    for i, path in enumerate(found.files):
+        metrics = {name: float(values[i]) for name, values in _metrics(found).items()}
+        its = source | {"network": i, "of": len(found.files)}
+        try:
+            if path.suffix == NPZ:
+                arrays = {f.path: flat[i, f.slice].reshape(f.shape) for f in spec.fields}
+                files.write_npz(path, **arrays)
+            else:
+                params = spec.unflatten(flat[i])
+                save_network(path, description, params, task=task, metrics=metrics, source=its)
+        except OSError as problem:
+            raise UserError(
+                f"{path} cannot be written ({problem.strerror}): make space, or name another --out"
+            ) from problem
+
+
+def _metrics(found: Predicted) -> dict[str, np.ndarray]:
+    """What is known of the networks, [n] each."""
+    known = {}
+    if found.nets.predicted_metric is not None:
+        known[f"support_{found.model.metric.kind}"] = np.asarray(found.nets.predicted_metric)
+    if found.tested is not None:
+        known |= {"test_loss": found.tested.loss, "test_accuracy": found.tested.accuracy}
+    return known
+
+
+def _card(found: Predicted) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the card of every network says of its task, and of its making."""
+    flags, model = found.flags, found.model
+    task = {"support": flags.support, "support_examples": len(found.task.x)}
+    if found.task.y is not None:
+        scale, shift = model.standardise
+        task |= {"inputs": "pixel * scale + shift", "scale": scale, "shift": shift}
+    source = {
+        "workdir": flags.workdir.resolve(),
+        "checkpoint": flags.checkpoint,
+        "sampler": model.plan.name,
+        "steps": model.plan.steps,
+        "seed": flags.seed,
+        "start": flags.start,
+        "asked": found.target.words,
+    }
+    return task, source
+
+
+def summary(found: Predicted) -> Iterator[str]:
+    """Yield the lines that the command prints: what was asked, then a row for each network."""
+    flags, model, task, network = found.flags, found.model, found.task, found.nets.network
+    if task.y is None:
+        yield f"support   {len(task.x)} transitions of {flags.support}"
+    else:
+        n_classes = len(np.unique(task.y))
+        yield f"support   {len(task.x)} images of {n_classes} classes of {flags.support}"
+    if task.test is not None:
+        yield f"test      {len(task.test[1])} images of {flags.test}"
+    yield f"asked     {found.target.words}"
+    yield f"networks  {network.name}, {network.spec.size:,} parameters"
+    if task.y is not None:
+        yield f"inputs    {_inputs(*model.standardise)}"
+    yield f"sampled   in {model.plan.steps} steps of {model.plan.name}, seed {flags.seed}"
+    yield ""
+    known = _metrics(found)
+    rows = [[str(p), *(_shown(m, x[i]) for m, x in known.items())]
+            for i, p in enumerate(found.files)]  # fmt: skip
+    if len(found.files) > 1 and known:
+        rows.append(["mean", *(_shown(m, x.mean()) for m, x in known.items())])
+        rows.append(["standard deviation", *(_shown(m, x.std(ddof=1)) for m, x in known.items())])
+    if len(found.files) > 1 and found.tested is not None:
+        together = _shown("test_accuracy", found.tested.together)
+        rows.append(["all, probabilities averaged", *[""] * (len(known) - 1), together])
+    yield from _table([["network", *(m.replace("_", " ") for m in known)], *rows])
+
+
+def _shown(metric: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if metric.endswith("accuracy") else f"{value:.4f}"
+
+
+def _inputs(scale: Any, shift: Any) -> str:
+    if np.ndim(scale) or np.ndim(shift):
+        return "each pixel by a scale and a shift of its own, which the card has"
+    return f"pixel * {scale:.6g} {'-' if shift < 0 else '+'} {abs(shift):.6g}"
+
+
+def _table(rows: list[list[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+if __name__ == "__main__":
+    leave(main())

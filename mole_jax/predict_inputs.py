@@ -1,0 +1,126 @@
+"""What `python -m mole_jax.predict` is given: labelled examples, and a network to update."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mole_jax.core import files
+from mole_jax.core.errors import UserError
+
+if TYPE_CHECKING:  # what starts JAX is imported when it is needed
+    from mole_jax.sampling.predict import Model
+    from mole_jax.tasks.networks import Network
+
+SAFETENSORS, NPZ = ".safetensors", ".npz"
+
+
+class Task(NamedTuple):
+    """The support set and, where there is one, the test set."""
+
+    x: np.ndarray  # flat images [m, F], or transitions [m, O + A + O]
+    y: np.ndarray | None  # labels [m]; of policies none
+    test: tuple[np.ndarray, np.ndarray] | None
+
+
+def user_path(text: str) -> Path:
+    """Return a path that a user has typed, with ~ as the home folder."""
+    return Path(text).expanduser()
+
+
+def read_task(support: str, test: str | None, model: Model) -> Task:
+    """Read the support set, and the test set where one is named.
+
+    Raises:
+        UserError: for what cannot be read, and what does not fit the model's networks.
+    """
+    if model.environment is not None:
+        if test is not None:
+            raise UserError("--test is of images: measure policies in their environment")
+        return Task(_transitions(support), None, None)
+    network = model.metamodel.network
+    x, y = _labelled("--support", support, network, of_test=False)
+    if test is None:
+        return Task(x, y, None)
+    return Task(x, y, _labelled("--test", test, network, of_test=True))
+
+
+def _labelled(
+    flag: str, source: str, network: Network, *, of_test: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Flat images [m, F] and labels [m] of a data source, of its test split or of the rest."""
+    from mole_jax.tasks import sources
+
+    try:
+        data = sources.load(source)
+    except UserError as problem:
+        raise UserError(f"{flag}: {problem}") from None
+    shape = data.images.shape[1:]
+    # Stored networks of flat images know no more than how many numbers there are.
+    wanted = network.input_shape
+    if shape != wanted and (len(wanted) > 1 or wanted != (np.prod(shape),)):
+        raise UserError(
+            f"{flag}={source}: its images are {_by(shape)}, and the networks take {_by(wanted)}"
+        )
+    if data.n_classes > network.n_outputs:
+        raise UserError(
+            f"{flag}={source}: it has {data.n_classes} classes, and the networks tell "
+            f"{network.n_outputs} apart; choose some, and label them 0..{network.n_outputs - 1}"
+        )
+    rows = data.official_test == of_test
+    if of_test and not rows.any():
+        rows = ~rows  # a source without a test split of its own: all of it
+    if not rows.any():
+        raise UserError(f"{flag}={source}: it marks all of its images as test images")
+    return data.images[rows].reshape(rows.sum(), -1), data.labels[rows]
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _transitions(source: str) -> np.ndarray:
+    wanted = (
+        "a policy's support set is npz:FILE with an array transitions [m, O + A + O]: "
+        "observation, action, next observation"
+    )
+    kind, _, file = source.partition(":")
+    if kind != "npz" or not file:
+        raise UserError(f"--support={source}: {wanted}")
+    arrays = files.read_npz(user_path(file))
+    if "transitions" not in arrays:
+        raise UserError(f"--support={source}: it has {', '.join(arrays) or 'no array'}; {wanted}")
+    return arrays["transitions"]
+
+
+def read_start(path: Path, network: Network) -> dict[str, Any]:
+    """Read the parameters to update from: a file of export-network or of import-network.
+
+    Raises:
+        UserError: for files that cannot be read, and for tensors that are not the network's.
+    """
+    from mole_jax.interop.network_files import read_tensors
+    from mole_jax.tasks.networks.torch_layout import layout
+
+    if path.suffix == SAFETENSORS:
+        flat = layout(network).from_state_dict(read_tensors(path)[0], f"--start={path}")
+        return network.spec.unflatten(flat)
+    if path.suffix != NPZ:
+        raise UserError(f"--start={path} must end in {SAFETENSORS} or {NPZ}")
+    arrays = files.read_npz(path)
+    own = {field.path: list(field.shape) for field in network.spec.fields}
+    for problem, names in (("lacks", set(own) - set(arrays)), ("has", set(arrays) - set(own))):
+        if names:
+            raise UserError(
+                f"--start={path} {problem} {sorted(names)[0]!r}; the parameters of this "
+                f"{network.name} are {', '.join(f'{name} {shape}' for name, shape in own.items())}"
+            )
+    nested: dict[str, Any] = {}
+    for name, array in arrays.items():
+        *parents, leaf = name.split("/")
+        node = functools.reduce(lambda n, parent: n.setdefault(parent, {}), parents, nested)
+        node[leaf] = array
+    return nested

@@ -1,0 +1,57 @@
+"""A workdir to predict from, made in a second: its meta-model has random parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from mole_jax.core import config as configs
+from mole_jax.core import files, stages
+from mole_jax.core.checkpoint import Checkpoints
+from mole_jax.main import FOR_TRAIN
+from mole_jax.metamodel import model as models
+from mole_jax.metamodel import state as states
+from mole_jax.metamodel import train
+from mole_jax.metamodel.pairs import Draw
+from mole_jax.metamodel.state import Hyper, State
+from mole_jax.representation.normalise import Normaliser
+from mole_jax.sampling.predict import IMPORTED_NETWORK
+from mole_jax.tasks import networks
+from mole_jax.tasks.networks import Network
+from tests import tiny
+
+
+def write(
+    workdir: Path, config: ConfigDict, input_shape: tuple[int, ...], n_outputs: int
+) -> Network:
+    """Leave there what the train stage leaves, and the network as an imported model has it.
+
+    There is no zoo.
+
+    Args:
+        workdir: a folder to make.
+        config: the experiment's.
+        input_shape: of the networks that the meta-model writes.
+        n_outputs: theirs.
+
+    Returns:
+        The network.
+    """
+    network = networks.build(config.network, input_shape, n_outputs)
+    model = models.build(config, network, "diffusion")
+    hyper, rules = Hyper.of(config), Draw.of(config)
+    like = jax.eval_shape(lambda key: states.init(model, hyper, rules, key), jax.random.key(0))
+    params = tiny.random_like(like.params)
+    optimizer = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like.optimizer)
+    state = State(jnp.int32(hyper.steps), params, params, optimizer)
+    with Checkpoints(workdir / "train" / "diffusion" / "checkpoints") as checkpoints:
+        checkpoints.save(hyper.steps, state, 1.0)
+    ones = jnp.ones(network.spec.size)
+    train.write_scales(workdir, Normaliser(0.1 * ones, 0.3 * ones, 0.5 * ones), (0.25, -2.0), 1.6)
+    description = networks.to_json(config.network.to_dict(), network)
+    files.write_json(workdir / IMPORTED_NETWORK, description)
+    stages.write_done(workdir, "train", configs.sections(config, FOR_TRAIN))
+    return network
