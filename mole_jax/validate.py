@@ -6,8 +6,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ml_collections import ConfigDict
+
+from mole_jax.core.config import Strict
 from mole_jax.core.errors import UserError
 
+# Each after the one that it is in.
+SECTIONS = (
+    *("data", "data.pools", "data.max_per_class", "data.augment", "network"),
+    *("population", "population.ppo", "zoo", "representation", "metamodel", "metamodel.gpt"),
+    *("diffusion", "training", "training.drop", "sampling", "evaluation", "evaluation.targets"),
+)
 ZOO_DTYPES = ("float32", "bfloat16", "float16")  # networks are trained in float32
 
 
@@ -31,6 +40,8 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     from mole_jax.tasks import family as families
     from mole_jax.zoo import prompt_metric
 
+    _check_sections(config)
+    config = Strict(config)
     recipes.check(config["population"])
     _positive(config, "zoo", "subsets_per_group", "runs_per_shard", "runs_per_chunk")
     if keys.value(config, "zoo.members_per_group") < 0:
@@ -66,6 +77,18 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     live.check(config, family)
     sampler.plan(config["sampling"], model.process.n_steps)
     settings.check(config)
+
+
+def _check_sections(config: Mapping[str, Any]) -> None:
+    for name in SECTIONS:
+        found: Any = config
+        for part in name.split("."):
+            found = found.get(part, {})  # what is missing is said where it is read
+        if not isinstance(found, (ConfigDict, Mapping)):
+            raise UserError(
+                f"config.{name}={found!r} is not a section: give it keys, as configs/digits_mlp.py "
+                "does"
+            )
 
 
 def _positive(config: Mapping[str, Any], section: str, *names: str) -> None:
