@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from mole_jax.core.config import Strict
+from mole_jax.core.config import Strict, flatten
 from mole_jax.core.errors import UserError
 
 # Each after the one that it is in.
@@ -41,6 +42,7 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     from mole_jax.zoo import prompt_metric
 
     _check_sections(config)
+    _check_numbers(config)
     config = Strict(config)
     recipes.check(config["population"])
     _positive(config, "zoo", "subsets_per_group", "runs_per_shard", "runs_per_chunk")
@@ -89,6 +91,16 @@ def _check_sections(config: Mapping[str, Any]) -> None:
                 f"config.{name}={found!r} is not a section: give it keys, as configs/digits_mlp.py "
                 "does"
             )
+
+
+def _check_numbers(config: Mapping[str, Any]) -> None:
+    """Refuse numbers beyond 32 bits, in which all is computed: 1e39 would be infinite."""
+    for key, value in flatten(config).items():
+        for number in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(number, float) and not abs(number) <= float(np.finfo(np.float32).max):
+                raise UserError(f"{key}={value} must be finite, in float32, too")
+            if isinstance(number, int) and key != "seed" and abs(number) > np.iinfo(np.int32).max:
+                raise UserError(f"{key} is far too large: it must be below 2**31")
 
 
 def _positive(config: Mapping[str, Any], section: str, *names: str) -> None:
