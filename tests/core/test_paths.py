@@ -49,9 +49,9 @@ def arguments(path: Path) -> Iterator[tuple[str, dict[str, ast.expr]]]:
     """Yield (name, keywords) of every argument that a file adds to a parser of argparse."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            first = node.args[0] if node.args else None
-            if node.func.attr == "add_argument" and isinstance(first, ast.Constant):
-                yield str(first.value), {k.arg or "**": k.value for k in node.keywords}
+            if node.func.attr == "add_argument":
+                name = ast.unparse(node.args[0]).strip("'")
+                yield name, {k.arg or "**": k.value for k in node.keywords}
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: str(path.relative_to(ROOT)))
