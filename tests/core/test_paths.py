@@ -48,10 +48,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def arguments(path: Path) -> Iterator[tuple[str, dict[str, ast.expr]]]:
     """Yield (name, keywords) of every argument that a file adds to a parser of argparse."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr == "add_argument":
-                name = ast.unparse(node.args[0]).strip("'")
-                yield name, {k.arg or "**": k.value for k in node.keywords}
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        if node.func.attr == "add_argument":
+            name = ast.unparse(node.args[0]).strip("'")
+            yield name, {k.arg or "**": k.value for k in node.keywords}
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: str(path.relative_to(ROOT)))
