@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import machine
 from mole_jax.core import files
+from mole_jax.core.command import explained, leave
 from mole_jax.report import style
 
 OUT = Path(__file__).parents[1] / "docs" / "gpt_variants.svg"
@@ -84,4 +85,4 @@ def draw(axes: Axes, rows: list[dict[str, Any] | None]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    leave(explained(main))

@@ -34,7 +34,9 @@ import numpy as np
 
 from benchmarks import gpt_variants, machine
 from mole_jax.core import files, stages
+from mole_jax.core.command import explained, leave
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.core.progress import Progress
 from mole_jax.evaluation import bench as benches
 from mole_jax.interop import export_gpt, gpt_settings, import_gpt
@@ -65,10 +67,12 @@ MODEL = (
 def main() -> None:
     """Train, import, evaluate, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--reference", type=Path, required=True, help="a checkout of G.pt")
-    parser.add_argument("--data", type=Path, required=True, help="the zoo, by export-gpt")
-    parser.add_argument("--like", type=Path, required=True, help="workdir of a trained variant")
-    parser.add_argument("--folder", type=Path, required=True, help="for what is trained")
+    parser.add_argument("--reference", type=user_path, required=True, help="a checkout of G.pt")
+    parser.add_argument("--data", type=user_path, required=True, help="the zoo, by export-gpt")
+    parser.add_argument(
+        "--like", type=user_path, required=True, help="workdir of a trained variant"
+    )
+    parser.add_argument("--folder", type=user_path, required=True, help="for what is trained")
     parser.add_argument("--held_out_runs", type=int, default=64, help="the last of the data set")
     parser.add_argument("--name", default="gpt_reference", help="of the JSON in results/")
     flags = parser.parse_args()
@@ -286,4 +290,4 @@ def fit(
 
 
 if __name__ == "__main__":
-    main()
+    leave(explained(main))

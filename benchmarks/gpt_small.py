@@ -21,7 +21,9 @@ from benchmarks import gpt_variants, machine
 from mole_jax import main as command
 from mole_jax.core import config as configs
 from mole_jax.core import stages
+from mole_jax.core.command import explained, leave
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.evaluation import bench as benches
 from mole_jax.evaluation import measure
 from mole_jax.evaluation.bench import Bench
@@ -47,7 +49,7 @@ PROMPT = 0.1  # test loss; about what the runs end at
 def main() -> None:
     """Train, predict, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--folder", type=Path, required=True, help="for zoos and workdirs")
+    parser.add_argument("--folder", type=user_path, required=True, help="for zoos and workdirs")
     folder = parser.parse_args().folder
     try:
         found = {name: of_variant(name, folder) for name in VARIANTS}
@@ -102,4 +104,4 @@ def accuracy(bench: Bench, cases: Cases) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    leave(explained(main))

@@ -49,7 +49,9 @@ from benchmarks import machine
 from mole_jax import main as command
 from mole_jax.core import config as configs
 from mole_jax.core import files, stages
+from mole_jax.core.command import explained, leave
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.evaluation import bench as benches
 from mole_jax.evaluation import measure, novelty, originality, plan, prompts, statistics
 from mole_jax.evaluation.baselines import adam
@@ -140,8 +142,10 @@ FIRST = 40  # steps that are timed before the training, and compiled
 def main() -> None:
     """Train, evaluate, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--zoo", type=Path, required=True, help="workdir whose zoo is used")
-    parser.add_argument("--folder", type=Path, required=True, help="for the variants' workdirs")
+    parser.add_argument("--zoo", type=user_path, required=True, help="workdir whose zoo is used")
+    parser.add_argument(
+        "--folder", type=user_path, required=True, help="for the variants' workdirs"
+    )
     parser.add_argument("--size", choices=("small", "large"), default="small")
     parser.add_argument("--seconds", type=float, default=150, help="of training, each")
     parser.add_argument("--steps", type=int, default=0, help="of G.pt and its variants; 0: seconds")
@@ -353,4 +357,4 @@ def once(path: Path, compute: Any) -> Mapping[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    main()
+    leave(explained(main))

@@ -26,7 +26,9 @@ import numpy as np
 from benchmarks import machine
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core import stages
+from mole_jax.core.command import explained, leave
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.evaluation import bench as benches
 from mole_jax.evaluation import novelty, originality
 from mole_jax.evaluation.bench import Bench
@@ -39,7 +41,7 @@ COUNT = 400  # generated and held-out networks that distances are measured of, a
 def main() -> None:
     """Read each workdir, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("workdirs", nargs="+", type=Path)
+    parser.add_argument("workdirs", nargs="+", type=user_path)
     flags = parser.parse_args()
     rows, found = [], {}
     for workdir in flags.workdirs:
@@ -140,4 +142,4 @@ def spread(rows: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    leave(explained(main))

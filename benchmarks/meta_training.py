@@ -20,6 +20,7 @@ import optax
 
 from benchmarks import machine
 from mole_jax.core import flops
+from mole_jax.core.command import explained, leave
 from mole_jax.metamodel.transformer import Block, Carry, Shape
 
 LENGTH = 26
@@ -140,4 +141,4 @@ def _ours(flags: Any, dtype: str) -> tuple[Callable[[], Any], float]:
 
 
 if __name__ == "__main__":
-    main()
+    leave(explained(main))

@@ -21,6 +21,7 @@ from benchmarks import machine
 from mole_jax.core import config as configs
 from mole_jax.core import flops, rng
 from mole_jax.core import mesh as mesh_lib
+from mole_jax.core.command import explained, leave
 from mole_jax.population import engine
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import Recipe
@@ -190,4 +191,4 @@ def _operations(family: Any, batch: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    leave(explained(main))

@@ -23,7 +23,9 @@ import numpy as np
 from benchmarks import machine
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core import rng, stages
+from mole_jax.core.command import explained, leave
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.evaluation import bench as benches
 from mole_jax.evaluation import generated, plan, statistics
 from mole_jax.evaluation.baselines import training
@@ -37,12 +39,14 @@ FEW_STEPS = (("ddim", 1), ("ddim", 5), ("ddim", 10), ("ddim", 25), ("heun", 5), 
 def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workdir", default="runs/digits", help="of a finished evaluation")
+    parser.add_argument(
+        "--workdir", type=user_path, default="runs/digits", help="of a finished evaluation"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="of timing; the fastest counts")
     parser.add_argument("--quick", action="store_true", help="without ancestral in all its steps")
     flags = parser.parse_args()
     try:
-        bench, done = load(Path(flags.workdir))
+        bench, done = load(flags.workdir)
     except UserError as error:
         sys.exit(f"error: {error}")
     predictors = samplers(bench, quick=flags.quick)
@@ -257,4 +261,4 @@ def report(
 
 
 if __name__ == "__main__":
-    main()
+    leave(explained(main))

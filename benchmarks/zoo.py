@@ -29,6 +29,8 @@ from ml_collections import ConfigDict
 
 from mole_jax.core import config as configs
 from mole_jax.core import files
+from mole_jax.core.command import explained, leave
+from mole_jax.core.paths import user_path
 from mole_jax.core.provenance import environment
 
 HERE = Path(__file__).parent
@@ -47,7 +49,9 @@ def main() -> None:
     parser.add_argument("--per-run", type=int, default=24, help="snapshots of a run")
     parser.add_argument("--runs-per-chunk", type=int, default=1, help="read and unpacked at once")
     parser.add_argument("--dtype", default="float32", help="of the stored parameters")
-    parser.add_argument("--folder", help="where the zoo is made for a while; TMPDIR without it")
+    parser.add_argument(
+        "--folder", type=user_path, help="where the zoo is made for a while; TMPDIR without it"
+    )
     parser.add_argument("--name", default="zoo", help="of the results' file")
     parser.add_argument("--phase", choices=PHASES, help=argparse.SUPPRESS)
     flags = parser.parse_args()
@@ -99,7 +103,7 @@ def _show(row: dict[str, Any]) -> None:
 
 
 def _zoo(flags: argparse.Namespace) -> Path:
-    return Path(flags.folder) / "zoo"
+    return flags.folder / "zoo"
 
 
 def _config(flags: argparse.Namespace) -> ConfigDict:
@@ -122,7 +126,7 @@ def _generate(flags: argparse.Namespace) -> dict[str, Any]:
     """Populations are trained and stored, as the zoo stage does it."""
     from mole_jax.zoo import generate
 
-    generate.generate(_config(flags).lock(), Path(flags.folder))
+    generate.generate(_config(flags).lock(), flags.folder)
     stored = [file.stat().st_size for file in _zoo(flags).rglob("*") if file.is_file()]
     return {**_sizes(flags), "bytes_on_disk": sum(stored), "files": len(stored)}
 
@@ -181,7 +185,7 @@ def _write(flags: argparse.Namespace) -> dict[str, Any]:
         hyperparameters={name: zoo.runs[name][:n] for name in names},
         **{name: zoo.runs[name][:n] for name in ("subset", "split", "member", "seed", "finite")},
     )
-    path = Path(flags.folder) / "written"
+    path = flags.folder / "written"
     writer = ZooWriter.create(path, schema)
     began = time.monotonic()
     for _ in range(WRITTEN_GROUPS):
@@ -218,8 +222,8 @@ def _train(flags: argparse.Namespace, reading: str, memory_gb: float) -> dict[st
     config = _config(flags)
     config.zoo.reading = reading
     config.zoo.memory_gb = memory_gb
-    folder = Path(flags.folder) / "train"
-    train.train(config.lock(), Path(flags.folder))
+    folder = flags.folder / "train"
+    train.train(config.lock(), flags.folder)
     lines = [json.loads(x) for x in (folder / "diffusion/metrics.jsonl").read_text().splitlines()]
     shutil.rmtree(folder)
     found = {"steps_per_second": len(lines[1:]) / sum(1 / x["steps_per_second"] for x in lines[1:])}
@@ -255,4 +259,4 @@ PHASES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 
 
 if __name__ == "__main__":
-    main()
+    leave(explained(main))

@@ -39,6 +39,15 @@ value_of() {
   done
 }
 
+# A path with ~ as the home folder, as main reads it: bash leaves --workdir=~/x as it is.
+expanded() {
+  case $1 in
+    [~] | [~]/*) echo "$HOME${1#\~}" ;;
+    [~]*) fail "$1: write that user's home folder out" ;;
+    *) echo "$1" ;;
+  esac
+}
+
 # Refuse main's arguments where they cannot be meant.
 check_main() {
   local workdir

@@ -48,13 +48,13 @@ n=${1:-}
 [[ $n =~ ^[1-9][0-9]*$ ]] || fail "N=$n is not a number of processes"
 shift
 check_main "$@"
+logs=$(expanded "$(value_of workdir "$@")")/logs
 
 python=${PYTHON:-$root/.venv/bin/python}
 command -v "$python" >/dev/null || fail "$python is missing: run make setup, or name one with PYTHON="
 if [[ -z $port ]]; then
   port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
 fi
-logs=$(value_of workdir "$@")/logs
 export JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}
 export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 # So that it runs from a checkout, whatever the current folder.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from mole_jax.core import command
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.tasks.sources import tfds as source
 
 HELP = """\
@@ -40,15 +42,8 @@ Needs the internet and TensorFlow, though nothing else does; the latter is best 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 2 for a user's error, 130 for Ctrl-C."""
-    try:
-        print(run(sys.argv[1:] if arguments is None else arguments))
-    except UserError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command starts again", file=sys.stderr)
-        return 130
-    return 0
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return command.explained(lambda: print(run(arguments)), "; the same command starts again")
 
 
 def run(arguments: Sequence[str]) -> str:
@@ -59,7 +54,7 @@ def run(arguments: Sequence[str]) -> str:
     """
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("name", nargs="?")
-    parser.add_argument("--data_dir", type=pathlib.Path)
+    parser.add_argument("--data_dir", type=user_path)
     parser.add_argument("--help", action="store_true")
     try:
         options, unknown = parser.parse_known_args(arguments)
@@ -72,7 +67,7 @@ def run(arguments: Sequence[str]) -> str:
         raise UserError(f"{problem}: python launch/prepare_data.py NAME [--data_dir=DIR]")
 
     name = source.SHORT_NAMES.get(options.name, options.name)
-    folder = options.data_dir.expanduser() if options.data_dir else source.default_folder()
+    folder = options.data_dir or source.default_folder()
     place = "" if folder == source.default_folder() else f"@{folder.resolve()}"
     use = f"use it with --config.data.source=tfds:{name}{place}"
     if there := source.find(name, folder):
@@ -121,4 +116,4 @@ def _line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.leave(main())

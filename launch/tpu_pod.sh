@@ -54,7 +54,7 @@ while (($#)); do
     --python=*) python=${1#*=} ;;
     --setup=*) setup=${1#*=} ;;
     --restarts=*) restarts=${1#*=} && check_number restarts "$restarts" 0 ;;
-    --logs=*) copies=${1#*=} ;;
+    --logs=*) copies=$(expanded "${1#*=}") ;;
     --delete) delete=1 ;;
     --dry_run) dry_run=true ;;
     --help | -h) help && exit ;;

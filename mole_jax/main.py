@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from mole_jax.core import command, distributed, files, interrupts, mesh_shape, stages
+from mole_jax.core import command, distributed, interrupts, mesh_shape, stages
 from mole_jax.core import config as configs
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.metamodel import keys
 
 HELP = """\
@@ -102,15 +103,10 @@ def run(arguments: Sequence[str]) -> None:
         from mole_jax.metamodel.dry_run import dry_run
 
         config = configs.override(configs.load(given.config), given.overrides)
-        dry_run(config, given.mesh, given.workdir)
+        dry_run(configs.Strict(config), given.mesh, str(given.workdir or ""))
         return
     if not given.workdir:
         raise UserError("--workdir is missing: add --workdir=FOLDER (--help shows more)")
-    if "://" in given.workdir:
-        raise UserError(
-            f"--workdir={given.workdir} is not a folder: mount what it names, and give the "
-            "folder where it is mounted"
-        )
     selected = stages.select(STAGES, given.stages)
     cluster = distributed.parse(given.distributed)
     config = configs.override(configs.load(given.config), given.overrides)
@@ -137,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, 2 for what the user can mend, 3 when another process was lost, 130 after
-        Ctrl-C, 143 after SIGTERM.
+        Ctrl-C, 143 after SIGTERM, 141 where nobody reads what is printed.
     """
     code = 1  # of a bug, which goes on its way
     try:
@@ -153,11 +149,6 @@ def _explained(arguments: Sequence[str]) -> int:
             functools.partial(run, arguments), "; the same command goes on where it was"
         )
     except Exception as problem:
-        if files.is_disk_full(problem):
-            _explain(
-                "error: the disk is full: make space, and the same command goes on where it was"
-            )
-            return command.MENDABLE
         if distributed.is_loss(problem):
             reason = " ".join(str(problem).split())[:300]
             _explain(
@@ -172,7 +163,7 @@ class Command(NamedTuple):
     """A parsed command line; `overrides` are the `--config.KEY=VALUE` arguments as given."""
 
     config: str
-    workdir: str
+    workdir: Path | None
     stages: tuple[str, ...]
     overrides: tuple[str, ...]
     mesh: dict[str, int]
@@ -208,7 +199,7 @@ def parse(arguments: Sequence[str]) -> Command:
     shape = mesh_shape.parse(mesh.value)
     return Command(
         config.value,
-        workdir.value,
+        _folder(workdir.value),
         names,
         overrides,
         shape,
@@ -216,6 +207,15 @@ def parse(arguments: Sequence[str]) -> Command:
         wants_help.value,
         cluster.value,
     )
+
+
+def _folder(workdir: str) -> Path | None:
+    if "://" in workdir:
+        raise UserError(
+            f"--workdir={workdir} is not a folder: mount what it names, and give the folder where "
+            "it is mounted"
+        )
+    return user_path(workdir) if workdir else None
 
 
 def _arranged(every: Sequence[stages.Stage], mesh: dict[str, int]) -> list[stages.Stage]:

@@ -6,8 +6,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from ml_collections import ConfigDict
+
+from mole_jax.core.config import Strict, flatten
 from mole_jax.core.errors import UserError
 
+# Each after the one that it is in.
+SECTIONS = (
+    *("data", "data.pools", "data.max_per_class", "data.augment", "network"),
+    *("population", "population.ppo", "zoo", "representation", "metamodel", "metamodel.gpt"),
+    *("diffusion", "training", "training.drop", "sampling", "evaluation", "evaluation.targets"),
+)
 ZOO_DTYPES = ("float32", "bfloat16", "float16")  # networks are trained in float32
 
 
@@ -31,6 +41,9 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     from mole_jax.tasks import family as families
     from mole_jax.zoo import prompt_metric
 
+    _check_sections(config)
+    _check_numbers(config)
+    config = Strict(config)
     recipes.check(config["population"])
     _positive(config, "zoo", "subsets_per_group", "runs_per_shard", "runs_per_chunk")
     if keys.value(config, "zoo.members_per_group") < 0:
@@ -66,6 +79,28 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     live.check(config, family)
     sampler.plan(config["sampling"], model.process.n_steps)
     settings.check(config)
+
+
+def _check_sections(config: Mapping[str, Any]) -> None:
+    for name in SECTIONS:
+        found: Any = config
+        for part in name.split("."):
+            found = found.get(part, {})  # what is missing is said where it is read
+        if not isinstance(found, (ConfigDict, Mapping)):
+            raise UserError(
+                f"config.{name}={found!r} is not a section: give it keys, as configs/digits_mlp.py "
+                "does"
+            )
+
+
+def _check_numbers(config: Mapping[str, Any]) -> None:
+    """Refuse numbers beyond 32 bits, in which all is computed: 1e39 would be infinite."""
+    for key, value in flatten(config).items():
+        for number in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(number, float) and not abs(number) <= float(np.finfo(np.float32).max):
+                raise UserError(f"{key}={value} must be finite, in float32, too")
+            if isinstance(number, int) and key != "seed" and abs(number) > np.iinfo(np.int32).max:
+                raise UserError(f"{key} is far too large: it must be below 2**31")
 
 
 def _positive(config: Mapping[str, Any], section: str, *names: str) -> None:

@@ -153,7 +153,7 @@ def test_a_full_disk_is_explained(
     monkeypatch.setattr(command, "STAGES", (stages.Stage("zoo", command.FOR_REPORT, write),))
     assert command.main([f"--config={TINY}", f"--workdir={tmp_path}"]) == 2
     assert capsys.readouterr().err.endswith(
-        "error: the disk is full: make space, and the same command goes on where it was\n"
+        "error: the disk is full: make space; the same command goes on where it was\n"
     )
 
 

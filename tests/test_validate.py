@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from mole_jax.core import config as configs
 from mole_jax.core.errors import UserError
-from mole_jax.validate import validate
+from mole_jax.metamodel import keys
+from mole_jax.validate import SECTIONS, validate
 from tests import tiny
+
+# Keys of the tiny config that nothing reads, since it has another network, and so on.
+OF_OTHERS = {
+    *(f"network.{name}" for name in ("channels", "strides", "bias", "norm_groups")),  # of a cnn
+    *(f"network.{name}" for name in ("patch", "width", "layers", "heads", "mlp", "pooling")),
+    "network.choices",  # of a policy
+    *(f"zoo.live_{name}" for name in ("runs", "every", "refresh")),
+}
+# Sections whose keys have defaults where they are read.
+WITH_DEFAULTS = ("metamodel.gpt", "population.ppo", "data.max_per_class")
 
 
 def test_the_demo_and_the_tiny_config_are_fine() -> None:
-    from mole_jax.core import config as configs
-
     validate(tiny.tiny_config())
     for variant in ("", ":full"):
         validate(configs.load(f"{tiny.DEMO}{variant}"))
@@ -27,6 +37,8 @@ def test_a_shared_start_goes_with_unscaled_starts_only() -> None:
     ("key", "value"),
     [
         ("seed", -1),
+        ("seed", 2**32),
+        ("seed", 10**30),
         ("data.source", "minst"),
         ("data.source", "idx:/nowhere"),
         ("data.pools", {"train": 0.5, "support": 0.5, "validation": 0.5, "test": 0.5}),
@@ -52,6 +64,9 @@ def test_a_shared_start_goes_with_unscaled_starts_only() -> None:
         ("population.schedule", "step"),
         ("population.learning_rate", (1e-2, 1e-3)),
         ("population.learning_rate", (0.0, 1e-3)),
+        ("population.learning_rate", (1e-3, 1e39)),
+        ("population.learning_rate", (1e-3, float("nan"))),
+        ("population.steps", 2**40),
         ("population.weight_decay", (-1.0, 0.0)),
         ("population.init_scale", (0.0, 1.0)),
         ("zoo.subsets_per_group", 0),
@@ -79,6 +94,7 @@ def test_a_shared_start_goes_with_unscaled_starts_only() -> None:
         ("training.regression_steps", -1),
         ("training.batch_size", 0),
         ("training.learning_rate", 0.0),
+        ("training.learning_rate", 1e39),
         ("training.warmup_steps", 21),
         ("training.weight_decay", -0.1),
         ("training.beta2", 1.0),
@@ -128,3 +144,54 @@ def test_a_mesh_that_cannot_be_is_refused_before_the_zoo(
     with pytest.raises(UserError, match=problem):
         validate(config, mesh_shape)
     validate(tiny.tiny_config(), {"data": 2, "fsdp": 2, "tensor": 2})
+
+
+@pytest.mark.parametrize("seed", [2**32, 0.0, True, None, "0"])
+def test_a_config_file_may_have_any_seed_and_most_are_refused(seed: object) -> None:
+    with pytest.raises(UserError, match=r"seed=.* must be a whole number in 0\.\.4294967295"):
+        validate(tiny.tiny_config().to_dict() | {"seed": seed})
+
+
+def without(key: str) -> dict[str, object]:
+    config = tiny.tiny_config().to_dict()
+    *sections, last = key.split(".")
+    inner = config
+    for section in sections:
+        inner = inner[section]
+    del inner[last]
+    return config
+
+
+def needed() -> list[str]:
+    """Every section and key of the tiny config that a stage reads."""
+    found = set(configs.flatten(tiny.tiny_config()))
+    found |= {name.rpartition(".")[0] for name in found} - {""}
+    return sorted(
+        name
+        for name in found - OF_OTHERS - set(keys.BEFORE)
+        if not name.startswith(WITH_DEFAULTS) or name == "data.max_per_class"
+    )
+
+
+def test_what_a_config_lacks_is_named_before_anything_runs() -> None:
+    """Any key that a stage reads, without a list of them: keys are missed where they are read."""
+    names = needed()
+    assert len(names) > 100
+    for name in names:
+        with pytest.raises(UserError) as refused:
+            validate(without(name))
+        section = name.rpartition(".")[0]
+        said = str(refused.value)
+        assert f"no key {name}" in said or (section == "data.pools" and section in said), name
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_section_that_is_none_is_refused(name: str) -> None:
+    config = without(name)
+    *sections, last = name.split(".")
+    inner: dict = config
+    for section in sections:
+        inner = inner[section]
+    inner[last] = 3
+    with pytest.raises(UserError, match=rf"config\.{name}=3 is not a section"):
+        validate(config)

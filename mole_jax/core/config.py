@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.util
 import inspect
 import math
 import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from absl import flags
@@ -16,6 +17,7 @@ from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags.config_flags import UnsupportedOperationError
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 
 _OVERRIDE = re.compile(r"^--?(no)?config\.([^=]+)(=.*)?$")
 
@@ -23,32 +25,115 @@ _OVERRIDE = re.compile(r"^--?(no)?config\.([^=]+)(=.*)?$")
 def load(path: str) -> ConfigDict:
     """Return the config of `FILE.py` or `FILE.py:ARGUMENT`: what its `get_config` returns.
 
-    Raises UserError when there is no such file, or it takes no such argument. A config file says
-    that it does not know an argument by raising ValueError or KeyError.
+    Raises UserError when there is no such file, it fails, takes no such argument, or returns no
+    config. A config file says that it does not know an argument by raising ValueError or KeyError.
     """
     filename, colon, argument = path.partition(":")
-    file = Path(filename)
+    file = user_path(filename)
     if not file.is_file():
         siblings = sorted(str(other) for other in file.parent.glob("*.py"))
-        raise UserError(f"config file {filename} is missing{_hint(filename, siblings, say=True)}")
+        raise UserError(f"config file {filename} is missing{_hint(str(file), siblings, say=True)}")
     spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UserError(f"config file {filename} is not a Python file: give one that ends in .py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
+    with _explained(filename, spec.origin):
+        spec.loader.exec_module(module)
+    get_config = getattr(module, "get_config", None)
+    if not callable(get_config):
         raise UserError(f"config file {filename} has no function get_config(): add it")
-    if not colon:
-        return ConfigDict(module.get_config())
-    if not inspect.signature(module.get_config).parameters:
+    signature = inspect.signature(get_config)
+    if colon and not signature.parameters:
         raise UserError(f"config file {filename} takes no argument: leave out ':{argument}'")
     try:
-        return ConfigDict(module.get_config(argument))
-    except (KeyError, ValueError) as problem:
+        signature.bind(*[argument] * bool(colon))
+    except TypeError as problem:
+        remedy = "let it take one text" if colon else f"write --config={filename}:ARGUMENT"
         raise UserError(
-            f"config file {filename} does not take ':{argument}' ({problem}): "
-            "choose one that the file's first lines name"
+            f"config file {filename}: get_config{signature} is {problem}: {remedy}"
         ) from None
+    with _explained(filename, spec.origin, argument):
+        made = get_config(argument) if colon else get_config()
+        if isinstance(made, (ConfigDict, Mapping)):
+            return ConfigDict(made)
+    what = "nothing" if made is None else f"a value of type {type(made).__name__}"
+    if inspect.iscoroutine(made):
+        made.close()  # Python would complain later that nobody waited for it
+    raise UserError(
+        f"config file {filename}: get_config() returns {what}: let it return a ConfigDict"
+    )
+
+
+@contextlib.contextmanager
+def _explained(filename: str, origin: str | None, argument: str = "") -> Iterator[None]:
+    """Turn what a config file raises in this block into one line that says where in the file."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as problem:
+        what = " ".join(f"{type(problem).__name__}: {problem}".split())[:200]
+        fault = f"{_where(problem, origin)}{what}"
+        if argument and isinstance(problem, (KeyError, ValueError)):
+            raise UserError(
+                f"config file {filename} does not take ':{argument}' ({fault}): choose one that "
+                "the file's first lines name"
+            ) from problem
+        raise UserError(f"config file {filename} fails: {fault}") from problem
+
+
+def _where(problem: BaseException, origin: str | None) -> str:
+    """The line of a config file that a problem arose in, as "line 7: "."""
+    if isinstance(problem, SyntaxError) and problem.filename:
+        file, line = problem.filename, problem.lineno
+    else:
+        frames = traceback.extract_tb(problem.__traceback__)
+        # Not where in a library it was raised, but which line of the file led there.
+        lines = [frame.lineno for frame in frames if frame.filename == origin]
+        file, line = origin or "", lines[-1] if lines else None
+    other = "" if file == origin else f"{file}, "
+    return f"{other}line {line}: " if line else ""
+
+
+class Strict(Mapping[str, Any]):
+    """A config that says in one line what it lacks.
+
+    For the checks before anything runs. Only look-ups in the config raise that line: a KeyError of
+    anything else stays what it is, a bug.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | ConfigDict, name: str = "") -> None:
+        """`name` is that of a section, such as "population."."""
+        self._config, self._name = config, name
+
+    def __getitem__(self, key: str) -> Any:
+        """The value of a key, a section being Strict, too; raises UserError for a missing one."""
+        if key not in self._config:
+            close = nearest(key, self._config)
+            hint = f" (did you mean {self._name}{close}?)" if close else ""
+            raise UserError(
+                f"the config has no key {self._name}{key}{hint}: add it to the config file; "
+                "configs/digits_mlp.py says what it means"
+            )
+        value = self._config[key]
+        is_section = isinstance(value, (ConfigDict, Mapping))
+        return Strict(value, f"{self._name}{key}.") if is_section else value
+
+    def __contains__(self, key: object) -> bool:
+        """Whether the config has a key."""
+        return key in self._config
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or `default`."""
+        return self[key] if key in self._config else default
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys."""
+        return iter(self._config)
+
+    def __len__(self) -> int:
+        """How many keys there are."""
+        return len(self._config)
 
 
 def override(config: ConfigDict, arguments: Iterable[str]) -> ConfigDict:

@@ -6,10 +6,12 @@ import zlib
 
 import jax
 
+from mole_jax.core.seeds import checked_seed
+
 
 def key(seed: int) -> jax.Array:
-    """Return the root key of a seed."""
-    return jax.random.key(seed)
+    """Return the root key of a seed; raises UserError as `checked_seed` does."""
+    return jax.random.key(checked_seed(seed))
 
 
 def named(key: jax.Array, name: str) -> jax.Array:

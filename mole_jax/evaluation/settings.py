@@ -54,6 +54,7 @@ _POSITIVE_LISTS = (
     "noise_sigmas",
     "support_sizes",
 )
+_TARGETS = ("regret", "score", "share_of_adam", "r2", "support_gap", "milliseconds")
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -71,7 +72,8 @@ def check(config: Mapping[str, Any]) -> None:
         raise UserError(
             f"evaluation.prompt_range={asked} must be empty, or (best, share), neither negative"
         )
-    for name, value in settings["targets"].items():
+    for name in _TARGETS:
+        value = settings["targets"][name]
         if not 0 <= value < float("inf"):
             raise UserError(
                 f"evaluation.targets.{name}={value} must not be negative; 0 asks for nothing"

@@ -12,6 +12,7 @@ import numpy as np
 
 from mole_jax.core import files
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.interop import gpt_weights, torch_file
 from mole_jax.interop.gpt_settings import Settings, n_params
 from mole_jax.metamodel import keys, train
@@ -24,9 +25,9 @@ from mole_jax.tasks.networks import Network, torch_layout
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
     text = "a workdir: of a training with metamodel.name='gpt', or imported"
-    parser.add_argument("workdir", type=Path, metavar="DIR", help=text)
+    parser.add_argument("workdir", type=user_path, metavar="DIR", help=text)
     text = "the checkpoint, with the entries G and G_ema; FILE.json beside it has its settings"
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.pt", help=text)
+    parser.add_argument("--out", type=user_path, required=True, metavar="FILE.pt", help=text)
 
 
 def run(flags: argparse.Namespace) -> None:

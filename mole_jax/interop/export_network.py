@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.interop.network_files import save_network
 from mole_jax.zoo.reader import open_zoo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
-    parser.add_argument("zoo", metavar="ZOO", help="the zoo's folder")
+    parser.add_argument("zoo", type=user_path, metavar="ZOO", help="the zoo's folder")
     text = "row of the zoo, or the name of an imported run"
     parser.add_argument("--run", dest="row", required=True, metavar="RUN", help=text)
     text = "position in the run; -1: the last (default)"
     parser.add_argument("--snapshot", type=int, default=-1, metavar="N", help=text)
     text = "NAME.safetensors; its card is NAME.json"
-    parser.add_argument("--out", required=True, metavar="FILE", help=text)
+    parser.add_argument("--out", type=user_path, required=True, metavar="FILE", help=text)
 
 
 def run(flags: argparse.Namespace) -> None:

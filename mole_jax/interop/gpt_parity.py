@@ -30,7 +30,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mole_jax.core import command
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.interop import gpt_settings, gpt_weights
 from mole_jax.interop.gpt_settings import Settings
 from mole_jax.interop.gpt_weights import FREQUENCIES
@@ -47,21 +49,27 @@ _KEY_BIAS = ".attn.key.bias"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
+    return command.explained(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m mole_jax.interop.gpt_parity",
         description="Compare our G.pt with what the reference computes.",
         epilog="exit code 0: all relative errors are at most 1e-4; 1: some are not; 2: bad files",
     )
-    parser.add_argument("cases", nargs="+", metavar="CASE.npz", help="with CASE.json beside it")
+    parser.add_argument(
+        "cases", type=user_path, nargs="+", metavar="CASE.npz", help="with CASE.json beside it"
+    )
     flags = parser.parse_args(arguments)
     worst, compared, unread = 0.0, False, False
     for name in flags.cases:
         try:
-            arrays = _read(Path(name))
+            arrays = _read(name)
             if not any(key.startswith("state/") for key in arrays):
                 print(f"{name} is no case, since it has no state/*: left out", file=sys.stderr)
                 continue
-            errors = compare(Path(name), arrays)
+            errors = compare(name, arrays)
         except UserError as problem:
             print(f"error: {' '.join(str(problem).split())}", file=sys.stderr)
             unread = True
@@ -246,4 +254,4 @@ def _check_wanted(arrays: Mapping[str, np.ndarray], networks: tuple[int, int]) -
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.leave(main())

@@ -16,6 +16,7 @@ import numpy as np
 from mole_jax.core import files, stages
 from mole_jax.core.checkpoint import Checkpoints
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.interop import gpt_network, gpt_settings, gpt_weights
 from mole_jax.interop.gpt_settings import Settings
 from mole_jax.interop.torch_file import Tensor, TorchFile
@@ -39,11 +40,13 @@ PUBLISHED_SCALES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
-    parser.add_argument("file", type=Path, metavar="FILE.pt", help="with the entries G and G_ema")
+    parser.add_argument(
+        "file", type=user_path, metavar="FILE.pt", help="with the entries G and G_ema"
+    )
     text = "sizes and choices of the model: see docs/gpt.md"
-    parser.add_argument("--settings", type=Path, required=True, metavar="FILE.json", help=text)
+    parser.add_argument("--settings", type=user_path, required=True, metavar="FILE.json", help=text)
     text = "a new folder"
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
+    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help=text)
     text = "which of them to predict with; the moving average by default"
     parser.add_argument("--weights", choices=WEIGHTS, default="G_ema", help=text)
     text = "what the model is told of a classifier: its loss in nats (default) or error in percent"
@@ -52,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text += "settings' `scale`, that of a published model where the sizes are those of one, or 1"
     parser.add_argument("--scale", type=float, metavar="NUMBER", help=text)
     text = "the network that it writes, where its sizes alone do not tell"
-    parser.add_argument("--network", type=Path, metavar="FILE.json", help=text)
+    parser.add_argument("--network", type=user_path, metavar="FILE.json", help=text)
 
 
 def run(flags: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mole_jax.core.errors import UserError
 from mole_jax.core.files import write_npz
+from mole_jax.core.paths import user_path
 from mole_jax.interop.network_files import load_network
 from mole_jax.tasks.networks import shorthand
 
@@ -15,16 +16,16 @@ from mole_jax.tasks.networks import shorthand
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
     text = "the state_dict; its card is the .json beside it"
-    parser.add_argument("file", metavar="FILE.safetensors", help=text)
+    parser.add_argument("file", type=user_path, metavar="FILE.safetensors", help=text)
     text = f"needed without a card: {', '.join(shorthand.KINDS.values())}"
     parser.add_argument("--network", default="", help=text)
     text = "NAME.npz: MOLE's tensors by path, such as hidden_0/kernel"
-    parser.add_argument("--out", required=True, metavar="FILE", help=text)
+    parser.add_argument("--out", type=user_path, required=True, metavar="FILE", help=text)
 
 
 def run(flags: argparse.Namespace) -> None:
     """Runs the command."""
-    if not flags.out.endswith(".npz"):
+    if flags.out.suffix != ".npz":
         raise UserError(f"--out={flags.out} must end in .npz")
     found = load_network(flags.file, flags.network)
     flat = found.network.spec.flatten(found.params)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+from mole_jax.core.paths import user_path
 from mole_jax.interop.zoo_files import import_zoo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
-    parser.add_argument("source", metavar="DIR", help="what to read")
-    parser.add_argument("--out", required=True, metavar="ZOO", help="the folder to write")
+    parser.add_argument("source", type=user_path, metavar="DIR", help="what to read")
+    parser.add_argument(
+        "--out", type=user_path, required=True, metavar="ZOO", help="the folder to write"
+    )
 
 
 def run(flags: argparse.Namespace) -> None:

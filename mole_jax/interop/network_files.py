@@ -19,6 +19,7 @@ import safetensors.numpy
 import mole_jax
 from mole_jax.core.errors import UserError
 from mole_jax.core.files import read_json, write_bytes, write_json
+from mole_jax.core.paths import user_path
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network, shorthand
 from mole_jax.tasks.networks.torch_layout import layout
@@ -60,7 +61,7 @@ def save_network(
         UserError: for another file name, or a network without a layout in PyTorch.
         ValueError: for parameters of another network.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.suffix != SUFFIX:
         raise UserError(f"{path} must end in {SUFFIX}")
     network = networks.from_json(description)
@@ -92,7 +93,7 @@ def load_network(path: str | Path, network: str = "") -> NetworkFile:
     Raises:
         UserError: for missing or damaged files, and tensors that are not the network's.
     """
-    path = Path(path)
+    path = user_path(path)
     tensors, _ = read_tensors(path)
     file = path.with_suffix(".json")
     card = _card(file) if file.exists() else {}

@@ -16,6 +16,7 @@ import safetensors.numpy
 import mole_jax
 from mole_jax.core.errors import UserError
 from mole_jax.core.files import read_json, to_json, write_bytes, write_json
+from mole_jax.core.paths import user_path
 from mole_jax.core.progress import Progress
 from mole_jax.interop.network_files import SUFFIX, forward, read_tensors
 from mole_jax.tasks import networks
@@ -43,7 +44,7 @@ def export_zoo(path: str | Path, out: str | Path) -> int:
     Raises:
         UserError: for a network without a layout in PyTorch; when DIR holds something else.
     """
-    out = Path(out)
+    out = user_path(out)
     zoo = open_zoo(path)
     network = networks.from_json(zoo.schema.network)
     torch = layout(network)
@@ -80,7 +81,7 @@ def import_zoo(path: str | Path, out: str | Path) -> int:
     Raises:
         UserError: for missing or damaged files; when ZOO holds another zoo.
     """
-    path, out = Path(path), Path(out)
+    path, out = user_path(path), user_path(out)
     schema, n_runs = _read_card(path)
     missing = next((run for run in range(n_runs) if not run_file(path, run).is_file()), None)
     if missing is not None:

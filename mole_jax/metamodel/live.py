@@ -201,6 +201,7 @@ class LiveFeed:
         self._live, self._mesh = live, mesh
         self._began = time.monotonic()
         self._made = 0  # groups
+        self._failed = 0  # runs of them that are not finite, and so left out
         self._buffer: ZooArrays | None = None
 
     def take(self, first: int, stop: int) -> ZooArrays:
@@ -266,13 +267,15 @@ class LiveFeed:
         use = finite if wanted is None else finite & wanted
         fresh, use = distributed.put((fresh, use), mesh_lib.replicated(self._mesh))
         self._buffer = _placed(self._buffer, plan.places(number), fresh, use)
+        self._failed += int((~np.asarray(finite)).sum())
         return np.asarray(finite)
 
     def _say(self, step: int, groups: int) -> None:
         spent = time.monotonic() - self._began - self.waited
         print(
             f"live zoo: step {step}: {groups * self._live.plan.refresh} new runs; so far "
-            f"{self.waited:.1f} s for populations, {spent:.1f} s for meta-training",
+            f"{self.waited:.1f} s for populations, {spent:.1f} s for meta-training"
+            + (f"; {self._failed} runs were not finite and left out" if self._failed else ""),
             flush=True,
         )
 

@@ -59,8 +59,8 @@ class Hyper:
     def of(config: Mapping[str, Any]) -> Hyper:
         names = [field.name for field in dataclasses.fields(Hyper)]
         new = {name: keys.value(config, f"training.{name}") for name in ("ema_warmup", "schedule")}
-        given = new | dict(config["training"])
-        hyper = Hyper(**{name: given[name] for name in names})
+        given = config["training"]
+        hyper = Hyper(**{name: new[name] if name in new else given[name] for name in names})
         if hyper.schedule not in SCHEDULES:
             raise UserError(
                 f"training.schedule={hyper.schedule!r} is unknown; there are {SCHEDULES}"

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from mole_jax.core import files, rng
 from mole_jax.core import mesh as mesh_lib
+from mole_jax.core.paths import user_path
 from mole_jax.population import engine
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import Recipe
@@ -152,8 +153,8 @@ def measure(
 
 def cache_file() -> Path:
     """Where measurements are kept: mole/widths.json in $XDG_CACHE_HOME, or else in ~/.cache."""
-    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(folder) / "mole" / "widths.json"
+    folder = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return folder / "mole" / "widths.json"
 
 
 def _fastest(lanes: int, rates: dict[int, float]) -> Width:

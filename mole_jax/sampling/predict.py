@@ -18,6 +18,7 @@ import numpy as np
 
 from mole_jax.core import files, rng, stages
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.metamodel import train
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.prompt import CONDITIONS, Prompt
@@ -323,7 +324,7 @@ def load(
         UserError: when the workdir holds no finished training or no such checkpoint, or for
             unknown options.
     """
-    workdir = Path(workdir)
+    workdir = user_path(workdir)
     config, network = described(workdir)
     trained = train.load(workdir, config, network, objective, checkpoint)
     unknown = set(sampling) - {field.name for field in dataclasses.fields(Plan)}

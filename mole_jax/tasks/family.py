@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from mole_jax.core.errors import UserError
+from mole_jax.core.seeds import checked_seed
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 from mole_jax.tasks.subsets import DataSubset
@@ -88,7 +88,6 @@ def build(config: Mapping[str, Any]) -> TaskFamily:
     """
     from mole_jax.tasks import control, images
 
-    if config["seed"] < 0:
-        raise UserError(f"seed={config['seed']} must not be negative")
+    checked_seed(config["seed"])
     kind = config["data"]["source"].partition(":")[0]
     return control.build(config) if kind == control.PREFIX else images.build(config)

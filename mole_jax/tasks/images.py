@@ -255,16 +255,20 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
             f"{fewest} images in the support pool; lower it or raise data.pools.support"
         )
     shape = data.images.shape[1:]
+    seen = sorted({label for s in chosen if s.split == "train" for label in s.classes})
+    table = tables["train"]
+    train = data.images[table.indices[seen][table.mask[seen]]]  # of classes that are trained on
+    if train.min() == train.max():
+        raise UserError(
+            f"data.source={c['source']!r}: all training pixels are {train.min():g}, so there is "
+            "nothing to learn: look at the images of the source"
+        )
     mean, std = tuple(c.get("pixel_mean", ())), tuple(c.get("pixel_std", ()))
     if mean or std:
         scale, shift = _given(mean, std, shape)
     else:
-        # One scale for all pixels, as G.pt has it for MNIST; of classes that are trained on.
-        seen = sorted({label for s in chosen if s.split == "train" for label in s.classes})
-        table = tables["train"]
-        train = data.images[table.indices[seen][table.mask[seen]]].astype(np.float32)
-        one = np.float32(1 / train.std(dtype=np.float64))
-        scale, shift = float(one), float(np.float32(-train.mean(dtype=np.float64) * one))
+        scale, shift = _measured(train)
+    _check_finite(data, scale, shift)
     if config["network"]["name"] not in networks.CLASSIFIERS:
         raise UserError(
             f"network.name={config['network']['name']!r} does not classify images: "
@@ -283,6 +287,28 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
     )
 
 
+def _measured(train: np.ndarray) -> tuple[float, float]:
+    """Scale and shift of training images: one for all pixels, as G.pt has it for MNIST."""
+    train = train.astype(np.float32)
+    with np.errstate(over="ignore"):  # of the smallest floats; see _check_finite
+        one = np.float32(1 / train.std(dtype=np.float64))
+        return float(one), float(np.float32(-train.mean(dtype=np.float64) * one))
+
+
+def _check_finite(data: ImageData, scale: float | np.ndarray, shift: float | np.ndarray) -> None:
+    """Raises UserError where pixels, a finite number each, are not so once standardised."""
+    low, high = float(data.images.min()), float(data.images.max())
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.array([[low], [high]], np.float32) * np.float32(scale)
+        finite = np.isfinite(scaled).all() and np.isfinite(scaled + np.float32(shift)).all()
+    if not finite:
+        raise UserError(
+            f"{data.name}: its pixels, {low:g} to {high:g}, are infinite in float32 once they are "
+            "standardised: bring the images to another scale, or set data.pixel_mean and "
+            "data.pixel_std to theirs"
+        )
+
+
 def _given(
     mean: tuple[float, ...], std: tuple[float, ...], shape: tuple[int, int, int]
 ) -> tuple[float | np.ndarray, float | np.ndarray]:
@@ -297,11 +323,13 @@ def _given(
             f"data.pixel_mean={mean} and data.pixel_std={std} must have one number each, or one "
             f"for each of {channels} channel(s), and deviations above 0"
         )
+    with np.errstate(over="ignore"):  # see _check_finite
+        scales = (1 / np.array(std, np.float64)).astype(np.float32)
+        shifts = (-np.array(mean) / np.array(std)).astype(np.float32)
     if len(mean) == 1:
-        return float(np.float32(1 / std[0])), float(np.float32(-mean[0] / std[0]))
+        return float(scales[0]), float(shifts[0])
     pixels = shape[0] * shape[1]  # channels come last in an image
-    scale = np.tile(1 / np.array(std, np.float64), pixels).astype(np.float32)
-    return scale, np.tile(-np.array(mean) / np.array(std), pixels).astype(np.float32)
+    return np.tile(scales, pixels), np.tile(shifts, pixels)
 
 
 def _firsts(chosen: Sequence[DataSubset], counts: np.ndarray) -> np.ndarray:

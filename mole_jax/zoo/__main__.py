@@ -7,7 +7,6 @@ are about the checkpoint data sets of G.pt.
 from __future__ import annotations
 
 import argparse
-import functools
 import importlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mole_jax.core.command import explained, leave
+from mole_jax.core.paths import user_path
 from mole_jax.zoo.intake import counted, read_skips
 from mole_jax.zoo.manifest import read_manifest
 from mole_jax.zoo.reader import Zoo, open_zoo
@@ -54,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     for name, text in helps.items():
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-        command.add_argument("path", metavar="PATH", help="the zoo's folder, which holds zoo.json")
+        command.add_argument(
+            "path", type=user_path, metavar="PATH", help="the zoo's folder, which holds zoo.json"
+        )
         if name == "grow":
             text = "runs of each data subset in the end"
             command.add_argument("--members", type=int, required=True, metavar="N", help=text)
@@ -64,8 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = importlib.import_module(f"mole_jax.zoo.{module}")
             found.add_arguments(command)
             command.set_defaults(run=found.run)
-    flags = parser.parse_args(arguments)
-    return explained(functools.partial(_run, flags))
+    return explained(lambda: _run(parser.parse_args(arguments)))
 
 
 def _run(flags: argparse.Namespace) -> int:
@@ -150,23 +151,22 @@ def _storage(zoo: Zoo) -> Iterator[str]:
     )
 
 
-def _verify(path: str) -> int:
-    zoo_path = Path(path)
-    problems = verify(zoo_path, progress=_bar)
+def _verify(path: Path) -> int:
+    problems = verify(path, progress=_bar)
     for problem in problems[:SHOWN_PROBLEMS]:
         print(problem)
     if len(problems) > SHOWN_PROBLEMS:
         print(f"... and {len(problems) - SHOWN_PROBLEMS} more")
     if problems:
-        print(f"{zoo_path}: {len(problems)} problem(s)", file=sys.stderr)
+        print(f"{path}: {len(problems)} problem(s)", file=sys.stderr)
         return 1
-    print(f"{zoo_path}: no problems")
-    if read_manifest(zoo_path).schema.imported:
+    print(f"{path}: no problems")
+    if read_manifest(path).schema.imported:
         print("imported: it has no recipe, so that none of its runs can be trained again")
     return 0
 
 
-def _grow(path: str, members: int) -> int:
+def _grow(path: Path, members: int) -> int:
     from mole_jax.zoo.grow import grow  # here, since it starts JAX
 
     grow(path, members)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import zipfile
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.core.progress import Progress
 from mole_jax.tasks import networks
 from mole_jax.tasks.classification import cross_entropy
 from mole_jax.tasks.networks import Network
+from mole_jax.tasks.sources import npz
 from mole_jax.zoo.reader import Zoo, open_zoo
 
 TOLERANCE = 1e-4
@@ -45,7 +45,7 @@ class Difference:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
-    parser.add_argument("zoo", metavar="ZOO", help="an imported zoo's folder")
+    parser.add_argument("zoo", type=user_path, metavar="ZOO", help="an imported zoo's folder")
     text = "the test set: image [n, ...] as the networks saw it (float32, normalised), label [n]"
     parser.add_argument("--data", required=True, metavar="npz:FILE", help=text)
     text = f"exit code 1 for a larger difference (default: {TOLERANCE:g})"
@@ -78,7 +78,7 @@ def read_test_set(source: str, network: Network) -> tuple[np.ndarray, np.ndarray
         UserError: for files and arrays that will not do.
     """
     kind, _, name = source.partition(":")
-    path = Path(name).expanduser()
+    path = user_path(name)
     if kind != "npz" or not name:
         raise UserError(
             f"--data={source}: give npz:FILE, a file of numpy.savez with image and label"
@@ -87,15 +87,9 @@ def read_test_set(source: str, network: Network) -> tuple[np.ndarray, np.ndarray
         raise UserError(
             f"the zoo holds policies ({network.name}): a return cannot be computed from a data file"
         )
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            image, label = stored["image"], stored["label"]
-    except FileNotFoundError:
-        raise UserError(f"--data={source}: there is no such file") from None
-    except KeyError as error:
-        raise UserError(f"--data={source}: {error.args[0]}; it needs image and label") from None
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(f"--data={source}: cannot be read as npz ({error})") from error
+    if not path.is_file():
+        raise UserError(f"--data={source}: there is no such file")
+    image, label = npz.read_arrays(path, ("image", "label")).values()
     if image.dtype.kind != "f" or label.dtype.kind not in "ui" or label.ndim != 1:
         raise UserError(
             f"--data={source}: image is {image.dtype}, label {label.dtype} {list(label.shape)}; "
@@ -114,11 +108,14 @@ def read_test_set(source: str, network: Network) -> tuple[np.ndarray, np.ndarray
             f"--data={source}: image {list(image.shape)} and label {list(label.shape)} do not fit "
             f"a network that takes {list(network.input_shape)}"
         )
+    with np.errstate(over="ignore"):
+        image = image.astype(np.float32)
     if not np.isfinite(image).all() or label.min() < 0 or label.max() >= network.n_outputs:
         raise UserError(
-            f"--data={source}: images must be finite, and labels 0..{network.n_outputs - 1}"
+            f"--data={source}: images must be finite, in float32, and labels "
+            f"0..{network.n_outputs - 1}"
         )
-    return image.astype(np.float32), label.astype(np.int32)
+    return image, label.astype(np.int32)
 
 
 def differences(

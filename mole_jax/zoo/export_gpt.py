@@ -16,6 +16,7 @@ import numpy as np
 
 from mole_jax.core.errors import UserError
 from mole_jax.core.files import read_json, write_bytes, write_json
+from mole_jax.core.paths import user_path
 from mole_jax.core.progress import Progress
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks.torch_layout import TorchLayout, layout
@@ -32,8 +33,10 @@ _PAGE = 4096
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
-    parser.add_argument("zoo", metavar="ZOO", help="the zoo's folder")
-    parser.add_argument("--out", required=True, metavar="DIR", help="the data set's folder")
+    parser.add_argument("zoo", type=user_path, metavar="ZOO", help="the zoo's folder")
+    parser.add_argument(
+        "--out", type=user_path, required=True, metavar="DIR", help="the data set's folder"
+    )
 
 
 def run(flags: argparse.Namespace) -> int:
@@ -52,7 +55,7 @@ def export_gpt(path: str | Path, out: str | Path) -> None:
     Raises:
         UserError: for a network without a layout in PyTorch; when DIR holds something else.
     """
-    out = Path(out)
+    out = user_path(out)
     zoo = open_zoo(path)
     torch = layout(networks.from_json(zoo.schema.network))
     runs = _order(zoo)

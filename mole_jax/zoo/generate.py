@@ -25,7 +25,7 @@ from mole_jax.population.member import History
 from mole_jax.tasks import family as families
 from mole_jax.tasks import networks
 from mole_jax.tasks.family import TaskFamily
-from mole_jax.zoo import plan
+from mole_jax.zoo import plan, usable
 from mole_jax.zoo.family import rebuild
 from mole_jax.zoo.manifest import FILE
 from mole_jax.zoo.overlap import overlapped
@@ -53,11 +53,13 @@ def generate(config: Mapping[str, Any], workdir: Path) -> None:
     An imported zoo that lies there already is taken as it is.
 
     Raises:
-        UserError: when the zoo there is another one, or an imported one that does not fit.
+        UserError: when the zoo there is another one, an imported one that does not fit, or one
+            without a usable run to train on.
     """
     path = Path(workdir) / "zoo"
     if (path / FILE).exists() and (zoo := open_zoo(path)).schema.imported:
         rebuild(config, zoo)
+        usable.check(zoo)
         if distributed.is_first():
             print(f"zoo: imported, with {zoo.n_runs} runs; nothing to train", flush=True)
         return
@@ -80,6 +82,9 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
         family: its tasks.
         writer: the zoo, opened by every process.
         members: of each data subset, in the end.
+
+    Raises:
+        UserError: when no run to train on can be used in the end.
     """
     zoo = open_zoo(writer.path)
     process = distributed.index()
@@ -135,6 +140,11 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
             f"zoo: training waited {waited:.1f} s of {seconds:.0f} s ({share:.1%}) for the writer",
             flush=True,
         )
+    made = open_zoo(writer.path)
+    usable.check(made)
+    if process == 0:
+        for line in usable.lacking(made):
+            print(f"zoo: {line}", flush=True)
 
 
 def width(

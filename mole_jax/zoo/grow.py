@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from mole_jax.core import stages
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.core.provenance import environment
 from mole_jax.zoo import generate
 from mole_jax.zoo.family import rebuild
@@ -28,9 +29,9 @@ def grow(path: str | Path, members: int) -> None:
 
     Raises:
         UserError: when the zoo is not finished, has more members already, its data source has
-            changed, or a meta-model has been trained on it.
+            changed, a meta-model has been trained on it, or no run to train on can be used.
     """
-    path = Path(path)
+    path = user_path(path)
     with _held(path):
         zoo = open_zoo(path)
         if zoo.schema.imported:

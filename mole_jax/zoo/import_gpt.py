@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.core.progress import Progress
 from mole_jax.core.provenance import environment
 from mole_jax.tasks.networks import shorthand
@@ -55,11 +56,15 @@ class Options:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
     default = Options("")
-    parser.add_argument("source", metavar="DIR", help="the data set: one folder a run, or fused")
+    parser.add_argument(
+        "source", type=user_path, metavar="DIR", help="the data set: one folder a run, or fused"
+    )
     parser.add_argument(
         "--network", required=True, help=f"what it holds: {', '.join(shorthand.KINDS.values())}"
     )
-    parser.add_argument("--out", required=True, metavar="ZOO", help="the zoo's folder")
+    parser.add_argument(
+        "--out", type=user_path, required=True, metavar="ZOO", help="the zoo's folder"
+    )
     text = "what prompts speak of (default: the first there is of " + ", ".join(PROMPT_METRICS)
     parser.add_argument("--metric", default="", help=f"{text})")
     text = "the last N runs are held out, split S0 (default: 0)"
@@ -101,7 +106,7 @@ def import_gpt(source: str | Path, out: str | Path, options: Options) -> list[Sk
         UserError: for an unknown network, or one of another size than the runs; when no run can be
             used; with `strict` for the first run that cannot; when ZOO holds another zoo.
     """
-    source, out = Path(source), Path(out)
+    source, out = user_path(source), user_path(out)
     if not options.max_weight > 0 or options.held_out_runs < 0:
         raise UserError(
             f"--max-weight={options.max_weight:g} must be above 0, --held-out-runs="

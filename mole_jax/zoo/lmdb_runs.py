@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +32,7 @@ EPOCH, ITERATION = "epoch", "iteration"
 _KEY = re.compile(r"(?:(?P<run>.+)/)?(?:ep(?P<epoch>\d+)_)?it(?P<iteration>\d+)\.pt")
 _METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LARGEST = 2**31 - 1  # epochs and iterations are stored as int32
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 
 class UnusableRunError(Exception):
@@ -346,10 +346,8 @@ def _history(content: Mapping[str, Any]) -> list[Checkpoint]:
 
 
 def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floating-point ones
-        return False
+    """Whether a number is finite in float32, too, in which it is trained on."""
+    return bool(abs(value) <= _LARGEST_FLOAT)
 
 
 def _name(history: list[Checkpoint], name: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorstore as ts
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.zoo.arrays import (
     RUN_FIELDS,
     ArrayLayout,
@@ -158,7 +159,7 @@ def open_zoo(path: str | Path) -> Zoo:
     Raises UserError when `path` is missing, is no zoo, is of another version, or is damaged in
     zoo.json, in an array's metadata or in the table of runs.
     """
-    path = Path(path)
+    path = user_path(path)
     manifest = read_manifest(path)
     arrays, runs = {}, {}
     for name, layout in layouts(manifest.schema).items():

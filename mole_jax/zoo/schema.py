@@ -13,6 +13,7 @@ import ml_dtypes  # noqa: F401  teaches NumPy the name bfloat16
 import numpy as np
 
 from mole_jax.core.files import to_json
+from mole_jax.core.seeds import LARGEST_SEED
 from mole_jax.tasks.parameters import ParameterSpec
 from mole_jax.tasks.subsets import DataSubset
 
@@ -242,7 +243,7 @@ def batch_columns(schema: ZooSchema, batch: RunBatch) -> dict[str, np.ndarray]:
         "runs/subset": subset,
         "runs/split": split,
         "runs/member": _integers("member", batch.member, (n_runs,), "int32"),
-        "runs/seed": _integers("seed", batch.seed, (n_runs,), "int64"),
+        "runs/seed": _seeds(batch.seed, n_runs),
         "runs/finite": _array("finite", batch.finite, (n_runs,), "bool"),
     }
     for run in np.flatnonzero(misplaced(schema.tasks, RUN_SPLITS, subset, split))[:1].tolist():
@@ -315,6 +316,13 @@ def _integers(name: str, values: Any, shape: tuple[int, ...], dtype: str) -> np.
     if array.size and not (limits.min <= int(array.min()) <= int(array.max()) <= limits.max):
         raise ValueError(f"{name} does not fit in {dtype}: {array.min()}..{array.max()}")
     return _array(name, array.astype(dtype), shape, dtype)
+
+
+def _seeds(values: Any, n_runs: int) -> np.ndarray:
+    seeds = _integers("seed", values, (n_runs,), "int64")
+    if seeds.size and not 0 <= seeds.min() <= seeds.max() <= LARGEST_SEED:
+        raise ValueError(f"seed must lie in 0..{LARGEST_SEED}: {seeds.min()}..{seeds.max()}")
+    return seeds
 
 
 def _codes(name: str, values: Any, n_runs: int, table: tuple[str, ...]) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
+from mole_jax.core.paths import user_path
 from mole_jax.zoo.arrays import (
     RUN_FIELDS,
     ArrayLayout,
@@ -53,7 +54,7 @@ def verify(
     `progress("verify", total=..., unit="chunks")`, a context manager with `update(n)`.
     Raises UserError when `path` is no zoo, or its zoo.json cannot be understood.
     """
-    path = Path(path)
+    path = user_path(path)
     manifest = read_manifest(path)
     schema, n_runs = manifest.schema, manifest.n_runs
     problems = [Problem(FILE, fault) for fault in schema_faults(schema)]

@@ -135,7 +135,62 @@ def test_a_misspelt_file_gets_the_nearest_name(tmp_path: Path) -> None:
         configs.load(str(tmp_path / "digit_mlp.py"))
 
 
-def test_a_bug_in_a_config_file_is_not_hidden(tmp_path: Path) -> None:
-    (tmp_path / "config.py").write_text("def get_config(): return 1 / 0")
-    with pytest.raises(ZeroDivisionError):
+@pytest.mark.parametrize(
+    ("content", "argument", "message"),
+    [
+        ("\n\ndef get_config(:", "", "line 3: SyntaxError: "),
+        ("import nothing_of_the_kind", "", "line 1: ModuleNotFoundError: No module named 'nothing"),
+        ("x = 1\n1 / 0", "", "line 2: ZeroDivisionError: division by zero"),
+        ("def get_config():\n  import json\n  json.loads('{')", "", "line 3: JSONDecodeError: "),
+        ("def get_config():\n  raise SystemExit(3)", "", "line 2: SystemExit: 3"),
+        ("def get_config(x):\n  return {}[x]", ":b", "does not take ':b' (line 2: KeyError: 'b')"),
+        ("def get_config(x):\n  return 1 / 0", ":b", "line 2: ZeroDivisionError"),
+        ("def get_config(): pass", "", "get_config() returns nothing: let it return a ConfigDict"),
+        ("def get_config(): return 3", "", "returns a value of type int: let it return a"),
+        ("def get_config(): return [('a', 1)]", "", "returns a value of type list"),
+        ("async def get_config(): return {}", "", "returns a value of type coroutine"),
+        ("get_config = {}", "", "has no function get_config()"),
+        (
+            "def get_config(x): return {}",
+            "",
+            "get_config(x) is missing a required argument: 'x': write --config=",
+        ),
+        ("def get_config(x, y): return {}", ":b", "missing a required argument: 'y'"),
+        ("def get_config(): return {'a.b': 2}", "", "fails: "),
+        ("\0", "", "fails: "),
+    ],
+)
+def test_a_config_file_that_fails_is_explained_with_the_line(
+    tmp_path: Path, content: str, argument: str, message: str
+) -> None:
+    path = tmp_path / "config.py"
+    path.write_text(content)
+    with pytest.raises(UserError, match=re.escape(message)) as refused:
+        configs.load(f"{path}{argument}")
+    assert "\n" not in str(refused.value)
+    assert str(path) in str(refused.value)
+
+
+def test_a_fault_in_a_file_that_a_config_imports_is_laid_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "shared_by_configs.py").write_text("\nx = = 1")
+    (tmp_path / "config.py").write_text("import shared_by_configs")
+    with pytest.raises(UserError, match=r"shared_by_configs\.py, line 2: SyntaxError"):
         configs.load(str(tmp_path / "config.py"))
+
+
+def test_a_strict_config_names_what_it_lacks_and_is_the_config_otherwise() -> None:
+    plain = {"a": {"b": 1, "c": {"d": (2,)}}, "e": 3}
+    for config in (plain, ConfigDict(plain)):
+        strict = configs.Strict(config)
+        assert (strict["a"]["b"], strict["a"]["c"]["d"], strict["e"]) == (1, (2,), 3)
+        assert strict["a"].get("x", 7) == 7
+        assert "x" not in strict["a"]
+        assert dict(strict["a"]["c"]) == {"d": (2,)}
+        assert (list(strict["a"]), len(strict)) == (["b", "c"], 2)
+        with pytest.raises(UserError, match=r"no key a\.bb \(did you mean a\.b\?\): add it"):
+            strict["a"]["bb"]
+        with pytest.raises(UserError, match=r"no key population: add it"):
+            strict["population"]

@@ -119,6 +119,7 @@ def test_help_names_every_option(script: str, world: Path) -> None:
         ("local.sh", [*MAIN, "2"], "N is missing before main's arguments"),
         ("local.sh", ["--port=x", "2", *MAIN], "--port=x is not a whole number"),
         ("local.sh", ["2", *MAIN, "--distributed=auto"], "given by this launcher"),
+        ("local.sh", ["2", "--config=c", "--workdir=~me/x"], "write that user's home folder out"),
         ("slurm.sh", [], "--config is missing"),
         ("slurm.sh", MAIN, "-- is missing before main's arguments"),
         ("slurm.sh", ["--nodes=0", "--", *MAIN], "--nodes=0 is not a whole number of 1 or more"),
@@ -173,6 +174,13 @@ def test_what_a_dry_run_prints_is_what_is_run(
     ]  # fmt: skip
     assert same[0] == same[1]
     assert len(found) == {"local.sh": 2, "slurm.sh": 1, "tpu_pod.sh": 9}[script]
+
+
+def test_a_workdir_in_the_home_folder_is_there(world: Path) -> None:
+    """Logs lie where main keeps everything, which takes ~ for the home folder."""
+    line = ["HOME=/home/me", str(LAUNCH / "local.sh"), "--dry_run", "2", "--config=c"]
+    done = bash(world, "-c", '"$@"', "-", "env", *line, "--workdir=~/x")
+    assert done.stdout.startswith("mkdir -p /home/me/x/logs\n"), done.stderr
 
 
 def test_a_job_asks_slurm_for_what_it_was_told(world: Path) -> None:

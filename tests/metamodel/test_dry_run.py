@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,13 @@ def test_too_few_devices_are_refused(capsys: pytest.CaptureFixture[str]) -> None
     assert (
         "JAX runs on 8 devices of cpu, and --mesh wants 3 virtual ones" in capsys.readouterr().err
     )
+
+
+def test_a_key_that_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "lacking.py"
+    file.write_text("def get_config(): return {'training': {'steps': 3}}")
+    assert command.main([f"--config={file}", "--dry_run", "--mesh=data:8"]) == 2
+    assert re.match(r"error: the config has no key training\.\w+: add", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

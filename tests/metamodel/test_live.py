@@ -158,7 +158,9 @@ def test_a_buffer_depends_on_the_step_alone(
     assert len(np.unique(whole.metric[:, 0])) > 5
 
 
-def test_diverged_runs_are_left_out(zoo: LiveZoo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_diverged_runs_are_left_out_and_counted(
+    zoo: LiveZoo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     trained = generate.train_subsets
 
     def second_diverges(*arguments: Any) -> Any:
@@ -172,6 +174,7 @@ def test_diverged_runs_are_left_out(zoo: LiveZoo, monkeypatch: pytest.MonkeyPatc
     _, finite = live.train_group(zoo, 0, tiny.mesh_of(1))
     np.testing.assert_array_equal(finite, [True, False, False])
     before, after = buffer_at(zoo, [0]), buffer_at(zoo, [0, 5])
+    assert capsys.readouterr().out.endswith("; 2 runs were not finite and left out\n")
     changed = (before.parameters != after.parameters).any((1, 2))
     np.testing.assert_array_equal(np.flatnonzero(changed), zoo.plan.places(0)[:1])
 

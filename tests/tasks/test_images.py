@@ -184,8 +184,44 @@ def test_impossible_families_are_refused() -> None:
         families.build(config(support_per_class=100))
     with pytest.raises(UserError, match="source='minst' is unknown"):
         families.build(config(source="minst"))
-    with pytest.raises(UserError, match="seed=-1 must not be negative"):
+    with pytest.raises(UserError, match="seed=-1 must be a whole number"):
         families.build({**config(), "seed": -1})
+
+
+def of_pixels(path: Path, image: np.ndarray, **changes: Any) -> ImageFamily:
+    np.savez(path / "mine.npz", image=image, label=np.arange(len(image)) % 3)
+    changes = {"source": f"npz:{path / 'mine.npz'}", "support_per_class": 2} | changes
+    return families.build(config(train_subsets=1, held_out_subsets=0, **changes))
+
+
+@pytest.mark.parametrize(("dtype", "value"), [("u1", 0), ("u1", 255), ("f4", 0.1), ("f8", -3.5)])
+@pytest.mark.parametrize("given", [{}, {"pixel_mean": (0.5,), "pixel_std": (0.5,)}])
+def test_images_that_are_all_alike_are_refused(
+    tmp_path: Path, dtype: str, value: float, given: dict[str, Any]
+) -> None:
+    image = np.full((90, 4, 4), value, dtype)
+    with pytest.raises(UserError, match=f"all training pixels are {value:g}, so there is nothing"):
+        of_pixels(tmp_path, image, **given)
+    image[::2, 0] = 7
+    assert np.isfinite(of_pixels(tmp_path, image, **given).inputs).all()
+
+
+@pytest.mark.parametrize(
+    ("largest", "given"),
+    [
+        (1e-42, {}),  # one over their deviation is beyond float32
+        (3e38, {"pixel_mean": (0.0,), "pixel_std": (0.5,)}),
+        (1.0, {"pixel_mean": (0.0,), "pixel_std": (1e-45,)}),
+        (1.0, {"pixel_mean": (1e300,), "pixel_std": (1.0,)}),
+        (1.0, {"pixel_mean": (0.0, 0.0, 0.0), "pixel_std": (1.0, 1.0, 1e-300)}),
+    ],
+)
+def test_pixels_that_standardising_makes_infinite_are_refused(
+    tmp_path: Path, largest: float, given: dict[str, Any]
+) -> None:
+    image = np.linspace(0, largest, 90 * 4 * 4 * 3).reshape(90, 4, 4, 3)
+    with pytest.raises(UserError, match="infinite in float32 once they are standardised"):
+        of_pixels(tmp_path, image, **given)
 
 
 def test_a_limited_subset_has_so_many_training_examples_and_always_the_same() -> None:

@@ -52,7 +52,7 @@ def example_batch(n_runs: int, seed: int = 0, schema: ZooSchema | None = None) -
         subset=subset,
         split=[SPLITS[s] for s in subset],
         member=np.arange(n_runs),
-        seed=rng.integers(0, 2**40, n_runs),
+        seed=rng.integers(0, 2**32, n_runs),
         finite=np.ones(n_runs, bool),
         hyperparameters={
             "learning_rate": rng.random(n_runs).astype(np.float32),

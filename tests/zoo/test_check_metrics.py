@@ -79,6 +79,7 @@ def test_a_cnn_takes_images_of_either_order(
         ({"image": np.zeros((3, 64), "u1"), "label": np.zeros(3, int)}, "as the networks saw them"),
         ({"image": np.zeros((3, 64), "f4"), "label": np.full(3, 5)}, "labels 0..4"),
         ({"image": np.full((3, 64), np.nan, "f4"), "label": np.zeros(3, int)}, "must be finite"),
+        ({"image": np.full((3, 64), 1e300), "label": np.zeros(3, int)}, "must be finite"),
         ({"image": np.zeros((3, 64), "f4")}, "label"),
     ],
 )

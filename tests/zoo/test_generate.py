@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mole_jax.core import files
+from mole_jax.core import files, stages
 from mole_jax.core.errors import UserError
+from mole_jax.main import FOR_ZOO
 from mole_jax.metamodel import data as data_lib
 from mole_jax.population import keys, member, recipes
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History
 from mole_jax.tasks import family as families
-from mole_jax.zoo import generate
+from mole_jax.zoo import generate, usable
+from mole_jax.zoo.__main__ import main
 from mole_jax.zoo.reader import Zoo, open_zoo
 from mole_jax.zoo.schema import RunBatch
 from mole_jax.zoo.store import ZooWriter
@@ -241,6 +243,41 @@ def test_a_zoo_without_a_usable_run_is_refused(config: ConfigDict, zoo: Zoo) -> 
     none = dataclasses.replace(zoo, runs={**zoo.runs, "finite": np.zeros(30, bool)})
     with pytest.raises(UserError, match="no finite training run"):
         data_lib.load(none, families.build(config))
+
+
+def test_a_zoo_whose_runs_all_fail_is_never_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny.tiny_config(
+        population__optimizers=("sgd",), population__learning_rate=(1e30, 1e30)
+    )
+    zoo_stage = stages.Stage("zoo", FOR_ZOO, generate.generate)
+    message = "none of the 16 runs to train on can be used"
+    for _ in range(2):  # the second time nothing is left to train
+        with pytest.raises(UserError, match=message):
+            stages.run(tmp_path, [zoo_stage], ["zoo"], config)
+        assert not stages.is_done(tmp_path, "zoo")
+    capsys.readouterr()
+    assert main(["grow", str(tmp_path / "zoo"), "--members=3"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_data_subsets_without_a_usable_run_are_named(zoo: Zoo) -> None:
+    assert list(usable.lacking(zoo)) == []
+    finite, first = zoo.runs["finite"].copy(), zoo.schema.tasks[0]
+    seen = zoo.runs["split"] == "train"
+    finite[zoo.runs["subset"] == 0] = False
+    finite[zoo.runs["split"] == "S1"] = False
+    some = dataclasses.replace(zoo, runs={**zoo.runs, "finite": finite})
+    usable.check(some)
+    trained, held_out = usable.lacking(some)
+    assert trained == (
+        f"1 of 8 data subsets have no usable run to train on and are left out, such as {first.id}"
+    )
+    assert held_out.startswith("2 of 2 data subsets have no usable run to evaluate on")
+    none = dataclasses.replace(zoo, runs={**zoo.runs, "finite": finite & ~seen})
+    with pytest.raises(UserError, match="none of the 16 runs"):
+        usable.check(none)
 
 
 def test_training_reads_the_training_runs_only(config: ConfigDict, zoo: Zoo) -> None:

@@ -168,6 +168,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: gpt_data.change_json(f, checkpoints={"ep001_it00001.pt": {"loss": 10**400}}),
         "loss of ep001_it00001.pt is not finite",
     ),
+    "too large for float32": (
+        lambda f: gpt_data.change_json(f, checkpoints={"ep001_it00001.pt": {"loss": 1e300}}),
+        "loss of ep001_it00001.pt is not finite",
+    ),
     "deep json": (lambda f: (f / "runs.json").write_text("[" * 100_000), "runs.json cannot be"),
     "json": (lambda f: (f / "runs.json").write_text('{"checkpoi'), "runs.json cannot be read"),
     "no json": (lambda f: (f / "runs.json").unlink(), "lacks runs.json"),

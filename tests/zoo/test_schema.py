@@ -174,6 +174,8 @@ def bad_batches(batch: RunBatch) -> dict[str, RunBatch]:
         ),
         "member has shape": dataclasses.replace(batch, member=np.arange(5)),
         "member does not fit": dataclasses.replace(batch, member=np.full(6, 2**40)),
+        r"seed must lie in 0\.\.4294967295": dataclasses.replace(batch, seed=np.full(6, 2**32)),
+        "seed must be integers": dataclasses.replace(batch, seed=np.full(6, 0.5)),
         "finite has dtype": dataclasses.replace(batch, finite=np.ones(6, int)),
         "unknown optimizer lion": dataclasses.replace(
             batch, hyperparameters={**rates, "optimizer": ["lion"] * 6}

@@ -10,9 +10,11 @@ import zlib
 import numpy as np
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.tasks.sources.image_data import ImageData, checked
 
 _UBYTE = 0x08
+_GZIP = b"\x1f\x8b"
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -25,7 +27,7 @@ def read(folder_name: str) -> ImageData:
     Raises:
         UserError: when a file is missing or damaged, or they are not of one data set.
     """
-    folder = pathlib.Path(folder_name).expanduser()
+    folder = user_path(folder_name)
     if not folder.is_dir():
         raise UserError(
             f"data.source=idx:{folder}: no such folder; it should hold "
@@ -61,9 +63,11 @@ def read(folder_name: str) -> ImageData:
 
 
 def _find(folder: pathlib.Path, name: str) -> pathlib.Path:
-    for candidate in (folder / name, folder / f"{name}.gz"):
-        if candidate.is_file():
-            return candidate
+    # Some programs take "-idx3-ubyte" for a suffix, and unpack it with a dot.
+    for stem in (name, name.replace("-idx", ".idx")):
+        for candidate in (folder / stem, folder / f"{stem}.gz"):
+            if candidate.is_file():
+                return candidate
     raise UserError(f"{folder}: neither {name} nor {name}.gz is there")
 
 
@@ -74,7 +78,9 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
         UserError: when it is not an IDX file of bytes, or is cut short.
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        data = path.read_bytes()
+        if data[:2] == _GZIP:  # whatever its name says
+            data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read ({error}); fetch it again") from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UBYTE:

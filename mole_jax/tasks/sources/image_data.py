@@ -23,7 +23,7 @@ class ImageData:
 
 
 def checked(
-    where: str, name: str, image: np.ndarray, label: np.ndarray, test: np.ndarray
+    where: str, name: str, image: np.ndarray, label: np.ndarray, test: np.ndarray | None
 ) -> ImageData:
     """Make a data set of one source's arrays, or say what is wrong with them.
 
@@ -32,30 +32,31 @@ def checked(
         name: of the data set; the ids of data subsets are made from it.
         image: [N, H, W] or [N, H, W, channels], numbers; uint8 stays, the rest becomes float32.
         label: [N] whole numbers 0..K-1, each with some images.
-        test: [N] bool, the source's own test split.
+        test: [N] bool, the source's own test split; None where it has none.
 
     Raises:
-        UserError: for wrong shapes or types, NaN or infinite pixels, and labels out of range.
+        UserError: for wrong shapes or types, pixels that are not finite in float32, and labels out
+            of range.
     """
+    _check_shapes(where, image, label, test)
     images = image[..., None] if image.ndim == 3 else image
-    fits = images.ndim == 4 and label.ndim == 1 and images.size and test.shape == label.shape
-    if not fits or len(images) != len(label):
-        raise UserError(
-            f"{where}: image {image.shape}, label {label.shape} and test {test.shape} do "
-            "not belong together; expected [N, H, W] or [N, H, W, channels], [N] and [N]"
-        )
+    test = np.zeros(label.shape, bool) if test is None else test
     if images.dtype.kind not in "uif" or label.dtype.kind not in "ui" or test.dtype != bool:
         raise UserError(
             f"{where}: image, label and test are {image.dtype}, {label.dtype} and {test.dtype}; "
             "expected numbers, whole numbers and bool"
         )
     if images.dtype != np.uint8:
-        images = images.astype(np.float32)
-        finite = np.isfinite(images).all((1, 2, 3))
+        with np.errstate(over="ignore"):  # what overflows is told below
+            cast = images.astype(np.float32)
+        finite = np.isfinite(cast).all((1, 2, 3))
         if not finite.all():
-            raise UserError(
-                f"{where}: image {finite.argmin()} has NaN or infinite pixels; leave it out"
-            )
+            image_number = finite.argmin()
+            fault = "NaN or infinite pixels; leave it out"
+            if np.isfinite(images[image_number]).all():
+                fault = "pixels that float32 cannot hold; scale the images"
+            raise UserError(f"{where}: image {image_number} has {fault}")
+        images = cast
     if label.min() < 0:
         problem = f"label {label.min()}"
     else:
@@ -74,4 +75,28 @@ def checked(
         official_test=test,
         class_source=np.zeros(n_classes, np.int32),
         sources=(name,),
+    )
+
+
+def _check_shapes(
+    where: str, image: np.ndarray, label: np.ndarray, test: np.ndarray | None
+) -> None:
+    if label.ndim == 2 and len(label) == len(image) and label.shape[1]:
+        what, remedy = "one-hot", "label.argmax(1)"
+        if label.shape[1] == 1:
+            what, remedy = "a column", "label[:, 0]"
+        raise UserError(
+            f"{where}: label {label.shape} looks like {what}; one number is wanted for each image, "
+            f"[N]: store {remedy}"
+        )
+    fits = image.ndim in (3, 4) and image.size and label.shape == image.shape[:1]
+    if fits and (test is None or test.shape == label.shape):
+        return
+    found = [f"image {image.shape}", f"label {label.shape}"]
+    wanted = ["[N, H, W] or [N, H, W, channels]", "[N]"]
+    if test is not None:
+        found.append(f"test {test.shape}")
+        wanted.append("[N]")
+    raise UserError(
+        f"{where}: {' and '.join(found)} do not belong together; expected {' and '.join(wanted)}"
     )

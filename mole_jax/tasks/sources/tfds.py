@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 from mole_jax.tasks.sources.image_data import ImageData, checked
 
 SHORT_NAMES = {
@@ -41,7 +42,7 @@ def read(argument: str) -> ImageData:
             images.
     """
     name, _, folder_name = argument.partition("@")
-    return _read(name, pathlib.Path(folder_name).expanduser() if folder_name else default_folder())
+    return _read(name, user_path(folder_name) if folder_name else default_folder())
 
 
 # Decoding takes 0.2 ms an image, and each stage of a run asks for the same data set.
@@ -81,8 +82,7 @@ def _read(name: str, folder: pathlib.Path) -> ImageData:
 
 def default_folder() -> pathlib.Path:
     """Return TFDS_DATA_DIR where it is set, else ~/tensorflow_datasets, as TFDS itself does."""
-    chosen = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(chosen).expanduser()
+    return user_path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
 def command(name: str, folder: pathlib.Path) -> str:

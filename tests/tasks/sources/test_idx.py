@@ -57,6 +57,21 @@ def test_idx_files(tmp_path: Path, zipped: bool) -> None:
         np.testing.assert_array_equal(data.labels[chosen], arrays[split][1])
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_files_are_known_by_what_they_hold_and_by_names_with_a_dot(
+    tmp_path: Path, zipped: bool
+) -> None:
+    """Gzipped without .gz, not gzipped with it, and named as some programs unpack them."""
+    write_all(tmp_path, zipped)
+    whole = sources.load(f"idx:{tmp_path}")
+    for path in tmp_path.iterdir():
+        name = path.name.replace("-idx", ".idx")
+        path.rename(tmp_path / (name.removesuffix(".gz") if zipped else f"{name}.gz"))
+    again = sources.load(f"idx:{tmp_path}")
+    np.testing.assert_array_equal(again.images, whole.images)
+    np.testing.assert_array_equal(again.labels, whole.labels)
+
+
 def test_a_relative_folder_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_all(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -102,7 +117,7 @@ def test_truncated_and_garbled_gzip_files_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"images\.gz: cannot be read .* fetch it again"):
             idx.read_idx(path)
     path.write_bytes(b"<html>not found</html>")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="not an IDX file"):
         idx.read_idx(path)
 
 

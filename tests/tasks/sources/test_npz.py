@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +44,16 @@ def test_npz_files_may_have_a_test_split_and_grey_or_real_pixels(tmp_path: Path)
     [
         ({"image": None}, "no array 'image', only \\['label'\\]"),
         ({"label": None}, "no array 'label'"),
-        ({"image": np.zeros((12, 20))}, r"image \(12, 20\), .* do not belong together"),
+        (
+            {"image": np.zeros((12, 20))},
+            r"image \(12, 20\) and label \(12,\) do not belong together",
+        ),
         ({"label": np.arange(11)}, "do not belong together"),
-        ({"test": np.zeros(11, bool)}, "do not belong together"),
+        ({"test": np.zeros(11, bool)}, r"and test \(11,\) do not belong together"),
+        ({"label": np.eye(12)}, r"label \(12, 12\) looks like one-hot.* store label\.argmax\(1\)$"),
+        ({"label": np.zeros((12, 1), int)}, r"looks like a column.* store label\[:, 0\]$"),
+        ({"image": np.full((12, 5, 4), 1e300)}, "image 0 has pixels that float32 cannot hold"),
+        ({"label": np.array([{}] * 12)}, "the array 'label' holds Python objects; store numbers$"),
         ({"label": np.arange(12) % 3 - 1}, "it has label -1"),
         ({"label": np.arange(12) % 3 * 2}, "no image of class 1"),
         ({"label": np.linspace(0, 2, 12)}, "whole numbers"),
@@ -73,7 +82,7 @@ def test_missing_and_broken_npz_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match="cannot be read as npz"):
         sources.load(f"npz:{path}")
-    path.write_bytes(b"no zip at all")
+    path.write_bytes(b"PK, but no zip")
     with pytest.raises(UserError, match="cannot be read as npz"):
         sources.load(f"npz:{path}")
 
@@ -86,7 +95,40 @@ def test_one_array_is_not_npz(tmp_path: Path) -> None:
         sources.load(f"npz:{path}")
 
 
-def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
-    source = write_npz(tmp_path / "mine.npz", label=np.array([{}] * 12))
-    with pytest.raises(UserError, match=r"cannot be read as npz .*allow_pickle"):
-        sources.load(source)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no zip at all", b"\n<!DOCTYPE html><title>404</title>", pickle.dumps({"image": [0]})],
+)
+def test_other_files_are_refused_without_unsafe_advice(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mine.npz"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"it is not an npz file.*make it with numpy") as refused:
+        sources.load(f"npz:{path}")
+    assert ("web page" in str(refused.value)) == (b"html" in content)
+    assert "pickle" not in str(refused.value)
+
+
+def test_any_damage_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    source = write_npz(path)
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 17):
+        broken = bytearray(whole)
+        broken[position] ^= 0xFF
+        path.write_bytes(broken)
+        with contextlib.suppress(UserError):  # or the byte does not matter
+            sources.load(source)
+
+
+def test_other_arrays_of_the_file_are_left_alone(tmp_path: Path) -> None:
+    source = write_npz(tmp_path / "mine.npz", meta=np.array([{"author": "me"}]))
+    assert len(sources.load(source).labels) == 12
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_first_are_refused(tmp_path: Path, channels: int) -> None:
+    image = np.zeros((12, 8, 8, channels), np.uint8)
+    assert sources.load(write_npz(tmp_path / "last.npz", image=image)).images.shape == image.shape
+    first = write_npz(tmp_path / "first.npz", image=image.transpose(0, 3, 1, 2))
+    with pytest.raises(UserError, match=r"channels first.* store image\.transpose\(0, 2, 3, 1\)$"):
+        sources.load(first)

@@ -1,0 +1,28 @@
+"""Paths as people write them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mole_jax.core.errors import UserError
+
+
+def user_path(text: str | os.PathLike[str]) -> Path:
+    """Return the path that a user has given, with `~` and `~user` as the home folders they mean.
+
+    A shell leaves `--workdir=~/x` as it is. Every path from outside comes through here: it is the
+    `type` of argparse's flags, too.
+
+    Raises:
+        UserError: for what is no path, and for a user without a home folder.
+    """
+    try:
+        return Path(text).expanduser()
+    except TypeError:
+        raise UserError(f"{text!r} is not a path: give a text or a pathlib.Path") from None
+    except RuntimeError:
+        name = str(text).partition("/")[0]
+        raise UserError(
+            f"{text}: no home folder is known for {name}: write ./{text} for a file of that name"
+        ) from None
