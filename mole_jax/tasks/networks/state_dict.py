@@ -42,16 +42,16 @@ def matched(
     """The tensors under the names that a network gives them, in its order.
 
     Prefixes are taken off. Names of a Sequential ("0.weight", "net.2.bias") stand for the expected
-    ones in the order of their numbers, where there are as many and weights and biases agree; their
-    shapes are the caller's to check.
+    ones in the order of their numbers, where there are as many and weights and biases agree.
 
     Args:
-        tensors: by name.
+        tensors: by name, [..., *shape] with the same leading axes.
         expected: the network's names and shapes, in order.
         where: they are from; opens every message.
 
     Raises:
-        UserError: for tensors that are missing or too many, with what there is and what is needed.
+        UserError: for tensors that are missing, too many or of another shape, with what there is
+            and what is needed.
     """
     found = without_prefixes(tensors)
     if set(found) != set(expected):
@@ -64,7 +64,27 @@ def matched(
                 f"{where} {problem} the tensor {names[0]!r}; it has {listed(tensors)}; the "
                 f"network needs {listed(expected)}"
             )
+    _check_shapes(tensors, found, expected, where)
     return {name: found[name] for name in expected}
+
+
+def _check_shapes(
+    tensors: Mapping[str, Any],
+    found: Mapping[str, Any],
+    expected: Mapping[str, tuple[int, ...]],
+    where: str,
+) -> None:
+    first = next(iter(expected))
+    shape = tuple(found[first].shape)
+    batch = shape[: len(shape) - len(expected[first])]
+    for name, wanted in expected.items():
+        if tuple(found[name].shape) != batch + wanted:
+            own = next(own for own, tensor in tensors.items() if tensor is found[name])
+            called = name if own == name else f"{own} ({name})"
+            raise UserError(
+                f"{where}: {called} has shape {list(found[name].shape)}, and the network needs "
+                f"{list(batch + wanted)}"
+            )
 
 
 def _in_order(tensors: Mapping[str, T], expected: Iterable[str]) -> dict[str, T]:

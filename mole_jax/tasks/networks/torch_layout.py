@@ -111,28 +111,16 @@ class TorchLayout:
         """The tensors by PyTorch's names, in its order; UserError for names and shapes."""
         shapes = {tensor.name: tensor.shape for tensor in self.tensors}
         found = matched(tensors, shapes, where)
-        batch = _batch(found[self.tensors[0].name], self.tensors[0])
-        for name, shape in shapes.items():
-            if tuple(found[name].shape) != batch + shape:
-                own = next(own for own, tensor in tensors.items() if tensor is found[name])
-                called = name if own == name else f"{own} ({name})"
-                raise UserError(
-                    f"{where}: {called} has shape {list(found[name].shape)}, and the network needs "
-                    f"{list(batch + shape)}"
-                )
         return {name: np.asarray(tensor) for name, tensor in found.items()}
 
     def _flat(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
         """Tensors [..., *shape] in PyTorch's order -> MOLE's flat vectors [..., D]."""
-        parts = [
-            tensors[tensor.name].reshape(*_batch(tensors[tensor.name], tensor), -1)
-            for tensor in self.tensors
-        ]
+        parts = []
+        for tensor in self.tensors:
+            array = tensors[tensor.name]
+            batch = array.shape[: array.ndim - len(tensor.shape)]
+            parts.append(array.reshape(*batch, -1))
         return self.from_torch(np.concatenate(parts, axis=-1))
-
-
-def _batch(array: np.ndarray, tensor: TorchTensor) -> tuple[int, ...]:
-    return array.shape[: array.ndim - len(tensor.shape)]
 
 
 def layout(network: Network) -> TorchLayout:
