@@ -217,6 +217,9 @@ def _check_numbers(history: History, max_weight: float) -> None:
         what = f"a weight of {value:.4g}, beyond +-{max_weight:g}"
         what = what if np.isfinite(value) else "NaN or infinity"
         raise UnusableRunError(f"has {what} in {snapshot}")
+    for name, values in history.metrics.items():
+        if not np.isfinite(values).all():
+            raise UnusableRunError(f"has a {name} that is not finite")
 
 
 def _batch(history: History, data: DataSet, position: int, split: str) -> RunBatch:
