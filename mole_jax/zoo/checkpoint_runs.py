@@ -30,7 +30,6 @@ from mole_jax.zoo.foreign import (
     History,
     Progress,
     Scanned,
-    StoredRun,
     UnusableRunError,
     agreed,
     check_activation,
@@ -89,8 +88,8 @@ def scan(
             snapshots, left = _snapshots(path / folder)
             without += [f"{folder}/{entry}" for entry in left]
             found.append(_scanned(folder, snapshots, details))
-        except UnusableRunError as error:
-            found.append(Scanned(folder, folder, details=details, problem=str(error)))
+        except (UnusableRunError, OSError) as error:
+            found.append(Scanned(folder, folder, details=details, problem=_told(error)))
     notes = []
     if without:
         notes.append(
@@ -100,9 +99,16 @@ def scan(
     return agreed(path, found, wanted, notes)
 
 
-def read(data: DataSet, run: StoredRun, torch: TorchLayout) -> History:
-    """Reads one run; raises UnusableRunError where a checkpoint will not do."""
-    folder = data.path / run.folder
+def read(data: DataSet, position: int, torch: TorchLayout) -> History:
+    """Reads the run at a position; raises UnusableRunError where a checkpoint will not do."""
+    folder = data.path / data.runs[position].folder
+    try:
+        return _read(data, folder, data.details[position] if data.details else {}, torch)
+    except OSError as error:
+        raise UnusableRunError(_told(error)) from error
+
+
+def _read(data: DataSet, folder: Path, details: Mapping[str, Any], torch: TorchLayout) -> History:
     snapshots, _ = _snapshots(folder)
     if len(snapshots) != data.n_snapshots:
         raise UnusableRunError(f"has changed since it was scanned: {len(snapshots)} snapshots")
@@ -121,7 +127,7 @@ def read(data: DataSet, run: StoredRun, torch: TorchLayout) -> History:
             name: np.array([line.get(name, np.nan) for line in lines]) for name in data.metrics
         },
         fields={ITERATION: np.array([snapshot.number for snapshot in snapshots])},
-        hyperparameters=hyperparameters(_params(folder)),
+        hyperparameters=hyperparameters(details),
     )
 
 
@@ -132,11 +138,20 @@ def is_run(folder: Path) -> bool:
     )
 
 
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"cannot be read ({one_line(error)})"
+    return str(error)
+
+
 def _folders(path: Path) -> list[str]:
     check_folder(path)
     if is_run(path):
         raise UserError(f"{path} is the folder of one run; give the data set's, which holds it")
-    found = sorted(entry.name for entry in path.iterdir() if is_run(entry))
+    try:
+        found = sorted(entry.name for entry in path.iterdir() if is_run(entry))
+    except OSError as error:
+        raise UserError(f"{error.filename or path} cannot be read ({error.strerror})") from error
     if not found:
         raise UserError(
             f"{path} is no zoo of checkpoints: no folder in it has {RESULT} or checkpoint_N, and "

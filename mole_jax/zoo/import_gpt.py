@@ -39,8 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> int:
     """Runs the command."""
-    names = [field.name for field in dataclasses.fields(Options)]
-    options = Options(**{name: getattr(flags, name) for name in names})
+    options = importing.of_flags(Options, flags)
     importing.report(flags.out, import_gpt(flags.source, flags.out, options))
     return 0
 

@@ -45,8 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> int:
     """Runs the command."""
-    names = [field.name for field in dataclasses.fields(Options)]
-    options = Options(**{name: getattr(flags, name) for name in names})
+    options = importing.of_flags(Options, flags)
     importing.report(flags.out, import_torch(flags.source, flags.out, options))
     return 0
 
@@ -95,7 +94,7 @@ def import_torch(source: str | Path, out: str | Path, options: Options) -> list[
         form = Form("torch-checkpoints", PROMPT_METRICS, settings)
 
         def read(position: int) -> History:
-            return checkpoint_runs.read(data, data.runs[position], torch)
+            return checkpoint_runs.read(data, position, torch)
 
     for note in data.notes:
         print(note, file=sys.stderr)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -45,6 +45,9 @@ class Options:
     strict: bool = False
 
 
+Own = TypeVar("Own", bound=Options)
+
+
 @dataclasses.dataclass(frozen=True)
 class Form:
     """What one form of data sets adds to the import of its runs."""
@@ -75,6 +78,11 @@ def add_arguments(
     )
     text = "stop at the first run that cannot be used"
     parser.add_argument("--strict", action="store_true", help=text)
+
+
+def of_flags(kind: type[Own], flags: argparse.Namespace) -> Own:
+    """A form's own options, from flags of the same names."""
+    return kind(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(kind)})
 
 
 def report(out: str, skips: Sequence[Skip]) -> None:

@@ -17,12 +17,14 @@ import pytest
 from mole_jax.core import torch_file
 from mole_jax.core.errors import UserError
 from mole_jax.tasks import networks
+from mole_jax.tasks.networks import shorthand
 from mole_jax.zoo import intake, matrix_runs
 from mole_jax.zoo.__main__ import main
 from mole_jax.zoo.import_torch import Options, import_torch
 from mole_jax.zoo.reader import Zoo, open_zoo
 from mole_jax.zoo.store import ZooWriter
 from mole_jax.zoo.verify import verify
+from tests import torch_modules
 from tests.zoo import torch_data
 
 MLP = Options(torch_data.NETWORK)
@@ -107,48 +109,24 @@ def saved_by_torch(path: Path, content: Any) -> None:
     torch.save(tensors(content), path)
 
 
-@pytest.mark.parametrize("network", ["mlp:4,3,2", "cnn:3,2,4,5", "policy:4,3,3,1"])
+@pytest.mark.parametrize("network", ["mlp:64,8,5", "cnn:3,4,6,5", "policy:4,6,5,2"])
 def test_imported_networks_compute_what_the_torch_modules_do(tmp_path: Path, network: str) -> None:
     torch = pytest.importorskip("torch")
-    nn = torch.nn
-    kind = network.partition(":")[0]
-
-    class CNN(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv1 = nn.Conv2d(3, 2, 3, stride=2, padding=1, bias=False)
-            self.conv2 = nn.Conv2d(2, 4, 3, padding=1, bias=False)
-            self.fc = nn.Linear(4, 5)
-
-        def forward(self, x: Any) -> Any:
-            x = x.reshape(-1, 8, 8, 3).permute(0, 3, 1, 2)
-            return self.fc(torch.relu(self.conv2(torch.relu(self.conv1(x)))).mean((2, 3)))
-
-    class Policy(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.log_std = nn.Parameter(torch.zeros(1))
-            self.actor = nn.Sequential(
-                nn.Linear(4, 3), nn.SELU(), nn.Linear(3, 3), nn.SELU(), nn.Linear(3, 1)
-            )
-
-        def forward(self, x: Any) -> Any:
-            return self.actor(x)
-
-    def module() -> Any:
-        if kind == "mlp":  # whose tensors are called 0.weight, 2.weight
-            return nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
-        return CNN() if kind == "cnn" else Policy()
-
     torch.manual_seed(0)
-    modules = [module() for _ in range(2)]
+    nn = torch.nn
+    # One has its own names, one a wrapper's prefix, and one the names of a Sequential, too.
+    modules = [torch_modules.build(network) for _ in range(2)]
+    if network.startswith("mlp"):
+        modules.append(nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 5)))
+    described = shorthand.parse(network, torch_modules.SIDE).network
+    x = np.random.default_rng(0).normal(size=(7, described.n_inputs)).astype("f4")
     for run, own in enumerate(modules):
         wrapped = nn.DataParallel(own) if run else own
         # Adam's state is beside the weights, and has none of their names.
         optimizer = torch.optim.Adam(wrapped.parameters(), lr=0.1)
         folder = tmp_path / "data" / f"r{run}"
         for number in (1, 2):
-            own(torch.ones(2, 192 if kind == "cnn" else 4)).square().sum().backward()
+            own(torch.from_numpy(x)).square().sum().backward()
             optimizer.step()
             content = {"epoch": number, "model": wrapped.state_dict(),
                        "optimizer": optimizer.state_dict()}  # fmt: skip
@@ -157,13 +135,28 @@ def test_imported_networks_compute_what_the_torch_modules_do(tmp_path: Path, net
             torch.save(content, file)
         lines = [{"training_iteration": n, "loss": 0.5} for n in (1, 2)]
         (folder / "result.json").write_text("\n".join(map(json.dumps, lines)))
-    zoo = imported(tmp_path / "data", Options(network, image_side=8))
+    zoo = imported(tmp_path / "data", Options(network, image_side=torch_modules.SIDE))
     found = networks.from_json(zoo.schema.network)
-    x = np.random.default_rng(0).normal(size=(7, found.n_inputs)).astype("f4")
     for run, own in enumerate(modules):
         params = zoo.schema.spec.unflatten(zoo.parameters([run], [-1])[0, 0])
-        with torch.no_grad():
-            wanted = own(torch.from_numpy(x)).numpy()
+        wanted = torch_modules.outputs(own, x)
+        np.testing.assert_allclose(found.apply(params, x), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_networks_of_a_matrix_compute_what_the_torch_modules_do(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    data = torch_data.make_matrix(tmp_path / "data")
+    zoo = imported(data)
+    found = networks.from_json(zoo.schema.network)
+    x = np.random.default_rng(0).normal(size=(7, 4)).astype("f4")
+    rows = {(row["modeldir"], int(row["step"])): i
+            for i, row in enumerate(torch_data.read_table(data / "metrics.csv.gz"))}  # fmt: skip
+    weights = torch.from_numpy(np.load(data / "weights.npy"))
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    for row, name in enumerate(zoo.names()):
+        torch.nn.utils.vector_to_parameters(weights[rows[name, 5]], module.parameters())
+        params = zoo.schema.spec.unflatten(zoo.parameters([row], [1])[0, 0])
+        wanted = torch_modules.outputs(module, x)
         np.testing.assert_allclose(found.apply(params, x), wanted, rtol=1e-4, atol=1e-5)
 
 
@@ -313,6 +306,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "huge metric": (metric(1e300), "has no finite test_loss at some snapshot"),
     "no metric": (metric(None), "has no finite test_loss at some snapshot"),
     "params": (write_params("{"), "params.json cannot be read"),
+    "no folder": (lambda f: ((f / "checkpoint_5" / "checkpoints").unlink(),
+                             (f / "checkpoint_5" / "checkpoints").symlink_to(f / "gone")),
+                  "checkpoint_5 has no file"),
     "activation": (write_params('{"model::nlin": "tanh"}'),
                    "has model::nlin='tanh', and the network that was asked for has relu"),
 }  # fmt: skip
