@@ -20,7 +20,9 @@ import numpy as np
 from mole_jax.core import files
 from mole_jax.core.command import explained, leave
 from mole_jax.core.errors import UserError
-from mole_jax.predict_inputs import NPZ, SAFETENSORS, Task, read_start, read_task, user_path
+from mole_jax.core.paths import user_path
+from mole_jax.core.seeds import checked_seed
+from mole_jax.predict_inputs import NPZ, SAFETENSORS, Task, read_start, read_task
 
 if TYPE_CHECKING:
     from mole_jax.sampling.predict import Model, Networks
@@ -127,8 +129,7 @@ def run(flags: argparse.Namespace) -> None:
     """Do what the command line says; raises UserError for what the user can mend."""
     if flags.n < 1:
         raise UserError(f"-n {flags.n}: ask for 1 network or more")
-    if not 0 <= flags.seed < 2**32:
-        raise UserError(f"--seed={flags.seed} must lie in 0..2^32-1")
+    checked_seed(flags.seed, "--seed")
     out = outputs(flags.out, flags.n)
 
     from mole_jax.core import rng

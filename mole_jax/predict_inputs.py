@@ -10,6 +10,7 @@ import numpy as np
 
 from mole_jax.core import files
 from mole_jax.core.errors import UserError
+from mole_jax.core.paths import user_path
 
 if TYPE_CHECKING:  # what starts JAX is imported when it is needed
     from mole_jax.sampling.predict import Model
@@ -24,11 +25,6 @@ class Task(NamedTuple):
     x: np.ndarray  # flat images [m, F], or transitions [m, O + A + O]
     y: np.ndarray | None  # labels [m]; of policies none
     test: tuple[np.ndarray, np.ndarray] | None
-
-
-def user_path(text: str) -> Path:
-    """Return a path that a user has typed, with ~ as the home folder."""
-    return Path(text).expanduser()
 
 
 def read_task(support: str, test: str | None, model: Model) -> Task:

@@ -251,8 +251,8 @@ def refused(
     ("changes", "message"),
     [
         (["-n=0"], "-n 0: ask for 1 network or more"),
-        (["--seed=-1"], r"--seed=-1 must lie in 0..2\^32-1"),
-        (["--seed=4294967296"], r"--seed=4294967296 must lie in 0..2\^32-1"),
+        (["--seed=-1"], r"--seed=-1 must be a whole number in 0..4294967295"),
+        (["--seed=4294967296"], r"--seed=4294967296 must be a whole number in 0..4294967295"),
         (["--out={T}/net.pt"], r"net.pt must end in .safetensors or .npz"),
         (["--out={T}/net"], r"net must end in"),
         (["--out={E}/support.npz/net.npz"], "support.npz is a file, not a folder"),

@@ -90,6 +90,15 @@ def read_json(path: str | Path) -> Any:
         ) from None
 
 
+def check_file(path: str | Path) -> None:
+    """Raise UserError where a file is to be read and there is none, or a folder."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file")
+    if not path.exists():
+        raise UserError(f"there is no file {path}; check the path")
+
+
 def is_disk_full(problem: BaseException) -> bool:
     """Whether an exception, or one that it came from, says that there is no space left.
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from mole_jax.core import files
+from mole_jax.core import files, torch_file
 from mole_jax.core.errors import UserError
 from mole_jax.core.paths import user_path
-from mole_jax.interop import gpt_weights, torch_file
+from mole_jax.interop import gpt_weights
 from mole_jax.interop.gpt_settings import Settings, n_params
 from mole_jax.metamodel import keys, train
 from mole_jax.metamodel.gpt import Tokens

@@ -11,6 +11,7 @@ import numpy as np
 from mole_jax.core.errors import UserError
 from mole_jax.interop.gpt_settings import Settings
 from mole_jax.metamodel.sharding import STACK
+from mole_jax.tasks.networks.state_dict import listed, weights
 
 FREQUENCIES = "scalar_embedder.frequencies"
 _LINEAR = {
@@ -82,7 +83,10 @@ def check(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> None:
     ):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise UserError(f"the model {what} {names[0]}{more}: are these its settings?")
+            raise UserError(
+                f"the model {what} {names[0]}{more}: are these its settings? It has "
+                f"{listed(shapes)}"
+            )
     for name, shape in wanted.items():
         if tuple(shapes[name]) != shape:
             raise UserError(
@@ -94,16 +98,14 @@ def load(settings: Settings, state: Mapping[str, Any]) -> dict[str, Any]:
     """PyTorch's tensors by name -> our parameters, float32.
 
     Raises:
-        UserError: for tensors that are missing, unexpected, of another shape or not finite.
+        UserError: for tensors that are missing, unexpected, of another shape, no weights or not
+            finite.
     """
     check(settings, {name: np.shape(x) for name, x in state.items()})
-    if not np.isfinite(np.asarray(state[FREQUENCIES], np.float32)).all():
-        raise UserError(f"{FREQUENCIES} holds NaN or infinity")
+    weights(FREQUENCIES, state[FREQUENCIES])
     found: dict[str, Any] = {}
     for place in places(settings):
-        value = np.asarray(state[place.name], np.float32)
-        if not np.isfinite(value).all():
-            raise UserError(f"{place.name} holds NaN or infinity")
+        value = weights(place.name, state[place.name])
         value = (value.T if place.path[-1] == "kernel" else value).reshape(place.ours)
         node = found
         for part in place.path[:-1]:

@@ -17,9 +17,9 @@ from mole_jax.core import files, stages
 from mole_jax.core.checkpoint import Checkpoints
 from mole_jax.core.errors import UserError
 from mole_jax.core.paths import user_path
+from mole_jax.core.torch_file import Tensor, TorchFile
 from mole_jax.interop import gpt_network, gpt_settings, gpt_weights
 from mole_jax.interop.gpt_settings import Settings
-from mole_jax.interop.torch_file import Tensor, TorchFile
 from mole_jax.metamodel import state as states
 from mole_jax.metamodel import train
 from mole_jax.metamodel.state import Hyper, State
@@ -27,6 +27,7 @@ from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling.predict import IMPORTED_NETWORK
 from mole_jax.tasks import control, environments
 from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks.state_dict import check_weight_dtype, without_prefixes
 
 WEIGHTS = ("G", "G_ema")
 METRICS = ("test_loss", "test_error")  # in nats, in percent
@@ -101,6 +102,8 @@ def convert(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already: give --out a new folder")
+    for given in (file, settings_file, *filter(None, (network_file,))):
+        files.check_file(given)
     settings = gpt_settings.read(settings_file)
     described, network = gpt_network.find(settings, network_file)
     if metric is not None and not network.classifies:
@@ -164,14 +167,14 @@ def _weights(file: Path, settings: Settings) -> tuple[dict[str, Any], tuple[floa
 
 
 def _tensors(state: Any) -> dict[str, Tensor]:
-    """The tensors of a model, without the prefix that training on several devices gives names."""
+    """The tensors of a model, without the prefixes that wrappers give their names."""
     if not isinstance(state, Mapping) or not all(
         isinstance(k, str) and isinstance(t, Tensor) for k, t in state.items()
     ):
         raise UserError("it is no collection of named tensors")
-    found = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    if len(found) != len(state):
-        raise UserError("some of its tensors are there twice, with and without 'module.'")
+    found = without_prefixes(state)
+    for name, tensor in found.items():
+        check_weight_dtype(name, tensor.dtype)
     return found
 
 

@@ -18,10 +18,11 @@ import safetensors.numpy
 
 import mole_jax
 from mole_jax.core.errors import UserError
-from mole_jax.core.files import read_json, write_bytes, write_json
+from mole_jax.core.files import check_file, read_json, write_bytes, write_json
 from mole_jax.core.paths import user_path
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network, shorthand
+from mole_jax.tasks.networks.state_dict import one_network
 from mole_jax.tasks.networks.torch_layout import layout
 
 FORMAT, VERSION = "mole-network", 1
@@ -107,30 +108,29 @@ def load_network(path: str | Path, network: str = "") -> NetworkFile:
             "mlp:64,8,5"
         )
     flat = layout(described).from_state_dict(tensors, str(path))
-    if flat.ndim != 1:
-        raise UserError(
-            f"{path} holds {' x '.join(map(str, flat.shape[:-1]))} networks, not one; "
-            "import-zoo reads the files of a zoo"
-        )
-    if not np.isfinite(flat).all():
-        raise UserError(f"{path}: it has NaN or infinite parameters; export the network again")
-    return NetworkFile(described, described.spec.unflatten(flat.astype(np.float32)), card)
+    flat = one_network(flat, str(path), "; import-zoo reads the files of a zoo")
+    return NetworkFile(described, described.spec.unflatten(flat), card)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The tensors of a safetensors file and its metadata; raises UserError."""
+    check_file(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}; check the path") from None
-    except (KeyError, TypeError) as error:  # a type that NumPy has not got
-        raise UserError(
-            f"{path}: it has a type that NumPy cannot hold ({error}); save it as float32"
-        ) from error
+            return {name: _tensor(path, file, name) for name in file.keys()}, metadata  # noqa: SIM118
     except (OSError, safetensors.SafetensorError) as error:
         raise UserError(f"{path} cannot be read as safetensors ({error})") from error
+
+
+def _tensor(path: Path, file: Any, name: str) -> np.ndarray:
+    try:
+        return file.get_tensor(name)
+    except (KeyError, TypeError, AttributeError) as error:  # a type that NumPy has not got
+        kind = file.get_slice(name).get_dtype()
+        raise UserError(
+            f"{path}: {name} is of type {kind}, which NumPy has not got; save it as float32"
+        ) from error
 
 
 def forward(network: Network, description: Mapping[str, Any]) -> str:

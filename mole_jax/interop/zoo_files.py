@@ -149,11 +149,12 @@ def _read_run(file: Path, schema: ZooSchema, torch: TorchLayout) -> RunBatch:
         return {name.removeprefix(prefix): tensors.pop(name)[None] for name in names}
 
     metrics, snapshots = taken(METRICS), taken(SNAPSHOTS)
-    flat = torch.from_state_dict(tensors, str(file))  # [S, D]
+    # Runs that are not finite are kept, and marked so; `batch_columns` holds the others to it.
+    flat = torch.from_state_dict(tensors, str(file), schema.dtype, finite=False)  # [S, D]
     try:
         row = json.loads(metadata[RUN])
         batch = RunBatch(
-            parameters=flat[None].astype(schema.dtype),
+            parameters=flat[None],
             metrics=metrics,
             snapshots=snapshots,
             subset=[row["subset"]],

@@ -29,6 +29,7 @@ SHOWN_PROBLEMS = 10_000
 # and what it does. It is imported for its own command only, since it starts JAX.
 MODULES = {
     "import-gpt": ("import_gpt", "make a zoo of a checkpoint data set of G.pt; resumes"),
+    "import-torch": ("import_torch", "make a zoo of a zoo of PyTorch state_dicts; resumes"),
     "export-gpt": ("export_gpt", "write a zoo as a checkpoint data set that G.pt trains on"),
     "check-metrics": ("check_metrics", "compute the stored loss and error again, from the weights"),
 }

@@ -15,8 +15,7 @@ import dataclasses
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -25,18 +24,24 @@ import lmdb
 import numpy as np
 
 from mole_jax.core.errors import UserError
+from mole_jax.zoo.foreign import (
+    EPOCH,
+    FOLDER_NAME,
+    ITERATION,
+    LARGEST,
+    DataSet,
+    Progress,
+    StoredRun,
+    UnusableRunError,
+    check_folder,
+    is_finite,
+    one_line,
+    with_progress,
+)
 
 DATA, JSON, DONE = "data.mdb", "runs.json", "DONE.txt"
 ARCH = "_arch"
-EPOCH, ITERATION = "epoch", "iteration"
 _KEY = re.compile(r"(?:(?P<run>.+)/)?(?:ep(?P<epoch>\d+)_)?it(?P<iteration>\d+)\.pt")
-_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_LARGEST = 2**31 - 1  # epochs and iterations are stored as int32
-_LARGEST_FLOAT = float(np.finfo(np.float32).max)
-
-
-class UnusableRunError(Exception):
-    """A run that cannot be used; the message says why."""
 
 
 class Checkpoint(NamedTuple):
@@ -46,32 +51,6 @@ class Checkpoint(NamedTuple):
     epoch: int | None
     iteration: int
     metrics: dict[str, float]
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredRun:
-    """A run of a data set; `problem` says why it cannot be used, as far as runs.json tells."""
-
-    name: str
-    folder: str
-    problem: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class DataSet:
-    """What all usable runs of a data set share."""
-
-    path: Path
-    runs: tuple[StoredRun, ...]  # in the order of G.pt: that of the folders' names
-    n_snapshots: int
-    metrics: tuple[str, ...]
-    has_epochs: bool
-    iterations: tuple[int, ...] | None  # of every run's snapshots; None where runs differ
-
-    @property
-    def usable(self) -> list[int]:
-        """Positions of the runs in which runs.json shows nothing wrong."""
-        return [i for i, run in enumerate(self.runs) if run.problem is None]
 
 
 class _Shape(NamedTuple):
@@ -86,7 +65,7 @@ def scan(
     path: str | Path,
     *,
     unfinished: bool = False,
-    progress: Callable[..., AbstractContextManager[Any]] | None = None,
+    progress: Progress | None = None,
 ) -> DataSet:
     """Reads the runs.json of every folder, one at a time, and keeps names and problems only.
 
@@ -108,7 +87,7 @@ def scan(
     shapes: list[_Shape | None] = []
     iterations: dict[_Shape, tuple[int, ...] | None] = {}
     seen: dict[str, str] = {}
-    for folder in _counted(folders, progress):
+    for folder in with_progress(folders, progress, "folders"):
         for name, found in _runs(path / folder):
             shape, problem = None, found if isinstance(found, str) else None
             if not isinstance(found, str):
@@ -137,12 +116,13 @@ def scan(
         if shape is not None and shape != usual:
             runs[i] = dataclasses.replace(runs[i], problem=_unusual(shape, usual))
     for name in usual.metrics:
-        if not _METRIC.fullmatch(name):
+        if not FOLDER_NAME.fullmatch(name):
             raise UserError(
                 f"{path}: the metric {name!r} cannot name a folder; rename it in {JSON}, with "
                 "letters, digits, '_', '.' and '-'"
             )
-    return DataSet(path, tuple(runs), *usual, iterations[usual])
+    fields = (EPOCH, ITERATION) if usual.has_epochs else (ITERATION,)
+    return DataSet(path, tuple(runs), usual.n_snapshots, usual.metrics, fields, iterations[usual])
 
 
 class RunReader:
@@ -259,22 +239,8 @@ class _Found(NamedTuple):
     fused: bool
 
 
-def _counted(
-    folders: list[str], progress: Callable[..., AbstractContextManager[Any]] | None
-) -> Iterator[str]:
-    """Passes folders on, and counts those that are done."""
-    if progress is None:
-        yield from folders
-        return
-    with progress("scan", total=len(folders), unit="folders") as bar:
-        for folder in folders:
-            yield folder
-            bar.update(1)
-
-
 def _folders(path: Path) -> list[str]:
-    if not path.is_dir():
-        raise UserError(f"no data set at {path}: there is no such folder; check the path")
+    check_folder(path)
     if (path / DATA).exists():
         raise UserError(f"{path} is the folder of one run; give the data set's, which holds it")
     found = sorted(
@@ -300,7 +266,7 @@ def _runs(folder: Path) -> list[tuple[str, _Found | str]]:
     except FileNotFoundError:
         return [(folder.name, f"lacks {JSON}: there is no such file")]
     except (OSError, ValueError, RecursionError) as error:
-        return [(folder.name, f"{JSON} cannot be read ({_one_line(error)})")]
+        return [(folder.name, f"{JSON} cannot be read ({one_line(error)})")]
     if "checkpoints" in content:
         return [(folder.name, _Found(content, fused=False))]
     # Fused: in the order of the folder's name, as G.pt has them, then any others.
@@ -328,14 +294,14 @@ def _history(content: Mapping[str, Any]) -> list[Checkpoint]:
             raise UnusableRunError(f"the key {key!r} is not RUN/epEEE_itIIIII.pt")
         epoch = None if match["epoch"] is None else int(match["epoch"])
         iteration = int(match["iteration"])
-        if max(epoch or 0, iteration) > _LARGEST:
-            raise UnusableRunError(f"the key {key!r} has a number above {_LARGEST}")
+        if max(epoch or 0, iteration) > LARGEST:
+            raise UnusableRunError(f"the key {key!r} has a number above {LARGEST}")
         if not isinstance(metrics, dict):
             raise UnusableRunError(f"{JSON} has no metrics of {key}")
         for name, value in metrics.items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise UnusableRunError(f"{name} of {key} is no number")
-            if not _is_finite(value):
+            if not is_finite(value):
                 raise UnusableRunError(f"{name} of {key} is not finite")
         numbers = {name: float(value) for name, value in metrics.items()}
         found.append(Checkpoint(key, epoch, iteration, numbers))
@@ -343,11 +309,6 @@ def _history(content: Mapping[str, Any]) -> list[Checkpoint]:
         raise UnusableRunError("some of its keys have an epoch, and some have none")
     found.sort(key=lambda checkpoint: (checkpoint.epoch or 0, checkpoint.iteration))
     return found
-
-
-def _is_finite(value: float) -> bool:
-    """Whether a number is finite in float32, too, in which it is trained on."""
-    return bool(abs(value) <= _LARGEST_FLOAT)
 
 
 def _name(history: list[Checkpoint], name: str) -> str:
@@ -381,7 +342,3 @@ def _nothing(path: Path, runs: list[StoredRun]) -> str:
     if all(DONE in (run.problem or "") for run in runs):
         mend = "add --unfinished to take such runs, too"
     return f"{path}: none of its {len(runs)} runs can be used; {first.name} {first.problem}; {mend}"
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).replace("\n", " ")

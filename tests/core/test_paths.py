@@ -28,7 +28,8 @@ COMMANDS = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("
 # Arguments that are texts and no paths, wherever they are.
 TEXTS = {
     *("--name", "--only", "--dtype"),  # of benchmarks
-    *("--network", "--metric", "--run"),
+    *("--network", "--metric", "--run", "--run-column", "--step-column"),
+    *("--support", "--test", "--checkpoint", "--sampler"),  # npz:FILE; names
     "--data",  # npz:FILE, which is taken apart
     "name",  # of a data set, for launch/prepare_data.py
 }
@@ -48,9 +49,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def arguments(path: Path) -> Iterator[tuple[str, dict[str, ast.expr]]]:
     """Yield (name, keywords) of every argument that a file adds to a parser of argparse."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        if not isinstance(node, ast.Call) or not node.args:
             continue
-        if node.func.attr == "add_argument":
+        called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        named = isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
+        if called == "add_argument" or (called == "add" and named and path.stem == "predict"):
             name = ast.unparse(node.args[0]).strip("'")
             yield name, {k.arg or "**": k.value for k in node.keywords}
 

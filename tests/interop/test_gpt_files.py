@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 import mole_jax
-from mole_jax.core import stages
+from mole_jax.core import stages, torch_file
 from mole_jax.core.errors import UserError
 from mole_jax.interop import __main__ as command
-from mole_jax.interop import gpt_network, gpt_settings, torch_file
+from mole_jax.interop import gpt_network, gpt_settings
 from mole_jax.interop.gpt_settings import Settings
 from mole_jax.metamodel.prompt import Prompt, everything
+from tests.core.test_torch_file import read
 from tests.interop.conftest import CASES
-from tests.interop.test_torch_file import read
 
 FILE, SETTINGS = CASES / "mlp_chunk.pt", CASES / "mlp_chunk.json"
 
@@ -103,7 +103,7 @@ def test_the_variance_comes_back(tmp_path: Path) -> None:
 
 def test_the_other_weights_can_be_chosen(tmp_path: Path) -> None:
     content = read(FILE)
-    content["G"] = {f"module.{k}": v + 1 for k, v in content["G"].items()}
+    content["G"] = {f"_orig_mod.module.{k}": v + 1 for k, v in content["G"].items()}
     torch_file.write(tmp_path / "x.pt", content)
     arguments = [str(tmp_path / "x.pt"), "--settings", str(SETTINGS), "--out", str(tmp_path / "g")]
     assert command.main(["import-gpt-model", *arguments, "--weights", "G"]) == 0
@@ -165,7 +165,10 @@ def test_what_does_not_belong_together(
     twice = read(FILE)
     twice["G_ema"] |= {f"module.{name}": x for name, x in twice["G_ema"].items()}
     torch_file.write(tmp_path / "x.pt", twice)
-    assert "there twice" in tell(tmp_path / "x.pt", {})
+    told = tell(tmp_path / "x.pt", {})
+    assert "do not imply, module.decoder.pos_emb" in told and "It has decoder.pos_emb [1, " in told
+    assert f"{tmp_path} is a folder" in tell(tmp_path, {})
+    assert f"{tmp_path} is a folder" in tell(FILE, {}, "--network", str(tmp_path))
     assert "--scale=-1.0 must be" in tell(FILE, {}, "--scale", "-1")
     other = tmp_path / "other.json"
     described = {"name": "mlp", "hidden": [9], "activation": "relu", "input_shape": [64]}
@@ -182,6 +185,25 @@ def test_what_does_not_belong_together(
     assert "stage train has not run" in refused(
         capsys, "export-gpt-model", str(tmp_path), "--out", str(tmp_path / "x.pt")
     )
+
+
+def test_a_model_of_what_is_no_weight_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch")
+    content = torch.load(FILE, weights_only=True)
+    arguments = ["--settings", str(SETTINGS), "--out", str(tmp_path / "out")]
+    name = "decoder.ln_f.bias"
+    for changed, words in (
+        (content["G"][name].to(torch.int8), "holds numbers of type int8"),
+        (content["G"][name] > 0, "holds numbers of type bool"),
+        (content["G"][name].to(torch.complex64), "holds numbers of type complex64"),
+        (content["G"][name].to(torch.float64) + 1e300, "has NaN or infinite numbers"),
+    ):
+        torch.save(content | {"G": content["G"] | {name: changed}}, tmp_path / "x.pt")
+        told = refused(capsys, "import-gpt-model", str(tmp_path / "x.pt"), *arguments)
+        assert f"{name} {words}" in told
+        assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

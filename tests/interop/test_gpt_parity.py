@@ -97,7 +97,7 @@ def less(name: str) -> Callable[[dict], Any]:
         (
             {},
             lambda a: a["state/scalar_embedder.frequencies"].fill(np.nan),
-            "frequencies holds NaN",
+            "frequencies has NaN",
         ),
         ({"n_layer": 3, "n_params": None}, lambda a: None, "has no decoder.blocks.2"),
     ],

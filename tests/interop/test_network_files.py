@@ -17,6 +17,7 @@ from mole_jax.interop.__main__ import main
 from mole_jax.interop.network_files import load_network, save_network
 from mole_jax.interop.zoo_files import export_zoo, import_zoo
 from mole_jax.tasks.networks import shorthand
+from mole_jax.tasks.networks.torch_layout import layout
 from mole_jax.zoo import intake
 from mole_jax.zoo.import_gpt import Options, import_gpt
 from mole_jax.zoo.reader import Zoo, open_zoo
@@ -137,6 +138,74 @@ def test_files_that_will_not_do_are_refused(tmp_path: Path) -> None:
     (tmp_path / "net.json").write_text('{"format": "mine"}')
     with pytest.raises(UserError, match="is no card of a network"):
         load_network(file)
+
+
+def drawn() -> dict[str, np.ndarray]:
+    flat = np.random.default_rng(0).normal(size=MLP.network.spec.size).astype("f4")
+    return layout(MLP.network).state_dict(flat)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: np.clip(np.round(x * 100), -127, 127).astype("i1"), "type int8"),
+        (lambda x: x > 0, "type bool"),
+        (lambda x: x.astype("i8"), "type int64"),
+        (lambda x: x.astype("f8") * 1e300, "has NaN or infinite numbers"),
+        (lambda x: x[None], "have a leading axis of 1; take it off"),
+        (lambda x: np.stack([x, x]), "holds 2 networks, not one; import-zoo reads"),
+    ],
+)
+def test_numbers_that_are_no_networks_weights_are_refused(
+    tmp_path: Path,
+    change: Callable[[np.ndarray], np.ndarray],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "x.safetensors"
+    safetensors.numpy.save_file({k: change(v) for k, v in drawn().items()}, file)
+    command = ["import-network", str(file), "--network=mlp:5,4,3"]
+    assert main([*command, "--out", str(tmp_path / "x.npz")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and told.count("\n") == 1
+    assert str(file) in told and words in told
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_complex_tensors_and_folders_are_named(tmp_path: Path) -> None:
+    torch, file = pytest.importorskip("torch"), tmp_path / "x.safetensors"
+    from safetensors.torch import save_file
+
+    tensors = {name: torch.from_numpy(tensor) for name, tensor in drawn().items()}
+    save_file(tensors | {"fc2.bias": torch.ones(3, dtype=torch.complex64)}, file)
+    with pytest.raises(UserError, match=r"x.safetensors: fc2.bias .* type (complex64|C64)"):
+        load_network(file, "mlp:5,4,3")
+    with pytest.raises(UserError, match="is a folder"):
+        load_network(tmp_path, "mlp:5,4,3")
+
+
+def test_prefixes_and_sequential_names_come_in(tmp_path: Path) -> None:
+    file, tensors = tmp_path / "x.safetensors", drawn()
+    wanted = layout(MLP.network).from_state_dict(tensors, "here")
+    names = ["0.weight", "0.bias", "2.weight", "2.bias"]
+    sequential = dict(zip(names, tensors.values(), strict=True))
+    for found in (tensors, sequential):
+        stored = {f"_orig_mod.module.{name}": tensor for name, tensor in found.items()}
+        safetensors.numpy.save_file(stored, file)
+        params = load_network(file, "mlp:5,4,3").params
+        np.testing.assert_array_equal(MLP.network.spec.flatten(params), wanted)
+
+
+def test_a_zoo_of_whole_numbers_is_refused(own: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export_zoo(own, out)
+    file = zoo_files.run_file(out, 2)
+    tensors, metadata = network_files.read_tensors(file)
+    safetensors.numpy.save_file(
+        tensors | {"fc1.bias": tensors["fc1.bias"].astype("i4")}, file, metadata
+    )
+    with pytest.raises(UserError, match=r"000002.safetensors: fc1.bias holds .* type int32"):
+        import_zoo(out, tmp_path / "back")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mole_jax.core.errors import UserError
-from mole_jax.zoo.lmdb_runs import RunReader, UnusableRunError, scan
+from mole_jax.zoo.foreign import UnusableRunError
+from mole_jax.zoo.lmdb_runs import RunReader, scan
 from tests.zoo import gpt_data
 
 SIZES = list(gpt_data.SIZES["mlp:4,3,2"])
@@ -49,10 +50,10 @@ def test_most_runs_say_what_is_usual(tmp_path: Path) -> None:
         gpt_data.write(tmp_path / "data" / name, {name: gpt_data.run(name, **options)})
     data = scan(tmp_path / "data")
     assert data.usable == [0, 1, 2]
-    assert (data.n_snapshots, data.metrics, data.has_epochs) == (
+    assert (data.n_snapshots, data.metrics, data.fields) == (
         5,
         ("avg_test_err", "avg_test_loss"),
-        True,
+        ("epoch", "iteration"),
     )
     problems = [run.problem or "" for run in data.runs[3:]]
     for problem, words in zip(

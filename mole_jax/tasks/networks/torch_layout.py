@@ -18,6 +18,7 @@ import numpy as np
 
 from mole_jax.core.errors import UserError
 from mole_jax.tasks.networks import OUTPUT, POLICIES, Network
+from mole_jax.tasks.networks.state_dict import matched, weights
 from mole_jax.tasks.parameters import ParameterField
 
 # What a layer calls its parameters, in PyTorch's order.
@@ -77,34 +78,47 @@ class TorchLayout:
             for tensor, part in zip(self.tensors, parts, strict=True)
         }
 
-    def from_state_dict(self, tensors: Mapping[str, Any], where: str) -> np.ndarray:
+    def from_state_dict(
+        self, tensors: Mapping[str, Any], where: str, dtype: Any = np.float32, finite: bool = True
+    ) -> np.ndarray:
         """The inverse: tensors [..., *shape] by name -> MOLE's flat vectors [..., D].
 
+        Wrappers' prefixes are taken off, and names of a Sequential are taken in their order: see
+        `state_dict.matched`.
+
         Args:
-            tensors: NumPy arrays, with the same leading dimensions.
+            tensors: NumPy arrays of floating-point numbers, with the same leading dimensions.
             where: they are from; opens every message.
+            dtype: what the numbers are cast to.
+            finite: refuse NaN and infinity, after the cast.
 
         Raises:
-            UserError: for tensors that are missing, too many, or of another shape.
+            UserError: for tensors that are missing, too many, of another shape, or no weights.
         """
-        names = {tensor.name for tensor in self.tensors}
-        for problem, found in (("lacks", names - set(tensors)), ("has", set(tensors) - names)):
-            if found:
-                what = self.network.name
-                raise UserError(
-                    f"{where} {problem} the tensor {sorted(found)[0]!r}; the state_dict of this "
-                    f"{what} is {', '.join(f'{t.name} {list(t.shape)}' for t in self.tensors)}"
-                )
-        first = tensors[self.tensors[0].name]
-        batch = first.shape[: first.ndim - len(self.tensors[0].shape)]
+        found = self._found(tensors, where)
+        return self._flat(
+            {
+                name: weights(f"{where}: {name}", tensor, dtype, finite=finite)
+                for name, tensor in found.items()
+            }
+        )
+
+    def arranged(self, tensors: Mapping[str, Any], where: str) -> np.ndarray:
+        """Like `from_state_dict`, for numbers of any type, which stay as they are."""
+        return self._flat(self._found(tensors, where))
+
+    def _found(self, tensors: Mapping[str, Any], where: str) -> dict[str, np.ndarray]:
+        """The tensors by PyTorch's names, in its order; UserError for names and shapes."""
+        shapes = {tensor.name: tensor.shape for tensor in self.tensors}
+        found = matched(tensors, shapes, where)
+        return {name: np.asarray(tensor) for name, tensor in found.items()}
+
+    def _flat(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Tensors [..., *shape] in PyTorch's order -> MOLE's flat vectors [..., D]."""
         parts = []
         for tensor in self.tensors:
-            array = np.asarray(tensors[tensor.name])
-            if array.shape != batch + tensor.shape:
-                raise UserError(
-                    f"{where}: {tensor.name} has shape {list(array.shape)}, and the network needs "
-                    f"{list(batch + tensor.shape)}"
-                )
+            array = tensors[tensor.name]
+            batch = array.shape[: array.ndim - len(tensor.shape)]
             parts.append(array.reshape(*batch, -1))
         return self.from_torch(np.concatenate(parts, axis=-1))
 

@@ -13,6 +13,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network, cnn, mlp, policy, shorthand
 from mole_jax.tasks.networks.torch_layout import layout
+from tests import torch_modules
 
 State = Mapping[str, np.ndarray]
 
@@ -160,51 +161,22 @@ def test_the_networks_of_the_paper(text: str, sizes: list[int], total: int) -> N
     assert networks.from_json(described.to_json()).spec == described.network.spec
 
 
-def test_a_torch_module_computes_the_same() -> None:
+@pytest.mark.parametrize(
+    ("case", "text"),
+    [("mlp", "mlp:64,8,5"), ("cnn", "cnn:3,4,6,5"), ("policy", "policy:4,6,5,2")],
+)
+def test_a_torch_module_computes_the_same(case: str, text: str) -> None:
+    network = CASES[case][0]
+    module = torch_modules.build(text)
+    flat = drawn(network)
+    state = layout(network).state_dict(flat)
+    assert list(module.state_dict()) == list(state)
     torch = pytest.importorskip("torch")
-    nn = torch.nn
-
-    class MLP(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc1, self.fc2 = nn.Linear(64, 8), nn.Linear(8, 5)
-
-        def forward(self, x: Any) -> Any:
-            return self.fc2(torch.relu(self.fc1(x)))
-
-    class CNN(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv1 = nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False)
-            self.conv2 = nn.Conv2d(4, 6, 3, padding=1, bias=False)
-            self.fc = nn.Linear(6, 5)
-
-        def forward(self, x: Any) -> Any:
-            x = x.reshape(-1, 8, 8, 3).permute(0, 3, 1, 2)
-            return self.fc(torch.relu(self.conv2(torch.relu(self.conv1(x)))).mean((2, 3)))
-
-    class Policy(nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.log_std = nn.Parameter(torch.zeros(2))
-            self.actor = nn.Sequential(
-                nn.Linear(4, 6), nn.SELU(), nn.Linear(6, 5), nn.SELU(), nn.Linear(5, 2)
-            )
-
-        def forward(self, x: Any) -> Any:
-            return self.actor(x)
-
-    for case, module in (("mlp", MLP()), ("cnn", CNN()), ("policy", Policy())):
-        network = CASES[case][0]
-        flat = drawn(network)
-        state = layout(network).state_dict(flat)
-        assert list(module.state_dict()) == list(state)
-        module.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
-        x = np.random.default_rng(1).normal(size=(7, network.n_inputs)).astype("f4")
-        with torch.no_grad():
-            found = module(torch.from_numpy(x)).numpy()
-        expected = network.apply(network.spec.unflatten(flat), x)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    module.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+    x = np.random.default_rng(1).normal(size=(7, network.n_inputs)).astype("f4")
+    expected = network.apply(network.spec.unflatten(flat), x)
+    found = torch_modules.outputs(module, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,9 @@ _DTYPES: dict[str, Any] = {
     "CharStorage": np.int8,
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
+    # No weights, but a file may hold them: what reads it says so.
+    "ComplexFloatStorage": np.complex64,
+    "ComplexDoubleStorage": np.complex128,
 }
 
 
@@ -58,6 +61,10 @@ class Tensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]  # in elements
 
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(self.storage.dtype)
+
 
 class TorchFile:
     """An open checkpoint file; a context manager.
@@ -73,11 +80,12 @@ class TorchFile:
                 texts and collections of them.
         """
         self._path = path
+        files.check_file(path)
         try:
             self._zip = zipfile.ZipFile(path)
-        except FileNotFoundError:
-            raise UserError(f"{path} is missing") from None
-        except (OSError, zipfile.BadZipFile):
+        except OSError as problem:
+            raise UserError(f"{path} cannot be read ({problem.strerror})") from None
+        except zipfile.BadZipFile:
             raise UserError(
                 f"{path} is no checkpoint of PyTorch 1.6 or later, which are zip archives, or its "
                 "end is missing: fetch it again, or load it with PyTorch and save it again"
@@ -95,7 +103,7 @@ class TorchFile:
 
     def read(self, tensor: Tensor) -> np.ndarray:
         """The numbers of a tensor; raises UserError where the file has not got them."""
-        kind, n = np.dtype(tensor.storage.dtype), tensor.storage.size
+        kind, n = tensor.dtype, tensor.storage.size
         name = f"data/{tensor.storage.key}"
         if self._size(name) != n * kind.itemsize:
             raise UserError(f"{self._path} is damaged: {name} has not the {n} numbers it should")

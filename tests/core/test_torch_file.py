@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mole_jax.core import torch_file
 from mole_jax.core.errors import UserError
-from mole_jax.interop import torch_file
-from mole_jax.interop.torch_file import Tensor, TorchFile
+from mole_jax.core.torch_file import Tensor, TorchFile
 from tests.interop.conftest import CASES
 
 PUBLISHED = CASES / "mlp_chunk.pt"
@@ -195,8 +195,10 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     refused("is no checkpoint of PyTorch 1.6", whole[:5000])
     at = whole.index(b"mlp_chunk/data/5") + 200  # among the numbers
     refused("is damaged", whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-    with pytest.raises(UserError, match="is missing"):
+    with pytest.raises(UserError, match="there is no file"):
         TorchFile(tmp_path / "nowhere.pt")
+    with pytest.raises(UserError, match="is a folder"):
+        TorchFile(tmp_path)
     for content, message in ((b"\x80\x02", "is damaged"), (b"no pickle", "is damaged")):
         with pytest.raises(UserError, match=message):
             TorchFile(archive(tmp_path / "y.pt", content))
