@@ -132,8 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit code: 0, 2 for what the user can mend, 3 when another process was lost, 130 after
-        Ctrl-C, 143 after SIGTERM, 141 where nobody reads what is printed.
+        The exit code: 0, 3 when another process was lost, or those of `command.explained`.
     """
     code = 1  # of a bug, which goes on its way
     try:

@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        The exit code: 0, 2 for what the user can mend, 130 after Ctrl-C, 143 after SIGTERM.
+        The exit code: 0, or those of `command.explained`.
     """
     flags = _parser().parse_args(arguments)
     return explained(functools.partial(run, flags))

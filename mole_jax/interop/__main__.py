@@ -27,8 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command.
 
     Returns:
-        The exit code: 0 fine, 2 for what the user can mend, 130 after Ctrl-C, 143 after SIGTERM; or
-        what the command returns.
+        The exit code: what the command returns, or those of `command.explained`.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
 

@@ -39,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command.
 
     Returns:
-        The exit code: 0 fine, 1 problems found, 2 wrong use or no zoo, 130 after Ctrl-C, 143 after
-        SIGTERM.
+        The exit code: 0 fine, 1 problems found, or those of `command.explained`.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
