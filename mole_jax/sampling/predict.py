@@ -48,6 +48,7 @@ class Networks:
     # [n] on the support set, in what prompts speak of: mostly the loss in nats. None of policies.
     predicted_metric: jax.Array | None
     network: Network
+    description: dict[str, Any]  # of that network, as `tasks.networks.from_json` takes it
     _standardise: tuple[float | np.ndarray, float | np.ndarray]
 
     def apply(self, x: Any) -> jax.Array:
@@ -72,6 +73,7 @@ class Model:
     start_loss: float  # median of the zoo's starts, in what prompts speak of
     metric: PromptMetric  # what that is
     environment: Environment | None  # of policies
+    description: dict[str, Any]  # of the network that it writes, for `tasks.networks.from_json`
 
     def predict(
         self,
@@ -142,7 +144,8 @@ class Model:
                 loss = self._measured(flat, support)
         network = self.metamodel.network
         metric = loss if labelled else None
-        return Networks(network.spec.unflatten(flat), metric, network, self.standardise)
+        params = network.spec.unflatten(flat)
+        return Networks(params, metric, network, self.description, self.standardise)
 
     def _target(self, loss: float | None, reward: float | None) -> float:
         if (loss is None) == (reward is None):
@@ -347,6 +350,7 @@ def load(
         trained.start_loss,
         prompt_metric.of(config),
         control.environment(config),
+        description(workdir),
     )
 
 
@@ -357,7 +361,14 @@ def described(workdir: Path) -> tuple[dict[str, Any], Network]:
         UserError: when the train stage has not run there.
     """
     config = stages.record(workdir, "train")["config"]
+    return config, networks.from_json(description(workdir))
+
+
+def description(workdir: Path) -> dict[str, Any]:
+    """What `tasks.networks.from_json` builds the network from that a workdir's meta-model writes.
+
+    It is JSON: a card of `interop.network_files` takes it, too.
+    """
     imported = workdir / IMPORTED_NETWORK
-    if imported.exists():
-        return config, networks.from_json(files.read_json(imported))
-    return config, networks.from_json(open_zoo(workdir / "zoo").schema.network)
+    found = files.read_json(imported) if imported.exists() else None
+    return dict(open_zoo(workdir / "zoo").schema.network if found is None else found)

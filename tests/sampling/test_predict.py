@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mole_jax.metamodel.pairs import Draw
 from mole_jax.metamodel.state import Hyper, State
 from mole_jax.sampling.predict import Model
 from mole_jax.tasks import family as families
+from mole_jax.tasks import networks
 from mole_jax.tasks.classification import loss_and_accuracy
 from tests import tiny
 
@@ -98,6 +100,9 @@ def test_networks_come_as_the_parameters_and_as_functions(
         np.testing.assert_allclose(logits[i], network.apply(one, inputs), rtol=1e-3, atol=1e-3)
     loss, _ = loss_and_accuracy(logits, jnp.asarray(y), jnp.ones(21, bool))
     np.testing.assert_allclose(nets.predicted_metric, loss, rtol=1e-4)
+    # What the networks are can be written down, and built from that.
+    assert nets.description == model.description == json.loads(json.dumps(model.description))
+    assert networks.from_json(nets.description).spec == nets.network.spec
     # Any shape with so many pixels will do.
     np.testing.assert_array_equal(nets.apply(x.reshape(-1, 8, 8)), logits)
 
