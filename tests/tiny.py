@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,15 @@ def equal_trees(a: Any, b: Any) -> bool:
     return tree_a == tree_b and all(
         np.array_equal(np.asarray(x), np.asarray(y)) for x, y in zip(flat_a, flat_b, strict=True)
     )
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Every file and folder below a folder, by name, with what is in it."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+    return found
 
 
 def load_zoo(config: ConfigDict, workdir: Path) -> tuple[ImageFamily, Normaliser, ZooArrays]:

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+from mole_jax.core import checkpoint_files as stored
 from mole_jax.core import distributed
+from mole_jax.core.checkpoint_files import DamagedError, checksum
 from mole_jax.core.errors import UserError
+
+ASIDE = "damaged"  # a folder beside that of the checkpoints
 
 
 class Checkpoints:
     """The checkpoints of one training run, by step; the newest `keep` of them and the best stay.
 
-    State is any pytree of arrays. Saving copies the state off the devices and returns while the
-    files are being written; a kill meanwhile leaves the previous checkpoint as the latest. A
-    checksum is stored with it: Orbax notices most damage to its files, but not a changed byte among
-    the values of an array. Of several processes all call every method, in the same order.
+    For the training alone, which is the only one to write: who only reads takes
+    `mole_jax.core.checkpoint_files`. State is any pytree of arrays. Saving copies the state off the
+    devices and returns while the files are being written; a kill meanwhile leaves the previous
+    checkpoint as the latest. A checksum is stored with it: Orbax notices most damage to its files,
+    but not a changed byte among the values of an array. Of several processes all call every method,
+    in the same order.
     """
 
     def __init__(self, directory: str | Path, keep: int = 2) -> None:
         self._path = Path(directory).absolute()
+        self._saving = 0
         self._manager = ocp.CheckpointManager(
             self._path,
             options=ocp.CheckpointManagerOptions(
@@ -46,6 +51,7 @@ class Checkpoints:
                 best_mode="min",
                 create=True,
                 enable_async_checkpointing=True,
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._finalized),
             ),
         )
 
@@ -61,6 +67,8 @@ class Checkpoints:
             raise ValueError(f"checkpoint {step} would not be newer than the latest, {latest}")
         whole = {"state": state, "checksum": checksum(state)}
         metrics = None if loss is None else {"loss": float(loss)}
+        self._manager.wait_until_finished()  # the one before, as Orbax would wait, too
+        self._saving = step
         self._manager.save(step, args=ocp.args.StandardSave(whole), metrics=metrics)
 
     def latest_step(self) -> int | None:
@@ -76,48 +84,62 @@ class Checkpoints:
         return self._manager.best_step()
 
     def restore(self, step: int, like: Any) -> Any:
-        """Read the state of `step`, shaped, typed and sharded as `like`.
-
-        `like` is a state, or its `jax.eval_shape` with shardings; leaves without a sharding go
-        to the first device. Raises ValueError when the stored state has other shapes or is damaged.
-        """
-        whole = {"state": like, "checksum": jax.ShapeDtypeStruct((), jnp.uint32)}
-        found = self._manager.restore(
-            step, args=ocp.args.StandardRestore(jax.tree.map(_abstract, whole))
-        )
-        if int(checksum(found["state"])) != int(found["checksum"]):
-            raise ValueError("its values are not those that were saved")
-        return found["state"]
+        """Read the state of `step`: see `checkpoint_files.read`."""
+        return stored.read(self._path, step, like)
 
     def restore_latest(self, like: Any) -> tuple[int, Any] | None:
         """Step and state of the newest checkpoint that is undamaged, or None without any.
 
-        Damaged ones are deleted with a warning, so that the run can go on from the one before.
+        A damaged one is put aside with a warning, so that the run continues from the one before.
+        It is moved to the folder `damaged` beside the checkpoints, and nothing is deleted.
 
         Raises:
-            UserError: when there are checkpoints, and all of them are damaged.
+            UnreadableError: where one cannot be read, and is not known to be damaged.
+            UserError: where there are checkpoints, and all of them are damaged.
         """
         steps = self.steps()[::-1]
         for step in steps:
-            try:
-                return step, self.restore(step, like)
-            except Exception as problem:  # Orbax and TensorStore raise all kinds of them
-                if distributed.is_loss(problem):
-                    raise
-                reason = str(problem).splitlines()[0][:200]
-                if distributed.is_first():
-                    print(
-                        f"warning: checkpoint {step} in {self._path} is damaged and left out: "
-                        f"{reason}",
-                        file=sys.stderr,
-                    )
-                if step != steps[-1]:
-                    self._manager.delete(step)
+            state, reason = distributed.agree(self._undamaged, step, like)
+            if not distributed.largest(bool(reason)):
+                return step, state
+            self._put_aside(step, reason)
         if steps:
             raise UserError(
-                f"no checkpoint in {self._path} can be read: delete that folder to begin anew"
+                f"all checkpoints in {self._path} were damaged and are now in "
+                f"{self._path.with_name(ASIDE)}; the same command begins at step 0"
             )
         return None
+
+    def _undamaged(self, step: int, like: Any) -> tuple[Any, str]:
+        try:
+            return self.restore(step, like), ""
+        except DamagedError as problem:
+            return None, str(problem)
+
+    def _put_aside(self, step: int, reason: str) -> None:
+        def move() -> str:
+            aside = self._path.with_name(ASIDE)
+            aside.mkdir(exist_ok=True)
+            names = (f"{step}{end}" for end in ("", *(f".{i}" for i in range(1, 10_000))))
+            target = next(aside / name for name in names if not (aside / name).exists())
+            os.rename(self._path / str(step), target)
+            return str(target)
+
+        target = distributed.from_first(move)
+        if distributed.is_first():
+            print(
+                f"warning: checkpoint {step} in {self._path} is damaged "
+                f"({reason or 'so says another process'}) and was moved to {target}",
+                file=sys.stderr,
+            )
+        self._manager.reload()
+
+    def _finalized(self) -> None:
+        """Called when all files of a checkpoint are written, and before it gets its name."""
+        if not distributed.is_first():
+            return
+        for path in self._path.glob(f"{self._saving}.*"):
+            stored.write_digests(path)
 
     def wait(self) -> None:
         """Block until everything saved is on disk."""
@@ -141,44 +163,5 @@ class Checkpoints:
         self.close()
 
 
-@jax.jit
-def checksum(state: Any) -> jax.Array:
-    """A number [] uint32 of all bits of a pytree of arrays, and of the order that they are in.
-
-    Computed where the arrays are; sums of integers are exact, however they are sharded.
-    """
-    total = jnp.uint32(0)
-    for leaf in jax.tree.leaves(state):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        if leaf.dtype == jnp.bool_:
-            leaf = leaf.astype(jnp.uint8)
-        bits = jax.lax.bitcast_convert_type(leaf, np.dtype(f"uint{8 * leaf.dtype.itemsize}"))
-        words = bits.astype(jnp.uint32)
-        # Odd factors: a change of a single word always changes the sum.
-        total = total * jnp.uint32(31) + jnp.sum(
-            words * (2 * _places(words.shape) + 1), dtype=jnp.uint32
-        )
-    return total
-
-
-def _places(shape: tuple[int, ...]) -> jax.Array:
-    """The place of each entry in the flat array. Flattening a divided array would gather it."""
-    places, stride = jnp.zeros(shape, jnp.uint32), 1
-    for axis in reversed(range(len(shape))):
-        places += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride % 2**32)
-        stride *= shape[axis]
-    return places
-
-
 def _loss(metrics: Any) -> float:
     return float(metrics["loss"])
-
-
-def _abstract(leaf: Any) -> Any:
-    if not isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct)):
-        return leaf  # Orbax restores Python and NumPy leaves as what they are.
-    sharding = getattr(leaf, "sharding", None)
-    if sharding is None:
-        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

@@ -65,7 +65,8 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} is missing: run the stage that writes it") from None
     except (ValueError, OSError) as problem:
         raise UserError(
-            f"{path} cannot be read as JSON ({problem}): restore it, or delete it and run again"
+            f"{path} cannot be read as JSON ({problem}): restore it, or move it elsewhere and run "
+            "again"
         ) from None
 
 

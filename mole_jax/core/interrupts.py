@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C, or SIGTERM, which schedulers send before they take a machine away.
+"""Being asked to stop: Ctrl-C, SIGTERM (from schedulers), or SIGHUP (a terminal that closes).
 
 Work that can be done again is left at once, by an exception. What cannot, such as a training since
 its last checkpoint, is `held`: it goes on to a place where it can be kept, and then stops. Of
@@ -13,13 +13,20 @@ import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from mole_jax.core import distributed
+from mole_jax.core import distributed, terminal
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM has come."""
+
+
+class HungUp(Terminated):
+    """SIGHUP has come: the terminal is gone."""
+
+
+_RAISES = {signal.SIGTERM: Terminated, signal.SIGHUP: HungUp}
 
 
 class _State:
@@ -32,10 +39,10 @@ class _State:
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
-    """In this block, SIGINT raises KeyboardInterrupt and SIGTERM Terminated, unless they are held.
+    """In this block, SIGINT raises KeyboardInterrupt, SIGTERM Terminated and SIGHUP HungUp.
 
-    For the main thread only. A signal that is ignored, as SIGINT in jobs that a shell runs in the
-    background, stays ignored.
+    Unless they are held. For the main thread only. A signal that is ignored, as SIGINT in jobs that
+    a shell runs in the background and SIGHUP under nohup, stays ignored.
     """
     before = {s: signal.getsignal(s) for s in SIGNALS}
     taken = [s for s in SIGNALS if before[s] != signal.SIG_IGN]
@@ -103,6 +110,8 @@ def _agreed() -> signal.Signals | None:
 
 def _on_signal(number: int, _frame: FrameType | None) -> None:
     asked = signal.Signals(number)
+    if asked == signal.SIGHUP:
+        terminal.leave()  # writing to it would fail
     if not _State.holding or _State.asked is not None:
         _raise(asked)
     _State.asked = asked
@@ -111,4 +120,4 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
 
 def _raise(asked: signal.Signals) -> None:
     _State.raised = asked
-    raise Terminated if asked == signal.SIGTERM else KeyboardInterrupt
+    raise _RAISES.get(asked, KeyboardInterrupt)

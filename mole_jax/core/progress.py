@@ -9,6 +9,8 @@ from types import TracebackType
 import jax
 from tqdm import tqdm
 
+from mole_jax.core import terminal
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -23,7 +25,7 @@ class Progress:
     """
 
     def __init__(self, name: str, total: int, unit: str = "steps", initial: int = 0) -> None:
-        self._terminal = sys.stderr.isatty()
+        self._terminal = terminal.width() > 0
         self._bar = tqdm(
             desc=name,
             total=total,
@@ -43,15 +45,17 @@ class Progress:
         if values and not self._bar.disable:
             shown = {name: f"{float(value):.4g}" for name, value in values.items()}
             self._bar.set_postfix(shown, refresh=False)
-        self._bar.update(n)
-        if not self._terminal and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._line()
+        with terminal.may_be_gone():
+            self._bar.update(n)
+            if not self._terminal and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+                self._line()
 
     def close(self) -> None:
         """Leave the finished bar, or print the last line."""
-        if not self._terminal:
-            self._line()
-        self._bar.close()
+        with terminal.may_be_gone():
+            if not self._terminal:
+                self._line()
+            self._bar.close()
 
     def _line(self) -> None:
         self._last_line = time.monotonic()

@@ -151,7 +151,7 @@ def _check(
     for earlier, later in _gaps(workdir, stages):
         raise UserError(
             f"{workdir / later} was made from a {earlier} stage that is gone: "
-            f"delete {_and_what_follows(workdir, stages, later)}"
+            f"move {_and_what_follows(workdir, stages, later)} elsewhere"
         )
     lines: list[str] = []
     first: str | None = None
@@ -165,7 +165,7 @@ def _check(
     if first:
         raise UserError(
             f"{workdir} was made with another config ({'; '.join(lines)}): use another --workdir, "
-            f"put the values back, or delete {_and_what_follows(workdir, stages, first)}"
+            f"put the values back, or move {_and_what_follows(workdir, stages, first)} elsewhere"
         )
 
 

@@ -59,7 +59,7 @@ def export_zoo(path: str | Path, out: str | Path) -> int:
     }
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not (out / CARD).is_file() or read_json(out / CARD) != json.loads(to_json(card)):
-            raise UserError(f"{out} is not empty; give another --out, or delete it first")
+            raise UserError(f"{out} is not empty; give another --out")
     else:
         write_json(out / CARD, card)
     left = [run for run in range(zoo.n_runs) if not run_file(out, run).exists()]

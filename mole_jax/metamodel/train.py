@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mole_jax.core import chips, distributed, files, interrupts, rng
+from mole_jax.core import checkpoint_files, chips, distributed, files, interrupts, rng
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core.checkpoint import Checkpoints
+from mole_jax.core.checkpoint_files import DamagedError, GoneError
 from mole_jax.core.errors import UserError
 from mole_jax.core.progress import Progress
 from mole_jax.core.writers import MetricWriter
@@ -181,7 +182,7 @@ def fit(
                         raise UserError(
                             f"training: the loss of {model.objective} is not finite at step {bad}; "
                             f"that step's pairs are in {where}; lower training.learning_rate or "
-                            f"training.gradient_clip, and delete {folder}"
+                            f"training.gradient_clip, and move {folder.parent} elsewhere"
                         )
                     seconds = time.monotonic() - began
                     rate = (stop - step) / seconds
@@ -315,17 +316,8 @@ def load(
     hyper, rules = hyper_of(config, objective), Draw.of(config)
     if not folder.is_dir():
         raise UserError(f"{folder} is missing: no {objective} model was trained in {workdir}")
-    with Checkpoints(folder / "checkpoints") as checkpoints:
-        like = states.shapes(model, hyper, rules, mesh_lib.make_mesh())
-        if checkpoint == "last":
-            state = start_state(model, hyper, rules, jax.random.key(0), like, checkpoints)
-        else:
-            state = _kept(checkpoints, checkpoint, like, folder)
-    if checkpoint == "last" and int(state.step) != hyper.steps:
-        raise UserError(
-            f"{folder}: trained for {int(state.step)} of {hyper.steps} steps; delete "
-            f"{folder.parent / 'stage.json'} and run --stages=train to train on"
-        )
+    like = states.shapes(model, hyper, rules, mesh_lib.make_mesh())
+    state = _stored_state(folder / "checkpoints", checkpoint, like, hyper.steps)
     with np.load(Path(workdir) / "train" / "model.npz") as arrays:
         normaliser = Normaliser(
             *(jnp.asarray(arrays[f"normaliser_{name}"]) for name in Normaliser._fields)
@@ -336,16 +328,43 @@ def load(
     return Trained(model, state.ema, normaliser, scale, shift, start_loss, state.params)
 
 
-def _kept(checkpoints: Checkpoints, checkpoint: str | int, like: State, folder: Path) -> State:
-    """The state of the best checkpoint, or of that of a step."""
-    kept = checkpoints.steps()
-    step = checkpoints.best_step() if checkpoint == "best" else checkpoint
-    if step not in kept:
+def _stored_state(folder: Path, checkpoint: str | int, like: State, steps: int) -> State:
+    """The state of a checkpoint, read without a change to any file; see `load` for its names.
+
+    A training may replace checkpoints meanwhile: then the choice is made once more.
+    """
+    while True:
+        kept = checkpoint_files.steps(folder)
+        step = _chosen(folder, kept, checkpoint, steps)
+        try:
+            return checkpoint_files.read(folder, step, like)
+        except GoneError:
+            continue
+        except DamagedError as problem:
+            others = [other for other in kept if other != step]
+            remedy = f"load(checkpoint={others[-1]}), or " if others else ""
+            raise UserError(
+                f"checkpoint {step} in {folder} is damaged: {problem}; {remedy}restore it from a "
+                "copy, or train in another workdir"
+            ) from problem
+
+
+def _chosen(folder: Path, kept: list[int], checkpoint: str | int, steps: int) -> int:
+    if checkpoint != "last":
+        step = checkpoint_files.best_step(folder) if checkpoint == "best" else checkpoint
+        if step not in kept:
+            raise UserError(
+                f"{folder}: there is no checkpoint {checkpoint!r}; there are 'last', 'best' and "
+                f"{', '.join(map(str, kept)) or 'no steps'}"
+            )
+        return int(step)
+    if not kept:
         raise UserError(
-            f"{folder}: there is no checkpoint {checkpoint!r}; there are 'last', 'best' and "
-            f"{', '.join(map(str, kept)) or 'no steps'}"
+            f"{folder}: the training has no checkpoint yet: wait for one, or run its command again"
         )
-    try:
-        return checkpoints.restore(step, like)
-    except ValueError as problem:
-        raise UserError(f"{folder}: checkpoint {step} is damaged: {problem}") from problem
+    if kept[-1] != steps:
+        raise UserError(
+            f"{folder}: the training has {kept[-1]} of {steps} steps: wait for its end, or run its "
+            f"command again where it was interrupted, or load(checkpoint={kept[-1]})"
+        )
+    return kept[-1]

@@ -115,7 +115,7 @@ def _claim(out: Path, mark: dict[str, Any]) -> None:
     """Makes the folder this zoo's, and removes what a broken-off export left half done."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not (out / MARK).is_file() or read_json(out / MARK) != mark:
-            raise UserError(f"{out} is not empty; give another --out, or delete it first")
+            raise UserError(f"{out} is not empty; give another --out")
         for folder in out.glob(".*.tmp"):
             if folder.is_dir():
                 shutil.rmtree(folder)

@@ -74,7 +74,7 @@ def _held(path: Path) -> Iterator[None]:
     with stages.open_workdir(workdir):
         if stages.is_begun(workdir, "train"):
             raise UserError(
-                f"{workdir / 'train'} was trained on this zoo as it is: delete it and what follows "
-                "it, or grow a copy of the zoo"
+                f"{workdir / 'train'} was trained on this zoo as it is: grow a copy of the zoo, "
+                "or move it and what follows it elsewhere"
             )
         yield

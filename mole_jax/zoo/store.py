@@ -46,7 +46,7 @@ class ZooWriter:
         """
         path = Path(path)
         if (path / FILE).exists():
-            raise UserError(f"{path} holds a zoo already; give another path, or delete it first")
+            raise UserError(f"{path} holds a zoo already; give another path")
         faults = schema_faults(schema)
         if faults:
             raise ValueError(f"the schema contradicts itself: {'; '.join(faults)}")

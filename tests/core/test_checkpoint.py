@@ -12,9 +12,12 @@ import numpy as np
 import optax
 import pytest
 
+from mole_jax.core import checkpoint_files as stored
 from mole_jax.core import mesh as meshes
-from mole_jax.core.checkpoint import Checkpoints, checksum
+from mole_jax.core.checkpoint import Checkpoints
+from mole_jax.core.checkpoint_files import checksum
 from mole_jax.core.errors import UserError
+from tests.tiny import hashes
 
 # A restore that Orbax refuses leaves coroutines behind, which end after their event loop is closed
 # and may do so during the next test.
@@ -59,7 +62,7 @@ def test_the_best_is_kept_beside_them(tmp_path: Path) -> None:
         for step, loss in losses.items():
             checkpoints.save(step, state(loss), loss)
     with Checkpoints(tmp_path, keep=2) as checkpoints:  # and found by another process
-        assert checkpoints.best_step() == 20
+        assert checkpoints.best_step() == stored.best_step(tmp_path) == 20
         assert_same(checkpoints.restore(20, state()), state(1.0))
         assert checkpoints.restore_latest(state())[0] == 50
         checkpoints.save(60, state(), 0.5)
@@ -115,7 +118,7 @@ def test_other_shapes_are_refused(tmp_path: Path) -> None:
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, {"x": jnp.ones(3)})
         checkpoints.wait()
-        with pytest.raises(ValueError, match="not compatible with the stored shape"):
+        with pytest.raises(UserError, match="not compatible with the stored shape"):
             checkpoints.restore(1, {"x": jnp.ones(4)})
 
 
@@ -140,31 +143,36 @@ def damage(checkpoint: Path, change: str = "flip") -> None:
 
 
 @pytest.mark.parametrize("change", ["flip", "truncate", "delete"])
-def test_a_damaged_checkpoint_is_left_out(
+def test_a_damaged_checkpoint_is_put_aside(
     change: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(0)
     states = [{"x": jnp.asarray(rng.normal(size=20_000), "float32")} for _ in range(3)]
-    with Checkpoints(tmp_path) as checkpoints:
+    path = tmp_path / "c"
+    with Checkpoints(path) as checkpoints:
         assert checkpoints.restore_latest(states[0]) is None
         for step in (1, 2):
             checkpoints.save(step, states[step])
-    damage(tmp_path / "2", change)
-    with Checkpoints(tmp_path) as checkpoints:
+    damage(path / "2", change)
+    kept = hashes(path / "2")
+    with Checkpoints(path) as checkpoints:
         found = checkpoints.restore_latest(states[0])
         assert found is not None and found[0] == 1
         assert_same(found[1], states[1])
-        assert "warning: checkpoint 2" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "warning: checkpoint 2" in said and f"moved to {tmp_path / 'damaged' / '2'}" in said
+        assert hashes(tmp_path / "damaged" / "2") == kept
         checkpoints.save(2, states[2])  # made again
-    with Checkpoints(tmp_path) as checkpoints:
+    with Checkpoints(path) as checkpoints:
         assert_same(checkpoints.restore(2, states[0]), states[2])
     for step in "12":
-        damage(tmp_path / step, change)
+        damage(path / step, change)
     with (
-        Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(UserError, match=r"no checkpoint in .* can be read: delete that folder"),
+        Checkpoints(path) as checkpoints,
+        pytest.raises(UserError, match=r"all checkpoints in .* were damaged and are now in"),
     ):
         checkpoints.restore_latest(states[0])
+    assert sorted(p.name for p in (tmp_path / "damaged").iterdir()) == ["1", "2", "2.1"]
     gc.collect()
 
 

@@ -17,7 +17,11 @@ def send(which: signal.Signals) -> None:
 
 @pytest.mark.parametrize(
     ("which", "error"),
-    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, interrupts.Terminated)],
+    [
+        (signal.SIGINT, KeyboardInterrupt),
+        (signal.SIGTERM, interrupts.Terminated),
+        (signal.SIGHUP, interrupts.HungUp),
+    ],
 )
 def test_a_signal_stops_at_once_unless_it_is_held(
     which: signal.Signals, error: type[BaseException], capsys: pytest.CaptureFixture[str]

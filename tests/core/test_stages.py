@@ -112,7 +112,7 @@ def test_a_changed_config_is_refused_with_all_keys(tmp_path: Path) -> None:
     message = str(caught.value)
     assert "train.steps: 1 -> 7" in message
     assert "train.size: 2 -> 9" in message
-    assert f"delete {tmp_path / 'train'} and {tmp_path / 'evaluate'}" in message
+    assert f"move {tmp_path / 'train'} and {tmp_path / 'evaluate'} elsewhere" in message
     assert message.count("train.steps") == 1
     assert "\n" not in message
 

@@ -180,8 +180,8 @@ def _read_split(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
                 labels.append(example["label"])
     except Exception as error:  # ArrayRecord, protobuf and Pillow each have their own
         raise UserError(
-            f"{builder.data_path}: split {split!r} cannot be read ({_line(error)}); remove that "
-            "folder and prepare the data set again with launch/prepare_data.py"
+            f"{builder.data_path}: split {split!r} cannot be read ({_line(error)}); move that "
+            "folder elsewhere and prepare the data set again with launch/prepare_data.py"
         ) from error
     for i, image in enumerate(images):
         if image.shape != images[0].shape:
