@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mole_jax.core.errors import MoleWarning, UserError
+
 if TYPE_CHECKING:
     import os
 
     from mole_jax.sampling.predict import Model
+
+__all__ = ["MoleWarning", "UserError", "__version__", "load"]
 
 __version__ = "0.1.0"
 

@@ -90,6 +90,7 @@ def run_all(
     return result
 
 
+@pytest.mark.filterwarnings("ignore:predict. .* was asked for:mole_jax.MoleWarning")
 @pytest.mark.parametrize("name", networks.CLASSIFIERS)
 def test_from_images_to_report(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with tiny.quick_compilation():

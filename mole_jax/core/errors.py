@@ -1,4 +1,4 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The exception and the warning that are meant for the person at the keyboard."""
 
 from __future__ import annotations
 
@@ -7,4 +7,11 @@ class UserError(Exception):
     """Something the user can mend; the message says what is wrong, where, and how to mend it.
 
     One line. `main` prints it as `error: ...` on stderr and exits with 2, without a traceback.
+    """
+
+
+class MoleWarning(UserWarning):
+    """Something that is probably not meant, though it can be done; the message says what to do.
+
+    `warnings.filterwarnings("error", category=mole_jax.MoleWarning)` makes an exception of it.
     """

@@ -33,6 +33,7 @@ from mole_jax.metamodel.pairs import Draw, Pairs, ZooArrays
 from mole_jax.metamodel.programs import Programs
 from mole_jax.metamodel.state import Hyper, State
 from mole_jax.representation.normalise import Normaliser
+from mole_jax.tasks import pixels
 from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
 from mole_jax.zoo import prompt_metric
@@ -70,7 +71,8 @@ def train(
     if distributed.is_first():
         print(f"train: {data_lib.describe(runs, why)}", flush=True)
         start_loss = float(np.median(arrays.metric[:, 0]))
-        write_scales(workdir, normaliser, (family.scale, family.shift), start_loss)
+        seen = pixels.of_training(family)
+        write_scales(workdir, normaliser, (family.scale, family.shift), start_loss, seen)
     if renewed is not None:
         print(f"train: {renewed.describe()}", flush=True)
     for objective in objectives(config):
@@ -267,17 +269,21 @@ def write_scales(
     normaliser: Normaliser,
     inputs: tuple[float | np.ndarray, float | np.ndarray],
     start_loss: float,
+    seen: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> None:
     """Leave in WORKDIR/train how parameters and inputs were scaled, and the metric of a start.
 
-    `inputs` are scale and shift, one for all or [F]: inputs = pixels * scale + shift.
+    `inputs` are scale and shift, one for all or [F]: inputs = pixels * scale + shift. `seen` is the
+    mean and the standard deviation of each pixel, [F], over what is trained on, where it is known.
     """
+    known = {} if seen is None else {"pixel_mean": seen[0], "pixel_std": seen[1]}
     files.write_npz(
         Path(workdir) / "train" / "model.npz",
         **{f"normaliser_{name}": np.asarray(x) for name, x in normaliser._asdict().items()},
         input_scale=np.asarray(inputs[0], np.float32),
         input_shift=np.asarray(inputs[1], np.float32),
         start_loss=np.float32(start_loss),
+        **{name: np.asarray(x, np.float32) for name, x in known.items()},
     )
 
 
@@ -291,6 +297,8 @@ class Trained(NamedTuple):
     input_shift: float | np.ndarray
     start_loss: float  # median of the zoo's starts, in the metric that prompts speak of
     last: Any  # the parameters themselves, after the last step
+    pixel_mean: np.ndarray | None  # [F] over what was trained on; workdirs of before have none
+    pixel_std: np.ndarray | None
 
 
 def load(
@@ -329,7 +337,8 @@ def load(
         names = ("input_scale", "input_shift")
         scale, shift = (x if x.ndim else float(x) for x in (arrays[name] for name in names))
         start_loss = float(arrays["start_loss"])
-    return Trained(model, state.ema, normaliser, scale, shift, start_loss, state.params)
+        mean, std = (arrays.get(name) for name in ("pixel_mean", "pixel_std"))
+    return Trained(model, state.ema, normaliser, scale, shift, start_loss, state.params, mean, std)
 
 
 def _stored_state(folder: Path, checkpoint: str | int, like: State, steps: int) -> State:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.core import rng
+from mole_jax.core import given, rng
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel import diffusion
 from mole_jax.metamodel.diffusion import Reverse
@@ -22,6 +22,8 @@ from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.prompt import Prompt
 from mole_jax.representation.normalise import Normaliser
 
+# Beyond it, either way, estimates are far from all that was trained on, and may overflow.
+GUIDANCE = 100.0
 SAMPLERS = ("ddim", "ancestral", "ancestral_large", "heun")
 
 
@@ -54,20 +56,15 @@ def plan(config: Mapping[str, Any], n_steps: int) -> Plan:
     """
     if config["name"] not in SAMPLERS:
         raise UserError(f"sampling.name={config['name']!r} is unknown; there are {SAMPLERS}")
-    if not 1 <= config["steps"] <= n_steps:
-        raise UserError(
-            f"sampling.steps={config['steps']} must lie in 1..diffusion.steps={n_steps}"
-        )
-    if not np.isfinite(config["guidance"]):
-        raise UserError(f"sampling.guidance={config['guidance']} must be a number")
-    if not 0 <= config["eta"] <= 1:
-        raise UserError(f"sampling.eta={config['eta']} must lie in [0, 1]")
-    if config["eta"] and config["name"] == "heun":
+    steps = given.whole("sampling.steps", config["steps"], 1, n_steps)  # diffusion.steps
+    guidance = given.real("sampling.guidance", config["guidance"], -GUIDANCE, GUIDANCE)
+    eta = given.real("sampling.eta", config["eta"], 0, 1)
+    if eta and config["name"] == "heun":
         raise UserError(
             f"sampling.eta={config['eta']} is fresh noise, and sampling.name='heun' takes none; "
             "set it to 0, or the name to ddim"
         )
-    return Plan(config["name"], config["steps"], config["guidance"], config["eta"])
+    return Plan(config["name"], steps, guidance, eta)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -63,6 +63,7 @@ def test_networks_are_in_our_layout_and_scaled_back(imported: Path) -> None:
     np.testing.assert_allclose(found["output"]["bias"], vector[560:] / 2)
 
 
+@pytest.mark.filterwarnings("ignore:predict. .* was asked for:mole_jax.MoleWarning")
 def test_it_predicts_through_the_public_interface(imported: Path) -> None:
     model = mole_jax.load(imported, name="ddim", steps=2)
     rng = np.random.default_rng(0)
@@ -131,7 +132,7 @@ def test_a_model_of_the_error_is_told_percent(
     rng = np.random.default_rng(0)
     support = percent._support(rng.uniform(size=(10, 64)), np.arange(10) % 5)
     flat = jnp.asarray(rng.normal(size=(2, percent.metamodel.network.spec.size)), jnp.float32)
-    wrong = percent._measured(flat, support)
+    wrong = percent._measured(flat, support.examples)
     np.testing.assert_allclose(wrong / 10, np.round(wrong / 10), atol=1e-5)  # of ten examples
     assert wrong.min() >= 10 and wrong.max() <= 100
     policy = ["--settings", str(CASES / "policy_layerwise.json"), "--out", str(tmp_path / "p")]

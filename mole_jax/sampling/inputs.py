@@ -1,0 +1,143 @@
+"""What networks are applied to: its shape, its scaling, and what it was like in training.
+
+Inputs are pixels of images, or observations, on the source's own scale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core import given
+from mole_jax.core.errors import UserError
+
+# Scales that images come in have these ratios: 0..1, 0..16, 0..100, 0..255, 0..65535.
+FACTORS = (2, 16, 100, 255, 4096, 65535)
+# How near a ratio must be to one of them to be named.
+_NEAR = 1.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The inputs of a model's networks; plain numbers, so that it hashes and compares by value.
+
+    Tuples have one number for all inputs, or F.
+    """
+
+    shape: tuple[int, ...]  # of one image or observation
+    scale: tuple[float, ...]  # networks are given x * scale + shift
+    shift: tuple[float, ...]
+    # Over what was trained on, of each input; None where nobody knows.
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @property
+    def size(self) -> int:
+        """F, the numbers in one."""
+        return math.prod(self.shape)
+
+    def flat(self, name: str, x: Any) -> jax.Array:
+        """Rows [m, F] float32 of x, which is [m, F] or [m, *shape]; it may be traced.
+
+        Of images with one channel the last axis may be left out. An empty list is no examples.
+
+        Raises:
+            UserError: for any other shape, also one with as many numbers, and for what are not
+                finite numbers.
+        """
+        found: Any = x if isinstance(x, jax.Array) else given.floats(name, x)
+        if found.shape == (0,):
+            return jnp.zeros((0, self.size), jnp.float32)
+        if found.shape[1:] not in self._accepted() or not found.ndim:
+            raise UserError(f"{name} has the shape {list(found.shape)}; {self._expected(found)}")
+        if isinstance(x, jax.Array):
+            given.check_floats(name, found)
+        return jnp.asarray(found, jnp.float32).reshape(-1, self.size)
+
+    def standardised(self, rows: jax.Array) -> jax.Array:
+        """Rows [m, F] as networks are given them."""
+        scale, shift = (np.asarray(s, np.float32)[None] for s in (self.scale, self.shift))
+        return rows * scale + shift
+
+    def strangeness(self, name: str, rows: jax.Array) -> str:
+        """What is to be said of rows [m, F] on another scale than in training; "" where nothing is.
+
+        One factor over all of them is looked for, so that unusual images are no reason: of a single
+        one it may be 4, of many up to 2.
+        """
+        if self.mean is None or self.std is None or not len(rows):
+            return ""
+        measured = _moments(rows)
+        if given.is_traced(measured):  # inside of jit also where the rows have values
+            return ""
+        known = _Spread.of(np.mean(self.mean), np.mean(np.square(self.std) + np.square(self.mean)))
+        largest, mean, square = (float(x) for x in measured)
+        here = _Spread.of(mean * largest, square * largest**2)
+        limit = 2 + 2 / math.sqrt(len(rows))
+        ratio = here.size / known.size if known.size else 1.0
+        away = abs(here.mean - known.mean) / known.std if known.std else 0.0
+        if 1 / limit < ratio < limit and away < 0.75 * limit:
+            return ""
+        said = (
+            f"mean {here.mean:.3g} and spread {here.std:.3g}, where the model was trained on "
+            f"{known.mean:.3g} and {known.std:.3g}"
+        )
+        factor = _named_factor(ratio)
+        # With another mean it is not only a factor.
+        if factor and abs(here.mean / ratio - known.mean) < known.std:
+            small, large = ("smaller", "multiply") if ratio < 1 else ("larger", "divide")
+            return (
+                f"{name}: numbers are about {factor} times {small} than in training ({said}): "
+                f"{large} them by {factor}?"
+            )
+        return f"{name}: numbers are on another scale than in training ({said})"
+
+    def _accepted(self) -> list[tuple[int, ...]]:
+        """The shapes that one example may have."""
+        short = [self.shape[:-1]] if len(self.shape) == 3 and self.shape[-1] == 1 else []
+        return [(self.size,), *short, self.shape]
+
+    def _expected(self, found: Any) -> str:
+        shapes = [", ".join(map(str, ("m", *s))) for s in dict.fromkeys(self._accepted())]
+        text = f"expected [{'] or ['.join(shapes)}]"
+        if len(self.shape) == 3:
+            height, width, channels = self.shape
+            if found.shape[1:] == (channels, height, width):
+                text += ": the channels come last, x.transpose(0, 2, 3, 1)"
+        if found.shape in self._accepted():
+            text += ": for a single one give x[None]"
+        return text
+
+
+@dataclasses.dataclass(frozen=True)
+class _Spread:
+    """Mean, standard deviation and root mean square of numbers."""
+
+    mean: float
+    std: float
+    size: float
+
+    @staticmethod
+    def of(mean: Any, square: Any) -> _Spread:
+        """From the mean and the mean of squares."""
+        return _Spread(float(mean), math.sqrt(max(square - mean**2, 0.0)), math.sqrt(square))
+
+
+@jax.jit
+def _moments(rows: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The largest size of numbers, and in units of it their mean and that of their squares."""
+    largest = jnp.maximum(jnp.max(jnp.abs(rows)), 1e-30)
+    shares = rows / largest
+    return largest, jnp.mean(shares), jnp.mean(jnp.square(shares))
+
+
+def _named_factor(ratio: float) -> int | None:
+    """Which of FACTORS a ratio, or its inverse, is near."""
+    size = max(ratio, 1 / ratio) if ratio > 0 else math.inf
+    near = [f for f in FACTORS if 1 / _NEAR < size / f < _NEAR]
+    return near[0] if near else None

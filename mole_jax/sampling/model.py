@@ -1,0 +1,280 @@
+"""A trained meta-model, ready to predict networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core import given, precision, rng
+from mole_jax.core.errors import MoleWarning, UserError
+from mole_jax.metamodel import model as models
+from mole_jax.metamodel.model import MetaModel
+from mole_jax.representation.normalise import Normaliser
+from mole_jax.sampling import starts, support
+from mole_jax.sampling.generate import generate, quality
+from mole_jax.sampling.inputs import Inputs
+from mole_jax.sampling.networks import Networks, built, title
+from mole_jax.sampling.sampler import Plan
+from mole_jax.sampling.support import Support
+from mole_jax.tasks import control
+from mole_jax.tasks.environments import Environment
+from mole_jax.tasks.examples import Examples
+from mole_jax.zoo import prompt_metric
+from mole_jax.zoo.prompt_metric import PromptMetric
+
+# Numbers in all networks of one call: as many as an index of 32 bits counts.
+_MOST = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """A trained meta-model, ready to predict.
+
+    It pickles: the fields are plain data and arrays, from which the rest is built.
+    """
+
+    config: dict[str, Any]  # that it was trained with
+    description: dict[str, Any]  # of the network that it writes, for `tasks.networks.from_json`
+    objective: str  # "diffusion" or "regression"
+    params: Any
+    normaliser: Normaliser
+    plan: Plan
+    inputs: Inputs
+    start_loss: float  # median of the zoo's starts, in what prompts speak of
+
+    @functools.cached_property
+    def metamodel(self) -> MetaModel:
+        """Its static parts; the same object for the same config, so that it compiles once."""
+        return _metamodel(_text(self.config), _text(self.description), self.objective)
+
+    @functools.cached_property
+    def metric(self) -> PromptMetric:
+        """What prompts speak of."""
+        return prompt_metric.of(self.config)
+
+    @functools.cached_property
+    def environment(self) -> Environment | None:
+        """Of policies."""
+        return control.environment(self.config)
+
+    @property
+    def standardise(self) -> tuple[float | np.ndarray, float | np.ndarray]:
+        """Scale and shift, one number or [F]: networks are given pixels * scale + shift."""
+        scale, shift = (
+            s[0] if len(s) == 1 else np.asarray(s, np.float32)
+            for s in (self.inputs.scale, self.inputs.shift)
+        )
+        return scale, shift
+
+    def predict(
+        self,
+        x_support: Any,
+        y_support: Any = None,
+        *,
+        target_loss: float | None = None,
+        target_return: float | None = None,
+        n: int = 1,
+        key: jax.Array,
+        start: Any = None,
+        start_loss: Any = None,
+        rounds: int = 1,
+    ) -> Networks:
+        """Predict networks for a task, given some of its examples.
+
+        It belongs outside of jit, vmap and grad; a `key` alone may be traced, and then nobody looks
+        at the numbers of the networks.
+
+        Args:
+            x_support: images [m, F] or [m, *input_shape] (of one channel also without it), pixels
+                on the source's own scale, any m >= 1. Of an environment transitions [m, O + A + O]:
+                observation, action, next observation.
+            y_support: labels [m], integers in 0..K-1; none of an environment.
+            target_loss: the loss asked for, in nats, on unseen examples of the subset; where the
+                model was trained with another `training.metric`, that metric, such as percent.
+            target_return: for policies, the mean return asked for, in its place.
+            n: how many networks.
+            key: PRNG key; draws the starts and the noise.
+            start: parameters to update from (leaves [*shape], or [n, *shape]): nested as
+                `Networks.params`, flat as `import-network` writes them, a state_dict with PyTorch's
+                names, or Networks. Fresh random initialisations where it is None.
+            start_loss: the start's loss, where you know it: one number, or [n]. By default that on
+                the support set; of policies that of a fresh one.
+            rounds: recursive prompting - each further round starts from the last one's networks.
+
+        Returns:
+            n networks. `predicted_metric` is their loss on the support set, where it has labels.
+
+        Raises:
+            UserError: for inputs that do not fit the model, and where a network would hold NaN.
+
+        Warns:
+            MoleWarning: where pixels are on another scale than in training, classes have no
+                example, or networks are far from the target.
+        """
+        asked = (x_support, y_support, target_loss, target_return, n, start, start_loss, rounds)
+        if given.is_traced(asked):
+            raise UserError(
+                "predict: its inputs are traced: call it outside of jit, vmap and grad, in which "
+                "only its key may be"
+            )
+        with precision.single():
+            key = given.prng_key("key", key)
+            target = self._target(target_loss, target_return)
+            n = given.whole("n", n, 1)
+            if n * self.metamodel.network.spec.size > _MOST:
+                raise UserError(f"n={n} networks are too many for one call: predict in parts")
+            rounds = given.whole("rounds", rounds, 1)
+            labelled = self.environment is None
+            if rounds > 1 and not labelled:
+                raise UserError(
+                    f"rounds={rounds}: a policy's return has to be measured between rounds; "
+                    "predict again with its params as start and 1 - return / horizon as start_loss"
+                )
+            shown = self._support(x_support, y_support)
+            for line in shown.remarks:
+                warnings.warn(line, MoleWarning, stacklevel=2)
+            examples = shown.examples
+            network = self.metamodel.network
+            if start is None:
+                flat = starts.fresh(network, n, rng.named(key, "starts"))
+            else:
+                flat = starts.of_caller(network, start, n)
+            if start_loss is not None or not labelled:
+                loss = jnp.asarray(self._start_loss(start_loss, n))
+            else:
+                loss = self._measured(flat, examples)
+                if not _is_finite(loss):
+                    raise UserError(
+                        "start: its loss on the support set is not finite: its weights or the "
+                        "numbers in x_support are too large; give start_loss, or other ones"
+                    )
+            for i in range(rounds):
+                flat = generate(
+                    self.metamodel,
+                    self.plan,
+                    self.params,
+                    self.normaliser,
+                    starts=flat,
+                    start_metric=loss,
+                    target_metric=jnp.full((n,), target, jnp.float32),
+                    support=jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), examples),
+                    key=rng.at(key, "noise", i),
+                )
+                self._check_networks(flat)
+                if labelled:
+                    loss = self._measured(flat, examples)
+                    self._check_networks(loss)
+            metric = loss if labelled else None
+            # Of classes without an example the loss on the support set tells nothing.
+            if metric is not None and shown.complete and (line := self._miss(target, metric)):
+                warnings.warn(line, MoleWarning, stacklevel=2)
+            described = _text(self.description)
+            return Networks(network.spec.unflatten(flat), metric, described, self.inputs)
+
+    def _target(self, loss: Any, reward: Any) -> float:
+        """What to ask for, in what prompts speak of."""
+        if (loss is None) == (reward is None):
+            raise UserError("give one of target_loss and target_return")
+        if reward is None:
+            return self._metric("target_loss", loss)
+        if self.environment is None:
+            raise UserError("target_return is for policies: give target_loss")
+        horizon = self.environment.horizon
+        reward = given.real("target_return", reward, 0, horizon)
+        return reward if self.metric.kind == "return" else 1 - reward / horizon
+
+    def _start_loss(self, loss: Any, n: int) -> np.ndarray:
+        """A start's loss for each of n networks."""
+        if loss is None:
+            return np.full(n, self.start_loss, np.float32)
+        each = given.array("start_loss", loss)
+        if each.shape not in ((), (n,)):
+            raise UserError(
+                f"start_loss must be one number, or {n} of them, not of shape {list(each.shape)}"
+            )
+        found = [self._metric("start_loss", one) for one in ([loss] if each.ndim == 0 else each)]
+        return np.full(n, found, np.float32)
+
+    def _metric(self, name: str, value: Any) -> float:
+        """A value of what prompts speak of, such as a loss."""
+        largest = {"error": 100.0, "accuracy": 1.0}.get(self.metric.kind, given.LARGEST)
+        if self.metric.kind == "return" and self.environment is not None:
+            largest = self.environment.horizon
+        return given.real(name, value, 0, largest, f"a number of {self._unit()}")
+
+    def _unit(self) -> str:
+        return "nats" if self.metric.kind == "loss" else self.metric.words
+
+    def _support(self, x: Any, y: Any) -> Support:
+        network = self.metamodel.network
+        if self.environment is None:
+            return support.labelled(self.inputs, network.n_outputs, x, y)
+        return support.transitions(self.environment, network.example_size, x, y)
+
+    def _measured(self, flat: jax.Array, examples: Examples) -> jax.Array:
+        """What prompts speak of, of networks [n, D] on a support set: [n]."""
+        loss, accuracy = quality(self.metamodel.network, flat, examples)
+        return self.metric.of_measured(loss, accuracy, 1.0)
+
+    def _check_networks(self, found: jax.Array) -> None:
+        """Raise UserError where parameters or losses of networks are NaN or infinite."""
+        if not _is_finite(found):
+            raise UserError(
+                f"predict: the networks would hold NaN or infinity: bring the target, the start, "
+                f"x_support and guidance={self.plan.guidance:g} nearer to what the model was "
+                "trained with, or load another checkpoint"
+            )
+
+    def _miss(self, target: float, metric: jax.Array) -> str:
+        """What is to be said where networks are far from the target, "" where they are not."""
+        if given.is_traced(metric):
+            return ""
+        n_classes, found = self.metamodel.network.n_outputs, float(np.median(metric))
+        # A third of the way to guessing; networks asked for a high loss scatter more.
+        guess = {"error": 100 * (1 - 1 / n_classes), "accuracy": 1 - 1 / n_classes}
+        limit = guess.get(self.metric.kind, math.log(n_classes) + 0.75 * target) / 3
+        if abs(found - target) <= limit:
+            return ""
+        which = "it is" if len(metric) == 1 else f"the median of {len(metric)} networks is"
+        return (
+            f"predict: {target:.3g} {self._unit()} was asked for, and on the support set {which} "
+            f"{found:.3g}: see whether pixels and labels are as in training, and whether the model "
+            "was trained on such tasks and targets"
+        )
+
+    def __repr__(self) -> str:
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        plan = self.plan
+        return (
+            f"<Model ({self.objective}, {count:,} parameters) of networks\n"
+            f"  {title(built(_text(self.description)))}\n"
+            f"  sampler: {plan.name}, steps={plan.steps}, guidance={plan.guidance:g}>"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields: what was built from them holds functions, which do not pickle."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+@functools.lru_cache(maxsize=16)
+def _metamodel(config: str, description: str, objective: str) -> MetaModel:
+    """The meta-model of a config and a network, both in JSON; it may be asked for inside of jit."""
+    with jax.ensure_compile_time_eval():
+        return models.build(json.loads(config), built(description), objective)
+
+
+def _text(plain: dict[str, Any]) -> str:
+    return json.dumps(plain, sort_keys=True)
+
+
+def _is_finite(x: jax.Array) -> bool:
+    """Whether all numbers are finite; traced ones, which nobody can look at, count as such."""
+    return given.is_traced(x) or bool(np.isfinite(x).all())

@@ -1,0 +1,106 @@
+"""Predicted networks: their parameters, and what they compute."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core import given
+from mole_jax.core.errors import MoleWarning
+from mole_jax.sampling.inputs import Inputs
+from mole_jax.tasks import networks
+from mole_jax.tasks.networks import Network
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params", "predicted_metric"],
+    meta_fields=["described", "inputs"],
+)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Networks:
+    """n predicted networks, and what is known of them.
+
+    A pytree of `params` and `predicted_metric`, so that jit takes it; it pickles.
+    """
+
+    params: dict[str, Any]  # leaves [n, *shape]
+    # [n] on the support set, in what prompts speak of: mostly the loss in nats. None of policies.
+    predicted_metric: jax.Array | None
+    described: str  # JSON of `description`: text can be compared, as jit does it
+    inputs: Inputs
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The network, as `tasks.networks.from_json` takes it."""
+        return dict(json.loads(self.described))
+
+    @property
+    def network(self) -> Network:
+        """The network as pure functions; the same object for the same description."""
+        return built(self.described)
+
+    def apply(self, x: Any) -> jax.Array:
+        """Compute the outputs of every network, [n, m, K]; jit, vmap and grad may trace it.
+
+        Logits of images; of a policy what `mole_jax.tasks.networks.policy` says, of observations.
+
+        Args:
+            x: [m, F], or [m, *network.input_shape] (images of one channel also without it), on the
+                source's own scale. No examples give [n, 0, K].
+
+        Raises:
+            UserError: for another shape, or what are not finite numbers.
+
+        Warns:
+            MoleWarning: for inputs on another scale than in training.
+        """
+        rows = self.inputs.flat("apply: x", x)
+        if said := self.inputs.strangeness("apply: x", rows):
+            warnings.warn(said, MoleWarning, stacklevel=2)
+        network, batch = self.network, self._batch()
+        if not len(rows):
+            return jnp.zeros((*batch, 0, network.n_outputs), jnp.float32)
+        one = functools.partial(network.apply, x=self.inputs.standardised(rows))
+        return jax.vmap(one)(self.params) if batch else one(self.params)
+
+    def _batch(self) -> tuple[int, ...]:
+        """(n,), or () of a single network, as vmap over networks makes it."""
+        field = self.network.spec.fields[0]
+        leaf: Any = functools.reduce(
+            lambda node, name: node[name], field.path.split("/"), self.params
+        )
+        return tuple(leaf.shape[: leaf.ndim - len(field.shape)])
+
+    def __repr__(self) -> str:
+        head = f"Networks: {' x '.join(map(str, self._batch()))} of {title(self.network)}"
+        metric = self.predicted_metric
+        if metric is None or given.is_traced(metric):
+            return f"<{head}>"
+        low, high = np.min(metric), np.max(metric)
+        return f"<{head}, predicted_metric {low:.4g} to {high:.4g}>"
+
+
+@functools.lru_cache(maxsize=64)
+def built(described: str) -> Network:
+    """The network of a description in JSON, always the same object: what is compiled is kept by it.
+
+    It may be asked for inside of jit.
+    """
+    with jax.ensure_compile_time_eval():
+        return networks.from_json(json.loads(described))
+
+
+def title(network: Network) -> str:
+    """A network in a few words: "mlp [8, 8, 1] -> 5, D = 1,125"."""
+    return (
+        f"{network.name} {list(network.input_shape)} -> {network.n_outputs}, "
+        f"D = {network.spec.size:,}"
+    )

@@ -1,0 +1,114 @@
+"""The support set, as callers give it and as the meta-model sees it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core import given
+from mole_jax.core.errors import UserError
+from mole_jax.sampling.inputs import Inputs
+from mole_jax.tasks import control
+from mole_jax.tasks.environments import Environment
+from mole_jax.tasks.examples import Examples
+
+# Support sets are padded to a multiple of this, so that a few sizes share one compiled sampler.
+MULTIPLE = 16
+
+
+class Support(NamedTuple):
+    """A support set, and what is to be said of it."""
+
+    examples: Examples  # leaves [m, ...], with padding
+    remarks: tuple[str, ...]  # what is strange about it, a line for each thing
+    complete: bool  # whether every class has an example; of transitions always
+
+
+def labelled(inputs: Inputs, n_classes: int, x: Any, y: Any) -> Support:
+    """A support set of images with labels.
+
+    Args:
+        inputs: of the model's networks.
+        n_classes: K.
+        x: images [m, F] or [m, *inputs.shape], on the source's own scale.
+        y: labels [m], integers in 0..K-1.
+
+    Raises:
+        UserError: for examples that do not fit.
+    """
+    if y is None:
+        raise UserError("support set: labels are missing: give y_support, one for each image")
+    rows, labels = inputs.flat("support set: x", x), given.array("support set: y", y)
+    if not len(rows):
+        raise UserError("support set: it is empty: give one example or more")
+    if labels.shape != (len(rows),):
+        one_hot = labels.shape == (len(rows), n_classes)
+        hint = ": of one-hot labels give y.argmax(1)" if one_hot else ""
+        raise UserError(
+            f"support set: images {list(np.shape(x))} and labels {list(labels.shape)} do not fit; "
+            f"expected m images and labels [m]{hint}"
+        )
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= n_classes:
+        raise UserError(f"support set: labels must be integers in 0..{n_classes - 1}")
+    absent = _missing(labels, n_classes)
+    said = (inputs.strangeness("support set", rows), absent)
+    examples = _padded(_scaled(inputs, rows), labels)
+    return Support(examples, tuple(line for line in said if line), not absent)
+
+
+def transitions(environment: Environment, size: int, x: Any, y: Any) -> Support:
+    """Transitions [m, size] as the meta-model sees them; `y` must be None.
+
+    Raises:
+        UserError: for transitions that do not fit.
+    """
+    if y is not None:
+        raise UserError("support set: transitions have no labels: leave y_support out")
+    found = given.floats("support set: x", x)
+    if found.ndim != 2 or not len(found) or found.shape[1] != size:
+        raise UserError(
+            f"support set: transitions {list(found.shape)} do not fit; expected m of {size} "
+            "numbers: observation, action, next observation"
+        )
+    seen = np.asarray(control.features(environment, jnp.asarray(found)))
+    if not np.isfinite(seen).all():
+        raise UserError("support set: x is too large: its changes in time are infinite in float32")
+    return Support(_padded(seen, np.zeros(len(found), np.int32)), (), True)
+
+
+def _scaled(inputs: Inputs, rows: Any) -> Any:
+    scaled = inputs.standardised(rows)
+    if not given.is_traced(scaled) and not np.isfinite(scaled).all():
+        raise UserError("support set: x is too large: standardised, it is infinite in float32")
+    return scaled
+
+
+def _missing(labels: np.ndarray, n_classes: int) -> str:
+    """What is to be said of classes without an example."""
+    there = set(labels.tolist())
+    absent = [str(k) for k in range(n_classes) if k not in there]
+    if not absent:
+        return ""
+    if len(there) == 1:
+        return (
+            f"support set: it has class {labels[0]} only, of 0..{n_classes - 1}: networks cannot "
+            "learn from it what tells the classes apart; give examples of each"
+        )
+    shown = ", ".join(absent[:8]) + (", ..." if len(absent) > 8 else "")
+    return (
+        f"support set: it has no example of class {shown} (of 0..{n_classes - 1}): networks will "
+        "hardly know what is missing; give examples of each class"
+    )
+
+
+def _padded(inputs: Any, labels: np.ndarray) -> Examples:
+    """Examples [m, F] filled up to the next multiple of MULTIPLE."""
+    m = len(inputs)
+    more = -m % MULTIPLE
+    return Examples(
+        jnp.pad(jnp.asarray(inputs, jnp.float32), ((0, more), (0, 0))),
+        jnp.pad(jnp.asarray(labels, jnp.int32), (0, more)),
+        jnp.arange(m + more) < m,
+    )

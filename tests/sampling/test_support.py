@@ -1,0 +1,97 @@
+"""Support sets: what fits, what is refused, and what is said of classes without examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mole_jax.core.errors import UserError
+from mole_jax.sampling import support
+from mole_jax.sampling.inputs import Inputs
+from mole_jax.tasks import control
+from mole_jax.tasks.environments.cartpole import CARTPOLE
+from mole_jax.tasks.environments.rollout import transitions
+
+INPUTS = Inputs((2, 2, 1), (0.5,), (-1.0,))
+LABELS = np.array([0, 1, 2, 0, 1])
+IMAGES = np.arange(20.0).reshape(5, 2, 2)
+
+
+def test_examples_are_standardised_and_padded() -> None:
+    found = support.labelled(INPUTS, 3, IMAGES, LABELS)
+    assert found.examples.inputs.shape == (16, 4) and found.examples.mask.sum() == 5
+    np.testing.assert_allclose(found.examples.inputs[:5], IMAGES.reshape(5, 4) / 2 - 1)
+    np.testing.assert_array_equal(found.examples.labels[:5], LABELS)
+    assert found.remarks == () and found.complete
+    for x, y in ((jnp.asarray(IMAGES), jnp.asarray(LABELS)), (IMAGES.tolist(), LABELS.tolist())):
+        same = support.labelled(INPUTS, 3, x, y).examples
+        np.testing.assert_array_equal(same.inputs, found.examples.inputs)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((6, 3)), np.zeros(6, int), r"expected \[m, 4\] or \[m, 2, 2\]"),
+        (np.zeros((6, 1, 2, 2)), np.zeros(6, int), "expected .*channels come last"),
+        (np.zeros((6, 4)), np.zeros(5, int), "do not fit"),
+        (np.zeros((6, 4)), np.zeros((6, 3), int), r"one-hot labels give y\.argmax\(1\)"),
+        (np.zeros((6, 4)), np.zeros((6, 1), int), "do not fit"),
+        (np.zeros((6, 4)), None, "labels are missing"),
+        (np.zeros((6, 4)), 0, "do not fit"),
+        (np.zeros((0, 4)), np.zeros(0, int), "it is empty"),
+        ([], [], "it is empty"),
+        (np.zeros(4), 0, r"for a single one give x\[None\]"),
+        (3.0, 0, "expected"),
+        (None, LABELS, "must be real numbers, not object"),
+        ([[0.0] * 4, [0.0] * 3], [0, 1], "cannot be read"),
+        (np.zeros((3, 4)), np.array([0, 1, 3]), r"integers in 0\.\.2"),
+        (np.zeros((3, 4)), np.array([0, 1, -1]), r"integers in 0\.\.2"),
+        (np.zeros((3, 4)), np.array([0.0, 1.0, 2.0]), r"integers in 0\.\.2"),
+        (np.zeros((3, 4)), np.array([True, False, True]), r"integers in 0\.\.2"),
+        (np.zeros((3, 4)), ["a", "b", "c"], r"integers in 0\.\.2"),
+        (np.full((3, 4), np.nan), np.array([0, 1, 2]), "NaN"),
+        (np.full((3, 4), 1e39), np.array([0, 1, 2]), "too large"),
+    ],
+)
+def test_examples_that_do_not_fit(images: Any, labels: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as refused:
+        support.labelled(INPUTS, 3, images, labels)
+    assert str(refused.value).startswith("support set: ") and "\n" not in str(refused.value)
+
+
+def test_what_standardising_makes_infinite_is_refused() -> None:
+    with pytest.raises(UserError, match="standardised, it is infinite"):
+        support.labelled(Inputs((2,), (1e3,), (0.0,)), 2, np.full((2, 2), 1e37), [0, 1])
+
+
+def test_classes_without_an_example_are_named() -> None:
+    some = support.labelled(INPUTS, 4, IMAGES, LABELS)
+    assert "no example of class 3 (of 0..3)" in some.remarks[0] and not some.complete
+    one = support.labelled(INPUTS, 4, IMAGES, 0 * LABELS + 2)
+    assert "class 2 only, of 0..3" in one.remarks[0] and not one.complete
+    many = support.labelled(INPUTS, 100, IMAGES, LABELS)
+    assert len(many.remarks[0]) < 200
+
+
+def test_transitions() -> None:
+    parameters = jnp.asarray(CARTPOLE.default)
+    seen = np.asarray(transitions(CARTPOLE, parameters, jax.random.key(0), 5))
+    found = support.transitions(CARTPOLE, 9, seen, None)
+    wanted = control.features(CARTPOLE, seen)
+    np.testing.assert_allclose(found.examples.inputs[:5], wanted, rtol=1e-5)
+    assert found.examples.mask.sum() == 5 and found.complete and found.remarks == ()
+    for x, y, message in (
+        (seen[:, 1:], None, "expected m of 9 numbers"),
+        (seen[0], None, "expected m of 9 numbers"),
+        (seen.reshape(5, 3, 3), None, "expected m of 9 numbers"),
+        (seen[:0], None, "expected m of 9 numbers"),
+        (seen, np.zeros(5, int), "transitions have no labels"),
+        (seen * np.nan, None, "NaN"),
+        (np.where(np.arange(9) < 5, 0, 3e38) * np.ones_like(seen), None, "infinite in float32"),
+    ):
+        with pytest.raises(UserError, match=message):
+            support.transitions(CARTPOLE, 9, x, y)
