@@ -8,18 +8,20 @@ JAX starts only once the command line is known to be right.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import numpy as np
 
 from mole_jax.core import files
 from mole_jax.core.command import explained, leave
-from mole_jax.core.errors import UserError
+from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.core.paths import user_path
 from mole_jax.core.seeds import checked_seed
 from mole_jax.predict_inputs import NPZ, SAFETENSORS, Task, read_start, read_task
@@ -134,28 +136,49 @@ def run(flags: argparse.Namespace) -> None:
 
     from mole_jax.core import rng
 
-    model, description = load(flags)
+    model = load(flags)
     network = model.metamodel.network
     if flags.out.suffix == SAFETENSORS:
         _check_layout(network)
     task = read_task(flags.support, flags.test, model)
-    start = None if flags.start is None else read_start(flags.start, network)
+    start = None if flags.start is None else read_start(flags.start, network, flags.n)
     target = _target(flags, model)
     if sys.stderr.isatty():
         print(f"predicting {flags.n}; the sampler is compiled first", file=sys.stderr, flush=True)
-    nets = model.predict(
-        task.x,
-        task.y,
-        target_loss=target.loss,
-        target_return=target.reward,
-        n=flags.n,
-        key=rng.key(flags.seed),
-        start=start,
-    )
-    tested = None if task.test is None else measure(nets, *task.test)
+    with _said_in_a_line():
+        nets = model.predict(
+            task.x,
+            task.y,
+            target_loss=target.loss,
+            target_return=target.reward,
+            n=flags.n,
+            key=rng.key(flags.seed),
+            start=start,
+        )
+        tested = None if task.test is None else measure(nets, *task.test)
     found = Predicted(flags, model, task, target, nets, tested, out)
-    write(found, description)
+    write(found)
     print("\n".join(summary(found)))
+
+
+@contextlib.contextmanager
+def _said_in_a_line() -> Iterator[None]:
+    """Print a line for each warning of this block that is meant for the user."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(
+            message: Warning | str, category: type[Warning], filename: str, lineno: int,
+            file: TextIO | None = None, line: str | None = None,
+        ) -> None:  # fmt: skip
+            if issubclass(category, MoleWarning):
+                print(f"warning: {message}", file=sys.stderr, flush=True)
+            else:
+                others(message, category, filename, lineno, file, line)
+
+        warnings.simplefilter("default", MoleWarning)
+        warnings.showwarning = show
+        yield
 
 
 def outputs(out: Path, n: int) -> list[Path]:
@@ -178,22 +201,14 @@ def outputs(out: Path, n: int) -> list[Path]:
     return found
 
 
-def load(flags: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
-    """Load the meta-model, and the description of its networks as `networks.from_json` takes it."""
+def load(flags: argparse.Namespace) -> Model:
+    """Load the meta-model that the command line names."""
     import mole_jax
-    from mole_jax.sampling.predict import IMPORTED_NETWORK
-    from mole_jax.zoo.reader import open_zoo
 
-    if not flags.workdir.is_dir():
-        raise UserError(f"there is no folder {flags.workdir}; give the --workdir of a training")
     checkpoint = int(flags.checkpoint) if flags.checkpoint.isdecimal() else flags.checkpoint
     sampling = {"name": flags.sampler, "steps": flags.steps}
     sampling = {key: value for key, value in sampling.items() if value is not None}
-    model = mole_jax.load(flags.workdir, checkpoint=checkpoint, **sampling)
-    imported = flags.workdir / IMPORTED_NETWORK
-    if imported.exists():
-        return model, files.read_json(imported)
-    return model, dict(open_zoo(flags.workdir / "zoo").schema.network)
+    return mole_jax.load(flags.workdir, checkpoint=checkpoint, **sampling)
 
 
 def _check_layout(network: Network) -> None:
@@ -254,7 +269,7 @@ def measure(nets: Networks, x: np.ndarray, y: np.ndarray) -> Tested:
     return Tested(np.asarray(loss), np.asarray(accuracy), float(together.mean()))
 
 
-def write(found: Predicted, description: dict[str, Any]) -> None:
+def write(found: Predicted) -> None:
     """Write every network to its file.
 
     Raises:
@@ -273,7 +288,9 @@ def write(found: Predicted, description: dict[str, Any]) -> None:
                 files.write_npz(path, **arrays)
             else:
                 params = spec.unflatten(flat[i])
-                save_network(path, description, params, task=task, metrics=metrics, source=its)
+                save_network(
+                    path, found.model.description, params, task=task, metrics=metrics, source=its
+                )
         except OSError as problem:
             raise UserError(
                 f"{path} cannot be written ({problem.strerror}): make space, or name another --out"

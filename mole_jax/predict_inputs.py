@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -92,31 +91,20 @@ def _transitions(source: str) -> np.ndarray:
     return arrays["transitions"]
 
 
-def read_start(path: Path, network: Network) -> dict[str, Any]:
-    """Read the parameters to update from: a file of export-network or of import-network.
+def read_start(path: Path, network: Network, n: int) -> dict[str, Any]:
+    """Read the parameters that n networks are updated from: see `start` of `Model.predict`.
 
     Raises:
         UserError: for files that cannot be read, and for tensors that are not the network's.
     """
     from mole_jax.interop.network_files import read_tensors
-    from mole_jax.tasks.networks.torch_layout import layout
+    from mole_jax.sampling import starts
 
-    if path.suffix == SAFETENSORS:
-        flat = layout(network).from_state_dict(read_tensors(path)[0], f"--start={path}")
-        return network.spec.unflatten(flat)
-    if path.suffix != NPZ:
+    if path.suffix not in (SAFETENSORS, NPZ):
         raise UserError(f"--start={path} must end in {SAFETENSORS} or {NPZ}")
-    arrays = files.read_npz(path)
-    own = {field.path: list(field.shape) for field in network.spec.fields}
-    for problem, names in (("lacks", set(own) - set(arrays)), ("has", set(arrays) - set(own))):
-        if names:
-            raise UserError(
-                f"--start={path} {problem} {sorted(names)[0]!r}; the parameters of this "
-                f"{network.name} are {', '.join(f'{name} {shape}' for name, shape in own.items())}"
-            )
-    nested: dict[str, Any] = {}
-    for name, array in arrays.items():
-        *parents, leaf = name.split("/")
-        node = functools.reduce(lambda n, parent: n.setdefault(parent, {}), parents, nested)
-        node[leaf] = array
-    return nested
+    tensors = read_tensors(path)[0] if path.suffix == SAFETENSORS else files.read_npz(path)
+    try:
+        starts.of_caller(network, tensors, n)
+    except UserError as problem:
+        raise UserError(f"--start={path}: {problem}") from None
+    return tensors

@@ -14,6 +14,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.population import member
 from mole_jax.sampling.networks import Networks, title
 from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks.state_dict import without_prefixes
 from mole_jax.tasks.networks.torch_layout import TorchLayout, layout
 
 _MOST = 3  # names that a message lists
@@ -73,7 +74,8 @@ def _tensors(network: Network, start: Mapping[Any, Any]) -> dict[str, np.ndarray
         found[path] = given.floats(f"start: {path}", leaf, strictly=True)
     if not found:
         raise UserError(f"start is empty; the network is: {title(network)}")
-    return found
+    dotted = {path.replace("/", "."): tensor for path, tensor in found.items()}
+    return {name.replace(".", "/"): t for name, t in without_prefixes(dotted).items()}
 
 
 def _leaves(node: Mapping[Any, Any], prefix: str) -> Iterable[tuple[str, Any]]:
@@ -85,13 +87,14 @@ def _leaves(node: Mapping[Any, Any], prefix: str) -> Iterable[tuple[str, Any]]:
 
 
 def _torch_layout(network: Network, tensors: Mapping[str, Any]) -> TorchLayout | None:
-    """The layout of a state_dict, where some of the names are those of one."""
+    """The layout of a state_dict, where the names are those of one: ours has no `weight`."""
     if network.name == "vit":  # has none
         return None
     found = layout(network)
     names = {tensor.name.replace(".", "/") for tensor in found.tensors}
     names -= {field.path for field in network.spec.fields}
-    return found if names & set(tensors) else None
+    weights = any(name.rpartition("/")[2] == "weight" for name in tensors)
+    return found if weights or names & set(tensors) else None
 
 
 def _flat(network: Network, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
