@@ -78,6 +78,7 @@ def soup(family: ImageFamily, zoo: Zoo) -> np.ndarray:
     return np.mean([alignment.align(family.network, x, finals[0]) for x in finals], axis=0)
 
 
+@pytest.mark.filterwarnings("ignore:predict. .* was asked for:mole_jax.MoleWarning")
 def test_predicted_networks_solve_data_subsets_never_seen(workdir: Path) -> None:
     zoo, family = open_zoo(workdir / "zoo"), families.build(CONFIG)
     model = mole_jax.load(workdir, steps=5)

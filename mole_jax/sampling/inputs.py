@@ -30,11 +30,12 @@ class Inputs:
     """
 
     shape: tuple[int, ...]  # of one image or observation
-    scale: tuple[float, ...]  # networks are given x * scale + shift
-    shift: tuple[float, ...]
+    # Networks are given x * scale + shift.
+    scale: tuple[float, ...] = dataclasses.field(repr=False)
+    shift: tuple[float, ...] = dataclasses.field(repr=False)
     # Over what was trained on, of each input; None where nobody knows.
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
+    mean: tuple[float, ...] | None = dataclasses.field(default=None, repr=False)
+    std: tuple[float, ...] | None = dataclasses.field(default=None, repr=False)
 
     @property
     def size(self) -> int:

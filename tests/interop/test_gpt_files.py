@@ -183,7 +183,7 @@ def test_what_does_not_belong_together(
     assert "has no G_ema: it has G" in tell(tmp_path / "x.pt", {})
     arguments = [str(FILE), "--settings", str(SETTINGS), "--out", str(imported)]
     assert "is there already" in refused(capsys, "import-gpt-model", *arguments)
-    assert "stage train has not run" in refused(
+    assert "is not a workdir" in refused(
         capsys, "export-gpt-model", str(tmp_path), "--out", str(tmp_path / "x.pt")
     )
 
