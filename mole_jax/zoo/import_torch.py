@@ -79,7 +79,7 @@ def import_torch(source: str | Path, out: str | Path, options: Options) -> list[
     activation = str(described.config.get("activation", "relu"))
     read: Callable[[int], History]
     data: DataSet
-    settings = {"limit": options.limit}
+    settings = {"limit": options.limit} if options.limit else {}
     if (source / matrix_runs.WEIGHTS).is_file():
         matrix = matrix_runs.open_matrix(
             source,

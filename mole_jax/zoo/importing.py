@@ -191,7 +191,7 @@ def make_schema(data: DataSet, form: Form, described: Described, options: Option
         "format": form.name,
         "network": options.network,
         "held_out_runs": options.held_out_runs,
-        "max_weight": options.max_weight,
+        **({"max_weight": options.max_weight} if math.isfinite(options.max_weight) else {}),
         **form.settings,
     }
     return ZooSchema(
