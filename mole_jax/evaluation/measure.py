@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,6 +68,9 @@ def answers(data: ImageTasks, pool: str, task: int) -> tuple[np.ndarray, np.ndar
 def _in_chunks(call: Callable[..., Any], flat: np.ndarray, *others: Any) -> list[np.ndarray]:
     """Apply `call` to AT_ONCE networks at a time; the last chunk is filled by repeating."""
     lead = flat.shape[:-1]
+    chex.assert_tree_shape_prefix(
+        others, lead, custom_message="one row of each argument for each network of flat [..., D]"
+    )
     arrays = [np.asarray(x).reshape(-1, *x.shape[len(lead) :]) for x in (flat, *others)]
     chunks = []
     for first in range(0, len(arrays[0]), AT_ONCE):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -21,6 +22,7 @@ def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     On NVIDIA GPUs cuDNN's flash attention, in 16 bits; elsewhere what XLA makes of the products. Of
     TPUs, too: their flash kernels work on blocks of 128 tokens, of which a network has a few dozen.
     """
+    chex.assert_equal_shape([q, k, v], custom_message="queries, keys, values [B, L, H, d]")
     fused = jax.default_backend() == "gpu" and fits(q) and _is_there()
     return jax.nn.dot_product_attention(q, k, v, implementation="cudnn" if fused else None)
 

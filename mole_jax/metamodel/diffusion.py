@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,6 +41,7 @@ class Process:
 
     def add_noise(self, clean: jax.Array, noise: jax.Array, t: jax.Array) -> jax.Array:
         """Clean and noise [B, ...], t [B] -> noisy [B, ...]."""
+        chex.assert_equal_shape([clean, noise], custom_message="clean, noise [B, ...]")
         a, b = self._at(t, clean)
         return jnp.sqrt(a) * clean + jnp.sqrt(b) * noise
 
@@ -47,6 +49,8 @@ class Process:
         self, noisy: jax.Array, start: jax.Array, t: jax.Array, spread: jax.Array
     ) -> jax.Array:
         """What the network sees of the noisy target [B, ...]; arguments as in `clean_estimate`."""
+        chex.assert_equal_shape([noisy, start], custom_message="noisy, start [B, ...]")
+        chex.assert_is_broadcastable(spread.shape, noisy.shape, custom_message="spread [B, ...]")
         if self.prediction != "edm":
             return noisy
         a, b = self._at(t, noisy)
@@ -75,6 +79,9 @@ class Process:
             t: [B].
             spread: standard deviation of x_0 - start, of a shape that broadcasts to [B, ...].
         """
+        same = [output, noisy, start]
+        chex.assert_equal_shape(same, custom_message="output, noisy, start [B, ...]")
+        chex.assert_is_broadcastable(spread.shape, noisy.shape, custom_message="spread [B, ...]")
         if self.prediction == "x0":
             return start + output
         a, b = self._at(t, noisy)
@@ -104,6 +111,8 @@ class Process:
 
     def _at(self, t: jax.Array, like: jax.Array) -> tuple[jax.Array, jax.Array]:
         """alpha_bar and 1 - alpha_bar at t [B], with as many dimensions as `like`."""
+        chex.assert_rank(t, 1, custom_message="t [B]")
+        chex.assert_is_broadcastable(like.shape[:1], t.shape, custom_message="[B, ...] and t [B]")
         return _like(self.signal(t), like), _like(self.variance(t), like)
 
 

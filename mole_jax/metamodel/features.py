@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -48,6 +50,8 @@ class ConvFeatures(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        size = math.prod(self.image_shape)
+        chex.assert_shape(x, (None, size), custom_message="examples [n, F]")
         x = x.reshape(-1, *self.image_shape)
         channels = max(self.width // 4, 8)
         for i in itertools.count():

@@ -16,6 +16,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -172,6 +173,8 @@ class GPT(nn.Module):
 
     def _vector(self, frame: Frame, prompt: Prompt) -> jax.Array:
         """All that is read, one after another: [B, 2 D + scalars]."""
+        flat = (None, 1, sum(self.tensors))
+        chex.assert_shape([frame.noisy, frame.start], flat, custom_message="frame [B, 1, D]")
         shown = self.process.shown(frame.noisy, frame.origin, frame.t, frame.spread)
         target, start = map(self._metric, (prompt.target_metric, prompt.start_metric))
         has_target, has_start = prompt.use["target_metric"], prompt.use["start"]

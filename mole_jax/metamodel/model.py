@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
@@ -13,6 +14,7 @@ from jax.sharding import Mesh
 from mole_jax import representation
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel import diffusion, features, gpt, keys, probing, transformer
+from mole_jax.metamodel import prompt as prompt_lib
 from mole_jax.metamodel.diffusion import Process
 from mole_jax.metamodel.probing import Frame
 from mole_jax.metamodel.prompt import Prompt
@@ -66,6 +68,12 @@ class MetaModel:
         Returns:
             [B, L, C] normalised tokens, zero in the padding.
         """
+        dims = chex.Dimensions(B=len(noisy), D=self.codec.size)
+        dims["LC"] = self.codec.table.shape
+        message = "noisy [B, L, C], t [B]"
+        chex.assert_shape([noisy, t], [dims["BLC"], dims["B"]], custom_message=message)
+        chex.assert_tree_shape(normaliser, dims["D"], custom_message="normaliser [D]")
+        prompt_lib.check(prompt, dims["BLC"])
         frame = self.frame(normaliser, noisy, t, prompt)
         output: jax.Array = self.module.apply({"params": params}, frame, prompt)  # type: ignore[assignment]
         estimate = self.process.clean_estimate(

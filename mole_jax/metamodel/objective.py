@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -65,6 +66,11 @@ def loss(
     Returns:
         The loss [] and its parts, for the log.
     """
+    dims = chex.Dimensions(B=len(pairs.target), F=model.network.n_inputs)
+    dims["LC"] = model.codec.table.shape
+    message = "noise.t [B], noise.noise [B, L, C], pairs.images [B, m, F]"
+    given, shapes = [*noise, pairs.images], [dims["B"], dims["BLC"], dims["B*F"]]
+    chex.assert_shape(given, shapes, custom_message=message)
     clean, t = model.codec.encode(pairs.target), noise.t  # [B, L, C], [B]
     noisy = model.process.add_noise(clean, noise.noise, t) * model.codec.mask[None]
     estimate = model.clean_estimate(params, normaliser, noisy, t, pairs.prompt)

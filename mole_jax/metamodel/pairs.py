@@ -7,6 +7,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -147,6 +148,7 @@ def draw(
     which all runs share, is replaced by one drawn anew for every pair, with the metric that it has.
     `zoo` holds all parameters, or the rows of this step: see `ZooArrays.at`.
     """
+    _check(zoo, batch, codec.size)
     run, start, target = choose(rules, zoo.metric.shape, key, batch)
     if zoo.parameters is None:
         first, last = zoo.rows[:, 0], zoo.rows[:, 1]  # [B, D]
@@ -188,6 +190,17 @@ def draw(
         use=use,
     )
     return Pairs(last, prompt, images)
+
+
+def _check(zoo: ZooArrays, batch: int, size: int) -> None:
+    """Assert shapes at trace time: JAX reads past the end of an array without a word."""
+    dims = chex.Dimensions(B=batch, D=size)
+    dims["RS"] = zoo.metric.shape
+    chex.assert_shape(zoo.task, dims["R"], custom_message="zoo.task [R]")
+    if zoo.parameters is None:
+        chex.assert_shape(zoo.rows, dims["B2D"], custom_message="zoo.rows [B, 2, D] of a step")
+    else:
+        chex.assert_shape(zoo.parameters, dims["RSD"], custom_message="zoo.parameters [R, S, D]")
 
 
 def choose(

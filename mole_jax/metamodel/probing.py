@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -71,6 +72,7 @@ def make_push(process: Process, codec: Codec, network: Network) -> PushOn:
 
     def push(output: jax.Array, frame: Frame, probes: Probes) -> Push:
         tokens = process.clean_estimate(output, frame.noisy, frame.origin, frame.t, frame.spread)
+        chex.assert_equal_shape_prefix([tokens, *probes], 1, custom_message="output, probes [B]")
         flat = frame.normaliser.denormalise(codec.decode(tokens))
         scale = frame.normaliser.scale[None]
         down = -jax.vmap(jax.grad(loss))(flat, probes.inputs, probes.targets) * scale  # [B, D]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
+from mole_jax.tasks import examples
 from mole_jax.tasks.examples import Examples
 
 CONDITIONS = ("support", "target_metric", "start")
@@ -23,6 +25,23 @@ class Prompt(NamedTuple):
     target_metric: jax.Array  # [B]
     support: Examples  # inputs [B, n, F], labels [B, n], mask [B, n]
     use: dict[str, jax.Array]  # condition -> [B] bool
+
+
+def check(prompt: Prompt, tokens: tuple[int, ...]) -> None:
+    """Assert, while a function is traced, that a prompt has the shapes that `Prompt` gives.
+
+    Args:
+        prompt: of networks.
+        tokens: their shape, (B, L, C).
+    """
+    dims = chex.Dimensions()
+    dims["BLC"] = tokens
+    chex.assert_shape(prompt.start, dims["BLC"], custom_message="prompt.start [B, L, C]")
+    metrics = [prompt.start_metric, prompt.target_metric]
+    chex.assert_shape(metrics, dims["B"], custom_message="metrics of a prompt [B]")
+    examples.check(prompt.support, dims["B"])
+    chex.assert_tree_shape(prompt.use, dims["B"], custom_message="prompt.use [B]")
+    chex.assert_type(list(prompt.use.values()), bool, custom_message="prompt.use bool")
 
 
 def everything(batch: int) -> dict[str, jax.Array]:

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mole_jax.tasks import examples
 from mole_jax.tasks.examples import Examples
 
 
@@ -27,6 +28,7 @@ class SetEncoder(nn.Module):
     @nn.compact
     def __call__(self, support: Examples) -> jax.Array:
         batch, n = support.labels.shape
+        examples.check(support, (batch,))
         member = jax.nn.one_hot(support.labels, self.n_classes, dtype=jnp.float32)
         member = member * support.mask[..., None]  # [B, n, K]
         features = self.features(support.inputs.reshape(batch * n, -1))  # [B * n, W]

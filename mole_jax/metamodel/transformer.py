@@ -13,6 +13,7 @@ import dataclasses
 import math
 from typing import Any, NamedTuple
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -227,6 +228,8 @@ class Transformer(nn.Module):
         """Apply the transformer to B frames and prompts."""
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         batch, length, channels = frame.noisy.shape
+        tokens = (None, *self.codec.table.shape)
+        chex.assert_shape([frame.noisy, frame.start], tokens, custom_message="frame [B, L, C]")
         shown = self.process.shown(frame.noisy, frame.origin, frame.t, frame.spread)
         seen = jnp.concatenate([shown, frame.start], axis=-1)
         time = frame.t / (self.process.n_steps - 1)

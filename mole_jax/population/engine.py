@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
@@ -22,6 +23,7 @@ from mole_jax.population import member, ppo
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe
 from mole_jax.population.ppo import PPORecipe
+from mole_jax.tasks import examples
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
@@ -148,7 +150,17 @@ def train(
     Returns:
         History with leaves [G, M, S, ...].
     """
-    n_groups, n_members = starts.shape[:2]
+    dims = chex.Dimensions(D=network.spec.size)
+    dims["GM_"] = starts.shape
+    chex.assert_shape(
+        [starts, tasks, batch_keys],
+        [dims["GMD"], dims["G"], dims["G"]],
+        custom_message="starts [G, M, D], tasks [G], batch_keys [G]",
+    )
+    chex.assert_tree_shape(hyper, dims["GM"], custom_message="hyper [G, M]")
+    if fixed is not None:
+        examples.check(fixed, dims["G"], network.n_inputs)
+    n_groups, n_members = dims["GM"]
     if not _shares(recipe):
         fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
         batch_keys = fold(batch_keys, first_member + jnp.arange(n_members))
@@ -302,6 +314,9 @@ def initial(
     network: Network, key: jax.Array, members: jax.Array, hyper: Hyperparameters
 ) -> jax.Array:
     """Fresh starts: members [...] int -> parameters [..., D]; depends on (key, member) alone."""
+
+    # Flat they would fit in any order of their axes.
+    chex.assert_tree_shape(hyper, members.shape, custom_message="hyper [...] as members [...]")
 
     def one(index: jax.Array, hyper: Hyperparameters) -> jax.Array:
         start = member.initial(network, rng.at(key, "init", index), hyper.init_scale)

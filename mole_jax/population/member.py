@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from mole_jax.core import rng
 from mole_jax.population import optimizer
 from mole_jax.population.hyperparameters import Hyperparameters
+from mole_jax.tasks import examples
 from mole_jax.tasks.classification import cross_entropy
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.images import ImageTasks
@@ -44,6 +46,7 @@ class History(NamedTuple):
 
 def initial(network: Network, key: jax.Array, init_scale: jax.Array) -> dict[str, Any]:
     """A freshly initialised network, its parameters multiplied by `init_scale`."""
+    chex.assert_rank(init_scale, 0, custom_message="init_scale []: vmap over members")
     return jax.tree.map(lambda p: p * init_scale, network.init(key))
 
 
@@ -75,6 +78,8 @@ def train(
     Returns:
         History with S = len(recipe.snapshot_steps).
     """
+    if fixed is not None:
+        examples.check(fixed, size=network.n_inputs)
     piece = network.piece if jax.default_backend() == "cpu" else 0
     steps = jnp.asarray(recipe.snapshot_steps)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -50,6 +51,7 @@ def update(
         rate: schedule factor in [0, 1].
         coupled_decay: whether weight decay is a part of the gradient.
     """
+    chex.assert_tree_shape((hyper, rate), (), custom_message="hyper and rate []: of one member")
     decay: jax.Array | float = hyper.weight_decay
     if coupled_decay:
         grads = jax.tree.map(lambda g, p: g + hyper.weight_decay * p, grads, params)

@@ -11,6 +11,7 @@ import functools
 import itertools
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -157,6 +158,7 @@ def train(
         UserError: see `check`.
     """
     check(recipe, network, environment)
+    chex.assert_shape(parameters, (environment.n_parameters,), custom_message="parameters [P]")
     steps = jnp.asarray(recipe.snapshot_steps)
     last = max(recipe.snapshot_steps[-1], 1)
     critic = _critic(network)

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,10 +70,12 @@ class Codec:
 
     def encode(self, flat: Any) -> Any:
         """Parameters [..., D] -> tokens [..., L, C], zero in the padding."""
+        chex.assert_axis_dimension(flat, -1, self.size, custom_message="flat [..., D]")
         return _encode(self, jnp.asarray(flat))
 
     def decode(self, tokens: Any) -> Any:
         """Tokens [..., L, C] -> parameters [..., D]; copies of a parameter are averaged."""
+        chex.assert_shape(tokens, (..., *self.table.shape), custom_message="tokens [..., L, C]")
         return _decode(self, jnp.asarray(tokens))
 
 

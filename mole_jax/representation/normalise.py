@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import chex
 import jax.numpy as jnp
 import numpy as np
 
@@ -76,7 +77,7 @@ def fit(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
         spec: the layout.
         runs: [R, S, D], finite; or their moments.
     """
-    m = runs if isinstance(runs, Moments) else moments([runs])
+    m = _moments_of(spec, runs)
     mean = np.zeros(spec.size, np.float32)
     scale, change = np.ones_like(mean), np.zeros_like(mean)
     for field in spec.fields:
@@ -102,7 +103,7 @@ def fit_global(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
     Raises:
         UserError: when all parameters of all networks are the same number.
     """
-    m = runs if isinstance(runs, Moments) else moments([runs])
+    m = _moments_of(spec, runs)
     n = m.n_runs * m.n_snapshots
     middle = (m.origin + m.total / n).mean()
     spread = np.sqrt(_squares_around(m, middle, slice(None)).sum() / (n * spec.size))
@@ -128,7 +129,8 @@ def fit_shared(network: Network, runs: np.ndarray | Moments, others: np.ndarray)
         runs: [R, S, D], finite; or their moments.
         others: [n, D] initial networks like those that prompts will start from.
     """
-    m = runs if isinstance(runs, Moments) else moments([runs])
+    m = _moments_of(network.spec, runs)
+    chex.assert_shape(others, (None, network.spec.size), custom_message="others [n, D]")
     mean = (m.origin + m.total / (m.n_runs * m.n_snapshots)).astype(np.float32)
     scale, change = np.ones_like(mean), np.zeros_like(mean)
     for field in network.spec.fields:
@@ -144,6 +146,13 @@ def fit_shared(network: Network, runs: np.ndarray | Moments, others: np.ndarray)
             away = (others[:, at] - mean[at]) / np.float32(spread)
             change[at] = np.sqrt(np.mean(away**2, dtype=np.float64))
     return Normaliser(mean, scale, change)
+
+
+def _moments_of(spec: ParameterSpec, runs: np.ndarray | Moments) -> Moments:
+    """The moments of runs [R, S, D], which may be given as such."""
+    m = runs if isinstance(runs, Moments) else moments([runs])
+    chex.assert_shape([*m[2:]], (spec.size,), custom_message="runs [R, S, D]")
+    return m
 
 
 def _squares_around(m: Moments, middle: Any, at: slice) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +31,8 @@ def permute(network: Network, flat: Any, orders: list[Any]) -> Any:
         [D] parameters of a network with the same function.
     """
     axes = [symmetry.axis for symmetry in network.permutations]
+    shapes = [(network.spec.size,), *((network.sizes[axis],) for axis in axes)]
+    chex.assert_shape([flat, *orders], shapes, custom_message="flat [D], an order [n] of each axis")
     return _reorder(network, flat, dict(zip(axes, orders, strict=True)))
 
 
@@ -46,6 +49,8 @@ def permute_outputs(network: Network, flat: Any, order: Any) -> Any:
     Returns:
         [D] parameters.
     """
+    shapes = [(network.spec.size,), (network.n_outputs,)]
+    chex.assert_shape([flat, order], shapes, custom_message="flat [D], order [K]")
     return _reorder(network, flat, {OUTPUT: order})
 
 
@@ -88,13 +93,17 @@ def match(network: Network, flat: np.ndarray, reference: np.ndarray) -> list[np.
     Returns:
         Orders for `permute`.
     """
+    chex.assert_shape([flat, reference], (network.spec.size,), custom_message="flat, reference [D]")
     symmetries = network.permutations
     orders = [np.arange(network.sizes[symmetry.axis]) for symmetry in symmetries]
     for _ in range(1 if len(symmetries) == 1 else ROUNDS):
         before = [order.copy() for order in orders]
         for i, symmetry in enumerate(symmetries):
             orders[i] = np.arange(len(orders[i]))
-            others = np.asarray(permute(network, flat, orders))
+            others = flat
+            if len(symmetries) > 1:
+                moved = {s.axis: order for s, order in zip(symmetries, orders, strict=True)}
+                others = _reorder(network, flat, moved)
             orders[i] = _assign(symmetry, _gain(network, others, reference, symmetry.axis))
         if all(np.array_equal(a, b) for a, b in zip(before, orders, strict=True)):
             break

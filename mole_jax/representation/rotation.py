@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import chex
 import jax
 import numpy as np
 
@@ -23,6 +24,12 @@ def rotate(network: Network, flat: Any, turns: list[Any]) -> Any:
     Returns:
         [D] parameters of a network with the same function.
     """
+    sizes = [(network.sizes[s.each], *(network.sizes[s.axis],) * 2) for s in network.rotations]
+    chex.assert_shape(
+        [flat, *turns],
+        [(network.spec.size,), *sizes],
+        custom_message="flat [D], turns [m, n, n]",
+    )
     # NumPy stays NumPy: matching turns thousands of networks one by one, and outside of jit each
     # operation of JAX takes longer to start than to compute.
     xp = flat.__array_namespace__()

@@ -17,6 +17,7 @@ import numpy as np
 from mole_jax.core import given, rng
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel import diffusion
+from mole_jax.metamodel import prompt as prompt_lib
 from mole_jax.metamodel.diffusion import Reverse
 from mole_jax.metamodel.model import MetaModel
 from mole_jax.metamodel.prompt import Prompt
@@ -96,7 +97,8 @@ def sample(
     Returns:
         [B, L, C] normalised tokens.
     """
-    shape = prompt.start.shape
+    shape = (len(prompt.start), *model.codec.table.shape)
+    prompt_lib.check(prompt, shape)
     mask = jnp.asarray(model.codec.mask)[None]
     first_key, key = jax.random.split(key)
     noisy = jax.random.normal(first_key, shape) * mask

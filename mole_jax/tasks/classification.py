@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Negative log-likelihood in nats: logits [..., K], labels [...] -> [...]."""
+    chex.assert_shape(labels, logits.shape[:-1], custom_message="labels [...], logits [..., K]")
     logits = logits.astype(jnp.float32)
     # A one-hot product, not a gather: it batches into the population's large products.
     chosen = jnp.sum(logits * jax.nn.one_hot(labels, logits.shape[-1]), axis=-1)
@@ -27,6 +29,10 @@ def loss_and_accuracy(
     Returns:
         Two arrays [...].
     """
+    chex.assert_shape(
+        [labels, mask], logits.shape[-2:-1], custom_message="labels, mask [n], logits [..., n, K]"
+    )
+    chex.assert_type([labels, mask], [int, bool], custom_message="labels int, mask bool")
     labels = jnp.broadcast_to(labels, logits.shape[:-1])
     weight = mask.astype(jnp.float32) / jnp.maximum(jnp.sum(mask), 1)
     weight = jnp.broadcast_to(weight, labels.shape)

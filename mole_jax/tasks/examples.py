@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import jax
 
 
@@ -16,3 +17,18 @@ class Examples(NamedTuple):
     inputs: jax.Array  # [..., n, F]
     labels: jax.Array  # [..., n] int32 in 0..K-1
     mask: jax.Array  # [..., n] bool
+
+
+def check(examples: Examples, lead: tuple[int, ...] = (), size: int | None = None) -> None:
+    """Assert, while a function is traced, that examples have the shapes and types given above.
+
+    Args:
+        examples: of one task, or of many.
+        lead: the dimensions before n.
+        size: F, where it is known.
+    """
+    each = (*lead, *examples.labels.shape[-1:])
+    message = "examples: inputs [..., n, F], labels [..., n], mask [..., n]"
+    chex.assert_shape(list(examples), [(*each, size), each, each], custom_message=message)
+    message = "examples: inputs float, labels int, mask bool"
+    chex.assert_type(list(examples), [float, int, bool], custom_message=message)

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -129,6 +130,7 @@ class ImageTasks:
 
     def _rows(self, name: str, task: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Image numbers [K, m] of a task's pool and how many of them count [K]."""
+        chex.assert_rank(task, 0, custom_message="task []: vmap over several")
         indices, counts = self.tables[name]
         classes = self.classes[task]
         rows, counts = indices[classes], counts[classes]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -46,6 +47,7 @@ def error(network: Network, outputs: jax.Array, targets: jax.Array) -> jax.Array
     """
     if network.classifies:
         return cross_entropy(outputs, targets)
+    chex.assert_equal_shape([outputs, targets], custom_message="outputs, targets [n, O]")
     if network.name == GAUSSIAN:
         return jnp.sum((jnp.arcsinh(outputs) - targets) ** 2, axis=-1)
     return -jnp.sum(jax.nn.softmax(targets) * jax.nn.log_softmax(outputs), axis=-1)

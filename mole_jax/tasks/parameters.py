@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,11 +18,12 @@ class ParameterField:
     dtype: str
     offset: int
 
-    @property
+    # Kept once computed: networks are matched one by one, thousands of them, in NumPy.
+    @functools.cached_property
     def size(self) -> int:
         return math.prod(self.shape)
 
-    @property
+    @functools.cached_property
     def slice(self) -> slice:
         return slice(self.offset, self.offset + self.size)
 
@@ -32,7 +34,7 @@ class ParameterSpec:
 
     fields: tuple[ParameterField, ...]
 
-    @property
+    @functools.cached_property
     def size(self) -> int:
         """D, the number of parameters."""
         return sum(field.size for field in self.fields)

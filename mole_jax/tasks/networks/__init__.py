@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -168,6 +169,7 @@ def of_module(
         return module.init(key, jnp.zeros((1, *expected)))["params"]
 
     def apply(params: dict[str, Any], x: jax.Array) -> jax.Array:
+        chex.assert_axis_dimension(x, -1, n_inputs, custom_message="x [..., n_inputs]")
         if not images:
             return module.apply({"params": params}, x)
         logits = module.apply({"params": params}, x.reshape(-1, *expected))

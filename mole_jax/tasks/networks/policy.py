@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -111,8 +112,10 @@ def log_probability(
     """
     output = network.apply(params, observation)
     if network.name == CATEGORICAL:
+        chex.assert_shape(action, output.shape[:-1], custom_message="action [...] of a choice")
         logs = jax.nn.log_softmax(output)
         return jnp.take_along_axis(logs, action[..., None], axis=-1)[..., 0]
+    chex.assert_shape(action, output.shape, custom_message="action [..., A]")
     std = _std(params, output)
     return jnp.sum(
         -0.5 * ((action - output) / std) ** 2 - jnp.log(std) - 0.5 * np.log(2 * np.pi), axis=-1
