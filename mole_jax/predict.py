@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import os
 import sys
 import warnings
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 import numpy as np
 
 from mole_jax.core import files
+from mole_jax.core.arguments import Parser
 from mole_jax.core.command import explained, leave
 from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.core.paths import user_path
@@ -93,17 +93,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or those of `command.explained`.
     """
-    flags = _parser().parse_args(arguments)
-    return explained(functools.partial(run, flags))
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return explained(lambda: run(_parser().parse_args(given)))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mole_jax.predict",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
 
     def add(name: str, metavar: str, text: str, **options: Any) -> None:

@@ -17,7 +17,7 @@ def single_in_process() -> Iterator[None]:
     For commands. It does not import JAX, so a refused command need not wait for it.
     """
     before = os.environ.get(_VARIABLE)
-    if "jax" in sys.modules:
+    if sys.modules.get("jax") is not None:
         import jax
 
         double = bool(jax.config.values["jax_enable_x64"])
@@ -39,7 +39,7 @@ def single_in_process() -> Iterator[None]:
 
 
 def _set(double: bool) -> None:
-    if "jax" in sys.modules:
+    if sys.modules.get("jax") is not None:
         import jax
 
         jax.config.update("jax_enable_x64", double)

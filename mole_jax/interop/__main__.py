@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mole_jax.core import command
+from mole_jax.core.arguments import Parser
 
 # Command -> its module, and what it does. A module has `add_arguments(parser)` and `run(flags)`,
 # which returns an exit code or None for 0. It is imported only for its own command, so none waits
@@ -42,7 +43,7 @@ def _parse(
     arguments: Sequence[str],
 ) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], Any]]:
     chosen = next((word for word in arguments if not word.startswith("-")), None)
-    parser = argparse.ArgumentParser(prog="python -m mole_jax.interop", description=__doc__)
+    parser = Parser(prog="python -m mole_jax.interop", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():
         its = commands.add_parser(name, help=text, description=f"{text}.")

@@ -19,7 +19,6 @@ have in common: what is there is rounding, and |b| is that of the key's weight. 
 
 from __future__ import annotations
 
-import argparse
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -31,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core import command
+from mole_jax.core.arguments import Parser
 from mole_jax.core.errors import UserError
 from mole_jax.core.paths import user_path
 from mole_jax.interop import gpt_settings, gpt_weights
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mole_jax.interop.gpt_parity",
         description="Compare our G.pt with what the reference computes.",
         epilog="exit code 0: all relative errors are at most 1e-4; 1: some are not; 2: bad files",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from mole_jax.core.arguments import Parser
 from mole_jax.core.command import explained, leave
 from mole_jax.core.paths import user_path
 from mole_jax.zoo.intake import counted, read_skips
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 fine, 1 problems found, or those of `command.explained`.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m mole_jax.zoo",
         description="Look at a zoo, the stored training histories of many networks.",
     )
