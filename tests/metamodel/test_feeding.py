@@ -7,6 +7,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -78,8 +79,8 @@ def feed_of(
 def test_all_readings_normalise_alike(readings: dict[str, TrainingRuns]) -> None:
     device, host, stream = (readings[name] for name in ("device", "host", "stream"))
     for other in (host, stream):
-        assert tiny.equal_trees(device.normaliser, other.normaliser)
-        assert tiny.equal_trees(device.arrays._replace(parameters=None), other.arrays)
+        chex.assert_trees_all_equal(device.normaliser, other.normaliser)
+        chex.assert_trees_all_equal(device.arrays._replace(parameters=None), other.arrays)
     assert host.kept is not None
     assert device.kept is stream.kept is None
 
@@ -103,14 +104,13 @@ def test_the_same_steps_draw_the_same_pairs(
             expected = feeding.like(
                 readings[name].arrays, readings[name], batch, mesh, stop - first
             )
-            for x, like in zip(jax.tree.leaves(drawn), jax.tree.leaves(expected), strict=True):
-                assert (x.shape, x.dtype) == (like.shape, like.dtype)
+            chex.assert_trees_all_equal_shapes_and_dtypes(drawn, expected)
             for step in range(first, stop):
                 found, expected = (
                     draw(step, device.normaliser, arrays, family.device_data)
                     for arrays in (drawn, device.arrays)
                 )
-                assert tiny.equal_trees(found, expected)
+                chex.assert_trees_all_equal(found, expected, strict=True)
         assert feed.waited > 0
 
 
@@ -147,10 +147,9 @@ def test_training_ends_the_same_wherever_the_zoo_is_kept(
         ).params
 
     expected, host, stream = (trained(name) for name in ("device", "host", "stream"))
-    assert tiny.equal_trees(host, stream)
+    chex.assert_trees_all_equal(host, stream, strict=True)
     # Another program than the one that gathers by itself, which may round in another way.
-    for a, b in zip(jax.tree.leaves(host), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(host, expected, rtol=1e-4, atol=1e-5)
     logs = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("device", "stream")]
     assert ["input_wait" in log for log in logs] == [False, True]
 
@@ -163,7 +162,7 @@ def test_parameters_of_16_bits_stay_so_on_the_host(tmp_path: Path) -> None:
     device, host = (data_lib.read(zoo, family, name) for name in ("device", "host"))
     assert host.kept is not None
     assert host.kept.dtype.name == "bfloat16"
-    assert tiny.equal_trees(device.normaliser, host.normaliser)
+    chex.assert_trees_all_equal(device.normaliser, host.normaliser)
     with feed_of(host, config) as feed:
         rows = np.asarray(feed.take(0, 3).rows)
     key = states.pairs_key(ROOT, 2)

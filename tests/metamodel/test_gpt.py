@@ -10,6 +10,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -183,13 +184,12 @@ def test_divided_between_devices_it_trains_alike() -> None:
     many, others = one_step(setting, {"data": 2, "fsdp": 2, "tensor": 2})
     for name in ("loss", "gradient_norm"):
         np.testing.assert_allclose(parts[name], others[name], rtol=1e-4)
-    for a, b in zip(jax.tree.leaves(one.ema), jax.tree.leaves(many.ema), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-4)
+    chex.assert_trees_all_close(one.ema, many.ema, rtol=1e-7, atol=1e-4)
     decay = setting.config.training.ema_decay
-    for old, new, ema in zip(
-        *(jax.tree.leaves(x) for x in (setting.params, one.params, one.ema)), strict=True
-    ):
-        np.testing.assert_allclose(ema, decay * old + (1 - decay) * new, atol=1e-6)
+    expected = jax.tree.map(
+        lambda old, new: decay * old + (1 - decay) * new, setting.params, one.params
+    )
+    chex.assert_trees_all_close(one.ema, expected, rtol=1e-7, atol=1e-6)
 
 
 def test_interrupted_and_resumed_gives_the_same_bits(setting: tiny.Setting, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_interrupted_and_resumed_gives_the_same_bits(setting: tiny.Setting, tmp_
     assert kept.is_dir()
     (tmp_path / "resumed" / "checkpoints").mkdir(parents=True)
     kept.rename(tmp_path / "resumed" / "checkpoints" / "10")
-    assert tiny.equal_trees(fit(setting, tmp_path / "resumed"), whole)
+    chex.assert_trees_all_equal(fit(setting, tmp_path / "resumed"), whole, strict=True)
 
 
 def test_weight_decay_is_of_linear_weights_alone(setting: tiny.Setting) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -223,7 +224,7 @@ def test_conditions_are_dropped_at_their_rates(setting: tiny.Setting) -> None:
 
 
 def test_a_draw_is_a_function_of_its_key(setting: tiny.Setting, plain: Pairs) -> None:
-    assert tiny.equal_trees(drawn(setting), plain)
+    chex.assert_trees_all_equal(drawn(setting), plain, strict=True)
     assert not np.array_equal(drawn(setting, seed=1).prompt.start_metric, plain.prompt.start_metric)
 
 

@@ -7,6 +7,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -160,8 +161,7 @@ def test_each_device_keeps_an_eighth_of_the_state_from_birth(
 
     state = init(setting, mesh)
     assert_divided(state)
-    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(fresh), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    chex.assert_trees_all_close(state, fresh, rtol=1e-5, atol=1e-7)
     assert_divided(step(state, *inputs)[0])
 
 
@@ -189,7 +189,7 @@ def test_a_training_goes_on_on_another_mesh_and_back(
             checkpoints.save(len(lines), state)
             found = checkpoints.restore_latest(like)
             assert found is not None and found[0] == len(lines)
-            assert tiny.equal_trees(found[1], state)
+            chex.assert_trees_all_equal(found[1], state, strict=True)
             for leaf, wanted in zip(*map(jax.tree.leaves, (found[1], like)), strict=True):
                 assert leaf.sharding.is_equivalent_to(wanted.sharding, leaf.ndim)
         state, parts = advance(found[1], *inputs)

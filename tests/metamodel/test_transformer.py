@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,8 +53,7 @@ def test_how_layers_are_run_changes_nothing(plain: tiny.Setting, change: dict) -
 def test_bfloat16_is_of_the_products_only(plain: tiny.Setting) -> None:
     """Parameters, estimate and gradients stay float32; values differ by bfloat16's rounding."""
     other = tiny.made_up(metamodel__layers=2, metamodel__dtype="bfloat16")
-    same_shapes = jax.tree.map(lambda a, b: a.dtype == b.dtype, other.params, plain.params)
-    assert all(jax.tree.leaves(same_shapes))
+    chex.assert_trees_all_equal_shapes_and_dtypes(other.params, plain.params)
     estimate, gradient = estimate_and_gradient(other, plain.params)
     exact, _ = estimate_and_gradient(plain, plain.params)
     assert {x.dtype for x in jax.tree.leaves((estimate, gradient))} == {np.dtype("float32")}

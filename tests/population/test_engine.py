@@ -7,6 +7,7 @@ import functools
 import os
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +31,7 @@ COLLECTIVES = (
 
 
 def assert_close(a: History, b: History) -> None:
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), a, b)
+    chex.assert_trees_all_close(a, b, rtol=1e-5, atol=1e-5)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -114,8 +115,8 @@ def test_neighbours_do_not_matter(population: Any, history: History, make_mesh: 
     disturbed = jax.tree.map(np.asarray, population._replace(hyper=hyper).train(make_mesh(1)))
     assert not np.isfinite(disturbed.parameters[0, 1, -1]).all()
     others = np.array([[True, False], [True, True], [True, True]])
-    jax.tree.map(
-        lambda x, y: np.testing.assert_array_equal(x[others], y[others]), disturbed, history
+    chex.assert_trees_all_equal(
+        *(jax.tree.map(lambda x: x[others], each) for each in (disturbed, history))
     )
 
 

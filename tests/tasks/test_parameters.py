@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,7 +58,7 @@ def test_round_trip(batch: tuple[int, ...], library: Any) -> None:
     assert flat.shape == (*batch, 24)
     assert flat.dtype == np.float32
     again = SPEC.unflatten(flat)
-    jax.tree.map(np.testing.assert_array_equal, again, params)
+    chex.assert_trees_all_equal(again, params)
     np.testing.assert_array_equal(SPEC.flatten(again), flat)
 
 
