@@ -73,6 +73,16 @@ def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Collect what a test leaves, so that what it complains of is not laid at another one's door.
+
+    A restore that Orbax refuses leaves coroutines behind.
+    """
+    yield
+    gc.collect()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def few_mappings() -> Iterator[None]:
     """Forget compiled programs, between modules, where there are many."""

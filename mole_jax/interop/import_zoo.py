@@ -6,6 +6,8 @@ import argparse
 
 from mole_jax.core.paths import user_path
 from mole_jax.interop.zoo_files import import_zoo
+from mole_jax.zoo import usable
+from mole_jax.zoo.reader import open_zoo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,5 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Runs the command."""
+    """Runs the command; raises UserError where no run that came in can be trained on."""
     print(f"{flags.out}: {import_zoo(flags.source, flags.out)} runs")
+    usable.check(open_zoo(flags.out))

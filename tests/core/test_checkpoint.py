@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,10 @@ from tests.tiny import hashes
 
 # A restore that Orbax refuses leaves coroutines behind, which end after their event loop is closed
 # and may do so during the next test.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("collected"),
+]
 
 
 def state(scale: float = 1.0) -> dict[str, Any]:
@@ -173,7 +175,6 @@ def test_a_damaged_checkpoint_is_put_aside(
     ):
         checkpoints.restore_latest(states[0])
     assert sorted(p.name for p in (tmp_path / "damaged").iterdir()) == ["1", "2", "2.1"]
-    gc.collect()
 
 
 def test_the_checksum_sees_every_bit_and_the_order() -> None:

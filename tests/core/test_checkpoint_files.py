@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno
-import gc
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,13 @@ from tests.core.test_checkpoint import damage
 from tests.tiny import hashes
 
 # A restore that Orbax refuses leaves coroutines behind, which end after their event loop is closed.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("collected"),
+]
 
 STATE = {"x": jnp.asarray(np.random.default_rng(0).normal(size=20_000), "float32")}
 STATE["step"] = jnp.int32(2)
-
-
-@pytest.fixture(autouse=True)
-def collected() -> Iterator[None]:
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -222,6 +222,19 @@ def test_an_own_zoo_comes_back_the_same(
     assert verify(back) == []
 
 
+def test_a_zoo_without_a_usable_run_comes_in_but_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = own_schema()
+    failed = dataclasses.replace(own_batch(5, schema), finite=np.zeros(5, bool))
+    ZooWriter.create(tmp_path / "zoo", schema).append(failed)
+    out, back = str(tmp_path / "out"), str(tmp_path / "back")
+    assert main(["export-zoo", str(tmp_path / "zoo"), "--out", out]) == 0
+    assert main(["import-zoo", out, "--out", back]) == 2
+    assert "runs to train on can be used" in capsys.readouterr().err
+    assert open_zoo(back).n_runs == 5
+
+
 def test_an_imported_zoo_comes_back_the_same(tmp_path: Path) -> None:
     import_gpt(gpt_data.make(tmp_path / "data", 3), tmp_path / "zoo", Options("mlp:4,3,2"))
     export_zoo(tmp_path / "zoo", tmp_path / "out")

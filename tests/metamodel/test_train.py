@@ -33,7 +33,10 @@ from tests.core.test_checkpoint import damage
 
 STEPS = 20
 # Orbax leaves coroutines behind when a checkpoint is damaged: see tests/core/test_checkpoint.py.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("collected"),
+]
 
 
 @pytest.fixture(scope="module")
