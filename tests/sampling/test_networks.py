@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 import mole_jax
 from mole_jax.core.errors import UserError
+from mole_jax.sampling.inputs import Inputs
+from mole_jax.sampling.networks import built
 from mole_jax.sampling.predict import Model, Networks
 from mole_jax.tasks import family as families
 from mole_jax.tasks import networks
@@ -49,6 +52,14 @@ def test_no_examples_give_no_outputs(nets: Networks, support: Labelled) -> None:
     x, _ = support
     for none in (x[:0], jnp.asarray(x[:0]), x[:0].reshape(0, 8, 8), []):
         assert nets.apply(none).shape == (2, 0, 3)
+    # A CNN cannot reshape no images by itself.
+    described = {"name": "cnn", "channels": [2], "strides": [1], "bias": True, "norm_groups": 0}
+    text = json.dumps(described | {"input_shape": [4, 4, 3], "outputs": 2})
+    spec = built(text).spec
+    params = spec.unflatten(np.zeros((3, spec.size), np.float32))
+    convolving = Networks(params, None, text, Inputs((4, 4, 3), (1.0,), (0.0,)))
+    assert convolving.apply(np.zeros((0, 4, 4, 3))).shape == (3, 0, 2)
+    assert convolving.apply(np.zeros((5, 4, 4, 3))).shape == (3, 5, 2)
 
 
 @pytest.mark.parametrize(
