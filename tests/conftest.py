@@ -27,6 +27,7 @@ os.environ["MPLBACKEND"] = "agg"  # figures are drawn to files, on machines with
 
 # Shells start what they put into the background with Ctrl-C ignored; tests of it want it heard.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as nohup ignores it
 
 # A process may map so many pieces of memory (vm.max_map_count, 65,530 by default), and every
 # compiled program takes a few. All tests together need more, and then compiling ends in a crash.

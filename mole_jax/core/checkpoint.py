@@ -84,7 +84,8 @@ class Checkpoints:
         return self._manager.best_step()
 
     def restore(self, step: int, like: Any) -> Any:
-        """Read the state of `step`: see `checkpoint_files.read`."""
+        """Read the state of `step`, once it is saved: see `checkpoint_files.read`."""
+        self.wait()
         return stored.read(self._path, step, like)
 
     def restore_latest(self, like: Any) -> tuple[int, Any] | None:

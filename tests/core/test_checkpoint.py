@@ -185,3 +185,11 @@ def test_the_checksum_sees_every_bit_and_the_order() -> None:
     split = meshes.along(meshes.make_mesh(), "data")
     y = jnp.arange(16.0)
     assert int(checksum({"x": jax.device_put(y, split)})) == int(checksum({"x": y}))
+
+
+def test_one_that_is_still_being_written_is_waited_for(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state())
+        found = checkpoints.restore_latest(state())
+    assert found is not None
+    assert_same(found[1], state())

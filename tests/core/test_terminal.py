@@ -65,6 +65,14 @@ def closed_terminal(program: str, result: Path) -> int:
         command, cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
     )
     os.close(slave)
+    try:
+        return _code_after_closing(child, master)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def _code_after_closing(child: subprocess.Popen[bytes], master: int) -> int:
     seen, deadline = b"", time.monotonic() + 60
     while b"work:" not in seen and time.monotonic() < deadline:
         if select.select([master], [], [], 0.1)[0]:

@@ -18,6 +18,7 @@ from mole_jax.interop import __main__ as command
 from mole_jax.interop import gpt_network, gpt_settings
 from mole_jax.interop.gpt_settings import Settings
 from mole_jax.metamodel.prompt import Prompt, everything
+from mole_jax.tasks.examples import Examples
 from tests.core.test_torch_file import read
 from tests.interop.conftest import CASES
 
@@ -44,7 +45,8 @@ def test_it_predicts_what_the_reference_does(imported: Path) -> None:
     start = meta.networks(model.normaliser, x["x_prev"][:, None])
     tokens = meta.codec.encode(model.normaliser.normalise(start))
     np.testing.assert_allclose(tokens[:, 0], x["x_prev"], atol=1e-6)
-    prompt = Prompt(tokens, x["loss_prev"], x["loss_target"], None, everything(batch))
+    nothing = (jnp.zeros((batch, 1, 64)), jnp.zeros((batch, 1), int), jnp.zeros((batch, 1), bool))
+    prompt = Prompt(tokens, x["loss_prev"], x["loss_target"], Examples(*nothing), everything(batch))
     found = jax.jit(meta.clean_estimate)(
         model.params, model.normaliser, noisy[:, None], x["t"], prompt
     )
