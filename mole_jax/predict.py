@@ -132,6 +132,8 @@ def run(flags: argparse.Namespace) -> None:
         raise UserError(f"-n {flags.n}: ask for 1 network or more")
     checked_seed(flags.seed, "--seed")
     out = outputs(flags.out, flags.n)
+    cards = [path.with_suffix(".json") for path in out if path.suffix == SAFETENSORS]
+    files.refuse_overwriting([*out, *cards], inputs(flags))
 
     from mole_jax.core import rng
 
@@ -198,6 +200,13 @@ def outputs(out: Path, n: int) -> list[Path]:
         if path.is_dir():
             raise UserError(f"--out={out}: {path} is a folder; name a file")
     return found
+
+
+def inputs(flags: argparse.Namespace) -> list[Path]:
+    """Name the files that the command reads, as far as its sources are files."""
+    sources = [part for text in (flags.support, flags.test) if text for part in text.split("+")]
+    named = [user_path(part.partition(":")[2]) for part in sources if ":" in part]
+    return [*named, *([flags.start] if flags.start else [])]
 
 
 def load(flags: argparse.Namespace) -> Model:

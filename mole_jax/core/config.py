@@ -16,6 +16,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags.config_flags import UnsupportedOperationError
 
+from mole_jax.core import files
 from mole_jax.core.errors import UserError
 from mole_jax.core.paths import user_path
 
@@ -169,6 +170,14 @@ def override(config: ConfigDict, arguments: Iterable[str]) -> ConfigDict:
             raise UserError(_wrong_type(argument, key, defaults[key])) from None
         if not _same_type(defaults[key], flatten(config)[key]):
             raise UserError(_wrong_type(argument, key, defaults[key]))
+    for key, value in flatten(config).items():
+        try:
+            files.to_json(value)
+        except TypeError:
+            raise UserError(
+                f"config.{key}={str(value)[:60]} cannot be kept as JSON: use numbers, texts, true "
+                "or false, and tuples of these"
+            ) from None
     config.lock()
     return config
 

@@ -15,3 +15,7 @@ class MoleWarning(UserWarning):
 
     `warnings.filterwarnings("error", category=mole_jax.MoleWarning)` makes an exception of it.
     """
+
+
+class RefusedError(UserError):
+    """A stage was refused before it made anything: it leaves no record of its config."""

@@ -11,7 +11,7 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,12 +30,12 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 def writing(path: str | Path) -> Iterator[BinaryIO]:
     """A file to write, which takes its place at `path` once the block ends without an error."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # In the same folder, because os.replace is atomic only within one file system. Opened by hand
     # rather than through tempfile, which would leave the file readable by its owner alone.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with _opened(temporary, path) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -44,6 +44,37 @@ def writing(path: str | Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def make_folder(path: str | Path) -> None:
+    """Make a folder, and those above it, where it is missing; raises UserError if it cannot be."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        if is_disk_full(problem):
+            raise
+        raise UserError(
+            f"the folder {path} cannot be made ({problem.strerror}): choose another path"
+        ) from problem
+
+
+def _opened(temporary: Path, path: Path) -> BinaryIO:
+    try:
+        return open(temporary, "xb")
+    except OSError as problem:
+        if is_disk_full(problem):
+            raise
+        raise UserError(
+            f"{path} cannot be written ({problem.strerror}): choose another path"
+        ) from problem
+
+
+def refuse_overwriting(written: Iterable[Path], read: Iterable[Path]) -> None:
+    """Raise UserError where a file that is to be written is one that is read."""
+    known = {path.resolve() for path in read}
+    for path in written:
+        if path.resolve() in known:
+            raise UserError(f"{path} would be written over, and it is read: name another --out")
 
 
 def write_json(path: str | Path, obj: Any) -> None:

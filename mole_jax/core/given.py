@@ -103,14 +103,14 @@ def prng_key(name: str, value: Any) -> jax.Array:
 
     It may be traced.
     """
-    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
     example = "such as jax.random.key(0)"
-    if dtype is None or shape is None:
+    if not isinstance(value, (jax.Array, np.ndarray, np.generic)):  # tracers are arrays, too
         raise UserError(f"{name}={_short(value)} must be a key, {example}")
+    dtype, shape = value.dtype, value.shape
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         if shape:
             raise UserError(f"{name} must be one key, not an array {list(shape)} of them")
-        return value
+        return jnp.asarray(value)
     wrong = f"{name} must be one key, {example}, not {dtype} of shape {list(shape)}"
     if dtype != np.uint32 or len(shape) != 1:
         raise UserError(wrong)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -18,7 +19,11 @@ def user_path(text: str | os.PathLike[str]) -> Path:
         UserError: for what is no path, and for a user without a home folder.
     """
     try:
-        return Path(text).expanduser()
+        path = Path(text).expanduser()
+        os.stat(path)
+    except OSError as problem:
+        if problem.errno == errno.ENAMETOOLONG:
+            raise UserError(f"{str(text)[:60]}... is too long for a path: give another") from None
     except TypeError:
         raise UserError(f"{text!r} is not a path: give a text or a pathlib.Path") from None
     except RuntimeError:
@@ -26,3 +31,4 @@ def user_path(text: str | os.PathLike[str]) -> Path:
         raise UserError(
             f"{text}: no home folder is known for {name}: write ./{text} for a file of that name"
         ) from None
+    return path

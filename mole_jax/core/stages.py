@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 
 from mole_jax.core import distributed, files, interrupts
 from mole_jax.core.config import differing_keys, nearest, sections
-from mole_jax.core.errors import UserError
+from mole_jax.core.errors import RefusedError, UserError
 
 FORMAT = "mole-workdir"
 VERSION = 6
@@ -236,10 +236,10 @@ def record(workdir: str | Path, name: str) -> dict[str, Any]:
 
     Raises UserError when the stage has not begun in `workdir`, or `workdir` has another version.
     """
+    _check_version(Path(workdir))
     found = _record(Path(workdir), name)
     if not found:
         raise UserError(f"stage {name} has not run in {workdir}: run it with --stages={name}")
-    _check_version(Path(workdir))
     return found
 
 
@@ -266,7 +266,8 @@ def _recorded(workdir: Path, stage: Stage, config: ConfigDict) -> Iterator[None]
     # Imported here because it starts JAX, for which a refused command need not wait.
     from mole_jax.core.provenance import environment
 
-    before = float(_record(workdir, stage.name).get("seconds", 0.0))
+    found = _record(workdir, stage.name)
+    fresh, before = not found, float(found.get("seconds", 0.0))
     start = time.monotonic()
     facts = {"config": sections(config, stage.sections), "environment": environment()}
 
@@ -289,10 +290,16 @@ def _recorded(workdir: Path, stage: Stage, config: ConfigDict) -> Iterator[None]
     try:
         yield
         status = "done"
+    except RefusedError:
+        status = "" if fresh else status
+        raise
     finally:
         stop.set()
         thread.join()
-        write(status)
+        if status:
+            write(status)
+        else:
+            _path(workdir, stage.name).unlink(missing_ok=True)
 
 
 def _check_version(workdir: Path) -> None:
@@ -314,7 +321,18 @@ def _path(workdir: Path, name: str) -> Path:
 
 def _record(workdir: Path, name: str) -> dict[str, Any]:
     path = _path(workdir, name)
-    return files.read_json(path) if path.exists() else {}
+    if not path.exists():
+        return {}
+    found = files.read_json(path)
+    kinds: dict[str, Any] = {"status": str, "seconds": (int, float), "config": dict}
+    if not isinstance(found, dict) or not all(
+        isinstance(found.get(key), kind) for key, kind in kinds.items()
+    ):
+        raise UserError(
+            f"{path} is damaged: it has no {', '.join(kinds)} of a stage: restore it from a copy, "
+            "or use another workdir"
+        )
+    return found
 
 
 def _gaps(workdir: Path, stages: Sequence[Stage]) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ import argparse
 import numpy as np
 
 from mole_jax.core.errors import UserError
-from mole_jax.core.files import write_npz
+from mole_jax.core.files import refuse_overwriting, write_npz
 from mole_jax.core.paths import user_path
 from mole_jax.interop.network_files import load_network
 from mole_jax.tasks.networks import shorthand
@@ -27,6 +27,7 @@ def run(flags: argparse.Namespace) -> None:
     """Runs the command."""
     if flags.out.suffix != ".npz":
         raise UserError(f"--out={flags.out} must end in .npz")
+    refuse_overwriting([flags.out], [flags.file, flags.file.with_suffix(".json")])
     found = load_network(flags.file, flags.network)
     flat = found.network.spec.flatten(found.params)
     arrays = {f.path: flat[f.slice].reshape(f.shape) for f in found.network.spec.fields}

@@ -80,9 +80,15 @@ class Networks:
         return tuple(leaf.shape[: leaf.ndim - len(field.shape)])
 
     def __repr__(self) -> str:
-        head = f"Networks: {' x '.join(map(str, self._batch()))} of {title(self.network)}"
+        leaves = jax.tree.leaves(self.params)
+        known = all(hasattr(leaf, "shape") for leaf in leaves) and leaves
+        batch = " x ".join(map(str, self._batch() or (1,))) if known else "?"
+        head = f"Networks: {batch} of {title(self.network)}"
         metric = self.predicted_metric
-        if metric is None or given.is_traced(metric):
+        # Functions on pytrees may leave anything in its place.
+        if not isinstance(metric, (jax.Array, np.ndarray)) or given.is_traced(metric):
+            return f"<{head}>"
+        if not metric.size:
             return f"<{head}>"
         low, high = np.min(metric), np.max(metric)
         return f"<{head}, predicted_metric {low:.4g} to {high:.4g}>"

@@ -32,6 +32,8 @@ from mole_jax.zoo.reader import open_zoo
 
 __all__ = ["IMPORTED_NETWORK", "Model", "Networks", "described", "description", "generate", "load"]
 
+# Of a config, those that a trained model is built from.
+SECTIONS = ("data", "population", "representation", "metamodel", "diffusion", "training")
 # Where the network is described in a workdir without a zoo: one whose meta-model was imported.
 IMPORTED_NETWORK = Path("train") / "network.json"
 CHECKPOINTS = ("last", "best")
@@ -117,6 +119,12 @@ def described(workdir: Path) -> tuple[dict[str, Any], Network]:
     """
     _check(workdir)
     config = stages.record(workdir, "train")["config"]
+    lost = [name for name in SECTIONS if not isinstance(config.get(name), dict)]
+    if lost:
+        raise UserError(
+            f"{workdir / 'train' / 'stage.json'} is damaged: its config has no {lost[0]}: restore "
+            "it from a copy"
+        )
     return config, networks.from_json(description(workdir))
 
 

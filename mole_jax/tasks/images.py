@@ -265,6 +265,11 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
             f"data.source={c['source']!r}: all training pixels are {train.min():g}, so there is "
             "nothing to learn: look at the images of the source"
         )
+    if (train == train[0]).all():
+        raise UserError(
+            f"data.source={c['source']!r}: all training images are the same, so there is nothing "
+            "to learn: look at the images of the source"
+        )
     mean, std = tuple(c.get("pixel_mean", ())), tuple(c.get("pixel_std", ()))
     if mean or std:
         scale, shift = _given(mean, std, shape)

@@ -16,6 +16,7 @@ import numpy as np
 from mole_jax.core import distributed, rng
 from mole_jax.core import mesh as mesh_lib
 from mole_jax.core.config import sections
+from mole_jax.core.errors import RefusedError, UserError
 from mole_jax.core.progress import Progress
 from mole_jax.core.provenance import environment
 from mole_jax.population import engine, hyperparameters, keys, member, recipes
@@ -58,7 +59,10 @@ def generate(config: Mapping[str, Any], workdir: Path) -> None:
     """
     path = Path(workdir) / "zoo"
     if (path / FILE).exists() and (zoo := open_zoo(path)).schema.imported:
-        rebuild(config, zoo)
+        try:
+            rebuild(config, zoo)
+        except UserError as problem:
+            raise RefusedError(str(problem)) from problem
         usable.check(zoo)
         if distributed.is_first():
             print(f"zoo: imported, with {zoo.n_runs} runs; nothing to train", flush=True)

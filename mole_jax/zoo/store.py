@@ -12,6 +12,7 @@ import tensorstore as ts
 
 from mole_jax.core.config import differing_keys
 from mole_jax.core.errors import UserError
+from mole_jax.core.files import make_folder
 from mole_jax.zoo.arrays import create_array, layouts, open_array, stored_runs, write_groups
 from mole_jax.zoo.manifest import (
     FILE,
@@ -56,7 +57,7 @@ class ZooWriter:
                 f"{path} has no {FILE}, but its array {orphans[0]} holds runs: restore that file, "
                 "or give another path"
             )
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         write_groups(path, schema)
         arrays = {name: create_array(path, layout) for name, layout in layouts(schema).items()}
         created = datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
+
 import pytest
 
 from mole_jax.core.arguments import Parser
@@ -37,6 +41,15 @@ def test_mistakes(arguments: str, message: str) -> None:
         parser().parse_args(arguments.split())
     assert message in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_help_that_cannot_be_written_is_no_success() -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with contextlib.redirect_stdout(Full()), pytest.raises(OSError, match="No space left"):
+        parser().parse_args(["info", "--help"])
 
 
 def test_what_is_right() -> None:

@@ -194,3 +194,8 @@ def test_a_strict_config_names_what_it_lacks_and_is_the_config_otherwise() -> No
             strict["a"]["bb"]
         with pytest.raises(UserError, match=r"no key population: add it"):
             strict["population"]
+
+
+def test_a_value_that_no_record_can_keep_is_refused() -> None:
+    with pytest.raises(UserError, match=r"config\.a\.f=.* cannot be kept as JSON"):
+        configs.override(ConfigDict({"a": {"f": print}}), [])

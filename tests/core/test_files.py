@@ -95,3 +95,19 @@ def test_arrays_round_trip(tmp_path: Path) -> None:
         np.testing.assert_array_equal(loaded["x"], x)
         assert loaded["x"].dtype == np.float32
         np.testing.assert_array_equal(loaded["y"], np.ones(2))
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    for path in (tmp_path / "file" / "x.npz", Path("/proc/x.npz")):
+        with pytest.raises(UserError, match=r"cannot be (made|written) \(.*\): choose another"):
+            files.write_npz(path, a=np.zeros(2))
+    assert (tmp_path / "file").read_text() == "text"
+
+
+def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    other = tmp_path / "b" / ".." / "a.npz"
+    with pytest.raises(UserError, match="would be written over, and it is read"):
+        files.refuse_overwriting([other], [tmp_path / "a.npz"])
+    files.refuse_overwriting([tmp_path / "c.npz"], [tmp_path / "a.npz"])

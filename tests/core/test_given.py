@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -107,7 +108,8 @@ def test_keys() -> None:
         assert (jax.random.key_data(given.prng_key("key", value)) == old).all()
     assert (jax.jit(lambda key: jax.random.key_data(given.prng_key("k", key)))(key) == old).all()
     others = (jax.random.split(key, 3), jax.random.split(old, 3), jax.random.split(key, 1))
-    wrong = (0, None, "0", 0.5, [0, 3], np.int64(0), jnp.ones(2), jnp.zeros(3, jnp.uint32))
+    foreign = SimpleNamespace(dtype="torch.int64", shape=(2,))
+    wrong = (0, None, "0", 0.5, [0, 3], foreign, np.int64(0), jnp.ones(2), jnp.zeros(3, jnp.uint32))
     for value in (*others, *wrong):
         refused("key", given.prng_key, value)
 

@@ -88,6 +88,8 @@ def test_user_path(home: Path) -> None:
     assert user_path("~root") == Path("~root").expanduser() != Path("~root")
     with pytest.raises(UserError, match=r"no home folder is known for ~no-such-user: write \./~"):
         user_path("~no-such-user/x")
+    with pytest.raises(UserError, match=r"aaa\.\.\. is too long for a path"):
+        user_path("a" * 5000)
     with pytest.raises(UserError, match="is not a path"):
         user_path(3)  # type: ignore[arg-type]
 

@@ -11,7 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from mole_jax.core import files, stages
-from mole_jax.core.errors import UserError
+from mole_jax.core.errors import RefusedError, UserError
 
 NAMES = ("zoo", "train", "evaluate")
 
@@ -247,3 +247,37 @@ def test_a_stage_whose_results_came_from_elsewhere_is_on_record_as_done(tmp_path
     stages.write_done(tmp_path, "train", {"train": {"steps": 1}})
     assert stages.is_done(tmp_path, "train")
     assert stages.record(tmp_path, "train")["config"] == {"train": {"steps": 1}}
+
+
+def test_a_stage_that_is_refused_leaves_no_record(tmp_path: Path) -> None:
+    """Its config was never used: another one may follow."""
+    good = stages.Stage("zoo", ("zoo",), lambda config, workdir: None)
+
+    def refuse(config: ConfigDict, workdir: Path) -> None:
+        raise RefusedError("another network")
+
+    bad = stages.Stage("zoo", ("zoo",), refuse)
+    one, two = (ConfigDict({"zoo": {"steps": steps}}) for steps in (1, 2))
+    with stages.open_workdir(tmp_path), pytest.raises(RefusedError):
+        stages.run(tmp_path, (bad,), ["zoo"], one)
+    assert not stages.is_begun(tmp_path, "zoo")
+    with stages.open_workdir(tmp_path):
+        stages.check(tmp_path, (good,), two)
+        stages.run(tmp_path, (good,), ["zoo"], two)
+    assert stages.is_done(tmp_path, "zoo")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("null", "[]", "3", '{"status": "done"}'),
+        '{"status": "done", "seconds": 1, "config": 3}',
+        '{"status": "done", "seconds": "x", "config": {}}',
+    ],
+)
+def test_a_record_that_says_something_else_is_damaged(content: str, tmp_path: Path) -> None:
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "stage.json").write_text(content)
+    for ask in (stages.is_done, stages.is_begun, stages.record):
+        with pytest.raises(UserError, match=r"zoo/stage\.json is damaged: it has no status, "):
+            ask(tmp_path, "zoo")

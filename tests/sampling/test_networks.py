@@ -138,5 +138,8 @@ def test_copies_compute_the_same(nets: Networks, support: Labelled, copied: Any)
 
 
 def test_what_is_shown_is_short(nets: Networks) -> None:
+    for change in (lambda a: a[:0], lambda a: None, jnp.shape, lambda a: a[0], np.asarray):
+        assert repr(jax.tree.map(change, nets)).startswith("<Networks: ")
+    assert repr(jax.eval_shape(lambda n: n, nets)).startswith("<Networks: 2 of mlp")
     assert repr(nets).startswith("<Networks: 2 of mlp [8, 8, 1] -> 3, D = 411, predicted_metric ")
     assert len(repr(nets).splitlines()) <= 5 and len(repr(nets)) < 500

@@ -202,7 +202,10 @@ def test_images_that_are_all_alike_are_refused(
     image = np.full((90, 4, 4), value, dtype)
     with pytest.raises(UserError, match=f"all training pixels are {value:g}, so there is nothing"):
         of_pixels(tmp_path, image, **given)
-    image[::2, 0] = 7
+    image[:, 0] = 7
+    with pytest.raises(UserError, match="all training images are the same, so there is nothing"):
+        of_pixels(tmp_path, image, **given)
+    image[::2, 0] = 8
     assert np.isfinite(of_pixels(tmp_path, image, **given).inputs).all()
 
 

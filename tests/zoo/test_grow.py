@@ -155,7 +155,8 @@ def test_a_zoo_that_was_trained_on_is_left_alone(path: Path) -> None:
     workdir = path.parent
     with stages.open_workdir(workdir), pytest.raises(UserError, match="another process"):
         grow.grow(path, 3)
-    files.write_json(workdir / "train" / "stage.json", {"status": "running"})
+    record = {"status": "running", "seconds": 1.0, "config": {}}
+    files.write_json(workdir / "train" / "stage.json", record)
     with pytest.raises(UserError, match="was trained on this zoo as it is"):
         grow.grow(path, 3)
     assert open_zoo(path).n_runs == 20
