@@ -355,7 +355,7 @@ def _stored_state(folder: Path, checkpoint: str | int, like: State, steps: int) 
             continue
         except DamagedError as problem:
             others = [other for other in kept if other != step]
-            remedy = f"load(checkpoint={others[-1]}), or " if others else ""
+            remedy = f"load checkpoint={others[-1]}, or " if others else ""
             raise UserError(
                 f"checkpoint {step} in {folder} is damaged: {problem}; {remedy}restore it from a "
                 "copy, or train in another workdir"
@@ -376,6 +376,6 @@ def _chosen(folder: Path, kept: list[int], checkpoint: str | int, steps: int) ->
     if kept[-1] != steps:
         raise UserError(
             f"{folder}: the training has {kept[-1]} of {steps} steps: wait for its end, or run its "
-            f"command again where it was interrupted, or load(checkpoint={kept[-1]})"
+            f"command again where it was interrupted, or load checkpoint={kept[-1]}"
         )
     return kept[-1]

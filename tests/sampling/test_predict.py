@@ -107,5 +107,5 @@ def test_workdirs_that_are_not_ready(workdir: Path, tmp_path: Path) -> None:
         mole_jax.load(tmp_path / "fresh")
     shutil.copytree(workdir, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy" / "train" / "diffusion" / "checkpoints" / "20")
-    with pytest.raises(UserError, match=r"has 19 of 20 steps: wait .* or load\(checkpoint=19\)"):
+    with pytest.raises(UserError, match=r"has 19 of 20 steps: wait .* or load checkpoint=19"):
         mole_jax.load(tmp_path / "copy")

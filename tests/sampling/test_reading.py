@@ -94,7 +94,7 @@ def test_a_training_under_way_says_how_far_it_is(own: Path) -> None:
     checkpoints = own / "train" / "diffusion" / "checkpoints"
     shutil.rmtree(checkpoints / "20")
     before = hashes(own)
-    with pytest.raises(UserError, match=r"has 19 of 20 steps: wait .* or load\(checkpoint=19\)"):
+    with pytest.raises(UserError, match=r"has 19 of 20 steps: wait .* or load checkpoint=19"):
         mole_jax.load(own)
     mole_jax.load(own, checkpoint=19)
     shutil.rmtree(checkpoints / "19")
