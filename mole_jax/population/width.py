@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from mole_jax.core import files, rng
 from mole_jax.core import mesh as mesh_lib
+from mole_jax.core.errors import UserError
 from mole_jax.core.paths import user_path
 from mole_jax.population import engine
 from mole_jax.population.hyperparameters import Hyperparameters
@@ -85,7 +86,7 @@ def choose(
     try:
         # Read again: another process may have added to it meanwhile.
         files.write_json(cache_file(), _read() | {name: rates})
-    except OSError as problem:
+    except (OSError, UserError) as problem:
         print(f"population: {cache_file()} cannot be written ({problem})", file=sys.stderr)
     return _fastest(lanes, rates)
 
