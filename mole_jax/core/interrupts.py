@@ -77,25 +77,32 @@ def check() -> None:
 def held() -> Iterator[Callable[[], bool]]:
     """Hold back the first signal that comes in this block until its end.
 
-    One that has been raised before and was swallowed (see `check`) comes again, here. Every process
-    has to enter the block, call what it yields and leave the block in step.
+    A loop is held as a whole, and leaves itself where it is asked to: a signal between two blocks
+    would stop it at once. One that has been raised before and was swallowed (see `check`) comes
+    again, here. Every process has to enter the block, call what it yields and leave the block in
+    step.
 
     Yields:
         A function that tells whether one has come to any process, so that the block can keep what
-        it has. A second signal is not held back.
+        it has. A second signal is not held back, unless it says again that the terminal is gone.
     """
     _State.holding = True
     _State.asked = _State.asked or _State.raised
-    agreed = None
+    agreed: list[signal.Signals] = []
+
+    def asked() -> bool:
+        found = _agreed()
+        agreed[:] = [found] if found is not None else []
+        return found is not None
+
     try:
-        yield lambda: _agreed() is not None
-        agreed = _agreed()
+        yield asked
     finally:
         _State.holding, late = False, _State.asked
         _State.asked = None
-    if agreed is not None:
+    if agreed:
         distributed.part_together()
-        _raise(agreed)
+        _raise(agreed[0])
     if late is not None:  # has come since, and not to all: the next block begins with it
         if distributed.count() == 1:
             _raise(late)
@@ -112,6 +119,9 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
     asked = signal.Signals(number)
     if asked == signal.SIGHUP:
         terminal.leave()  # writing to it would fail
+        # A shell that ends tells its programs so, and the system then tells them once more.
+        if _State.holding and _State.asked is not None:
+            return
     if not _State.holding or _State.asked is not None:
         _raise(asked)
     _State.asked = asked

@@ -167,40 +167,42 @@ def fit(
             LiveFeed(renewed, mesh) if renewed else Feed(arrays, runs, *steps) as feed,
             MetricWriter(folder, resume_step=step or None) as writer,
             Progress(model.objective, total=hyper.steps, initial=step) as bar,
+            # Whoever asks to stop from here on loses nothing.
+            interrupts.held() as asked,
         ):
             for stop in stops:
-                # Whoever asks to stop now loses nothing.
-                with interrupts.held() as asked:
-                    advance = programs.compiled(stop - step)
-                    began, waited = time.monotonic(), feed.waited
-                    drawn = feed.take(step, stop)
-                    state, parts = advance(state, normaliser, drawn, device_data)
-                    scalars = {name: float(value) for name, value in parts.items()}
-                    bad = step + int(scalars.pop("finite_steps"))
-                    if bad < stop:
-                        where = folder / f"pairs_{bad}.npz"
-                        pairs = jax.jit(states.make_draw(model, hyper, rules, root))
-                        found = distributed.gather(pairs(bad, normaliser, drawn, device_data))
-                        if distributed.is_first():
-                            _write_pairs(where, found)
-                        raise UserError(
-                            f"training: the loss of {model.objective} is not finite at step {bad}; "
-                            f"that step's pairs are in {where}; lower training.learning_rate or "
-                            f"training.gradient_clip, and move {folder.parent} elsewhere"
-                        )
-                    seconds = time.monotonic() - began
-                    rate = (stop - step) / seconds
-                    fast = speed(rate, hyper.batch_size * model.n_tokens, each, mesh)
-                    if not feed.resident:
-                        fast["input_wait"] = (feed.waited - waited) / seconds  # a share
-                    writer.write(stop, scalars | fast)
-                    shown = {n: v for n, v in fast.items() if n != "steps_per_second"}
-                    bar.update(stop - step, loss=scalars["loss"], **shown)
-                    every = settings["checkpoint_every"]
-                    if stop == hyper.steps or stop // every > step // every or asked():
-                        writer.flush()
-                        checkpoints.save(stop, state, scalars["loss"])
-                    step = stop
+                advance = programs.compiled(stop - step)
+                began, waited = time.monotonic(), feed.waited
+                drawn = feed.take(step, stop)
+                state, parts = advance(state, normaliser, drawn, device_data)
+                scalars = {name: float(value) for name, value in parts.items()}
+                bad = step + int(scalars.pop("finite_steps"))
+                if bad < stop:
+                    where = folder / f"pairs_{bad}.npz"
+                    pairs = jax.jit(states.make_draw(model, hyper, rules, root))
+                    found = distributed.gather(pairs(bad, normaliser, drawn, device_data))
+                    if distributed.is_first():
+                        _write_pairs(where, found)
+                    raise UserError(
+                        f"training: the loss of {model.objective} is not finite at step {bad}; "
+                        f"that step's pairs are in {where}; lower training.learning_rate or "
+                        f"training.gradient_clip, and move {folder.parent} elsewhere"
+                    )
+                seconds = time.monotonic() - began
+                rate = (stop - step) / seconds
+                fast = speed(rate, hyper.batch_size * model.n_tokens, each, mesh)
+                if not feed.resident:
+                    fast["input_wait"] = (feed.waited - waited) / seconds  # a share
+                writer.write(stop, scalars | fast)
+                shown = {n: v for n, v in fast.items() if n != "steps_per_second"}
+                bar.update(stop - step, loss=scalars["loss"], **shown)
+                every, ends = settings["checkpoint_every"], asked()
+                if stop == hyper.steps or stop // every > step // every or ends:
+                    writer.flush()
+                    checkpoints.save(stop, state, scalars["loss"])
+                step = stop
+                if ends:
+                    break
     return state
 
 

@@ -75,6 +75,32 @@ def test_a_second_signal_is_not_held() -> None:
         raise AssertionError("the block should have been left")
 
 
+def test_a_loop_is_held_also_between_its_rounds() -> None:
+    rounds = []
+    with (
+        interrupts.handled(),
+        pytest.raises(interrupts.Terminated),
+        interrupts.held() as asked,
+    ):
+        for i in range(3):
+            rounds.append(i)
+            if asked():
+                break
+            send(signal.SIGTERM)  # just after it was asked for
+    assert rounds == [0, 1]
+
+
+@pytest.mark.parametrize("first", interrupts.SIGNALS)
+def test_a_terminal_that_is_gone_hurries_nobody(first: signal.Signals) -> None:
+    done = []
+    with interrupts.handled(), pytest.raises(KeyboardInterrupt), interrupts.held() as asked:
+        send(first)
+        send(signal.SIGHUP)
+        assert asked()
+        done.append("kept")
+    assert done == ["kept"]
+
+
 def test_an_error_in_a_held_block_is_not_hidden_by_a_signal() -> None:
     with interrupts.handled():
         with pytest.raises(ValueError, match="mine"), interrupts.held():

@@ -26,14 +26,14 @@ from mole_jax.core import command, interrupts
 from mole_jax.core.progress import Progress
 
 def work():
-    with Progress("work", total=10_000) as bar:
+    with interrupts.held() as asked, Progress("work", total=10_000) as bar:
         for step in range(10_000):
-            with interrupts.held() as asked:
-                time.sleep(0.02)
-                bar.update(1, step=step)
-                if asked():
-                    print("asked at", step, flush=True)
-                    Path(sys.argv[1]).write_text("kept")
+            time.sleep(0.02)
+            bar.update(1, step=step)
+            if asked():
+                print("asked at", step, flush=True)
+                Path(sys.argv[1]).write_text("kept")
+                break
 
 command.leave(command.explained(work))
 """
