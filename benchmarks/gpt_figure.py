@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks import machine
-from mole_jax.core import files
-from mole_jax.core.command import explained, leave
+from mole_jax.core.program.command import explained, leave
+from mole_jax.core.storage import files
 from mole_jax.report import style
 
 OUT = Path(__file__).parents[1] / "docs" / "gpt_variants.svg"

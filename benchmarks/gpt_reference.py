@@ -33,18 +33,19 @@ import jax
 import numpy as np
 
 from benchmarks import gpt_variants, machine
-from mole_jax.core import files, stages
-from mole_jax.core.command import explained, leave
+from mole_jax.core.console.progress import Progress
 from mole_jax.core.errors import UserError
-from mole_jax.core.paths import user_path
-from mole_jax.core.progress import Progress
+from mole_jax.core.program import stages
+from mole_jax.core.program.command import explained, leave
+from mole_jax.core.storage import files
+from mole_jax.core.storage.paths import user_path
 from mole_jax.evaluation import bench as benches
-from mole_jax.interop import export_gpt, gpt_settings, import_gpt
-from mole_jax.interop.gpt_settings import Settings
-from mole_jax.metamodel import state as states
-from mole_jax.metamodel import train
-from mole_jax.metamodel.state import Hyper
-from mole_jax.sampling import predict
+from mole_jax.interop.gpt import export_gpt, gpt_settings, import_gpt
+from mole_jax.interop.gpt.gpt_settings import Settings
+from mole_jax.sampling import load
+from mole_jax.training import state as states
+from mole_jax.training import train
+from mole_jax.training.state import Hyper
 
 TASK = "zoo"  # what the reference calls ours
 EVERY = 50  # steps between two lines of the log
@@ -109,7 +110,7 @@ def compare(torch: Any, flags: argparse.Namespace) -> None:
     bench = benches.load(ours, flags.like)
     mine = bench.predictors["diffusion"]
     theirs = dataclasses.replace(
-        mine, trained=train.load(workdir, *predict.described(workdir), "diffusion")
+        mine, trained=train.load(workdir, *load.described(workdir), "diffusion")
     )
     found, rows = {}, []
     for name, predictor in (("the reference", theirs), ("MOLE's", mine)):

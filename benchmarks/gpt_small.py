@@ -19,11 +19,11 @@ import numpy as np
 
 from benchmarks import gpt_variants, machine
 from mole_jax import main as command
-from mole_jax.core import config as configs
-from mole_jax.core import stages
-from mole_jax.core.command import explained, leave
 from mole_jax.core.errors import UserError
-from mole_jax.core.paths import user_path
+from mole_jax.core.program import config as configs
+from mole_jax.core.program import stages
+from mole_jax.core.program.command import explained, leave
+from mole_jax.core.storage.paths import user_path
 from mole_jax.evaluation import bench as benches
 from mole_jax.evaluation import measure
 from mole_jax.evaluation.bench import Bench

@@ -47,16 +47,18 @@ import numpy as np
 
 from benchmarks import machine
 from mole_jax import main as command
-from mole_jax.core import config as configs
-from mole_jax.core import files, stages
-from mole_jax.core.command import explained, leave
 from mole_jax.core.errors import UserError
-from mole_jax.core.paths import user_path
+from mole_jax.core.program import config as configs
+from mole_jax.core.program import stages
+from mole_jax.core.program.command import explained, leave
+from mole_jax.core.storage import files
+from mole_jax.core.storage.paths import user_path
 from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation import measure, novelty, originality, plan, prompts, statistics
+from mole_jax.evaluation import measure, schedule, statistics
 from mole_jax.evaluation.baselines import adam
 from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.generated import predict
+from mole_jax.evaluation.measures import novelty, originality, prompts
 
 # G.pt at the size of the demo's meta-model: about a million parameters, its tokens as many as those
 # of its MNIST model. Rate and average are for thousands of steps, not hundreds of thousands.
@@ -297,7 +299,7 @@ def evaluated(bench: Bench, adam_folder: Path) -> dict[str, Any]:
     done["adam.choice"] = once(adam_folder / "choice.npz", lambda: adam.choose(bench, done))
     found = {}
     for split in bench.splits:
-        ours = plan.at_fixed_prompt(bench, "diffusion", split, done)
+        ours = schedule.at_fixed_prompt(bench, "diffusion", split, done)
         done[f"generated.diffusion.{split}"] = ours
         theirs = once(
             adam_folder / f"{split}.npz", lambda s=split: adam.from_starts(bench, s, done)

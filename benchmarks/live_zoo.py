@@ -24,16 +24,16 @@ import jax
 import numpy as np
 
 from benchmarks import machine
-from mole_jax.core import mesh as mesh_lib
-from mole_jax.core import stages
-from mole_jax.core.command import explained, leave
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
-from mole_jax.core.paths import user_path
+from mole_jax.core.program import stages
+from mole_jax.core.program.command import explained, leave
+from mole_jax.core.storage.paths import user_path
 from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation import novelty, originality
 from mole_jax.evaluation.bench import Bench
-from mole_jax.metamodel import data as data_lib
-from mole_jax.metamodel import live
+from mole_jax.evaluation.measures import novelty, originality
+from mole_jax.training import data as data_lib
+from mole_jax.training import live
 
 COUNT = 400  # generated and held-out networks that distances are measured of, at most
 

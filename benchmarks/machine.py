@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.core import files
-from mole_jax.core.provenance import environment
+from mole_jax.core.storage import files
+from mole_jax.core.storage.provenance import environment
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -19,9 +19,9 @@ import numpy as np
 import optax
 
 from benchmarks import machine
-from mole_jax.core import flops
-from mole_jax.core.command import explained, leave
-from mole_jax.metamodel.transformer import Block, Carry, Shape
+from mole_jax.core.devices import flops
+from mole_jax.core.program.command import explained, leave
+from mole_jax.metamodel.networks.transformer import Block, Carry, Shape
 
 LENGTH = 26
 

@@ -18,10 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import machine
-from mole_jax.core import config as configs
-from mole_jax.core import flops, rng
-from mole_jax.core import mesh as mesh_lib
-from mole_jax.core.command import explained, leave
+from mole_jax.core import rng
+from mole_jax.core.devices import flops
+from mole_jax.core.devices import mesh as mesh_lib
+from mole_jax.core.program import config as configs
+from mole_jax.core.program.command import explained, leave
 from mole_jax.population import engine
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import Recipe

@@ -21,13 +21,14 @@ import jax
 import numpy as np
 
 from benchmarks import machine
-from mole_jax.core import mesh as mesh_lib
-from mole_jax.core import rng, stages
-from mole_jax.core.command import explained, leave
+from mole_jax.core import rng
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
-from mole_jax.core.paths import user_path
+from mole_jax.core.program import stages
+from mole_jax.core.program.command import explained, leave
+from mole_jax.core.storage.paths import user_path
 from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation import generated, plan, statistics
+from mole_jax.evaluation import generated, schedule, statistics
 from mole_jax.evaluation.baselines import training
 from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.generated import Predictor
@@ -103,7 +104,7 @@ def quality_of(bench: Bench, predictor: Predictor, done: Mapping[str, Any]) -> d
     """The evaluation's record of quality, regret and worth in steps of Adam."""
     objective, split = predictor.trained.model.objective, bench.main
     bench = dataclasses.replace(bench, predictors={**bench.predictors, objective: predictor})
-    found = plan.at_fixed_prompt(bench, objective, split, done)
+    found = schedule.at_fixed_prompt(bench, objective, split, done)
     adam = done[f"adam.{split}"]
     n_boot = bench.settings["bootstrap"]
     regret, interval = statistics.paired_gain(

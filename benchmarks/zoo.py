@@ -27,11 +27,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mole_jax.core import config as configs
-from mole_jax.core import files
-from mole_jax.core.command import explained, leave
-from mole_jax.core.paths import user_path
-from mole_jax.core.provenance import environment
+from mole_jax.core.program import config as configs
+from mole_jax.core.program.command import explained, leave
+from mole_jax.core.storage import files
+from mole_jax.core.storage.paths import user_path
+from mole_jax.core.storage.provenance import environment
 
 HERE = Path(__file__).parent
 DEMO = HERE.parent / "configs" / "digits_mlp.py"
@@ -124,30 +124,30 @@ def _config(flags: argparse.Namespace) -> ConfigDict:
 
 def _generate(flags: argparse.Namespace) -> dict[str, Any]:
     """Populations are trained and stored, as the zoo stage does it."""
-    from mole_jax.zoo import generate
+    from mole_jax.zoo.making import generation
 
-    generate.generate(_config(flags).lock(), flags.folder)
+    generation.generate(_config(flags).lock(), flags.folder)
     stored = [file.stat().st_size for file in _zoo(flags).rglob("*") if file.is_file()]
     return {**_sizes(flags), "bytes_on_disk": sum(stored), "files": len(stored)}
 
 
 def _verify(flags: argparse.Namespace) -> dict[str, Any]:
     """Every byte is read and checked."""
-    from mole_jax.zoo.verify import verify
+    from mole_jax.zoo.storage.verify import verify
 
     return {"problems": len(verify(_zoo(flags))), **_sizes(flags)}
 
 
 def _open(flags: argparse.Namespace) -> dict[str, Any]:
     """The table of runs is read."""
-    from mole_jax.zoo.reader import open_zoo
+    from mole_jax.zoo.storage.reader import open_zoo
 
     return {"runs": open_zoo(_zoo(flags)).n_runs}
 
 
 def _read(flags: argparse.Namespace) -> dict[str, Any]:
     """All parameters are read, block by block."""
-    from mole_jax.zoo.reader import open_zoo
+    from mole_jax.zoo.storage.reader import open_zoo
 
     n = sum(len(block) for block in open_zoo(_zoo(flags)).blocks())
     sizes = _sizes(flags)
@@ -158,7 +158,7 @@ def _read_random(flags: argparse.Namespace) -> dict[str, Any]:
     """Random runs are read, one call."""
     import numpy as np
 
-    from mole_jax.zoo.reader import open_zoo
+    from mole_jax.zoo.storage.reader import open_zoo
 
     zoo = open_zoo(_zoo(flags))
     runs = np.random.default_rng(0).integers(0, zoo.n_runs, RANDOM_RUNS)
@@ -170,9 +170,9 @@ def _write(flags: argparse.Namespace) -> dict[str, Any]:
     """Groups of random networks are written: what a device may deliver at most without waiting."""
     import numpy as np
 
-    from mole_jax.zoo.reader import open_zoo
-    from mole_jax.zoo.schema import RunBatch
-    from mole_jax.zoo.store import ZooWriter
+    from mole_jax.zoo.storage.reader import open_zoo
+    from mole_jax.zoo.storage.schema import RunBatch
+    from mole_jax.zoo.storage.store import ZooWriter
 
     zoo = open_zoo(_zoo(flags))
     schema, n = zoo.schema, min(GROUP_RUNS, zoo.n_runs)
@@ -217,7 +217,7 @@ def _train_on_device(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def _train(flags: argparse.Namespace, reading: str, memory_gb: float) -> dict[str, Any]:
-    from mole_jax.metamodel import train
+    from mole_jax.training import train
 
     config = _config(flags)
     config.zoo.reading = reading
@@ -238,7 +238,7 @@ def _train(flags: argparse.Namespace, reading: str, memory_gb: float) -> dict[st
 def _sizes(flags: argparse.Namespace) -> dict[str, int]:
     import numpy as np
 
-    from mole_jax.zoo.manifest import read_manifest
+    from mole_jax.zoo.storage.manifest import read_manifest
 
     manifest = read_manifest(_zoo(flags))
     snapshots = manifest.n_runs * len(manifest.schema.steps)

@@ -145,7 +145,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.metamodel.unroll = 12  # layers unrolled in the scan over layers
 
     # Of gpt, for which only width to heads, mlp_ratio, dtype, remat and unroll hold of the above.
-    # chunk, chunk_within_layer, chunk_within_input or layer_by_layer: mole_jax/metamodel/splits.py
+    # chunk, chunk_within_layer, chunk_within_input or layer_by_layer: tokenisation.py
     c.metamodel.gpt = ConfigDict({"split": "chunk_within_layer", "chunk_size": 1000})
     c.metamodel.gpt.update({"encoder_depth": 1, "decoder_depth": 1})  # of every token
     c.metamodel.gpt.update({"n_frequencies": 128, "max_frequency_log2": 14.0})  # of scalars

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from mole_jax.core import config as configs
+from mole_jax.core.program import config as configs
 
 VARIANTS = ("", "cpu", "full")  # cpu: the same as none
 

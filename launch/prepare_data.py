@@ -17,9 +17,9 @@ from collections.abc import Sequence
 # So that it runs from a checkout, whatever the current folder.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from mole_jax.core import command
 from mole_jax.core.errors import UserError
-from mole_jax.core.paths import user_path
+from mole_jax.core.program import command
+from mole_jax.core.storage.paths import user_path
 from mole_jax.tasks.sources import tfds as source
 
 HELP = """\

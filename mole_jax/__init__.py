@@ -9,7 +9,7 @@ from mole_jax.core.errors import MoleWarning, UserError
 if TYPE_CHECKING:
     import os
 
-    from mole_jax.sampling.predict import Model
+    from mole_jax.sampling.load import Model
 
 __all__ = ["MoleWarning", "UserError", "__version__", "load"]
 
@@ -19,9 +19,9 @@ __version__ = "0.1.0"
 def load(workdir: str | os.PathLike[str], **options: Any) -> Model:
     """Load the meta-model trained in `workdir`, ready to `predict` networks.
 
-    Options are those of `mole_jax.sampling.predict.load`; it is imported only here, so that
+    Options are those of `mole_jax.sampling.load.load`; it is imported only here, so that
     `import mole_jax` stays instant.
     """
-    from mole_jax.sampling.predict import load as load_model
+    from mole_jax.sampling.load import load as load_model
 
     return load_model(workdir, **options)

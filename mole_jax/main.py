@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from mole_jax.core import command, distributed, interrupts, mesh_shape, stages
-from mole_jax.core import config as configs
+from mole_jax.core import compat
+from mole_jax.core.console import interrupts
+from mole_jax.core.devices import distributed, mesh_shape
 from mole_jax.core.errors import UserError
-from mole_jax.core.paths import user_path
-from mole_jax.metamodel import keys
+from mole_jax.core.program import command, stages
+from mole_jax.core.program import config as configs
+from mole_jax.core.storage.paths import user_path
 
 HELP = """\
 MOLE learns from the training histories of many networks, then predicts the weights of new ones.
@@ -82,8 +84,8 @@ RESULTS_DO_NOT_DEPEND_ON = (
 )
 
 STAGES = (
-    stages.Stage("zoo", FOR_ZOO, _stage("mole_jax.zoo.generate.generate")),
-    stages.Stage("train", FOR_TRAIN, _stage("mole_jax.metamodel.train.train")),
+    stages.Stage("zoo", FOR_ZOO, _stage("mole_jax.zoo.making.generation.generate")),
+    stages.Stage("train", FOR_TRAIN, _stage("mole_jax.training.train.train")),
     stages.Stage("evaluate", FOR_EVALUATE, _stage("mole_jax.evaluation.evaluate.evaluate")),
     stages.Stage("report", FOR_REPORT, _stage("mole_jax.report.build.build"), alone=True),
 )
@@ -100,7 +102,7 @@ def run(arguments: Sequence[str]) -> None:
     if not given.config:
         raise UserError("--config is missing: add --config=FILE (--help shows more)")
     if given.dry_run:
-        from mole_jax.metamodel.dry_run import dry_run
+        from mole_jax.training.dry_run import dry_run
 
         config = configs.override(configs.load(given.config), given.overrides)
         dry_run(configs.Strict(config), given.mesh, str(given.workdir or ""))
@@ -115,7 +117,7 @@ def run(arguments: Sequence[str]) -> None:
     distributed.agree(validate, config, given.mesh)
 
     with stages.open_workdir(given.workdir) as workdir:
-        stages.check(workdir, STAGES, config, RESULTS_DO_NOT_DEPEND_ON, keys.BEFORE)
+        stages.check(workdir, STAGES, config, RESULTS_DO_NOT_DEPEND_ON, compat.DEFAULTS)
         _say(f"config   {' '.join([given.config, *given.overrides])}")
         _say(f"workdir  {workdir}")
         _say(f"devices  {_devices()}")
@@ -261,7 +263,7 @@ def _keys(command: Command) -> str:
 
 
 def _devices() -> str:
-    from mole_jax.core.provenance import devices_line
+    from mole_jax.core.storage.provenance import devices_line
 
     return devices_line()
 

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import numpy as np
 
-from mole_jax.core import files
-from mole_jax.core.arguments import Parser
-from mole_jax.core.command import explained, leave
 from mole_jax.core.errors import MoleWarning, UserError
-from mole_jax.core.paths import user_path
+from mole_jax.core.program.arguments import Parser
+from mole_jax.core.program.command import explained, leave
 from mole_jax.core.seeds import checked_seed
+from mole_jax.core.storage import files
+from mole_jax.core.storage.paths import user_path
 from mole_jax.predict_inputs import NPZ, SAFETENSORS, Task, read_start, read_task
 
 if TYPE_CHECKING:
-    from mole_jax.sampling.predict import Model, Networks
+    from mole_jax.sampling.load import Model, Networks
     from mole_jax.tasks.networks import Network
 
 DESCRIPTION = """\
@@ -248,7 +248,7 @@ def usual(workdir: Path, model: Model) -> tuple[float, int]:
     Raises:
         UserError: without a zoo, or a run in it that may be looked at.
     """
-    from mole_jax.zoo.reader import open_zoo
+    from mole_jax.zoo.storage.reader import open_zoo
 
     if not (workdir / "zoo").is_dir():
         raise UserError(

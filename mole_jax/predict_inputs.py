@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mole_jax.core import files
 from mole_jax.core.errors import UserError
-from mole_jax.core.paths import user_path
+from mole_jax.core.storage import files
+from mole_jax.core.storage.paths import user_path
 
 if TYPE_CHECKING:  # what starts JAX is imported when it is needed
-    from mole_jax.sampling.predict import Model
+    from mole_jax.sampling.load import Model
     from mole_jax.tasks.networks import Network
 
 SAFETENSORS, NPZ = ".safetensors", ".npz"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from mole_jax.core.command import leave
+from mole_jax.core.program.command import leave
 
 
 def mole() -> NoReturn:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from mole_jax.core.config import Strict, flatten
 from mole_jax.core.errors import UserError
+from mole_jax.core.program.config import Strict, flatten
 
 # Each after the one that it is in.
 SECTIONS = (
@@ -29,16 +29,17 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     Raises:
         UserError: naming the key, its value and what it should be.
     """
-    from mole_jax.core import mesh as mesh_lib
+    from mole_jax.core import compat
+    from mole_jax.core.devices import mesh as mesh_lib
     from mole_jax.evaluation import settings
-    from mole_jax.metamodel import data as data_lib
-    from mole_jax.metamodel import keys, live, train
-    from mole_jax.metamodel import model as models
-    from mole_jax.metamodel.pairs import Draw
-    from mole_jax.metamodel.state import Hyper
+    from mole_jax.metamodel import meta_model as models
     from mole_jax.population import recipes
     from mole_jax.sampling import sampler
     from mole_jax.tasks import family as families
+    from mole_jax.training import data as data_lib
+    from mole_jax.training import live, train
+    from mole_jax.training.pairs import Draw
+    from mole_jax.training.state import Hyper
     from mole_jax.zoo import prompt_metric
 
     _check_sections(config)
@@ -46,7 +47,7 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     config = Strict(config)
     recipes.check(config["population"])
     _positive(config, "zoo", "subsets_per_group", "runs_per_shard", "runs_per_chunk")
-    if keys.value(config, "zoo.members_per_group") < 0:
+    if compat.get(config, "zoo.members_per_group") < 0:
         raise UserError(
             f"zoo.members_per_group={config['zoo']['members_per_group']} must be 1 or more, or 0 "
             "for all of a data subset"

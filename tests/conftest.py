@@ -39,14 +39,14 @@ MANY = 20_000
 LONG = (
     "test_networks.py",
     "launch/test_processes.py",
-    "metamodel/test_sharding.py",
+    "metamodel/networks/test_sharding.py",
     "test_kills.py",
     "test_learning.py",
     "evaluation/test_evaluate.py",
     "test_pipeline.py",
-    "metamodel/test_train.py",
-    "metamodel/test_live.py",
-    "metamodel/test_feeding.py",
+    "training/test_train.py",
+    "training/test_live.py",
+    "training/test_feeding.py",
 )
 
 

@@ -27,8 +27,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from mole_jax.core.checkpoint import Checkpoints
-from mole_jax.zoo.reader import open_zoo
+from mole_jax.core.storage.checkpoint import Checkpoints
+from mole_jax.zoo.storage.reader import open_zoo
 from tests import tiny
 from tests.evaluation.conftest import SETTINGS
 

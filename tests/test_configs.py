@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mole_jax.core import config as configs
+from mole_jax.core.program import config as configs
 from mole_jax.validate import validate
 from tests import tiny
 

@@ -11,13 +11,13 @@ import pytest
 
 import mole_jax
 from mole_jax import main as command
-from mole_jax.core import mesh as mesh_lib
-from mole_jax.core import stages
+from mole_jax.core.devices import mesh as mesh_lib
+from mole_jax.core.program import stages
 from mole_jax.representation import alignment
 from mole_jax.tasks import family as families
 from mole_jax.tasks import sources
 from mole_jax.tasks.images import ImageFamily
-from mole_jax.zoo.reader import Zoo, open_zoo
+from mole_jax.zoo.storage.reader import Zoo, open_zoo
 from tests import tiny
 
 CONFIG = tiny.tiny_config(

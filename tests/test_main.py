@@ -14,8 +14,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from mole_jax import main as command
-from mole_jax.core import files, stages
 from mole_jax.core.errors import UserError
+from mole_jax.core.program import stages
+from mole_jax.core.storage import files
 
 TINY = str(Path(__file__).parent / "data" / "tiny_config.py")
 

@@ -14,16 +14,16 @@ from sklearn.datasets import load_digits
 
 import mole_jax
 from mole_jax import main as command
-from mole_jax.core import mesh as mesh_lib
-from mole_jax.core import stages
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
-from mole_jax.core.files import read_json
+from mole_jax.core.program import stages
+from mole_jax.core.storage.files import read_json
 from mole_jax.evaluation import measure
 from mole_jax.tasks import networks
 from mole_jax.tasks.environments import rollout
 from mole_jax.tasks.environments.cartpole import CARTPOLE
-from mole_jax.zoo.reader import open_zoo
-from mole_jax.zoo.verify import verify
+from mole_jax.zoo.storage.reader import open_zoo
+from mole_jax.zoo.storage.verify import verify
 from tests import tiny
 from tests.evaluation.conftest import SETTINGS
 

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 
 import mole_jax
-from mole_jax.zoo.reader import open_zoo
+from mole_jax.zoo.storage.reader import open_zoo
 from tests import tiny
 
 # A kill -9 from within comes at the worst moments there are, and always at the same ones: when a
 # group is written but not committed, and while a checkpoint is being written beside an older one.
 KILLED = """
 import os, signal, sys
-from mole_jax.core.checkpoint import Checkpoints
+from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.main import main
-from mole_jax.zoo.store import ZooWriter
+from mole_jax.zoo.storage.store import ZooWriter
 
 commit, save = ZooWriter.commit, Checkpoints.save
 

@@ -15,16 +15,16 @@ import pytest
 
 import mole_jax
 from mole_jax import predict as command
-from mole_jax.core import files
 from mole_jax.core.errors import UserError
+from mole_jax.core.storage import files
 from mole_jax.interop.__main__ import main as interop
 from mole_jax.interop.network_files import load_network
-from mole_jax.sampling.predict import Model, Networks
+from mole_jax.sampling.load import Model, Networks
 from mole_jax.tasks.networks import Network, torch_layout
 from mole_jax.tasks.parameters import ParameterSpec
 from mole_jax.tasks.subsets import DataSubset
-from mole_jax.zoo.schema import RunBatch, ZooSchema
-from mole_jax.zoo.store import ZooWriter
+from mole_jax.zoo.storage.schema import RunBatch, ZooSchema
+from mole_jax.zoo.storage.store import ZooWriter
 from tests import tiny, untrained
 
 CONFIG = tiny.tiny_config()

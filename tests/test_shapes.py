@@ -17,15 +17,14 @@ import numpy as np
 import pytest
 
 from mole_jax import representation
-from mole_jax.core import mesh as mesh_lib
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.evaluation import measure
-from mole_jax.metamodel import diffusion, features, gpt, objective, pairs
-from mole_jax.metamodel.attention import attention
-from mole_jax.metamodel.objective import Noise
-from mole_jax.metamodel.pairs import Draw, Pairs, ZooArrays
-from mole_jax.metamodel.probing import Frame, Probes
-from mole_jax.metamodel.prompt import CONDITIONS, Prompt
-from mole_jax.metamodel.set_encoder import SetEncoder
+from mole_jax.metamodel.networks import features, gpt
+from mole_jax.metamodel.networks.attention import attention
+from mole_jax.metamodel.networks.probing import Frame, Probes
+from mole_jax.metamodel.networks.set_encoder import SetEncoder
+from mole_jax.metamodel.process import diffusion
+from mole_jax.metamodel.process.prompt import CONDITIONS, Prompt
 from mole_jax.population import engine, member, optimizer, ppo
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import Recipe
@@ -37,6 +36,9 @@ from mole_jax.tasks import environments, networks, outputs
 from mole_jax.tasks.classification import cross_entropy, loss_and_accuracy
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import policy
+from mole_jax.training import objective, pairs
+from mole_jax.training.objective import Noise
+from mole_jax.training.pairs import Draw, Pairs, ZooArrays
 from tests import tiny
 
 KEY = jax.random.key(0)

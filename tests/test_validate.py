@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mole_jax.core import config as configs
+from mole_jax.core import compat
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel import keys
+from mole_jax.core.program import config as configs
 from mole_jax.validate import SECTIONS, validate
 from tests import tiny
 
@@ -168,7 +168,7 @@ def needed() -> list[str]:
     found |= {name.rpartition(".")[0] for name in found} - {""}
     return sorted(
         name
-        for name in found - OF_OTHERS - set(keys.BEFORE)
+        for name in found - OF_OTHERS - set(compat.DEFAULTS)
         if not name.startswith(WITH_DEFAULTS) or name == "data.max_per_class"
     )
 

@@ -19,17 +19,17 @@ import pytest
 from absl.testing import parameterized
 
 from mole_jax import representation
-from mole_jax.metamodel import objective
-from mole_jax.metamodel.model import MetaModel
-from mole_jax.metamodel.objective import Noise
-from mole_jax.metamodel.pairs import Pairs
-from mole_jax.metamodel.prompt import Prompt
+from mole_jax.metamodel.meta_model import MetaModel
+from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling import sampler
 from mole_jax.sampling.sampler import Plan
 from mole_jax.tasks import networks
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.networks import Network
+from mole_jax.training import objective
+from mole_jax.training.objective import Noise
+from mole_jax.training.pairs import Pairs
 from tests import tiny
 
 both_ways = chex.variants(with_jit=True, without_jit=True)

@@ -17,19 +17,19 @@ from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
-from mole_jax.core import config as configs
-from mole_jax.core import mesh as mesh_lib
-from mole_jax.metamodel import data as data_lib
-from mole_jax.metamodel import model as models
-from mole_jax.metamodel import state as states
-from mole_jax.metamodel.model import MetaModel
-from mole_jax.metamodel.pairs import Draw, ZooArrays
-from mole_jax.metamodel.prompt import Prompt, everything
-from mole_jax.metamodel.state import Hyper
+from mole_jax.core.devices import mesh as mesh_lib
+from mole_jax.core.program import config as configs
+from mole_jax.metamodel import meta_model as models
+from mole_jax.metamodel.meta_model import MetaModel
+from mole_jax.metamodel.process.prompt import Prompt, everything
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks import family as families
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.images import ImageFamily
+from mole_jax.training import data as data_lib
+from mole_jax.training import state as states
+from mole_jax.training.pairs import Draw, ZooArrays
+from mole_jax.training.state import Hyper
 
 DEMO = Path(__file__).parents[1] / "configs" / "digits_mlp.py"
 
@@ -206,7 +206,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def load_zoo(config: ConfigDict, workdir: Path) -> tuple[ImageFamily, Normaliser, ZooArrays]:
     """What training reads of the zoo in a workdir."""
-    from mole_jax.zoo.reader import open_zoo
+    from mole_jax.zoo.storage.reader import open_zoo
 
     zoo = open_zoo(workdir / "zoo")
     family = data_lib.checked_family(config, zoo)

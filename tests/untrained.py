@@ -8,19 +8,20 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from mole_jax.core import config as configs
-from mole_jax.core import files, stages
-from mole_jax.core.checkpoint import Checkpoints
+from mole_jax.core.program import config as configs
+from mole_jax.core.program import stages
+from mole_jax.core.storage import files
+from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.main import FOR_TRAIN
-from mole_jax.metamodel import model as models
-from mole_jax.metamodel import state as states
-from mole_jax.metamodel import train
-from mole_jax.metamodel.pairs import Draw
-from mole_jax.metamodel.state import Hyper, State
+from mole_jax.metamodel import meta_model as models
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.sampling.predict import IMPORTED_NETWORK
+from mole_jax.sampling.load import IMPORTED_NETWORK
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network
+from mole_jax.training import state as states
+from mole_jax.training import train
+from mole_jax.training.pairs import Draw
+from mole_jax.training.state import Hyper, State
 from tests import tiny
 
 

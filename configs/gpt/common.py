@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from mole_jax.core import config as configs
+from mole_jax.core.program import config as configs
 
 VARIANTS = ("", "cpu")
 

@@ -11,21 +11,21 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from mole_jax.core import mesh as mesh_lib
 from mole_jax.core import rng
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
 from mole_jax.evaluation import cases as cases_lib
 from mole_jax.evaluation.cases import Cases
 from mole_jax.evaluation.generated import Predictor
-from mole_jax.metamodel import data as data_lib
-from mole_jax.metamodel import train
 from mole_jax.sampling import sampler
 from mole_jax.tasks import subsets
 from mole_jax.tasks.family import TaskFamily
+from mole_jax.training import data as data_lib
+from mole_jax.training import train
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
-from mole_jax.zoo.reader import Zoo, open_zoo
-from mole_jax.zoo.schema import PROMPT_METRIC
+from mole_jax.zoo.storage.reader import Zoo, open_zoo
+from mole_jax.zoo.storage.schema import PROMPT_METRIC
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

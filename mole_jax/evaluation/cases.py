@@ -14,7 +14,7 @@ from mole_jax.core import rng
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData, TaskFamily
 from mole_jax.zoo.prompt_metric import PromptMetric
-from mole_jax.zoo.reader import Zoo
+from mole_jax.zoo.storage.reader import Zoo
 
 # Support sets drawn in one call, so that every number of cases shares one compiled function.
 _AT_ONCE = 64

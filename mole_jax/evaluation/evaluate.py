@@ -10,13 +10,15 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from mole_jax.core import distributed, files, stages
+from mole_jax.core.console.progress import Progress
+from mole_jax.core.devices import distributed
 from mole_jax.core.errors import UserError
-from mole_jax.core.progress import Progress
-from mole_jax.core.provenance import environment
-from mole_jax.core.writers import MetricWriter
+from mole_jax.core.program import stages
+from mole_jax.core.storage import files
+from mole_jax.core.storage.provenance import environment
+from mole_jax.core.storage.writers import MetricWriter
 from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation import figures, parts, plan, result, settings, targets
+from mole_jax.evaluation import figure_arrays, parts, result, schedule, settings, targets
 from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.parts import Arrays, Done
 
@@ -46,7 +48,7 @@ def _write(bench: Bench, done: Done, workdir: Path, began: float) -> None:
     seconds = {name: _seconds(workdir, name) for name in ("zoo", "train")}
     for record in splits.values():
         record["cost"]["tasks_until_paid_back"] = paid_back(record["cost"], seconds)
-    files.write_npz(workdir / "evaluate" / "figures.npz", **figures.arrays(bench, done))
+    files.write_npz(workdir / "evaluate" / "figures.npz", **figure_arrays.arrays(bench, done))
     seconds["evaluate"] = round(time.monotonic() - began, 1)
     files.write_json(
         workdir / "report" / "evaluation.json",
@@ -68,7 +70,7 @@ def _write(bench: Bench, done: Done, workdir: Path, began: float) -> None:
 
 def compute(bench: Bench, folder: Path) -> Done:
     """All parts, those that are in `folder` read and the others computed."""
-    choices, results = plan.choices(bench), plan.results(bench)
+    choices, results = schedule.choices(bench), schedule.results(bench)
     done: dict[str, Arrays] = {}
     with Progress("evaluate", total=len(choices) + len(results), unit="parts") as bar:
         # Each choice begins with compiling, which uses one core: side by side they use them all.

@@ -9,15 +9,16 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from mole_jax.core import distributed, rng
-from mole_jax.core import mesh as mesh_lib
+from mole_jax.core import rng
+from mole_jax.core.devices import distributed
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.evaluation import measure
 from mole_jax.evaluation.cases import Cases
-from mole_jax.metamodel.train import Trained
-from mole_jax.sampling import predict as sampling
+from mole_jax.sampling import load as sampling
 from mole_jax.sampling.sampler import Plan
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
+from mole_jax.training.train import Trained
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

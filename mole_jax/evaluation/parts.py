@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mole_jax.core import distributed, interrupts
-from mole_jax.core.files import write_npz
+from mole_jax.core.console import interrupts
+from mole_jax.core.devices import distributed
+from mole_jax.core.storage.files import write_npz
 
 Arrays = Mapping[str, np.ndarray]
 Found = dict[str, Any]  # arrays and numbers, by name

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mole_jax.evaluation import calibration, novelty, statistics
+from mole_jax.evaluation import statistics
 from mole_jax.evaluation.baselines import copies
 from mole_jax.evaluation.bench import Bench
+from mole_jax.evaluation.measures import calibration, novelty
 from mole_jax.evaluation.parts import Arrays, Done
 from mole_jax.population import recipes
 

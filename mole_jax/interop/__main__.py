@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mole_jax.core import command
-from mole_jax.core.arguments import Parser
+from mole_jax.core.program import command
+from mole_jax.core.program.arguments import Parser
 
 # Command -> its module, and what it does. A module has `add_arguments(parser)` and `run(flags)`,
 # which returns an exit code or None for 0. It is imported only for its own command, so none waits

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from mole_jax.core.errors import UserError
-from mole_jax.core.paths import user_path
+from mole_jax.core.storage.paths import user_path
 from mole_jax.interop.network_files import save_network
-from mole_jax.zoo.reader import open_zoo
+from mole_jax.zoo.storage.reader import open_zoo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

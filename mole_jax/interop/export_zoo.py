@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mole_jax.core.paths import user_path
+from mole_jax.core.storage.paths import user_path
 from mole_jax.interop.zoo_files import export_zoo
 
 

@@ -7,8 +7,8 @@ import argparse
 import numpy as np
 
 from mole_jax.core.errors import UserError
-from mole_jax.core.files import refuse_overwriting, write_npz
-from mole_jax.core.paths import user_path
+from mole_jax.core.storage.files import refuse_overwriting, write_npz
+from mole_jax.core.storage.paths import user_path
 from mole_jax.interop.network_files import load_network
 from mole_jax.tasks.networks import shorthand
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from mole_jax.core.paths import user_path
+from mole_jax.core.storage.paths import user_path
 from mole_jax.interop.zoo_files import import_zoo
-from mole_jax.zoo import usable
-from mole_jax.zoo.reader import open_zoo
+from mole_jax.zoo.storage import usable
+from mole_jax.zoo.storage.reader import open_zoo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

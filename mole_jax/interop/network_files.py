@@ -18,8 +18,8 @@ import safetensors.numpy
 
 import mole_jax
 from mole_jax.core.errors import UserError
-from mole_jax.core.files import check_file, read_json, write_bytes, write_json
-from mole_jax.core.paths import user_path
+from mole_jax.core.storage.files import check_file, read_json, write_bytes, write_json
+from mole_jax.core.storage.paths import user_path
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network, shorthand
 from mole_jax.tasks.networks.state_dict import one_network

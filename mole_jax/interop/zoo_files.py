@@ -14,19 +14,19 @@ from typing import Any
 import safetensors.numpy
 
 import mole_jax
+from mole_jax.core.console.progress import Progress
 from mole_jax.core.errors import UserError
-from mole_jax.core.files import read_json, to_json, write_bytes, write_json
-from mole_jax.core.paths import user_path
-from mole_jax.core.progress import Progress
+from mole_jax.core.storage.files import read_json, to_json, write_bytes, write_json
+from mole_jax.core.storage.paths import user_path
 from mole_jax.interop.network_files import SUFFIX, forward, read_tensors
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks.torch_layout import TorchLayout, layout
-from mole_jax.zoo import intake
-from mole_jax.zoo.intake import Intake, Skip
-from mole_jax.zoo.manifest import FILE
-from mole_jax.zoo.reader import Zoo, open_zoo
-from mole_jax.zoo.schema import RunBatch, ZooSchema, batch_columns
-from mole_jax.zoo.store import ZooWriter
+from mole_jax.zoo.importing import ingest
+from mole_jax.zoo.importing.ingest import Intake, Skip
+from mole_jax.zoo.storage.manifest import FILE
+from mole_jax.zoo.storage.reader import Zoo, open_zoo
+from mole_jax.zoo.storage.schema import RunBatch, ZooSchema, batch_columns
+from mole_jax.zoo.storage.store import ZooWriter
 
 FORMAT, VERSION = "mole-zoo-safetensors", 1
 CARD, RUNS = "card.json", "runs"
@@ -105,7 +105,7 @@ def import_zoo(path: str | Path, out: str | Path) -> int:
         def done(n: int, _: list[Skip]) -> None:
             bar.update(n)
 
-        intake.take_in(Intake(files, str, read), writer, writer.n_runs, done)
+        ingest.take_in(Intake(files, str, read), writer, writer.n_runs, done)
     return writer.n_runs
 
 

@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from mole_jax.core import distributed, rng
-from mole_jax.core import mesh as mesh_lib
+from mole_jax.core import rng
+from mole_jax.core.devices import distributed
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.population import member, ppo
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe

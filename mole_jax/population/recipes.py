@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from mole_jax.core import compat
 from mole_jax.core.errors import UserError
-from mole_jax.population import hyperparameters, keys, ppo
+from mole_jax.population import hyperparameters, ppo
 from mole_jax.population.member import SCHEDULES, Recipe
 from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.family import TaskFamily
@@ -20,7 +21,7 @@ SPACINGS = ("power", "random")
 
 
 def _value(config: Mapping[str, Any], name: str) -> Any:
-    return keys.value("population", config, name)
+    return compat.get_from(config, "population", name)
 
 
 def check(config: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mole_jax.core.errors import UserError
-from mole_jax.core.files import read_json, write_bytes
+from mole_jax.core.storage.files import read_json, write_bytes
 from mole_jax.report import html, story, style
 from mole_jax.report.figures import FIGURES, render
 from mole_jax.report.findings import main_split

@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 from mole_jax.report import style
 from mole_jax.report.plots import (
     adam_curve,
-    conditions,
+    condition_bars,
+    distance_histogram,
     methods,
-    novelty,
     per_task,
-    prompt,
-    support,
-    trajectories,
+    prompt_curve,
+    support_curve,
+    trajectory_lines,
     zoo_curves,
 )
 from mole_jax.report.spec import FigureSpec, Recorded
@@ -23,12 +23,12 @@ FIGURES: dict[str, FigureSpec] = {
     for plot in (
         methods,
         per_task,
-        prompt,
-        trajectories,
-        conditions,
-        support,
+        prompt_curve,
+        trajectory_lines,
+        condition_bars,
+        support_curve,
         adam_curve,
-        novelty,
+        distance_histogram,
         zoo_curves,
     )
 }

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mole_jax.metamodel.model import MetaModel
-from mole_jax.metamodel.prompt import CONDITIONS, Prompt
+from mole_jax.metamodel.meta_model import MetaModel
+from mole_jax.metamodel.process.prompt import CONDITIONS, Prompt
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling import sampler
 from mole_jax.sampling.sampler import Plan

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.core import given, precision, rng
+from mole_jax.core import given, rng
+from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
-from mole_jax.metamodel import model as models
-from mole_jax.metamodel.model import MetaModel
+from mole_jax.metamodel import meta_model as models
+from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling import starts, support
 from mole_jax.sampling.generate import generate, quality

@@ -16,11 +16,11 @@ import numpy as np
 
 from mole_jax.core import given, rng
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel import diffusion
-from mole_jax.metamodel import prompt as prompt_lib
-from mole_jax.metamodel.diffusion import Reverse
-from mole_jax.metamodel.model import MetaModel
-from mole_jax.metamodel.prompt import Prompt
+from mole_jax.metamodel.meta_model import MetaModel
+from mole_jax.metamodel.process import diffusion
+from mole_jax.metamodel.process import prompt as prompt_lib
+from mole_jax.metamodel.process.diffusion import Reverse
+from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.normalise import Normaliser
 
 # Beyond it, either way, estimates are far from all that was trained on, and may overflow.

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mole_jax.core.arguments import Parser
-from mole_jax.core.command import explained, leave
-from mole_jax.core.paths import user_path
-from mole_jax.zoo.intake import counted, read_skips
-from mole_jax.zoo.manifest import read_manifest
-from mole_jax.zoo.reader import Zoo, open_zoo
-from mole_jax.zoo.schema import IMPORT, RUN_SPLITS
-from mole_jax.zoo.verify import verify
+from mole_jax.core.program.arguments import Parser
+from mole_jax.core.program.command import explained, leave
+from mole_jax.core.storage.paths import user_path
+from mole_jax.zoo.importing.ingest import counted, read_skips
+from mole_jax.zoo.storage.manifest import read_manifest
+from mole_jax.zoo.storage.reader import Zoo, open_zoo
+from mole_jax.zoo.storage.schema import IMPORT, RUN_SPLITS
+from mole_jax.zoo.storage.verify import verify
 
 SHOWN_PROBLEMS = 10_000
 # Commands with flags of their own: the module, which has `add_arguments(parser)` and `run(flags)`,
@@ -168,7 +168,7 @@ def _verify(path: Path) -> int:
 
 
 def _grow(path: Path, members: int) -> int:
-    from mole_jax.zoo.grow import grow  # here, since it starts JAX
+    from mole_jax.zoo.making.grow import grow  # here, since it starts JAX
 
     grow(path, members)
     print(f"{path}: {open_zoo(path).n_runs} runs")

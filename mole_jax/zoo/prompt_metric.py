@@ -13,8 +13,8 @@ from typing import Any
 from mole_jax.core.errors import UserError
 from mole_jax.population import member
 from mole_jax.tasks.family import TaskFamily
-from mole_jax.zoo.reader import Zoo
-from mole_jax.zoo.schema import PROMPT_METRIC, ZooSchema
+from mole_jax.zoo.storage.reader import Zoo
+from mole_jax.zoo.storage.schema import PROMPT_METRIC, ZooSchema
 
 POOLS = ("train", "validation", "test")
 KINDS = ("loss", "error", "accuracy", "return")

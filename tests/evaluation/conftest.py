@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mole_jax.core import stages
-from mole_jax.core.checkpoint import Checkpoints
-from mole_jax.core.files import read_json
-from mole_jax.core.stages import Stage
+from mole_jax.core.program import stages
+from mole_jax.core.program.stages import Stage
+from mole_jax.core.storage.checkpoint import Checkpoints
+from mole_jax.core.storage.files import read_json
 from mole_jax.evaluation import bench as benches
 from mole_jax.evaluation.bench import Bench
 from mole_jax.main import STAGES
-from mole_jax.metamodel import model as models
-from mole_jax.metamodel import state as states
-from mole_jax.metamodel import train
-from mole_jax.metamodel.pairs import Draw
+from mole_jax.metamodel import meta_model as models
+from mole_jax.training import state as states
+from mole_jax.training import train
+from mole_jax.training.pairs import Draw
 from tests import tiny
 
 SETTINGS = {

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from mole_jax.core.errors import UserError
-from mole_jax.core.files import read_json
+from mole_jax.core.storage.files import read_json
 from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation import evaluate, parts, plan
+from mole_jax.evaluation import evaluate, parts, schedule
 from mole_jax.evaluation import result as results
 from mole_jax.report.build import build
 from mole_jax.report.figures import FIGURES
@@ -165,9 +165,9 @@ def test_no_choice_depends_on_the_test_pool(evaluated: Evaluated, tmp_path: Path
     family.__dict__["device_data"] = wrong
     blind = dataclasses.replace(bench, family=family)
 
-    todo = plan.choices(blind) | plan.results(blind)
+    todo = schedule.choices(blind) | schedule.results(blind)
     names = [
-        *plan.choices(blind),
+        *schedule.choices(blind),
         "generated.diffusion.S1",
         "neighbours.S1",
         "adam.S1",

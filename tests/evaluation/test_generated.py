@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from mole_jax.evaluation import cases as cases_lib
-from mole_jax.evaluation import generated, prompts, support_sizes
+from mole_jax.evaluation import generated
+from mole_jax.evaluation.measures import prompts, support_sizes
 from tests.evaluation.conftest import Evaluated
 
 

@@ -8,14 +8,14 @@ import pytest
 
 from mole_jax.core.errors import UserError
 from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation import originality, prompts, trajectories
 from mole_jax.evaluation.baselines import retrieval
 from mole_jax.evaluation.bench import Bench
-from mole_jax.metamodel import data as data_lib
+from mole_jax.evaluation.measures import originality, prompts, trajectories
 from mole_jax.representation import permutation
 from mole_jax.tasks import networks
+from mole_jax.training import data as data_lib
 from mole_jax.zoo import prompt_metric
-from mole_jax.zoo.generate import generate
+from mole_jax.zoo.making.generation import generate
 from tests import tiny
 from tests.evaluation.conftest import SETTINGS, pretend_to_train
 

@@ -14,17 +14,17 @@ import safetensors.numpy
 from mole_jax.core.errors import UserError
 from mole_jax.interop import network_files, zoo_files
 from mole_jax.interop.__main__ import main
+from mole_jax.interop.lmdb.import_lmdb import Options, import_gpt
 from mole_jax.interop.network_files import load_network, save_network
 from mole_jax.interop.zoo_files import export_zoo, import_zoo
 from mole_jax.tasks.networks import shorthand
 from mole_jax.tasks.networks.torch_layout import layout
-from mole_jax.zoo import intake
-from mole_jax.zoo.import_gpt import Options, import_gpt
-from mole_jax.zoo.reader import Zoo, open_zoo
-from mole_jax.zoo.schema import RunBatch, ZooSchema
-from mole_jax.zoo.store import ZooWriter
-from mole_jax.zoo.verify import verify
-from tests.zoo import gpt_data
+from mole_jax.zoo.importing import ingest
+from mole_jax.zoo.storage.reader import Zoo, open_zoo
+from mole_jax.zoo.storage.schema import RunBatch, ZooSchema
+from mole_jax.zoo.storage.store import ZooWriter
+from mole_jax.zoo.storage.verify import verify
+from tests.interop.lmdb import gpt_data
 from tests.zoo.conftest import example_batch, example_schema
 
 MLP = shorthand.parse("mlp:5,4,3")
@@ -278,7 +278,7 @@ def test_what_was_broken_off_goes_on(
     assert open_zoo(back).n_runs == 8  # a shard
     assert import_zoo(out, back) == 11
     assert_same(open_zoo(own), open_zoo(back))
-    assert not (back / intake.SKIPPED).exists()
+    assert not (back / ingest.SKIPPED).exists()
 
 
 def test_a_damaged_file_is_named(own: Path, tmp_path: Path) -> None:

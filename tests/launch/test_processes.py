@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mole_jax.zoo.reader import open_zoo
+from mole_jax.zoo.storage.reader import open_zoo
 from tests import kills, tiny
 from tests.evaluation.conftest import SETTINGS
 

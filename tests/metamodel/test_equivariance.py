@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mole_jax.metamodel.prompt import Prompt
+from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation import permutation
 from mole_jax.sampling import sampler
 from mole_jax.sampling.sampler import Plan

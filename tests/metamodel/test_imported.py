@@ -13,15 +13,15 @@ from sklearn.datasets import load_digits
 
 from mole_jax import representation
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel import data as data_lib
-from mole_jax.metamodel import pairs
-from mole_jax.metamodel.pairs import Draw
-from mole_jax.zoo.generate import generate
-from mole_jax.zoo.import_gpt import Options, import_gpt
-from mole_jax.zoo.reader import Zoo, open_zoo
-from mole_jax.zoo.store import ZooWriter
+from mole_jax.interop.lmdb.import_lmdb import Options, import_gpt
+from mole_jax.training import data as data_lib
+from mole_jax.training import pairs
+from mole_jax.training.pairs import Draw
+from mole_jax.zoo.making.generation import generate
+from mole_jax.zoo.storage.reader import Zoo, open_zoo
+from mole_jax.zoo.storage.store import ZooWriter
 from tests import tiny
-from tests.zoo import gpt_data
+from tests.interop.lmdb import gpt_data
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import AxisType, Mesh
 
 from mole_jax.core import rng
-from mole_jax.core.mesh import AXES
+from mole_jax.core.devices.mesh import AXES
 from mole_jax.population import engine
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mole_jax.core.files import write_json, write_npz
+from mole_jax.core.storage.files import write_json, write_npz
 
 
 def quality(mean, spread=0.01, failure=0.0, loss=0.2):

@@ -12,7 +12,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from mole_jax.core.files import write_json
+from mole_jax.core.storage.files import write_json
 from mole_jax.report.build import build
 from mole_jax.report.figures import FIGURES
 from tests.report import chromium, synthetic

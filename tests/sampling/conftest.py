@@ -16,13 +16,13 @@ import pytest
 
 import mole_jax
 from mole_jax import main as command
-from mole_jax.core import stages
-from mole_jax.core.checkpoint import Checkpoints
-from mole_jax.metamodel import state as states
-from mole_jax.metamodel import train
-from mole_jax.metamodel.pairs import Draw
-from mole_jax.metamodel.state import Hyper, State
-from mole_jax.sampling.predict import Model, Networks
+from mole_jax.core.program import stages
+from mole_jax.core.storage.checkpoint import Checkpoints
+from mole_jax.sampling.load import Model, Networks
+from mole_jax.training import state as states
+from mole_jax.training import train
+from mole_jax.training.pairs import Draw
+from mole_jax.training.state import Hyper, State
 from tests import tiny
 
 CONFIG = tiny.tiny_config(zoo__subsets_per_group=10)

@@ -16,7 +16,7 @@ import pytest
 import mole_jax
 from mole_jax.core.errors import UserError
 from mole_jax.sampling import model as models
-from mole_jax.sampling.predict import Model, Networks
+from mole_jax.sampling.load import Model, Networks
 from tests import tiny
 from tests.sampling.conftest import predict, untrained
 

@@ -15,8 +15,8 @@ import pytest
 import mole_jax
 from mole_jax.core.errors import UserError
 from mole_jax.sampling.inputs import Inputs
+from mole_jax.sampling.load import Model, Networks
 from mole_jax.sampling.networks import built
-from mole_jax.sampling.predict import Model, Networks
 from mole_jax.tasks import family as families
 from mole_jax.tasks import networks
 from mole_jax.tasks.classification import loss_and_accuracy

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import mole_jax
-from mole_jax.core import checkpoint_files, files, stages
 from mole_jax.core.errors import UserError
-from mole_jax.sampling.predict import Model
+from mole_jax.core.program import stages
+from mole_jax.core.storage import checkpoint_files, files
+from mole_jax.sampling.load import Model
 from tests import tiny
 from tests.sampling.conftest import predict, untrained
 from tests.tiny import hashes

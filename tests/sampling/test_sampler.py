@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel import diffusion
-from mole_jax.metamodel.model import MetaModel
-from mole_jax.metamodel.prompt import Prompt
+from mole_jax.metamodel.meta_model import MetaModel
+from mole_jax.metamodel.process import diffusion
+from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.sampling import sampler
 from mole_jax.sampling.sampler import Plan
 from tests import tiny

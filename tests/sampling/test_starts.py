@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mole_jax.core import files
 from mole_jax.core.errors import UserError
+from mole_jax.core.storage import files
 from mole_jax.sampling import starts
 from mole_jax.sampling.networks import Networks
 from mole_jax.tasks.networks import Network, from_json

@@ -10,8 +10,8 @@ import pytest
 
 from mole_jax.tasks.parameters import ParameterField, ParameterSpec
 from mole_jax.tasks.subsets import DataSubset
-from mole_jax.zoo.schema import RunBatch, ZooSchema
-from mole_jax.zoo.store import ZooWriter
+from mole_jax.zoo.storage.schema import RunBatch, ZooSchema
+from mole_jax.zoo.storage.store import ZooWriter
 
 SPLITS = ("train", "S0", "S1")  # of a run, by its subset below
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mole_jax.zoo.__main__ import main
-from mole_jax.zoo.schema import RunBatch, ZooSchema
-from mole_jax.zoo.store import ZooWriter
+from mole_jax.zoo.storage.schema import RunBatch, ZooSchema
+from mole_jax.zoo.storage.store import ZooWriter
 
 Stored = tuple[Path, RunBatch]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from mole_jax.zoo import generate
-from mole_jax.zoo.reader import open_zoo
-from mole_jax.zoo.store import ZooWriter
-from mole_jax.zoo.verify import verify
+from mole_jax.zoo.making import generation
+from mole_jax.zoo.storage.reader import open_zoo
+from mole_jax.zoo.storage.store import ZooWriter
+from mole_jax.zoo.storage.verify import verify
 from tests import tiny
 
 # Groups of two data subsets with four members each are one shard.
@@ -35,7 +35,7 @@ from tests import tiny
 from tests.zoo.test_processes import CHANGES
 with tiny.quick_compilation():
     for workdir in workdirs:
-        generate.generate(tiny.tiny_config(**CHANGES), workdir)
+        generation.generate(tiny.tiny_config(**CHANGES), workdir)
 distributed.end(0)
 """
 
@@ -96,7 +96,7 @@ def test_two_processes_make_the_zoo_of_one_and_finish_one_that_was_begun(
 
     with monkeypatch.context() as patch:
         patch.setattr(ZooWriter, "commit", commit_and_copy)
-        generate.generate(config, alone)
+        generation.generate(config, alone)
     assert open_zoo(begun / "zoo").n_runs == 8
 
     together(fresh, begun)

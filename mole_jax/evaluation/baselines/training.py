@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.core import distributed, rng
+from mole_jax.core import rng
+from mole_jax.core.devices import distributed
 from mole_jax.evaluation import settings
 from mole_jax.evaluation.bench import Bench
 from mole_jax.population import engine, recipes

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mole_jax.core.errors import UserError
-from mole_jax.core.paths import user_path
+from mole_jax.core.storage.paths import user_path
 from mole_jax.tasks.sources.image_data import ImageData, checked
 
 _CHANNELS = (1, 3, 4)  # of grey images, in colour, with transparency

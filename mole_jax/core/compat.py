@@ -1,0 +1,55 @@
+"""Config keys that came later, with the value that a config without them means.
+
+A config without one of them means what it always meant. Workdirs and zoos that were written before
+a key existed can be resumed by a config that has the key at this value: the stored configs of zoos
+leave it out, so that old and new ones compare equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+DEFAULTS: dict[str, Any] = {
+    "data.pixel_mean": (),
+    "data.pixel_std": (),
+    "data.settings": "random",
+    "evaluation.prompt_range": (),
+    "metamodel.gpt": {},  # whatever it says now: nothing depended on it
+    "metamodel.name": "dit",
+    "network.init": "default",
+    "population.coupled_decay": False,
+    "population.epoch_steps": 0,
+    "population.max_weight": 0.0,
+    "population.snapshot_spacing": "power",
+    "representation.normaliser": "tensor",
+    "training.ema_warmup": True,
+    "training.metric": "",
+    "training.schedule": "warmup_then_cosine",
+    "training.spacing": "start_first",
+    "zoo.members_per_group": 0,
+}
+
+
+def get(config: Mapping[str, Any], key: str) -> Any:
+    """Return the value of one of these keys, such as "metamodel.name"."""
+    section, _, name = key.partition(".")
+    return get_from(config[section], section, name)
+
+
+def get_from(section: Mapping[str, Any], of: str, name: str) -> Any:
+    """Return the value of one of these keys, given the section `of` a config alone."""
+    return section.get(name, DEFAULTS[f"{of}.{name}"])
+
+
+def without_defaults(section: Mapping[str, Any], of: str) -> dict[str, Any]:
+    """Return the section `of` a config without those of these keys that have their default."""
+
+    def plain(x: Any) -> Any:
+        return tuple(x) if isinstance(x, list) else x
+
+    return {
+        name: x
+        for name, x in section.items()
+        if f"{of}.{name}" not in DEFAULTS or plain(x) != DEFAULTS[f"{of}.{name}"]
+    }

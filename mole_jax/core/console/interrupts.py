@@ -1,0 +1,134 @@
+"""Being asked to stop: Ctrl-C, SIGTERM (from schedulers), or SIGHUP (a terminal that closes).
+
+Work that can be done again is left at once, by an exception. What cannot, such as a training since
+its last checkpoint, is `held`: it goes on to a place where it can be kept, and then stops. Of
+several processes all stop at the same place when one of them is asked to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from mole_jax.core.console import terminal
+from mole_jax.core.devices import distributed
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come."""
+
+
+class HungUp(Terminated):
+    """SIGHUP has come: the terminal is gone."""
+
+
+_RAISES = {signal.SIGTERM: Terminated, signal.SIGHUP: HungUp}
+
+
+class _State:
+    """Of this process, since signals come to a process and to its main thread."""
+
+    holding = False
+    asked: signal.Signals | None = None
+    raised: signal.Signals | None = None
+
+
+@contextlib.contextmanager
+def handled() -> Iterator[None]:
+    """In this block, SIGINT raises KeyboardInterrupt, SIGTERM Terminated and SIGHUP HungUp.
+
+    Unless they are held. For the main thread only. A signal that is ignored, as SIGINT in jobs that
+    a shell runs in the background and SIGHUP under nohup, stays ignored.
+    """
+    before = {s: signal.getsignal(s) for s in SIGNALS}
+    taken = [s for s in SIGNALS if before[s] != signal.SIG_IGN]
+    for s in taken:
+        signal.signal(s, _on_signal)
+    try:
+        yield
+    except Exception as problem:
+        if _State.raised is not None:
+            # An extension that a signal stops in its tracks raises what it likes. Said, in case
+            # that it has nothing to do with the signal.
+            print(f"after a signal: {type(problem).__name__}: {problem}", file=sys.stderr)
+        check()
+        raise
+    finally:
+        _State.raised = None
+        for s in taken:
+            signal.signal(s, before[s])
+
+
+def check() -> None:
+    """Raise again what has been raised before, in this block of `handled`, and was swallowed.
+
+    Python itself drops what is raised in a finaliser, and so do libraries here and there, such as
+    while they are imported.
+    """
+    if _State.raised is not None:
+        _raise(_State.raised)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[Callable[[], bool]]:
+    """Hold back the first signal that comes in this block until its end.
+
+    A loop is held as a whole, and leaves itself where it is asked to: a signal between two blocks
+    would stop it at once. One that has been raised before and was swallowed (see `check`) comes
+    again, here. Every process has to enter the block, call what it yields and leave the block in
+    step.
+
+    Yields:
+        A function that tells whether one has come to any process, so that the block can keep what
+        it has. A second signal is not held back, unless it says again that the terminal is gone.
+    """
+    _State.holding = True
+    _State.asked = _State.asked or _State.raised
+    agreed: list[signal.Signals] = []
+
+    def asked() -> bool:
+        found = _agreed()
+        agreed[:] = [found] if found is not None else []
+        return found is not None
+
+    try:
+        yield asked
+    finally:
+        _State.holding, late = False, _State.asked
+        _State.asked = None
+    if agreed:
+        distributed.part_together()
+        _raise(agreed[0])
+    if late is not None:  # has come since, and not to all: the next block begins with it
+        if distributed.count() == 1:
+            _raise(late)
+        _State.asked = late
+
+
+def _agreed() -> signal.Signals | None:
+    """The signal that has come to one of the processes, if any."""
+    largest = distributed.largest(_State.asked or 0)
+    return signal.Signals(largest) if largest else None
+
+
+def _on_signal(number: int, _frame: FrameType | None) -> None:
+    asked = signal.Signals(number)
+    if asked == signal.SIGHUP:
+        terminal.leave()  # writing to it would fail
+        # A shell that ends tells its programs so, and the system then tells them once more.
+        if _State.holding and _State.asked is not None:
+            return
+    if not _State.holding or _State.asked is not None:
+        _raise(asked)
+    _State.asked = asked
+    print("stopping as soon as this is saved; once more to stop at once", file=sys.stderr)
+
+
+def _raise(asked: signal.Signals) -> None:
+    _State.raised = asked
+    raise _RAISES.get(asked, KeyboardInterrupt)

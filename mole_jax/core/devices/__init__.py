@@ -1,0 +1,1 @@
+"""Devices: the mesh, what processes agree on, memory, precision and FLOP."""

@@ -1,0 +1,1 @@
+"""A command: its flags, its config, its stages, and how it ends."""

@@ -1,0 +1,121 @@
+"""How the commands of this package end: what they say to the user, and their exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import select
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TextIO
+
+from mole_jax.core.console import interrupts
+from mole_jax.core.devices import precision
+from mole_jax.core.errors import UserError
+from mole_jax.core.storage import files
+
+MENDABLE, HUNG_UP, INTERRUPTED, TERMINATED = 2, 129, 130, 143
+UNREAD = 141  # what shells say of a program whose reader has gone, as in `... | head -1`
+
+_kept: list[KeyboardInterrupt] = []  # until the process ends
+
+
+def explained(run: Callable[[], int | None], advice: str = "") -> int:
+    """Run a command, and say in a line on stderr what has stopped it.
+
+    `advice` is added to that line where a signal has.
+
+    Returns:
+        The exit code: 2 after a UserError or where a disk is full, 129 after SIGHUP, 130 after
+        Ctrl-C, 143 after SIGTERM, 141 (without a line) where nobody reads what is printed any more;
+        else what `run` returns, None being 0.
+    """
+    try:
+        with interrupts.handled(), precision.single_in_process():
+            return _printed(run)
+    except UserError as problem:
+        code, line = MENDABLE, f"error: {problem}"
+    except KeyboardInterrupt as stop:
+        # With it would go all that the interrupted functions were at, such as a program that XLA
+        # is compiling in other threads: that crashes.
+        _kept.append(stop)
+        if isinstance(stop, interrupts.HungUp):
+            code, line = HUNG_UP, f"the terminal was closed{advice}"
+        elif isinstance(stop, interrupts.Terminated):
+            code, line = TERMINATED, f"terminated{advice}"
+        else:
+            code, line = INTERRUPTED, f"interrupted{advice}"
+    except Exception as problem:
+        unwritten = _unwritten()
+        if isinstance(problem, OSError) and unwritten and unwritten.errno == problem.errno:
+            if unwritten.errno == errno.EPIPE:
+                return UNREAD
+            code, line = MENDABLE, f"error: output cannot be written ({unwritten.strerror})"
+        elif files.is_disk_full(problem):
+            code, line = MENDABLE, f"error: the disk is full: make space{advice}"
+        else:
+            raise
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+    return code
+
+
+def leave(code: int) -> NoReturn:
+    """End the process.
+
+    Nothing is left for Python to print at its end: what cannot be printed is a traceback there.
+    After a signal at once: threads of XLA and TensorStore may be in the middle of something, and
+    crash where Python is taken down beneath them.
+    """
+    _unwritten()
+    if code in (HUNG_UP, INTERRUPTED, TERMINATED, UNREAD):
+        os._exit(code)
+    sys.exit(code)
+
+
+def _printed(run: Callable[[], int | None]) -> int:
+    """Run a command until all that it prints is written: the last of it waits in a buffer."""
+    code, ended = 0, None
+    try:
+        code = run() or 0
+    except SystemExit as stop:  # argparse's, after --help
+        ended = stop
+    if sys.stdout is not None:  # as it is after >&-
+        sys.stdout.flush()
+    if ended is not None:
+        raise ended
+    return code
+
+
+def _unwritten() -> OSError | None:
+    """What keeps standard output or error from being written, None where nothing does.
+
+    Such a stream is turned to nowhere, since Python writes its buffer once more at its end and
+    complains on stderr.
+    """
+    found: OSError | None = None
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None or stream.closed:
+            continue
+        try:
+            stream.flush()
+            if _is_broken(stream):  # without a buffer nothing is left to flush
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        except OSError as problem:
+            found = found or problem
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+    return found
+
+
+def _is_broken(stream: TextIO) -> bool:
+    """Whether a stream is a pipe that nobody reads."""
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), 0)
+    except io.UnsupportedOperation:  # a stream in memory
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))

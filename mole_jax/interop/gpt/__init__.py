@@ -1,0 +1,1 @@
+"""Meta-models of the G.pt reference: import, export, parity."""

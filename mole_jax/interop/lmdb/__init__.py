@@ -1,0 +1,1 @@
+"""Runs of G.pt's LMDB folders, to zoos and back."""

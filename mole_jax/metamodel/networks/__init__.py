@@ -1,0 +1,1 @@
+"""The networks inside of a meta-model."""

@@ -1,0 +1,253 @@
+"""G.pt, the transformer of Peebles et al. 2022 (arXiv 2209.12892), as its authors trained it.
+
+Its tokens are pieces of one long vector, in this order: the noisy target, the start, diffusion
+time, target metric minus start metric, target metric, start metric (see `tokenisation.py`). Each
+has its own linear encoder without bias; what they share is a LayerNorm, learned positions, pre-norm
+blocks and a last LayerNorm. The first tokens that come out are decoded, each by its own linear map
+that starts at zero. Scalars enter as they are - raw steps, raw metrics - in sines and cosines. The
+support set is not looked at. What is known to be weak in it can be mended, one thing at a time (see
+`Tokens`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from mole_jax.core.errors import UserError
+from mole_jax.metamodel.networks import sharding, tokenisation
+from mole_jax.metamodel.networks.attention import attention
+from mole_jax.metamodel.networks.embeddings import log_metric, sines
+from mole_jax.metamodel.networks.probing import Frame
+from mole_jax.metamodel.networks.products import Dense, DenseGeneral
+from mole_jax.metamodel.networks.transformer import DTYPES, Shape
+from mole_jax.metamodel.process.diffusion import Process
+from mole_jax.metamodel.process.prompt import Prompt
+
+EPSILON = 1e-5  # of LayerNorm
+_INIT = nn.initializers.normal(0.02)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """How numbers become tokens: `config.metamodel.gpt`."""
+
+    split: str = "chunk_within_layer"  # see tokenisation.POLICIES
+    chunk_size: int = 1000
+    encoder_depth: int = 1  # linear layers of a token's encoder, with GELUs between them
+    decoder_depth: int = 1
+    n_frequencies: int = 128
+    max_frequency_log2: float = 14.0
+    absolute_metrics: bool = True  # target and start metric are tokens, beside their difference
+    metric_scale: float = 1.0  # the model reads metric * scale + shift
+    metric_shift: float = 0.0
+    # Not G.pt's, but what mends it. A linear map and a LayerNorm hide how large a chunk is: its log
+    # norm is added. Raw diffusion steps differ from one another by one number in 257: they are
+    # scaled to 0..4, as in our other meta-model. So are metrics, as logarithms.
+    visible_norms: bool = False
+    scaled_time: bool = False
+    log_metrics: bool = False
+    # In place of powers of two, where another program has computed them with other rounding: the
+    # highest turn so fast that the last bit of a frequency changes what they give.
+    frequencies: tuple[float, ...] = ()
+
+    @staticmethod
+    def of(config: Mapping[str, Any]) -> Tokens:
+        """Read and check a section; keys that it leaves out are as above. Raises UserError."""
+        known = [field.name for field in dataclasses.fields(Tokens)]
+        if unknown := sorted(set(config) - set(known)):
+            raise UserError(f"metamodel.gpt: {unknown} are unknown; there are {', '.join(known)}")
+        values = dict(config)
+        values["frequencies"] = tuple(values.get("frequencies", ()))
+        tokens = Tokens(**values)
+        for name in ("encoder_depth", "decoder_depth", "n_frequencies"):
+            if getattr(tokens, name) < 1:
+                raise UserError(f"metamodel.gpt.{name}={getattr(tokens, name)} must be 1 or more")
+        if len(tokens.frequencies) not in (0, tokens.n_frequencies):
+            raise UserError(
+                f"metamodel.gpt.frequencies has {len(tokens.frequencies)} values, and metamodel."
+                f"gpt.n_frequencies={tokens.n_frequencies}: let them agree, or leave it empty"
+            )
+        return tokens
+
+    @property
+    def rates(self) -> np.ndarray:  # [n] float32
+        """The frequencies: evenly spaced powers of two, from 1."""
+        if self.frequencies:
+            return np.array(self.frequencies, np.float32)
+        powers = np.linspace(0, self.max_frequency_log2, self.n_frequencies)
+        return np.exp2(powers).astype(np.float32)
+
+    @property
+    def scalar_size(self) -> int:
+        """Features of a scalar: sines, cosines and itself."""
+        return 2 * self.n_frequencies + 1
+
+    def splits(self, tensors: tuple[int, ...]) -> tokenisation.Splits:
+        """Sizes of the tokens for a network with tensors of so many parameters."""
+        n_scalars = 4 if self.absolute_metrics else 2
+        return tokenisation.splits(
+            self.split, self.chunk_size, tensors, n_scalars, self.scalar_size
+        )
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block: attention over all tokens, then an MLP, each added."""
+
+    shape: Shape
+    mesh: Mesh | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, None]:  # [B, L', W]
+        s, dtype = self.shape, DTYPES[self.shape.dtype]
+        x = sharding.split_batch(x, self.mesh)
+        heads = (s.heads, s.width // s.heads)
+        h = _norm("norm_attention", dtype)(x)
+        q, k, v = (
+            DenseGeneral(heads, dtype=dtype, kernel_init=_INIT, name=name)(h)
+            for name in ("query", "key", "value")
+        )
+        y = attention(q, k, v).reshape(x.shape)
+        x = x + Dense(s.width, dtype=dtype, kernel_init=_INIT, name="attention_out")(y)
+        h = _norm("norm_mlp", dtype)(x)
+        h = Dense(s.hidden, dtype=dtype, kernel_init=_INIT, name="mlp_in")(h)
+        h = Dense(s.width, dtype=dtype, kernel_init=_INIT, name="mlp_out")(_gelu(h))
+        return x + h, None
+
+
+class GPT(nn.Module):
+    """Noisy target, start, time and metrics -> output [B, 1, D] (see `Process`).
+
+    Networks are `flat` (see `representation/flat.py`). A condition that is absent has zeros in
+    place of its features, which the reference knows nothing of.
+    """
+
+    shape: Shape
+    tokens: Tokens
+    process: Process
+    tensors: tuple[int, ...]  # parameters of each tensor of the network
+    mesh: Mesh | None = None
+
+    @property
+    def splits(self) -> tokenisation.Splits:
+        """Sizes of the tokens that go in and come out."""
+        return self.tokens.splits(self.tensors)
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.splits.inputs)
+
+    @nn.compact
+    def __call__(self, frame: Frame, prompt: Prompt) -> jax.Array:
+        """Apply the transformer to B frames and prompts."""
+        x, _ = self._stack()(self._entering(frame, prompt))
+        x = _norm("norm_out", jnp.float32)(sharding.split_batch(x, self.mesh))
+        pieces = [self._decoded(i, n, x[:, i]) for i, n in enumerate(self.splits.outputs)]
+        out = jnp.concatenate(pieces, axis=1)[:, None]
+        # The reference adds the start to whatever it predicts, to noise as well; see `Process` for
+        # the other predictions.
+        return out + frame.start if self.process.prediction == "eps" else out
+
+    @nn.compact
+    def _entering(self, frame: Frame, prompt: Prompt) -> jax.Array:
+        """The tokens that the blocks begin with: [B, L', W]."""
+        dtype = DTYPES[self.shape.dtype]
+        vector = self._vector(frame, prompt).astype(dtype)
+        cuts = list(itertools.accumulate(self.splits.inputs))[:-1]
+        x = jnp.stack(
+            [self._encoded(i, piece) for i, piece in enumerate(jnp.split(vector, cuts, axis=1))],
+            axis=1,
+        )  # [B, L', W]
+        x = _norm("norm_in", dtype)(x)
+        if self.tokens.visible_norms:
+            x = x + self._sizes(vector, cuts).astype(dtype)
+        place = self.param("position", nn.initializers.zeros, x.shape[1:])
+        return x + place[None].astype(dtype)
+
+    def _vector(self, frame: Frame, prompt: Prompt) -> jax.Array:
+        """All that is read, one after another: [B, 2 D + scalars]."""
+        flat = (None, 1, sum(self.tensors))
+        chex.assert_shape([frame.noisy, frame.start], flat, custom_message="frame [B, 1, D]")
+        shown = self.process.shown(frame.noisy, frame.origin, frame.t, frame.spread)
+        target, start = map(self._metric, (prompt.target_metric, prompt.start_metric))
+        has_target, has_start = prompt.use["target_metric"], prompt.use["start"]
+        scalars = [(target - start, has_target & has_start)]
+        if self.tokens.absolute_metrics:
+            scalars += [(target, has_target), (start, has_start)]
+        features = [jnp.where(use[:, None], self._features(x), 0.0) for x, use in scalars]
+        time = frame.t.astype(jnp.float32)
+        if self.tokens.scaled_time:
+            time = 4 * time / (self.process.n_steps - 1)
+        time = self._features(time)
+        return jnp.concatenate([shown[:, 0], frame.start[:, 0], time, *features], axis=1)
+
+    def _metric(self, metric: jax.Array) -> jax.Array:
+        if self.tokens.log_metrics:
+            return log_metric(metric)
+        return metric * self.tokens.metric_scale + self.tokens.metric_shift
+
+    def _sizes(self, vector: jax.Array, cuts: list[int]) -> jax.Array:
+        """What a chunk's root mean square adds to its token: [B, L', W]."""
+        pieces = jnp.split(vector.astype(jnp.float32), cuts, axis=1)
+        size = jnp.stack([jnp.sqrt(jnp.mean(piece**2, axis=1) + 1e-6) for piece in pieces], axis=1)
+        shape = (len(pieces), self.shape.width)
+        return (
+            jnp.log(size)[..., None] * self.param("size", nn.initializers.normal(0.5), shape)[None]
+        )
+
+    def _features(self, x: jax.Array) -> jax.Array:
+        """Sines, cosines and the scalar itself: [B] -> [B, F]."""
+        return jnp.concatenate([sines(x, self.tokens.rates), x[:, None]], axis=1)
+
+    def _encoded(self, token: int, piece: jax.Array) -> jax.Array:
+        for layer in range(self.tokens.encoder_depth):
+            piece = _gelu(piece) if layer else piece
+            piece = self._linear(self.shape.width, f"token_in_{token}_{layer}")(piece)
+        return piece
+
+    def _decoded(self, token: int, size: int, x: jax.Array) -> jax.Array:
+        """In float32, the last layer starting at zero: [B, W] -> [B, size]."""
+        last = self.tokens.decoder_depth - 1
+        for layer in range(last):
+            x = _gelu(self._linear(self.shape.width, f"token_out_{token}_{layer}")(x))
+        zeros = nn.initializers.zeros
+        name = f"token_out_{token}_{last}"
+        return nn.Dense(size, use_bias=False, kernel_init=zeros, name=name)(x.astype(jnp.float32))
+
+    def _linear(self, size: int, name: str) -> nn.Module:
+        dtype = DTYPES[self.shape.dtype]
+        return Dense(size, use_bias=False, dtype=dtype, kernel_init=_INIT, name=name)
+
+    def _stack(self) -> nn.Module:
+        """The blocks, each of which fetches its parameters where it runs."""
+        s, mesh, block = self.shape, self.mesh, Block
+        if mesh is not None and mesh.shape["fsdp"] > 1:
+            block = nn.map_variables(
+                block, "params", lambda params: sharding.gathered(params, mesh, s.layers)
+            )
+        block = nn.remat(block, prevent_cse=False) if s.remat else block
+        scanned = nn.scan(
+            block,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            length=s.layers,
+            unroll=min(s.unroll, s.layers),
+        )
+        return scanned(s, mesh, name=sharding.STACK)
+
+
+def _norm(name: str, dtype: jnp.dtype) -> nn.Module:
+    return nn.LayerNorm(epsilon=EPSILON, dtype=dtype, name=name)
+
+
+def _gelu(x: jax.Array) -> jax.Array:
+    return nn.gelu(x, approximate=False)

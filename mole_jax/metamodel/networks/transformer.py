@@ -1,0 +1,389 @@
+"""The diffusion transformer (Peebles & Xie 2023) over a network's tokens.
+
+One token for each token of the representation carries the noisy target beside the start, so that
+a unit sees its own history; the support set joins as context tokens. Scalars (diffusion time,
+start and target metric) modulate every block (`adaln`) or join as tokens (`context`). Every
+block runs the network that is being written on learned probes, shows its tokens where those push
+it, and improves it; a few plain gradient steps on the probes, the descents, come last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from mole_jax.core.errors import UserError
+from mole_jax.metamodel.networks import sharding
+from mole_jax.metamodel.networks.attention import attention
+from mole_jax.metamodel.networks.embeddings import ScalarEmbedding, log_metric
+from mole_jax.metamodel.networks.features import ConvFeatures, DenseFeatures
+from mole_jax.metamodel.networks.probing import Frame, Probes, PushOn
+from mole_jax.metamodel.networks.products import Dense, DenseGeneral
+from mole_jax.metamodel.networks.set_encoder import SetEncoder
+from mole_jax.metamodel.networks.steady import steady
+from mole_jax.metamodel.process.diffusion import Process
+from mole_jax.metamodel.process.prompt import Prompt
+from mole_jax.representation.codec import Codec
+
+CONDITIONINGS = ("adaln", "context")
+# How far a descent goes along the way of the probes' gradient before anything is learned, in units
+# of the output. All of them together stay well below the spread of the target.
+FIRST_STEP = 0.02
+# How many times longer a descent may make the derivative that is passed back through it.
+GROWTH = 1.0
+_IN_FLOAT32 = ("estimate",)  # layers of a block whose products are not in `dtype`
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Sizes and choices of `config.metamodel`."""
+
+    width: int
+    layers: int
+    heads: int
+    mlp_ratio: int
+    conditioning: str
+    features: str
+    feature_width: int
+    support_queries: int
+    pairwise: bool
+    probes: int
+    descents: int
+    dtype: str
+    remat: bool
+    unroll: int
+
+    def check(self) -> None:
+        """Raises UserError for sizes that do not fit together."""
+        for name in ("width", "layers", "heads", "mlp_ratio", "feature_width", "unroll"):
+            if getattr(self, name) < 1:
+                raise UserError(f"metamodel.{name}={getattr(self, name)} must be 1 or more")
+        for name in ("support_queries", "descents"):
+            if getattr(self, name) < 0:
+                raise UserError(f"metamodel.{name}={getattr(self, name)} must not be negative")
+        if self.descents and self.probes < 1:
+            raise UserError(
+                f"metamodel.descents={self.descents} go along gradients on probes, of which there "
+                f"are metamodel.probes={self.probes} for each class; let there be 1 or more"
+            )
+        if self.width % self.heads:
+            raise UserError(
+                f"metamodel.width={self.width} must be a multiple of metamodel.heads={self.heads}"
+            )
+        if self.conditioning not in CONDITIONINGS:
+            raise UserError(
+                f"metamodel.conditioning={self.conditioning!r} is unknown; "
+                f"there are {CONDITIONINGS}"
+            )
+        if self.dtype not in DTYPES:
+            raise UserError(f"metamodel.dtype={self.dtype!r} is unknown; there are {tuple(DTYPES)}")
+
+    def check_tensor(self, parts: int) -> None:
+        """Raises UserError where blocks cannot be divided into so many parts."""
+        for what, size in (("heads", self.heads), ("mlp_ratio x width", self.hidden)):
+            if size % parts:
+                raise UserError(
+                    f"--mesh: tensor={parts} must divide metamodel.{what}={size}: choose another "
+                    "size of that axis"
+                )
+
+    @property
+    def hidden(self) -> int:
+        """Hidden units of a block's MLP."""
+        return self.mlp_ratio * self.width
+
+    def context(self, n_classes: int) -> int:
+        """How many tokens join those of the network."""
+        return n_classes + self.support_queries + (3 if self.conditioning == "context" else 0)
+
+
+class Carry(NamedTuple):
+    """What goes from block to block."""
+
+    x: jax.Array  # [B * L', W]: L tokens of the network, then context
+    output: jax.Array  # [B, L, C] so far
+    condition: jax.Array  # [B, W]
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block, between a look at the probes and a change of the output."""
+
+    shape: Shape
+    length: int  # L'
+    push: PushOn
+    mesh: Mesh | None = None
+
+    @nn.compact
+    def __call__(self, carry: Carry, frame: Frame, probes: Probes | None) -> tuple[Carry, None]:
+        x, output, condition = sharding.split_batch(carry, self.mesh)
+        if probes is None:
+            return Carry(self._mix(x, condition), output, condition), None
+        s, dtype = self.shape, DTYPES[self.shape.dtype]
+        batch, n_tokens, channels = output.shape
+        push = self.push(output, frame, probes)
+        seen = jnp.concatenate([push.way, push.force], axis=-1).reshape(batch * n_tokens, -1)
+        h = Dense(s.width, dtype=dtype, name="push_in")(seen).reshape(batch, n_tokens, -1)
+        h = jnp.pad(h, ((0, 0), (0, self.length - n_tokens), (0, 0)))
+        x = self._mix(x + h.reshape(x.shape), condition)
+        own = x.reshape(batch, self.length, -1)[:, :n_tokens].reshape(batch * n_tokens, -1)
+        own = nn.LayerNorm(name="norm_estimate")(own.astype(jnp.float32))
+        change = nn.Dense(3 * channels, kernel_init=nn.initializers.zeros, name="estimate")(own)
+        step, way, force = jnp.split(change.reshape(batch, n_tokens, -1), 3, axis=-1)
+        output = output + step + way * push.way + force * push.force
+        return Carry(x, output, condition), None
+
+    def _mix(self, x: jax.Array, condition: jax.Array) -> jax.Array:
+        """Attention and MLP: tokens [B * L', W], condition [B, W] -> tokens."""
+        s, dtype = self.shape, DTYPES[self.shape.dtype]
+        adaln = s.conditioning == "adaln"
+
+        def norm(name: str, x: jax.Array) -> jax.Array:
+            return nn.LayerNorm(dtype=dtype, use_bias=not adaln, use_scale=not adaln, name=name)(x)
+
+        # Tokens stay [B * L, W] around dense layers: one large product, twice as fast on CPU.
+        def spread(v: jax.Array) -> jax.Array:  # [B, W] -> [B * L, W]
+            return jnp.repeat(v, self.length, axis=0)
+
+        if adaln:
+            modulation = Dense(
+                6 * s.width, dtype=dtype, kernel_init=nn.initializers.zeros, name="modulation"
+            )(nn.silu(condition))
+            shift1, scale1, gate1, shift2, scale2, gate2 = map(
+                spread, jnp.split(modulation, 6, axis=-1)
+            )
+            h = norm("norm_attention", x) * (1 + scale1) + shift1
+            x = x + (1 + gate1) * self._attention(h, dtype)
+            h = norm("norm_mlp", x) * (1 + scale2) + shift2
+            x = x + (1 + gate2) * self._mlp(h, dtype)
+        else:
+            x = x + self._attention(norm("norm_attention", x), dtype)
+            x = x + self._mlp(norm("norm_mlp", x), dtype)
+        return x
+
+    def _attention(self, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+        s = self.shape
+        # Heads are an axis of the kernel, so that it can be divided between them.
+        features = (3, s.heads, s.width // s.heads)
+        qkv = DenseGeneral(features, dtype=dtype, name="qkv")(x)
+        qkv = qkv.reshape(-1, self.length, *features)
+        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]  # [B, L, H, W / H]
+        y = attention(q, k, v).reshape(-1, s.width)
+        return Dense(s.width, dtype=dtype, kernel_init=_small(s), name="attention_out")(y)
+
+    def _mlp(self, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+        s = self.shape
+        h = nn.gelu(Dense(s.hidden, dtype=dtype, name="mlp_in")(x))
+        return Dense(s.width, dtype=dtype, kernel_init=_small(s), name="mlp_out")(h)
+
+
+def _light(params: Any, shape: Shape) -> Any:
+    """A block's parameters, cast as its products cast them: then fewer bytes have to travel."""
+    return {
+        name: {
+            kind: x.astype(DTYPES[shape.dtype])
+            if kind == "kernel" and name not in _IN_FLOAT32
+            else x
+            for kind, x in layer.items()
+        }
+        for name, layer in params.items()
+    }
+
+
+def _small(shape: Shape) -> nn.initializers.Initializer:
+    """Residual branches start smaller the deeper the network (Radford et al. 2019)."""
+    return nn.initializers.variance_scaling(1 / (2 * shape.layers), "fan_in", "truncated_normal")
+
+
+class Transformer(nn.Module):
+    """Noisy target, start, time and prompt -> output tokens [B, L, C] (see `Process`).
+
+    On a mesh it says which arrays are divided between devices, and how; without one, nothing.
+    """
+
+    shape: Shape
+    process: Process
+    codec: Codec
+    n_classes: int  # labels of the support set
+    input_shape: tuple[int, ...]  # of the network
+    n_targets: int  # numbers that a probe should be answered with; 0: its label
+    push: PushOn
+    mesh: Mesh | None = None
+
+    @property
+    def n_tokens(self) -> int:
+        """Those of the network, and context."""
+        return self.codec.n_tokens + self.shape.context(self.n_classes)
+
+    @nn.compact
+    def __call__(self, frame: Frame, prompt: Prompt) -> jax.Array:
+        """Apply the transformer to B frames and prompts."""
+        s, dtype = self.shape, DTYPES[self.shape.dtype]
+        batch, length, channels = frame.noisy.shape
+        tokens = (None, *self.codec.table.shape)
+        chex.assert_shape([frame.noisy, frame.start], tokens, custom_message="frame [B, L, C]")
+        shown = self.process.shown(frame.noisy, frame.origin, frame.t, frame.spread)
+        seen = jnp.concatenate([shown, frame.start], axis=-1)
+        time = frame.t / (self.process.n_steps - 1)
+        use_start = prompt.use["start"]
+        x = seen.reshape(batch * length, -1)
+        x = Dense(s.width, dtype=dtype, name="tokens_in")(x).reshape(batch, length, -1)
+        x = x + self._places().astype(dtype)[None]
+
+        # Time and metrics are scaled to order 1 before their Fourier features.
+        time_token = ScalarEmbedding(s.width, name="time")(4 * time)
+        start_token = ScalarEmbedding(s.width, name="start_metric")(
+            log_metric(prompt.start_metric), use_start
+        )
+        target_token = ScalarEmbedding(s.width, name="target_metric")(
+            log_metric(prompt.target_metric), prompt.use["target_metric"]
+        )
+        context = SetEncoder(
+            self.n_classes, s.width, self._features(), s.support_queries, dtype, name="support"
+        )(prompt.support)
+        absent = self.param("no_support", nn.initializers.normal(0.02), context.shape[1:])
+        context = jnp.where(
+            prompt.use["support"][:, None, None], context, absent[None].astype(dtype)
+        )
+        parts = [x, context]
+        if s.conditioning == "context":
+            scalars = jnp.stack([time_token, start_token, target_token], axis=1)
+            parts.append(scalars.astype(dtype))
+        x = jnp.concatenate(parts, axis=1)  # [B, L', W]
+        total = x.shape[1]
+        condition = (time_token + start_token + target_token).astype(dtype)
+
+        output, probes = jnp.zeros(frame.noisy.shape), None
+        if s.probes:
+            probes = self._probes(context)
+        block = self._block()
+        stack = nn.scan(
+            block,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=(nn.broadcast, nn.broadcast),
+            length=s.layers,
+            unroll=min(s.unroll, s.layers),
+        )(s, total, self.push, self.mesh, name=sharding.STACK)
+        carry, _ = stack(Carry(x.reshape(batch * total, -1), output, condition), frame, probes)
+
+        x = sharding.split_batch(carry.x.reshape(batch, total, -1), self.mesh)
+        last_context = x[:, length : length + self.n_classes].reshape(batch * self.n_classes, -1)
+        x = x[:, :length].reshape(batch * length, -1)
+        x = nn.LayerNorm(dtype=dtype, name="norm_out")(x)
+        if s.conditioning == "adaln":
+            shift, scale = jnp.split(
+                nn.Dense(2 * s.width, kernel_init=nn.initializers.zeros, name="modulation_out")(
+                    nn.silu(condition)
+                ),
+                2,
+                axis=-1,
+            )
+            x = x * (1 + jnp.repeat(scale, length, 0)) + jnp.repeat(shift, length, 0)
+        out = nn.Dense(channels, kernel_init=nn.initializers.zeros, name="tokens_out")(
+            x.astype(jnp.float32)
+        )
+        out = carry.output + out.reshape(batch, length, channels)
+        if s.pairwise:
+            out = out + self._towards_classes(x, last_context, batch)
+        if probes is None or not s.descents:
+            return out
+        return self._descend(out, x, frame, probes)
+
+    def _block(self) -> type[nn.Module]:
+        """The block, which fetches its parameters where it runs, and again where it runs anew."""
+        s, mesh, block = self.shape, self.mesh, Block
+        if mesh is not None and mesh.shape["fsdp"] > 1:
+            block = nn.map_variables(
+                block, "params", lambda params: sharding.gathered(_light(params, s), mesh, s.layers)
+            )
+        return nn.remat(block, prevent_cse=False) if s.remat else block
+
+    def _features(self) -> nn.Module:
+        s, dtype = self.shape, DTYPES[self.shape.dtype]
+        if s.features == "conv":
+            return ConvFeatures(self.input_shape, s.feature_width, dtype)
+        return DenseFeatures(s.feature_width, dtype)
+
+    def _probes(self, context: jax.Array) -> Probes:
+        """Examples to run networks on, made from the class tokens: `probes` of each class.
+
+        Where examples have labels, a probe of a class should be given its label; else what a probe
+        should be answered with is made up, too.
+        """
+        s, batch, n_inputs = self.shape, len(context), math.prod(self.input_shape)
+        classes = context[:, : self.n_classes].astype(jnp.float32).reshape(-1, s.width)
+        h = nn.gelu(nn.Dense(s.width, name="probe_hidden")(classes))
+        inputs = nn.Dense(s.probes * n_inputs, name="probes")(h)
+        inputs = inputs.reshape(batch, -1, n_inputs)
+        if self.n_targets:
+            targets = nn.Dense(s.probes * self.n_targets, name="probe_targets")(h)
+            return Probes(inputs, targets.reshape(batch, -1, self.n_targets))
+        labels = jnp.repeat(jnp.arange(self.n_classes), s.probes)
+        return Probes(inputs, jnp.broadcast_to(labels, (batch, *labels.shape)))
+
+    def _descend(
+        self, output: jax.Array, tokens: jax.Array, frame: Frame, probes: Probes
+    ) -> jax.Array:
+        """Gradient steps on the probes.
+
+        Each token sets the sizes of its channels' steps, and how large each step is in all.
+        """
+        s, (batch, length, channels) = self.shape, output.shape
+        tokens, zeros = tokens.astype(jnp.float32), nn.initializers.zeros
+        size = nn.Dense(2 * channels, kernel_init=zeros, name="step_size")(tokens)
+        size = size.reshape(batch, length, 2, channels)
+        gain = nn.Dense(2 * s.descents, kernel_init=zeros, name="step_gain")(tokens)
+        gain = 1 + gain.reshape(batch, length, s.descents, 2, 1)
+
+        def descend(output: jax.Array, gain: jax.Array, size: jax.Array) -> jax.Array:
+            push = self.push(output, frame, probes)
+            output = output + gain[:, :, 0] * (FIRST_STEP + size[:, :, 0]) * push.way
+            return output + gain[:, :, 1] * size[:, :, 1] * push.force
+
+        # Scanned, and not unrolled: compiling gradients of gradients takes long.
+        def body(output: jax.Array, gain: jax.Array) -> tuple[jax.Array, None]:
+            return steady(descend, GROWTH)(output, gain, size), None
+
+        if s.remat:
+            body = jax.checkpoint(body, prevent_cse=False)
+        return jax.lax.scan(body, output, jnp.moveaxis(gain, 2, 0))[0]
+
+    def _towards_classes(self, tokens: jax.Array, classes: jax.Array, batch: int) -> jax.Array:
+        """What a unit owes to a class: a product of its token with the token of that class.
+
+        Added to the channels that belong to that class's output, so that an outgoing weight
+        follows what the class looks like and not only which label it has. [B, L, C]
+        """
+        s, channel = self.shape, self.codec.output_channels  # [L, C]
+        unit = nn.Dense(s.width, name="unit_pair")(tokens.astype(jnp.float32))
+        other = nn.Dense(s.width, name="class_pair", kernel_init=nn.initializers.zeros)(
+            nn.LayerNorm(name="class_pair_norm")(classes.astype(jnp.float32))
+        )
+        pair = jnp.einsum(
+            "blw,bkw->blk",
+            unit.reshape(batch, -1, s.width),
+            other.reshape(batch, -1, s.width),
+        ) / jnp.sqrt(jnp.float32(s.width))
+        place = np.eye(self.n_classes, dtype=np.float32)[np.maximum(channel, 0)]
+        place = place * (channel >= 0)[..., None]  # [L, C, K]
+        return jnp.einsum("blk,lck->blc", pair, jnp.asarray(place))
+
+    def _places(self) -> jax.Array:
+        """What a token is: its kind, and its position where position means something. [L, W]"""
+        codec, width = self.codec, self.shape.width
+        init = nn.initializers.normal(0.5)
+        kind = self.param("kind", init, (int(codec.kind.max()) + 1, width))
+        places = kind[np.asarray(codec.kind)]
+        if codec.position.max() > 0:
+            position = self.param("position", init, (int(codec.position.max()) + 1, width))
+            places = places + position[np.asarray(codec.position)]
+        return places

@@ -1,0 +1,1 @@
+"""The diffusion process, what it is conditioned on, and its samplers."""

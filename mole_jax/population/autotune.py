@@ -1,0 +1,192 @@
+"""How many members train side by side in a lane of a device: measured once, kept, and said.
+
+More at once make larger products, until their parameters and activations no longer fit into a
+cache. Where that is depends on the network and on the machine, by factors of two and more either
+way, so it is tried out. Results do not depend on it beyond rounding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mole_jax.core import rng
+from mole_jax.core.devices import mesh as mesh_lib
+from mole_jax.core.errors import UserError
+from mole_jax.core.storage import files
+from mole_jax.core.storage.paths import user_path
+from mole_jax.population import engine
+from mole_jax.population.hyperparameters import Hyperparameters
+from mole_jax.population.member import Recipe
+from mole_jax.population.ppo import PPORecipe
+from mole_jax.tasks.family import DeviceData
+from mole_jax.tasks.networks import Network
+
+FIRST = 8  # candidate; a larger one is GROWTH times as large, and 1 is tried if none is better
+GROWTH = 8
+SECONDS = 0.3  # of each candidate, without compilation
+GIVE_UP = 0.8  # of the best rate so far: no candidate beyond one below it
+# Measuring ends when it has taken this share of what is left to train at the best rate so far.
+WORTH = 1 / 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Width:
+    """The width to train with, and what was measured."""
+
+    at_once: int
+    lanes: int  # of each device
+    rates: dict[int, float]  # members at once in each lane -> member-steps/s of a device
+
+    def __str__(self) -> str:
+        tried = ", ".join(f"{width}: {rate:,.0f}" for width, rate in sorted(self.rates.items()))
+        lanes = f"each of {self.lanes} threads" if self.lanes > 1 else "a device"
+        return f"{self.at_once} members at once in {lanes} (member-steps/s of a device: {tried})"
+
+
+def choose(
+    network: Network,
+    recipe: Recipe | PPORecipe,
+    data: DeviceData,
+    groups: int,
+    members: int,
+    runs: int,
+) -> Width:
+    """The fastest width for `groups` data subsets of `members` members at a time on each device.
+
+    A lane has one of the parts of them that train at the same time (see `engine.lanes`).
+
+    Measured with a few steps on the first device, for as long as that may pay for `runs` runs on
+    each. What was measured before on this machine, for the same question, is read from
+    `cache_file()`.
+    """
+    lanes = engine.lanes(mesh_lib.first_device())
+    most = -(-groups * members // lanes)
+    name = _name(network, recipe, data, most, runs)
+    known = _read()
+    if name in known:
+        return _fastest(lanes, {int(width): rate for width, rate in known[name].items()})
+    rates: dict[int, float] = {}
+    began = time.monotonic()
+    for width in candidates(most):
+        if rates and not _promises(width, rates):
+            continue
+        rates[width] = measure(network, recipe, data, width, members)
+        left = runs * recipe.snapshot_steps[-1] / max(rates.values())  # seconds
+        if time.monotonic() - began > WORTH * left:
+            break
+    try:
+        # Read again: another process may have added to it meanwhile.
+        files.write_json(cache_file(), _read() | {name: rates})
+    except (OSError, UserError) as problem:
+        print(f"population: {cache_file()} cannot be written ({problem})", file=sys.stderr)
+    return _fastest(lanes, rates)
+
+
+def _promises(width: int, rates: dict[int, float]) -> bool:
+    """Whether to try a width: larger ones up to one that is slower, 1 if the smallest is best."""
+    best = max(rates.values())
+    if width > max(rates):
+        return rates[max(rates)] >= GIVE_UP * best
+    return rates[min(rates)] == best
+
+
+def candidates(most: int) -> list[int]:
+    """Widths to try, in this order: from FIRST up, `most`, and 1."""
+    widths = [min(FIRST, most)]
+    while widths[-1] < most:
+        widths.append(min(widths[-1] * GROWTH, most))
+    return widths if widths == [1] else [*widths, 1]
+
+
+def measure(
+    network: Network, recipe: Recipe | PPORecipe, data: DeviceData, width: int, members: int
+) -> float:
+    """Member-steps per second of one device, with `width` members at once in each of its lanes.
+
+    Snapshots are included.
+    """
+    last = recipe.snapshot_steps[-1]
+    between = max(last // max(len(recipe.snapshot_steps) - 1, 1), 1)
+    few = dataclasses.replace(recipe, snapshot_steps=(0, between, 2 * between))
+    mesh = mesh_lib.first_device()
+    m = min(width, members)
+    g = -(-width // m) * engine.lanes(mesh)
+    key = rng.key(0)
+    ones = jnp.ones((g, m))
+    hyper = Hyperparameters(1e-3 * ones, 0 * ones, ones, jnp.zeros((g, m), jnp.int32))
+    starts = engine.initial(network, key, jnp.arange(g * m).reshape(g, m), hyper)
+    # What is not on that device alone cannot be used there.
+    data, starts = jax.device_put((data, starts), mesh_lib.replicated(mesh))
+
+    def train() -> Any:
+        tasks = jnp.zeros(g, jnp.int32)
+        history = engine.train(
+            network,
+            few,
+            data,
+            tasks,
+            jax.random.split(key, g),
+            starts,
+            hyper,
+            mesh=mesh,
+            width=width,
+        )
+        return jax.block_until_ready(history)
+
+    train()
+    best, spent = float("inf"), 0.0
+    while spent < SECONDS:
+        began = time.perf_counter()
+        train()
+        took = time.perf_counter() - began
+        best, spent = min(best, took), spent + took
+    return g * m * 2 * between / best
+
+
+def cache_file() -> Path:
+    """Where measurements are kept: mole/widths.json in $XDG_CACHE_HOME, or else in ~/.cache."""
+    folder = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return folder / "mole" / "widths.json"
+
+
+def _fastest(lanes: int, rates: dict[int, float]) -> Width:
+    return Width(max(rates, key=lambda width: rates[width]), lanes, rates)
+
+
+def _read() -> dict[str, dict[str, float]]:
+    path = cache_file()
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):  # none yet, or not ours: it is only a cache
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _name(
+    network: Network, recipe: Recipe | PPORecipe, data: DeviceData, most: int, runs: int
+) -> str:
+    """What a measurement depends on, in a few characters."""
+    shapes = [(x.shape, str(x.dtype)) for x in jax.tree.leaves(data)]
+    what = (
+        network.name,
+        [(path, axes) for path, axes in network.axes.items()],
+        [(field.path, field.shape) for field in network.spec.fields],
+        dataclasses.asdict(recipe),
+        shapes,
+        (most, runs),
+        jax.__version__,
+        jax.devices()[0].device_kind,
+        jax.local_device_count(),
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    )
+    return f"{network.name} {hashlib.sha256(repr(what).encode()).hexdigest()[:16]}"

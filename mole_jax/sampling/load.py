@@ -1,0 +1,156 @@
+"""The public interface: from a trained workdir and a support set to networks.
+
+model = mole_jax.load("runs/digits")
+nets = model.predict(x_support, y_support, target_loss=0.1, n=8, key=jax.random.key(0))
+logits = nets.apply(x)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mole_jax.core import given
+from mole_jax.core.devices import precision
+from mole_jax.core.errors import UserError
+from mole_jax.core.program import stages
+from mole_jax.core.program.config import nearest
+from mole_jax.core.storage import files
+from mole_jax.core.storage.paths import user_path
+from mole_jax.metamodel.meta_model import OBJECTIVES
+from mole_jax.sampling import sampler
+from mole_jax.sampling.generate import generate
+from mole_jax.sampling.inputs import Inputs
+from mole_jax.sampling.model import Model
+from mole_jax.sampling.networks import Networks
+from mole_jax.sampling.sampler import Plan
+from mole_jax.tasks import networks
+from mole_jax.tasks.networks import Network
+from mole_jax.training import train
+from mole_jax.training.train import Trained
+from mole_jax.zoo.storage.reader import open_zoo
+
+__all__ = ["IMPORTED_NETWORK", "Model", "Networks", "described", "description", "generate", "load"]
+
+# Of a config, those that a trained model is built from.
+SECTIONS = ("data", "population", "representation", "metamodel", "diffusion", "training")
+# Where the network is described in a workdir without a zoo: one whose meta-model was imported.
+IMPORTED_NETWORK = Path("train") / "network.json"
+CHECKPOINTS = ("last", "best")
+WEIGHTS = ("average", "last")
+
+
+def load(
+    workdir: Any,
+    *,
+    objective: str = "diffusion",
+    checkpoint: str | int = "last",
+    weights: str | None = None,
+    **sampling: Any,
+) -> Model:
+    """Load what the train stage left in a workdir.
+
+    Args:
+        workdir: as given to `python -m mole_jax.main`.
+        objective: "diffusion", or "regression" for the deterministic baseline.
+        checkpoint: "last"; "best", the one with the lowest training loss of those that
+            `training.checkpoint_every` kept; or the step of another one that is kept.
+        weights: "average", the moving average of the steps' weights, or "last", those of the
+            checkpoint's step. None is the average, or what a model was imported with.
+        **sampling: other values for keys of `config.sampling`, such as steps=25; those of the
+            evaluate stage hold for the rest, and `sampler.DEFAULT` where it has not run.
+
+    Raises:
+        UserError: when there is no such workdir, when it holds no finished training or no such
+            checkpoint, and for options that cannot be.
+    """
+    workdir = user_path(workdir)
+    known = [field.name for field in dataclasses.fields(Plan)]
+    if unknown := sorted(set(sampling) - set(known)):
+        close = nearest(unknown[0], known)
+        hint = f": did you mean {close}?" if close else ""
+        raise UserError(f"load: unknown options {unknown}; there are {', '.join(known)}{hint}")
+    if objective not in OBJECTIVES:
+        raise UserError(f"load: objective={objective!r} is unknown; there are {OBJECTIVES}")
+    if isinstance(checkpoint, str) and checkpoint not in CHECKPOINTS:
+        raise UserError(f"load: checkpoint={checkpoint!r} must be 'last', 'best' or a step")
+    if not isinstance(checkpoint, str):
+        checkpoint = given.whole("load: checkpoint", checkpoint, 0)
+    if weights is not None and not (isinstance(weights, str) and weights in WEIGHTS):
+        raise UserError(f"load: weights={weights!r} must be 'average' or 'last'")
+    config, network = described(workdir)
+    with precision.single():
+        trained = train.load(workdir, config, network, objective, checkpoint)
+    evaluated = stages.is_begun(workdir, "evaluate")
+    settings = stages.record(workdir, "evaluate")["config"]["sampling"] if evaluated else {}
+    # A meta-model that was imported knows how it is meant to be sampled from.
+    own = dict(config.get("sampling", {}))
+    kept = own.pop("weights", "average")
+    settings = {**dataclasses.asdict(sampler.DEFAULT), **own, **settings, **sampling}
+    return Model(
+        config=config,
+        description=description(workdir),
+        objective=objective,
+        params=trained.params if (weights or kept) == "average" else trained.last,
+        normaliser=trained.normaliser,
+        plan=sampler.plan(settings, trained.model.process.n_steps),
+        inputs=_inputs(network, trained),
+        start_loss=trained.start_loss,
+    )
+
+
+def _inputs(network: Network, trained: Trained) -> Inputs:
+    """What is known of the inputs of a model's networks."""
+    scale, shift = (np.atleast_1d(x) for x in (trained.input_scale, trained.input_shift))
+    mean, std = trained.pixel_mean, trained.pixel_std
+    # Workdirs of before have no statistics, but scaled what was trained on to a mean of 0 and a
+    # spread of 1. Without any scaling nothing is known: policies, and what was imported.
+    if mean is None and not ((scale == 1).all() and (shift == 0).all()):
+        mean, std = -shift / scale, 1 / scale
+    known = (None if x is None else tuple(np.atleast_1d(x).tolist()) for x in (mean, std))
+    return Inputs(network.input_shape, tuple(scale.tolist()), tuple(shift.tolist()), *known)
+
+
+def described(workdir: Path) -> tuple[dict[str, Any], Network]:
+    """The config that a workdir's meta-model was trained with, and the network that it writes.
+
+    Raises:
+        UserError: when there is no such workdir, or the train stage has not begun there.
+    """
+    _check(workdir)
+    config = stages.record(workdir, "train")["config"]
+    lost = [name for name in SECTIONS if not isinstance(config.get(name), dict)]
+    if lost:
+        raise UserError(
+            f"{workdir / 'train' / 'stage.json'} is damaged: its config has no {lost[0]}: restore "
+            "it from a copy"
+        )
+    return config, networks.from_json(description(workdir))
+
+
+def description(workdir: Path) -> dict[str, Any]:
+    """What `tasks.networks.from_json` builds the network from that a workdir's meta-model writes.
+
+    It is JSON: a card of `interop.network_files` takes it, too.
+    """
+    imported = workdir / IMPORTED_NETWORK
+    found = files.read_json(imported) if imported.exists() else None
+    return dict(open_zoo(workdir / "zoo").schema.network if found is None else found)
+
+
+def _check(workdir: Path) -> None:
+    """Raise UserError for what is no workdir with a train stage."""
+    if not workdir.exists():
+        raise UserError(f"there is no folder {workdir}: give one that was a --workdir")
+    if stages.is_begun(workdir, "train"):
+        return
+    if not (workdir / stages.MARK).is_file():
+        above = next((p for p in workdir.absolute().parents if (p / stages.MARK).is_file()), None)
+        hint = f"; it lies in one, {above}" if above else ""
+        raise UserError(f"{workdir} is not a workdir: it has no {stages.MARK}{hint}")
+    raise UserError(
+        f"{workdir}: the train stage has not begun: run the command with --stages=train, or all"
+    )

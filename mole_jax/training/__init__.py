@@ -1,0 +1,1 @@
+"""Training on pairs drawn from a zoo: state, steps, feeding, checkpoints."""

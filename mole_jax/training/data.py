@@ -1,0 +1,205 @@
+"""From a stored zoo to what meta-training draws from, wherever there is room for it.
+
+    device   all parameters on the device, normalised: pairs are gathered inside of a step
+    host     all parameters in the host's memory, as they are stored
+    stream   parameters stay in the zoo's files
+
+On host and stream the rows of coming steps are read ahead and sent to the device (`feeding.py`).
+The pairs are the same: which ones a step draws depends on its key alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+
+from mole_jax.core.devices import distributed, memory
+from mole_jax.core.errors import UserError
+from mole_jax.representation import normalise
+from mole_jax.representation.normalise import Moments, Normaliser
+from mole_jax.tasks.family import TaskFamily
+from mole_jax.tasks.networks import Network
+from mole_jax.training.pairs import ZooArrays
+from mole_jax.zoo.prompt_metric import PromptMetric
+from mole_jax.zoo.rebuild import rebuild
+from mole_jax.zoo.storage.reader import Zoo
+
+READINGS = ("device", "host", "stream")
+# Of a memory that nothing is said about, the zoo takes half at most.
+_SHARE = 0.5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingRuns:
+    """The runs of a zoo that are trained on, and where their parameters are.
+
+    `arrays.parameters` is None unless the reading is "device"; `kept` [R, S, D], as stored and not
+    normalised, is there where it is "host".
+    """
+
+    reading: str  # one of READINGS
+    zoo: Zoo
+    runs: np.ndarray  # [R] rows of the zoo
+    arrays: ZooArrays
+    normaliser: Normaliser
+    metric: PromptMetric  # that `arrays.metric` are
+    kept: np.ndarray | None = None
+
+
+def load(zoo: Zoo, family: TaskFamily, normaliser: str = "tensor") -> tuple[Normaliser, ZooArrays]:
+    """Read the finite training runs, fit the normaliser on them, and put all on device.
+
+    Raises:
+        UserError: when the zoo has no usable training run.
+    """
+    found = read(zoo, family, "device", normaliser)
+    return found.normaliser, found.arrays
+
+
+def read(
+    zoo: Zoo,
+    family: TaskFamily,
+    reading: str,
+    normaliser: str = "tensor",
+    metric: PromptMetric | None = None,
+) -> TrainingRuns:
+    """Fit the normaliser on the finite training runs, and keep them where `reading` says.
+
+    `normaliser` is one of normalise.NORMALISERS; `metric` is the zoo's own where it is None.
+
+    Reads the zoo once, block by block, whatever the reading: the normaliser is the same.
+
+    Raises:
+        UserError: when the zoo has no usable training run.
+    """
+    runs = _usable(zoo)
+    metric = metric or PromptMetric(zoo.schema.prompt_metric)
+    shape = (len(runs), len(zoo.steps), zoo.schema.spec.size)
+    kept: np.ndarray | None = None
+    if reading != "stream":
+        kept = np.empty(shape, "float32" if reading == "device" else zoo.schema.dtype)
+    moments = normalise.moments(_keeping(zoo.blocks(runs), kept))
+    fitted = _fitted(zoo, family, moments, normaliser)
+    parameters = None
+    if reading == "device" and kept is not None:
+        kept -= fitted.mean
+        kept /= fitted.scale
+        parameters, kept = jnp.asarray(kept), None
+    arrays = ZooArrays(
+        parameters=parameters,
+        metric=jnp.asarray(metric.of_runs(zoo, runs)),
+        task=jnp.asarray(zoo.runs["subset"][runs]),
+    )
+    fitted = jax.tree.map(jnp.asarray, fitted)
+    return TrainingRuns(reading, zoo, runs, arrays, fitted, metric, kept)
+
+
+def choose_reading(config: Mapping[str, Any], zoo: Zoo) -> tuple[str, str]:
+    """How to read a zoo for training, and why, in words.
+
+    `zoo.reading` says it, or "auto": the first of device, host and stream for which there is room.
+    `zoo.memory_gb` is how much memory the zoo may take; 0 stands for half of what there is.
+    Processes that work together choose alike.
+
+    Raises:
+        UserError: when the zoo has no usable training run.
+    """
+    values = len(_usable(zoo)) * len(zoo.steps) * zoo.schema.spec.size
+    if config["zoo"]["reading"] != "auto":
+        return config["zoo"]["reading"], "zoo.reading says so"
+    sizes = {"device": 4 * values, "host": np.dtype(zoo.schema.dtype).itemsize * values}
+    rooms = _rooms(config["zoo"]["memory_gb"])
+    fits = (where for where in ("device", "host") if sizes[where] <= rooms[where])
+    why = "; ".join(
+        f"{where}: {sizes[where] / 2**30:.3g} of {rooms[where] / 2**30:.3g} GiB" for where in sizes
+    )
+    return next(fits, "stream"), why
+
+
+def describe(found: TrainingRuns, why: str = "") -> str:
+    """One line on what training draws from, for the log."""
+    n_runs, n_snapshots = found.arrays.metric.shape
+    size = found.zoo.schema.spec.size
+    stored = 4 if found.reading == "device" else np.dtype(found.zoo.schema.dtype).itemsize
+    mib = n_runs * n_snapshots * size * stored / 2**20
+    places = {"device": "on device", "host": "in host memory", "stream": "streamed from its files"}
+    metric, values = found.metric, np.asarray(found.arrays.metric)
+    best = values.max(axis=1) if metric.larger_is_better else values.min(axis=1)
+    which = "highest" if metric.larger_is_better else "lowest"
+    reason = f" ({why})" if why else ""
+    return (
+        f"{n_runs} runs x {n_snapshots} snapshots x {size} parameters "
+        f"({mib:.0f} MiB) {places[found.reading]}{reason}; "
+        f"{which} {metric.words} of a run "
+        f"{np.median(best):.3f} (median)"
+    )
+
+
+def checked_family(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
+    """Rebuild the tasks of a config and make sure that they are those the zoo was made from.
+
+    Raises:
+        UserError: when the data source has changed since.
+    """
+    return rebuild(config, zoo)
+
+
+def _usable(zoo: Zoo) -> np.ndarray:
+    runs = zoo.select(split="train", finite=True)
+    if not len(runs):
+        raise UserError(f"{zoo.path}: no finite training run to learn from")
+    return runs
+
+
+def _keeping(blocks: Iterator[np.ndarray], kept: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Pass blocks on, and leave them in `kept` where there is such an array."""
+    done = 0
+    for block in blocks:
+        if kept is not None:
+            kept[done : done + len(block)] = block
+        done += len(block)
+        yield block
+
+
+def _fitted(zoo: Zoo, family: TaskFamily, moments: Moments, normaliser: str) -> Normaliser:
+    if normaliser == "global":
+        return normalise.fit_global(family.network.spec, moments)
+    if zoo.schema.config.get("population", {}).get("shared_start"):
+        return normalise.fit_shared(family.network, moments, _initial(family.network))
+    return normalise.fit(family.network.spec, moments)
+
+
+def _initial(network: Network, n: int = 256) -> np.ndarray:
+    """Initial networks [n, D], always the same: only how far they spread matters."""
+    keys = jax.random.split(jax.random.key(0), n)
+    return np.asarray(jax.jit(jax.vmap(lambda k: network.spec.flatten(network.init(k))))(keys))
+
+
+def _rooms(memory_gb: float) -> dict[str, float]:
+    """Bytes that the zoo may take on a device and on the host, of the process that has least."""
+    of_host = memory_gb * 2**30 or _SHARE * _available_on_host()
+    # A CPU tells no limit of its own: its memory is the host's.
+    limits = [(device.memory_stats() or {}).get("bytes_limit") for device in jax.local_devices()]
+    own = [_SHARE * limit for limit in limits if limit]
+    of_device = min(*own, memory_gb * 2**30 or np.inf) if own else of_host
+    rooms = np.array([of_device, of_host], np.float32)
+    if distributed.count() > 1:
+        rooms = np.asarray(multihost_utils.process_allgather(rooms)).min(axis=0)
+    return {"device": float(rooms[0]), "host": float(rooms[1])}
+
+
+def _available_on_host() -> float:
+    """Bytes of memory that no program needs at the moment."""
+    found = memory.on_host()
+    if found is None:
+        raise UserError(
+            "how much memory there is cannot be found out here: say with zoo.memory_gb how much of "
+            "it the zoo may take"
+        )
+    return found

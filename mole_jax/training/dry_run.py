@@ -1,0 +1,217 @@
+"""A meta-model's training step compiled for a mesh that is not there, and what it would take.
+
+Virtual devices on a CPU compile the program that real ones would share. What each of them keeps is
+exact. What a step needs beside that, and what devices send to one another, is what XLA's compiler
+for CPUs makes of it: it fuses less than others, and keeps some bfloat16 products in float32.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mole_jax.core.errors import UserError
+
+# Share of their peak that devices are taken to reach while they compute.
+MFU = 0.4
+FILE = "dry_run.json"
+_FLAG = "--xla_force_host_platform_device_count"
+
+
+def dry_run(config: Mapping[str, Any], mesh_shape: Mapping[str, int], workdir: str) -> None:
+    """Compile, and print what a step takes on each device and how long it takes at best.
+
+    Args:
+        config: the experiment; neither its data nor its zoo need be there.
+        mesh_shape: sizes of the mesh axes; those left out are 1.
+        workdir: where to leave `dry_run.json` with the same figures; "" for nowhere.
+
+    Raises:
+        UserError: for a config or mesh that cannot be, and where JAX has started with too few
+            devices.
+    """
+    shape = {"data": 1, "fsdp": 1, "tensor": 1} | dict(mesh_shape)
+    _pretend(shape)
+    from mole_jax.core.storage import files
+
+    found = measure(config, shape)
+    print("\n".join(table(found)), flush=True)
+    if workdir:
+        files.write_json(Path(workdir) / FILE, found)
+
+
+def _pretend(shape: Mapping[str, int]) -> None:
+    """Have JAX start with virtual devices, or make sure that it has started with enough of them."""
+    n = 1
+    for size in shape.values():
+        n *= size
+    if "jax" not in sys.modules:
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}={n}".strip()
+    import jax
+
+    if jax.device_count() != n or jax.default_backend() != "cpu":
+        raise UserError(
+            f"--dry_run: JAX runs on {jax.device_count()} devices of {jax.default_backend()}, and "
+            f"--mesh wants {n} virtual ones: run it in a process of its own"
+        )
+
+
+def measure(config: Mapping[str, Any], mesh_shape: Mapping[str, int]) -> dict[str, Any]:
+    """Everything that `dry_run` tells, as plain data; on the devices that are there."""
+    import jax
+
+    from mole_jax.core.devices import collectives
+    from mole_jax.core.devices import mesh as mesh_lib
+    from mole_jax.core.devices.chips import CHIPS
+    from mole_jax.metamodel import meta_model as models
+    from mole_jax.training import state as states
+    from mole_jax.training.pairs import Draw
+    from mole_jax.training.programs import Programs
+    from mole_jax.training.state import Hyper
+
+    hyper, rules = Hyper.of(config), Draw.of(config)
+    family = _family(config)
+    model = models.build(config, family.network)
+    mesh = mesh_lib.make_mesh(mesh_shape)
+    like = states.shapes(model, hyper, rules, mesh)
+    normaliser, zoo, data = _inputs(config, family)
+    programs = Programs(
+        model, hyper, rules, mesh, jax.random.key(0), like, normaliser, lambda _: zoo, data
+    )
+    step = programs.measured(1)
+    found = collectives.read(step.compiled.as_text() or "", mesh.size)
+    memory = step.memory
+    return {
+        "mesh": dict(mesh.shape),
+        "devices": mesh.size,
+        "parameters": sum(x.size for x in jax.tree.leaves(like.params)),
+        "flop": step.flops,
+        "tokens": hyper.batch_size * model.n_tokens,
+        "batch_size": hyper.batch_size,
+        "accumulate": hyper.accumulate,
+        "steps": hyper.steps,
+        "memory": dataclasses.asdict(memory) | {"total": memory.total},
+        "collectives": _sums(found),
+        "mfu": MFU,
+        "chips": [
+            _times(chip, mesh.size, hyper.steps, step.flops, memory, found) for chip in CHIPS
+        ],
+    }
+
+
+def _inputs(config: Mapping[str, Any], family: Any) -> tuple[Any, Any, Any]:
+    """Normaliser and zoo as shapes, and the tasks."""
+    import jax
+
+    from mole_jax.representation.normalise import Normaliser
+    from mole_jax.training.pairs import ZooArrays
+
+    population, size = config["population"], family.network.spec.size
+    members = population["members"] - population["held_out_members"]
+    runs, snapshots = len(family.indices("train")) * members, population["snapshots"]
+    if config["zoo"]["live"]:
+        runs = max(runs, config["zoo"]["live_runs"])
+
+    def array(dtype: str, *shape: int) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    zoo = ZooArrays(
+        array("float32", runs, snapshots, size),
+        array("float32", runs, snapshots),
+        array("int32", runs),
+    )
+    return Normaliser(*3 * (array("float32", size),)), zoo, family.device_data
+
+
+def _family(config: Mapping[str, Any]) -> Any:
+    """The tasks, with random images of the right shape where the real ones are not here."""
+    from mole_jax.tasks import family as families
+    from mole_jax.tasks import images
+    from mole_jax.tasks.sources import stand_in
+
+    try:
+        return families.build(config)
+    except UserError:
+        data = stand_in.of(config["data"]["source"])
+        if data is None:
+            raise
+    print(f"dry run: random images stand in for data.source={config['data']['source']!r}")
+    return images.build(config, data)
+
+
+def _sums(found: Iterable[Any]) -> list[dict[str, Any]]:
+    """Collectives of one kind between equally many devices, taken together."""
+    sums: dict[tuple[str, int], dict[str, Any]] = {}
+    for c in found:
+        key = (c.kind, c.groups.shape[1])
+        row = sums.setdefault(key, {"kind": key[0], "among": key[1], "times": 0, "sent": 0.0})
+        row["times"] += c.times
+        row["sent"] += c.sent
+    return sorted(sums.values(), key=lambda row: -row["sent"])
+
+
+def _times(
+    chip: Any, n_devices: int, steps: int, flops: float, memory: Any, found: Iterable[Any]
+) -> dict[str, Any]:
+    """How long a step takes on a chip: as long as the slowest of three things at once."""
+    state = memory.parameters + memory.average + memory.optimizer
+    seconds = {
+        "compute": flops / (n_devices * chip.peak * MFU),
+        "exchange": sum(c.seconds(chip.link, chip.linked, chip.network) for c in found),
+        # The state, and all that is kept for a while, is written and read once at least.
+        "memory": 2 * (state + (memory.temporary or 0)) / chip.bandwidth,
+    }
+    bound = max(seconds, key=lambda name: seconds[name])
+    return {
+        "chip": chip.name,
+        "share_of_memory": memory.total / chip.memory,
+        "share_without_zoo": (memory.total - memory.zoo) / chip.memory,
+        "seconds": seconds,
+        "step": seconds[bound],
+        "bound": bound,
+        "hours": steps * seconds[bound] / 3600,
+    }
+
+
+def table(found: Mapping[str, Any]) -> list[str]:
+    """The figures of `measure` as lines."""
+    from mole_jax.core.devices import memory
+
+    written = memory.written
+    mesh = ",".join(f"{axis}:{size}" for axis, size in found["mesh"].items() if size > 1)
+    lines = [
+        f"mesh        {mesh or 'data:1'} ({found['devices']} virtual devices)",
+        f"model       {found['parameters'] / 1e6:,.1f} million parameters, "
+        f"{found['flop'] / 1e12:,.2f} TFLOP and {found['tokens']:,} tokens a step "
+        f"({found['batch_size']} networks in {found['accumulate']} part(s))",
+        "memory      on each device "
+        + ", ".join(f"{name} {written(n)}" for name, n in found["memory"].items() if n is not None),
+        "",
+        "exchange            among   times   sent by each device and step",
+    ]
+    for row in found["collectives"]:
+        lines.append(f"{row['kind']:18}{row['among']:7}{row['times']:8}   {written(row['sent'])}")
+    lines += [
+        "",
+        f"{'':10}{'compute':>9}{'exchange':>10}{'memory':>9}{'step':>9}  ms, {'bound by':10}"
+        f"{found['steps']:>9,} steps, of its memory (without the zoo)",
+    ]
+    for row in found["chips"]:
+        times = [*row["seconds"].values(), row["step"]]
+        shown = "".join(
+            f"{1000 * t:{width}.2f}" for t, width in zip(times, (9, 10, 9, 9), strict=True)
+        )
+        lines.append(
+            f"{row['chip']:10}{shown}      {row['bound']:10}{row['hours']:13.1f} h"
+            f"{row['share_of_memory']:9.0%} ({row['share_without_zoo']:.0%})"
+        )
+    lines.append(
+        f"compute at {found['mfu']:.0%} of the peak; exchange at the full rate of links, and of "
+        "the network between machines; memory written and read once"
+    )
+    return lines

@@ -1,0 +1,104 @@
+"""What a training step takes - memory of each device, arithmetic - before anything large exists."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from mole_jax.core.devices import flops, memory
+from mole_jax.core.errors import UserError
+from mole_jax.metamodel.meta_model import MetaModel
+from mole_jax.tasks.family import DeviceData
+from mole_jax.training.pairs import ZooArrays
+from mole_jax.training.state import State
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Bytes on each device; `temporary` and `other` are None before the step is compiled."""
+
+    parameters: int
+    average: int
+    optimizer: int
+    gradients: int
+    zoo: int
+    tasks: int
+    temporary: int | None = None  # gradients, activations, and all else between in and out
+    other: int | None = None  # results that take no argument's place, and the program
+
+    @property
+    def total(self) -> int:
+        kept = self.parameters + self.average + self.optimizer + self.zoo + self.tasks
+        if self.temporary is None or self.other is None:
+            return kept + self.gradients
+        return kept + self.temporary + self.other
+
+    def compiled(self, step: jax.stages.Compiled) -> Memory:
+        """The same, with what the compiler says, where it does."""
+        stats = step.memory_analysis()
+        if stats is None:
+            return self
+        new = stats.output_size_in_bytes - stats.alias_size_in_bytes
+        return dataclasses.replace(
+            self,
+            temporary=stats.temp_size_in_bytes,
+            other=max(new, 0) + stats.generated_code_size_in_bytes,
+        )
+
+    def describe(self) -> str:
+        """In words, for the log."""
+        names = ["parameters", "average", "optimizer", "gradients", "zoo", "tasks"]
+        if self.temporary is not None:
+            names[3:4] = []
+            names += ["temporary", "other"]
+        parts = [f"{name} {memory.written(getattr(self, name))}" for name in names]
+        return f"{memory.written(self.total)}: {', '.join(parts)}"
+
+
+def of(state: State, zoo: ZooArrays, tasks: DeviceData) -> Memory:
+    """What is there whatever the step does; arguments may be jax.ShapeDtypeStruct."""
+    return Memory(
+        parameters=memory.on_each(state.params),
+        average=memory.on_each(state.ema),
+        optimizer=memory.on_each(state.optimizer),
+        gradients=memory.on_each(state.params),
+        zoo=memory.on_each(zoo),
+        tasks=memory.on_each(tasks),
+    )
+
+
+def check(need: Memory, available: int | None) -> None:
+    """Refuse a training that cannot fit; does nothing where nobody knows how much there is.
+
+    Raises:
+        UserError: with the figures, and what to do.
+    """
+    if available is not None and need.total > available:
+        raise UserError(
+            f"training: a step cannot fit: each device has {memory.written(available)} and needs "
+            f"{need.describe()}; divide the state with --mesh=fsdp:N, raise training.accumulate, "
+            "set metamodel.remat=True, or make zoo and metamodel smaller"
+        )
+
+
+def flops_of_step(
+    traced: jax.stages.Traced, model: MetaModel, without_remat: Any, n_steps: int
+) -> float:
+    """Operations that one training step needs, of all devices together.
+
+    What remat computes a second time is not needed, and does not count (Chowdhery et al. 2022,
+    PaLM, appendix B: model FLOPs).
+
+    Args:
+        traced: a dispatch of `n_steps` training steps.
+        model: what is trained.
+        without_remat: a function (model) -> the same dispatch traced of another model.
+        n_steps: of both.
+    """
+    if model.module.shape.remat:
+        shape = dataclasses.replace(model.module.shape, remat=False)
+        module = model.module.clone(shape=shape)
+        traced = without_remat(dataclasses.replace(model, module=module))
+    return flops.of(traced.jaxpr.jaxpr) / n_steps

@@ -1,0 +1,337 @@
+"""A live zoo: new runs take the place of the oldest while the meta-model is trained.
+
+The runs that training draws from are a buffer on the device. It begins with the training runs of
+the stored zoo, which evaluation compares with; after them come, in an order that the seed fixes,
+new members of the training data subsets, group by group, which are nowhere stored. What the buffer
+holds at a step depends on the config, the zoo and the step alone, so a resumed training trains the
+runs of its buffer again and goes on as if it had not been stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from mole_jax.core import compat, rng
+from mole_jax.core.devices import distributed
+from mole_jax.core.devices import mesh as mesh_lib
+from mole_jax.core.errors import UserError
+from mole_jax.tasks.family import TaskFamily
+from mole_jax.training.data import TrainingRuns
+from mole_jax.training.pairs import ZooArrays
+from mole_jax.zoo.making import generation
+from mole_jax.zoo.prompt_metric import PromptMetric
+
+
+def check(config: Mapping[str, Any], family: TaskFamily) -> None:
+    """Raises UserError for a live zoo that cannot be."""
+    settings, population = config["zoo"], config["population"]
+    if not settings["live"]:
+        return
+    dispatch, every = config["training"]["steps_per_dispatch"], settings["live_every"]
+    if every < 1 or every % dispatch:
+        raise UserError(
+            f"zoo.live_every={every} must be a positive multiple of "
+            f"training.steps_per_dispatch={dispatch}: runs are replaced between dispatches"
+        )
+    n_subsets = len(family.indices("train"))
+    if not 1 <= settings["live_refresh"] <= n_subsets:
+        raise UserError(
+            f"zoo.live_refresh={settings['live_refresh']} must lie in 1..{n_subsets}: there are "
+            "so many training data subsets, and one run of each at most is trained at a time"
+        )
+    stored = n_subsets * (population["members"] - population["held_out_members"])
+    if settings["live_runs"] and settings["live_runs"] < stored:
+        raise UserError(
+            f"zoo.live_runs={settings['live_runs']} is less than the {stored} training runs of "
+            "the stored zoo: raise it, set it to 0 for as many, or lower population.members"
+        )
+    if settings["reading"] not in ("auto", "device"):
+        raise UserError(
+            f"zoo.reading={settings['reading']!r}: a live zoo is on the device; set it to 'auto' "
+            "or turn zoo.live off"
+        )
+    values = max(settings["live_runs"], stored) * population["snapshots"] * family.network.spec.size
+    if 0 < settings["memory_gb"] * 2**30 < 4 * values:
+        raise UserError(
+            f"zoo.memory_gb={settings['memory_gb']}: the buffer of a live zoo takes "
+            f"{4 * values / 2**30:.3g} GiB; raise it, or lower zoo.live_runs or population.members"
+        )
+    if distributed.count() > 1:
+        raise UserError(
+            f"zoo.live is for one process, and there are {distributed.count()}: turn it off or "
+            "leave --distributed out"
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """Which runs the buffer has, group after group of `refresh` runs."""
+
+    seed: int
+    subsets: np.ndarray  # [T] training data subsets, positions in the task table
+    stored: int  # runs that the buffer begins with
+    capacity: int  # R
+    refresh: int  # F
+    every: int  # steps
+    first_member: int  # the first number that no stored run has
+
+    def made(self, step: int) -> int:
+        """How many groups have been trained when a step is taken.
+
+        Those that fill the buffer come before step 0.
+        """
+        return -(-(self.capacity - self.stored) // self.refresh) + step // self.every
+
+    def group(self, number: int) -> tuple[np.ndarray, int]:
+        """The data subsets [F] of a group, and their new member's number.
+
+        A round takes every training data subset once, in a new order, but for a rest that is too
+        small for a group. So no run comes twice.
+        """
+        round_, part = divmod(number, len(self.subsets) // self.refresh)
+        order = self.order(f"round {round_}", len(self.subsets))
+        chosen = order[part * self.refresh : (part + 1) * self.refresh]
+        return self.subsets[chosen], self.first_member + round_
+
+    def places(self, number: int) -> np.ndarray:
+        """Where in the buffer the runs of a group go: [F], where the oldest are."""
+        first = self.stored + number * self.refresh
+        return (first + np.arange(self.refresh)) % self.capacity
+
+    def order(self, name: str, n: int) -> np.ndarray:
+        """A permutation [n] that depends on the seed and the name."""
+        key = rng.named(rng.named(rng.key(self.seed), "live"), name)
+        return np.asarray(jax.random.permutation(key, n))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LiveZoo:
+    """What a live zoo is made from; `runs` are the stored ones, with their parameters on the host.
+
+    Members are trained `at_once` on each device of the mesh that the meta-model is trained on.
+    """
+
+    config: Mapping[str, Any]
+    family: TaskFamily
+    runs: TrainingRuns
+    plan: Plan
+    at_once: int
+
+    def like(self, mesh: Mesh) -> ZooArrays:
+        """The buffer as shapes with shardings."""
+        n, (_, n_snapshots) = self.plan.capacity, self.runs.arrays.metric.shape
+        size = self.family.network.spec.size
+
+        def array(dtype: str, *shape: int) -> Any:
+            return jax.ShapeDtypeStruct(shape, dtype, sharding=mesh_lib.replicated(mesh))
+
+        return ZooArrays(
+            parameters=array("float32", n, n_snapshots, size),
+            metric=array("float32", n, n_snapshots),
+            task=array("int32", n),
+        )
+
+    def describe(self) -> str:
+        """One line for the log."""
+        plan = self.plan
+        return (
+            f"live zoo: {plan.capacity} runs on device, of which the oldest {plan.refresh} are "
+            f"replaced every {plan.every} steps; {plan.made(0) * plan.refresh} are trained first"
+        )
+
+
+def make(config: Mapping[str, Any], family: TaskFamily, runs: TrainingRuns, mesh: Mesh) -> LiveZoo:
+    """The live zoo of a config.
+
+    Args:
+        config: the experiment.
+        family: its tasks.
+        runs: the stored training runs, with their parameters on the host.
+        mesh: what the meta-model is trained on.
+
+    Raises:
+        UserError: for an imported zoo, or a buffer smaller than what is replaced in it.
+    """
+    if runs.zoo.schema.imported:
+        raise UserError(
+            f"zoo.live: {runs.zoo.path} was imported, and does not say how to train more of its "
+            "runs; set zoo.live=False"
+        )
+    settings, stored = config["zoo"], len(runs.runs)
+    plan = Plan(
+        seed=config["seed"],
+        subsets=family.indices("train"),
+        stored=stored,
+        capacity=max(settings["live_runs"], stored),
+        refresh=settings["live_refresh"],
+        every=settings["live_every"],
+        first_member=int(runs.zoo.runs["member"].max()) + 1,
+    )
+    if plan.refresh > plan.capacity:
+        raise UserError(
+            f"zoo.live_refresh={plan.refresh} is more than the {plan.capacity} runs of the buffer: "
+            "lower it, or raise population.members or zoo.live_runs"
+        )
+    new = plan.made(config["training"]["steps"]) * plan.refresh
+    at_once = generation.width(config, family, mesh, plan.refresh, 1, new)
+    return LiveZoo(config, family, runs, plan, at_once)
+
+
+class LiveFeed:
+    """What each dispatch of a training draws from: the buffer as it is at its first step.
+
+    A context manager like `feeding.Feed`. `waited` says for how many seconds dispatches have
+    waited for new runs so far.
+    """
+
+    resident = False
+
+    def __init__(self, live: LiveZoo, mesh: Mesh) -> None:
+        """Nothing is trained yet."""
+        self.waited = 0.0
+        self._live, self._mesh = live, mesh
+        self._began = time.monotonic()
+        self._made = 0  # groups
+        self._failed = 0  # runs of them that are not finite, and so left out
+        self._buffer: ZooArrays | None = None
+
+    def take(self, first: int, stop: int) -> ZooArrays:
+        """What the steps [first, stop) draw from; valid until the next call.
+
+        Steps are taken in order, those of one dispatch at a time. The first call fills the buffer,
+        whatever its step is.
+        """
+        plan = self._live.plan
+        if (stop - 1) // plan.every != first // plan.every:
+            raise ValueError(f"runs are replaced between the steps {first} and {stop}")
+        made = plan.made(first)
+        if made < self._made:
+            raise ValueError(f"step {first} has been taken")
+        began = time.monotonic()
+        if self._buffer is None:
+            self._fill(made)
+        else:
+            for number in range(self._made, made):
+                self._refresh(number)
+        if made > self._made:
+            # Only here, so that the seconds are those of the populations.
+            jax.block_until_ready(self._buffer)
+            self.waited += time.monotonic() - began
+            self._say(first, made - self._made)
+        self._made = made
+        assert self._buffer is not None
+        return self._buffer
+
+    def _fill(self, made: int) -> None:
+        """The stored runs, and over them the groups up to `made`, the last of them first.
+
+        Backwards, because a run that has diverged leaves what was in its place before.
+        """
+        plan, runs = self._live.plan, self._live.runs
+        assert runs.kept is not None
+        # Places that no stored run is left for have another copy until they are filled.
+        rows = np.resize(plan.order("stored", plan.stored), plan.capacity)
+        kept = runs.kept[rows].astype(np.float32)  # a copy
+        kept -= np.asarray(runs.normaliser.mean)
+        kept /= np.asarray(runs.normaliser.scale)
+        stored: Any = jax.tree.map(lambda x: np.asarray(x)[rows], runs.arrays)
+        self._buffer = distributed.put(
+            stored._replace(parameters=kept), mesh_lib.replicated(self._mesh)
+        )
+        empty = np.ones(plan.capacity, bool)
+        for number in reversed(range(made)):
+            places = plan.places(number)
+            if empty[places].any():
+                finite = self._refresh(number, empty[places])
+                empty[places] &= ~finite
+            if not empty.any():
+                break
+
+    def _refresh(self, number: int, wanted: np.ndarray | None = None) -> np.ndarray:
+        """Train a group and put its finite runs in place, of these the `wanted` [F].
+
+        Returns:
+            [F] which are finite.
+        """
+        plan = self._live.plan
+        fresh, finite = train_group(self._live, number, self._mesh)
+        use = finite if wanted is None else finite & wanted
+        fresh, use = distributed.put((fresh, use), mesh_lib.replicated(self._mesh))
+        self._buffer = _placed(self._buffer, plan.places(number), fresh, use)
+        self._failed += int((~np.asarray(finite)).sum())
+        return np.asarray(finite)
+
+    def _say(self, step: int, groups: int) -> None:
+        spent = time.monotonic() - self._began - self.waited
+        print(
+            f"live zoo: step {step}: {groups * self._live.plan.refresh} new runs; so far "
+            f"{self.waited:.1f} s for populations, {spent:.1f} s for meta-training"
+            + (f"; {self._failed} runs were not finite and left out" if self._failed else ""),
+            flush=True,
+        )
+
+    def __enter__(self) -> LiveFeed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._buffer = None
+
+
+def train_group(live: LiveZoo, number: int, mesh: Mesh) -> tuple[ZooArrays, jax.Array]:
+    """Train the runs of a group: normalised, as if they had been stored, [F, ...].
+
+    Returns:
+        The runs, and which of them are finite, [F] bool.
+    """
+    subsets, member = live.plan.group(number)
+    _, history = generation.train_subsets(
+        live.config, live.family, subsets, mesh, np.array([member]), live.at_once
+    )
+    metrics = {name: values[:, 0] for name, values in history.metrics.items()}  # [F, S]
+    return _as_stored(
+        live.config["zoo"]["dtype"],
+        compat.get(live.config, "population.max_weight"),
+        live.runs.metric,
+        history.parameters[:, 0],
+        metrics,
+        jnp.asarray(subsets, jnp.int32),
+        live.runs.normaliser,
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _as_stored(
+    dtype: str,
+    max_weight: float,
+    metric: PromptMetric,
+    parameters: jax.Array,
+    metrics: dict[str, jax.Array],
+    task: jax.Array,
+    n: Any,
+) -> tuple[ZooArrays, jax.Array]:
+    """Round as the zoo does, tell which runs are finite, and normalise by `n`."""
+    parameters = parameters.astype(dtype).astype(jnp.float32)  # [F, S, D]
+    finite = jnp.isfinite(parameters).all((1, 2))
+    if max_weight:
+        finite &= jnp.abs(parameters).max((1, 2)) <= max_weight
+    for values in metrics.values():
+        finite &= jnp.isfinite(values).all(1)
+    return ZooArrays(n.normalise(parameters), metric.of_stored(metrics), task), finite
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _placed(buffer: Any, places: jax.Array, fresh: ZooArrays, use: jax.Array) -> Any:
+    def placed(old: jax.Array, new: jax.Array) -> jax.Array:
+        chosen = use.reshape(-1, *(1,) * (new.ndim - 1))
+        return old.at[places].set(jnp.where(chosen, new, old[places]))
+
+    return jax.tree.map(placed, buffer, fresh)

@@ -1,0 +1,98 @@
+"""What the meta-model is trained to do: recover the target's weights and its function."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from mole_jax.metamodel.meta_model import MetaModel
+from mole_jax.representation.normalise import Normaliser
+from mole_jax.tasks import outputs
+from mole_jax.training.pairs import Pairs
+
+
+class Noise(NamedTuple):
+    """What is random in the loss of a batch."""
+
+    t: jax.Array  # [B] int
+    noise: jax.Array  # [B, L, C]
+
+
+def draw_noise(model: MetaModel, batch: int, key: jax.Array, time_power: float) -> Noise:
+    """Times and noise of a whole batch.
+
+    Diffusion times are u^time_power for uniform u: below 1, more of them are noisy. What the
+    conditions say is all there is at high noise, whereas at low noise the answer is in the input.
+
+    Args:
+        model: what is trained.
+        batch: B.
+        key: PRNG key.
+        time_power: positive; 1 draws uniformly.
+    """
+    time_key, noise_key = jax.random.split(key)
+    u = jax.random.uniform(time_key, (batch,)) ** time_power
+    t = jnp.minimum((u * model.process.n_steps).astype(jnp.int32), model.process.n_steps - 1)
+    return Noise(t, jax.random.normal(noise_key, (batch, *model.codec.table.shape)))
+
+
+def loss(
+    model: MetaModel,
+    normaliser: Normaliser,
+    params: Any,
+    pairs: Pairs,
+    noise: Noise,
+    function_weight: float,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Mean loss of a batch.
+
+    Two terms. The squared error of the clean estimate in normalised weights (the diffusion loss);
+    and the divergence between the outputs of the estimated and of the target network on training
+    images of the data subset. Weights matter very unequally to a network's function, and the
+    second term tells the model which do.
+
+    Args:
+        model: what is trained.
+        normaliser: of the zoo.
+        params: of the module.
+        pairs: a batch.
+        noise: of the same size.
+        function_weight: weight of the second term.
+
+    Returns:
+        The loss [] and its parts, for the log.
+    """
+    dims = chex.Dimensions(B=len(pairs.target), F=model.network.n_inputs)
+    dims["LC"] = model.codec.table.shape
+    message = "noise.t [B], noise.noise [B, L, C], pairs.images [B, m, F]"
+    given, shapes = [*noise, pairs.images], [dims["B"], dims["BLC"], dims["B*F"]]
+    chex.assert_shape(given, shapes, custom_message=message)
+    clean, t = model.codec.encode(pairs.target), noise.t  # [B, L, C], [B]
+    noisy = model.process.add_noise(clean, noise.noise, t) * model.codec.mask[None]
+    estimate = model.clean_estimate(params, normaliser, noisy, t, pairs.prompt)
+
+    error = (estimate - clean) ** 2  # zero in the padding
+    weight = model.loss_weight(normaliser, t, pairs.prompt)
+    n = model.codec.mask.sum() * len(error)
+    weights_term = jnp.sum(weight * error) / n
+    parts = {"weights": jnp.sum(error) / n}
+    if not function_weight:
+        return weights_term, parts | {"loss": weights_term}
+    divergence = jnp.mean(function_divergence(model, normaliser, estimate, pairs))
+    total = weights_term + function_weight * divergence
+    return total, parts | {"function": divergence, "loss": total}
+
+
+def function_divergence(
+    model: MetaModel, normaliser: Normaliser, estimate: jax.Array, pairs: Pairs
+) -> jax.Array:
+    """How far the estimate's outputs are from the target's, mean over inputs: [B]."""
+    network = model.network
+    wanted = network.spec.unflatten(normaliser.denormalise(pairs.target))
+    given = network.spec.unflatten(model.networks(normaliser, estimate))
+    apart = functools.partial(outputs.divergence, network)
+    return jnp.mean(jax.vmap(apart)(wanted, given, pairs.images), axis=-1)

@@ -1,0 +1,280 @@
+"""Draw training examples - (run, start, target) pairs with fresh support sets - on device."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from mole_jax.core import compat, rng
+from mole_jax.core.errors import UserError
+from mole_jax.metamodel.process import prompt as prompt_lib
+from mole_jax.metamodel.process.prompt import Prompt
+from mole_jax.representation import permutation, rotation
+from mole_jax.representation.codec import Codec
+from mole_jax.representation.normalise import Normaliser
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.family import DeviceData
+from mole_jax.tasks.networks import CLASSIFIERS, Network
+from mole_jax.zoo import prompt_metric
+from mole_jax.zoo.prompt_metric import PromptMetric
+from mole_jax.zoo.storage.schema import PROMPT_METRIC
+
+
+class ZooArrays(NamedTuple):
+    """The training runs of a zoo on device: all parameters, or those that some steps draw."""
+
+    parameters: jax.Array | None  # [R, S, D] normalised; None where there are `rows`
+    metric: jax.Array  # [R, S] the metric that prompts speak of
+    task: jax.Array  # [R] the run's position in the task table
+    rows: Any = None  # [N, B, 2, D] normalised: starts and targets of N steps
+    first_step: Any = None  # [] that rows[0] are of
+
+    def at(self, step: int | jax.Array) -> ZooArrays:
+        """With the rows of one step only, [B, 2, D]."""
+        if self.rows is None:
+            return self
+        return self._replace(rows=self.rows[step - self.first_step])
+
+
+# How far start and target are apart: `start_first` draws the start, then the target after it;
+# `spacing_first` the number of snapshots between them, then where the pair lies (Peebles et al.
+# 2022), so that every spacing is as frequent as every other.
+SPACINGS = ("start_first", "spacing_first")
+
+
+class Pairs(NamedTuple):
+    """A training batch."""
+
+    target: jax.Array  # [B, D] normalised parameters
+    prompt: Prompt
+    images: jax.Array  # [B, m, F]: inputs on which functions are compared
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """How pairs are drawn: the static choices of `config.training`."""
+
+    first_start: float  # share of pairs whose start is the initial network
+    support_per_class: int
+    support_min_per_class: int
+    function_images: int
+    mix_images: bool
+    permute_units: bool
+    permute_labels: float  # share of pairs with renamed labels
+    drop: tuple[tuple[str, float], ...]  # condition -> rate at which it is dropped
+    fresh_starts: bool  # pairs from the first snapshot start from a network drawn anew
+    spacing: str = "start_first"
+    metric: str = PROMPT_METRIC  # that prompts speak of
+
+    @staticmethod
+    def of(config: Mapping[str, Any]) -> Draw:
+        """Read and check the rules of a config; raises UserError."""
+        t, most = config["training"], config["data"]["support_per_class"]
+        least = t["support_min_per_class"]
+        if not 1 <= least <= most:
+            raise UserError(
+                f"training.support_min_per_class={least} must lie in "
+                f"1..data.support_per_class={most}"
+            )
+        drop = tuple((name, float(t["drop"][name])) for name in prompt_lib.CONDITIONS)
+        if any(not 0 <= rate < 1 for _, rate in drop):
+            raise UserError(f"training.drop={dict(drop)}: every rate must lie in [0, 1)")
+        if not 0 <= t["first_start"] <= 1 or t["function_images"] < 1:
+            raise UserError(
+                "training: first_start must lie in [0, 1], function_images must be 1 or more; they "
+                f"are {t['first_start']} and {t['function_images']}"
+            )
+        if not 0 <= t["permute_labels"] <= 1:
+            raise UserError(
+                f"training.permute_labels={t['permute_labels']} must lie in [0, 1]: it is a share"
+            )
+        if t["permute_labels"] and config["network"]["name"] not in CLASSIFIERS:
+            raise UserError(
+                f"training.permute_labels={t['permute_labels']} renames labels, and "
+                f"network.name={config['network']['name']!r} has none; set it to 0"
+            )
+        spacing = compat.get(config, "training.spacing")
+        if spacing not in SPACINGS:
+            raise UserError(f"training.spacing={spacing!r} is unknown; there are {SPACINGS}")
+        if spacing == "spacing_first" and t["first_start"]:
+            raise UserError(
+                f"training.first_start={t['first_start']} moves starts to the first snapshot; with "
+                "training.spacing='spacing_first' chance does: set it to 0"
+            )
+        if t["permute_units"] and config["population"]["shared_start"]:
+            raise UserError(
+                "training.permute_units: turn it off with population.shared_start, which gives the "
+                "units of all runs one order"
+            )
+        return Draw(
+            first_start=t["first_start"],
+            support_per_class=most,
+            support_min_per_class=least,
+            function_images=t["function_images"],
+            mix_images=t["mix_images"],
+            permute_units=t["permute_units"],
+            permute_labels=t["permute_labels"],
+            drop=drop,
+            fresh_starts=config["population"]["shared_start"],
+            spacing=spacing,
+            metric=prompt_metric.of(config).name,
+        )
+
+
+def draw(
+    rules: Draw,
+    network: Network,
+    codec: Codec,
+    zoo: ZooArrays,
+    data: DeviceData,
+    normaliser: Normaliser,
+    key: jax.Array,
+    batch: int,
+) -> Pairs:
+    """A batch of pairs: start before target in the same run, each with its own support set.
+
+    With `permute_units` start and target are moved by the same random symmetry of the network - its
+    units reordered, its bases turned - which representations that are not equivariant need; neuron
+    tokens of MLPs with one hidden layer do not. With `permute_labels` the labels of each pair are
+    renamed at random, outputs and examples alike: a data subset then stands for K! tasks, and what
+    the model learns of a class cannot lean on its label. With `fresh_starts` the initial network,
+    which all runs share, is replaced by one drawn anew for every pair, with the metric that it has.
+    `zoo` holds all parameters, or the rows of this step: see `ZooArrays.at`.
+    """
+    _check(zoo, batch, codec.size)
+    run, start, target = choose(rules, zoo.metric.shape, key, batch)
+    if zoo.parameters is None:
+        first, last = zoo.rows[:, 0], zoo.rows[:, 1]  # [B, D]
+    else:
+        first, last = zoo.parameters[run, start], zoo.parameters[run, target]
+    task = zoo.task[run]  # [B]
+    support = _support(rules, data, task, network.n_classes, rng.named(key, "support"))
+    images = _images(rules, data, task, rng.named(key, "images"))
+    start_metric = zoo.metric[run, start]
+    if rules.fresh_starts:
+        fresh = _fresh(network, rng.named(key, "fresh"), batch)
+        first = jnp.where(start[:, None] == 0, normaliser.normalise(fresh), first)
+        measured = _measured(PromptMetric(rules.metric), network, data, fresh, task)
+        start_metric = jnp.where(start == 0, measured, start_metric)
+    if rules.permute_units:
+        each = jax.random.split(rng.named(key, "units"), batch)
+        orders = jax.vmap(functools.partial(permutation.random_orders, network))(each)
+        reorder = jax.vmap(functools.partial(permutation.permute, network))
+        first, last = reorder(first, orders), reorder(last, orders)
+        if network.rotations:
+            each = jax.random.split(rng.named(key, "bases"), batch)
+            turns = jax.vmap(functools.partial(rotation.random_turns, network))(each)
+            turn = jax.vmap(functools.partial(rotation.rotate, network))
+            first, last = turn(first, turns), turn(last, turns)
+    if rules.permute_labels:
+        each = jax.random.split(rng.named(key, "labels"), batch)
+        order = jax.vmap(lambda k: jax.random.permutation(k, network.n_outputs))(each)  # [B, K]
+        chosen = jax.random.uniform(rng.named(key, "renamed"), (batch, 1)) < rules.permute_labels
+        order = jnp.where(chosen, order, jnp.arange(network.n_outputs)[None])
+        rename = jax.vmap(functools.partial(permutation.permute_outputs, network))
+        first, last = rename(first, order), rename(last, order)
+        support = _renamed(support, order)
+    use = prompt_lib.dropped(prompt_lib.everything(batch), rng.named(key, "drop"), dict(rules.drop))
+    prompt = Prompt(
+        start=codec.encode(first),
+        start_metric=start_metric,
+        target_metric=zoo.metric[run, target],
+        support=support,
+        use=use,
+    )
+    return Pairs(last, prompt, images)
+
+
+def _check(zoo: ZooArrays, batch: int, size: int) -> None:
+    """Assert shapes at trace time: JAX reads past the end of an array without a word."""
+    dims = chex.Dimensions(B=batch, D=size)
+    dims["RS"] = zoo.metric.shape
+    chex.assert_shape(zoo.task, dims["R"], custom_message="zoo.task [R]")
+    if zoo.parameters is None:
+        chex.assert_shape(zoo.rows, dims["B2D"], custom_message="zoo.rows [B, 2, D] of a step")
+    else:
+        chex.assert_shape(zoo.parameters, dims["RSD"], custom_message="zoo.parameters [R, S, D]")
+
+
+def choose(
+    rules: Draw, shape: tuple[int, ...], key: jax.Array, batch: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Runs, and positions of a start and of a later target, each [B], of a zoo of shape [R, S].
+
+    `key` is the one that `draw` takes: whoever reads rows ahead of it chooses the same ones.
+    """
+    n_runs, n_snapshots = shape
+    run_key, first_key, start_key, target_key = jax.random.split(rng.named(key, "pair"), 4)
+    run = jax.random.randint(run_key, (batch,), 0, n_runs)
+    if rules.spacing == "spacing_first":
+        apart = jax.random.randint(start_key, (batch,), 1, n_snapshots)
+        start = jax.random.randint(target_key, (batch,), 0, n_snapshots - apart)
+        return run, start, start + apart
+    start = jax.random.randint(start_key, (batch,), 0, n_snapshots - 1)
+    start = jnp.where(jax.random.uniform(first_key, (batch,)) < rules.first_start, 0, start)
+    share = jax.random.uniform(target_key, (batch,))
+    target = start + 1 + jnp.floor(share * (n_snapshots - 1 - start)).astype(jnp.int32)
+    return run, start, jnp.minimum(target, n_snapshots - 1)
+
+
+def _fresh(network: Network, key: jax.Array, batch: int) -> jax.Array:
+    """Initial networks [B, D]."""
+    init = jax.vmap(lambda k: network.spec.flatten(network.init(k)))
+    return init(jax.random.split(key, batch))
+
+
+def _measured(
+    metric: PromptMetric, network: Network, data: DeviceData, flat: jax.Array, task: jax.Array
+) -> jax.Array:
+    """The metric of networks [B, D] on tasks [B]: [B]."""
+
+    def one(flat: jax.Array, task: jax.Array) -> jax.Array:
+        found = data.measure(network, network.spec.unflatten(flat), metric.pool, task)
+        return metric.of_measured(*found, data.score_unit)
+
+    return jax.vmap(one)(flat, task)
+
+
+def _support(
+    rules: Draw, data: DeviceData, task: jax.Array, n_classes: int, key: jax.Array
+) -> Examples:
+    """A fresh support set for each pair, of random size: leaves [B, K * support_per_class]."""
+    batch = len(task)
+    set_key, size_key = jax.random.split(key)
+    support = jax.vmap(lambda t, k: data.support(t, k, rules.support_per_class))(
+        task, jax.random.split(set_key, batch)
+    )
+    least, most = rules.support_min_per_class, rules.support_per_class
+    size = jax.random.randint(size_key, (batch,), least, most + 1)
+    # Examples stand class by class in random order: the first `size` of each are a random choice.
+    n = support.labels.shape[1]
+    rank = jnp.arange(n) % (n // n_classes)
+    return support._replace(mask=support.mask & (rank[None] < size[:, None]))
+
+
+def _images(rules: Draw, data: DeviceData, task: jax.Array, key: jax.Array) -> jax.Array:
+    """Inputs on which functions are compared, training-pool images mostly: [B, m, F].
+
+    Mixing each with its neighbour in random proportion (Zhang et al. 2018) compares functions
+    between the examples too; no labels are needed for that.
+    """
+    image_key, mix_key = jax.random.split(key)
+    inputs = jax.vmap(lambda t, k: data.inputs(t, k, rules.function_images))(
+        task, jax.random.split(image_key, len(task))
+    )
+    if not rules.mix_images:
+        return inputs
+    share = jax.random.uniform(mix_key, inputs.shape[:2])[..., None]
+    return share * inputs + (1 - share) * jnp.roll(inputs, 1, axis=1)
+
+
+def _renamed(examples: Examples, order: jax.Array) -> Examples:
+    """Give examples [B, n] of old class order[b, i] the label i."""
+    new = jnp.argsort(order, axis=1)  # [B, K]: new label of each old one
+    return examples._replace(labels=jnp.take_along_axis(new, examples.labels, axis=1))

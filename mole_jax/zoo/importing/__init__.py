@@ -1,0 +1,1 @@
+"""Zoos made of networks that were trained elsewhere."""

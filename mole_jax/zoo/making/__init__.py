@@ -1,0 +1,1 @@
+"""The zoo stage: populations trained group by group into a zoo."""

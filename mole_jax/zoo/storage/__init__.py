@@ -1,0 +1,1 @@
+"""The zoo on disk: its schema, and how it is written, read and verified."""

@@ -1,0 +1,284 @@
+"""Stages in a workdir: skipped, resumed, refused; never mixed up."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import time
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+from mole_jax.core.errors import RefusedError, UserError
+from mole_jax.core.program import stages
+from mole_jax.core.storage import files
+
+NAMES = ("zoo", "train", "evaluate")
+
+
+def make(ran: list[str]) -> tuple[stages.Stage, ...]:
+    """Return three stages that note when they run; "fail" in the config stops train half-way."""
+
+    def runner(name: str) -> stages.Stage:
+        def run(config: ConfigDict, workdir: Path) -> None:
+            ran.append(name)
+            if name == "train" and config.fail:
+                raise KeyboardInterrupt
+
+        return stages.Stage(name, (*NAMES[: NAMES.index(name) + 1], "fail"), run)
+
+    return tuple(runner(name) for name in NAMES)
+
+
+def config(**changes: int) -> ConfigDict:
+    base = {name: {"steps": 1, "size": 2} for name in NAMES} | {"fail": False}
+    result = ConfigDict(base)
+    for name, value in changes.items():
+        result[name].steps = value
+    return result
+
+
+def test_done_stages_are_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ran: list[str] = []
+    stages.run(tmp_path, make(ran), ["zoo", "train"], config())
+    assert ran == ["zoo", "train"]
+    stages.run(tmp_path, make(ran), NAMES, config())
+    assert ran == ["zoo", "train", "evaluate"]
+    assert "zoo: done before" in capsys.readouterr().err
+    record = stages.record(tmp_path, "train")
+    assert record["status"] == "done"
+    assert set(record["config"]) == {"zoo", "train", "fail"}
+    assert record["environment"]["packages"]["jax"]
+
+
+def test_stages_run_in_their_own_order(tmp_path: Path) -> None:
+    ran: list[str] = []
+    stages.run(tmp_path, make(ran), ["train", "zoo"], config())
+    assert ran == ["zoo", "train"]
+
+
+def test_an_interrupted_stage_goes_on_and_its_seconds_add_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 1000, 5))
+    monkeypatch.setattr(stages.time, "monotonic", lambda: float(next(clock)))
+    ran: list[str] = []
+    failing = config()
+    failing.fail = True
+    with pytest.raises(KeyboardInterrupt):
+        stages.run(tmp_path, make(ran), NAMES, failing)
+    first = stages.record(tmp_path, "train")
+    assert first["status"] == "running"
+    assert first["seconds"] > 0
+    assert not stages.is_done(tmp_path, "train")
+
+    stages.run(tmp_path, make(ran), NAMES, config())
+    assert ran == ["zoo", "train", "train", "evaluate"]
+    assert stages.record(tmp_path, "train")["seconds"] > first["seconds"]
+
+
+def test_a_killed_stage_has_its_time_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "HEARTBEAT_SECONDS", 0.01)
+    seen: list[float] = []
+
+    def run(config: ConfigDict, workdir: Path) -> None:
+        deadline = time.monotonic() + 10
+        while not seen and time.monotonic() < deadline:
+            time.sleep(0.02)
+            if stages.record(workdir, "zoo")["seconds"] > 0:
+                seen.append(stages.record(workdir, "zoo")["seconds"])
+
+    stages.run(tmp_path, [stages.Stage("zoo", ("zoo",), run)], ["zoo"], config())
+    assert seen
+
+
+def test_an_earlier_stage_that_is_not_done_is_named(tmp_path: Path) -> None:
+    ran: list[str] = []
+    with pytest.raises(UserError, match="stage evaluate needs stage train, which is not done"):
+        stages.run(tmp_path, make(ran), ["zoo", "evaluate"], config())
+    assert ran == []
+
+
+def test_a_changed_config_is_refused_with_all_keys(tmp_path: Path) -> None:
+    table = make([])
+    stages.run(tmp_path, table, NAMES, config())
+    stages.check(tmp_path, table, config())
+    changed = config(train=7)
+    changed.train.size = 9
+    with pytest.raises(UserError) as caught:
+        stages.check(tmp_path, table, changed)
+    message = str(caught.value)
+    assert "train.steps: 1 -> 7" in message
+    assert "train.size: 2 -> 9" in message
+    assert f"move {tmp_path / 'train'} and {tmp_path / 'evaluate'} elsewhere" in message
+    assert message.count("train.steps") == 1
+    assert "\n" not in message
+
+
+def test_a_running_stage_holds_its_config_too(tmp_path: Path) -> None:
+    failing = config()
+    failing.fail = True
+    with pytest.raises(KeyboardInterrupt):
+        stages.run(tmp_path, make([]), NAMES, failing)
+    failing.train.steps = 7
+    with pytest.raises(UserError, match=r"train\.steps: 1 -> 7"):
+        stages.check(tmp_path, make([]), failing)
+
+
+def test_an_interrupted_stage_goes_on_however_short_it_ran(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = config()
+    failing.fail = True
+    for word in ("begins", "goes on"):
+        with pytest.raises(KeyboardInterrupt):
+            stages.run(tmp_path, make([]), NAMES, failing)
+        assert f"{NAMES[1]}: {word}" in capsys.readouterr().err
+
+
+def test_a_change_of_unbegun_stages_passes(tmp_path: Path) -> None:
+    stages.run(tmp_path, make([]), ["zoo"], config())
+    stages.check(tmp_path, make([]), config(train=7))
+    with pytest.raises(UserError, match=r"zoo\.steps: 1 -> 7"):
+        stages.check(tmp_path, make([]), config(zoo=7))
+
+
+def test_keys_that_no_result_depends_on_may_change(tmp_path: Path) -> None:
+    stages.run(tmp_path, make([]), ["zoo"], config())
+    stages.check(tmp_path, make([]), config(zoo=7), ignored=("zoo.steps",))
+    changed = config(zoo=7)
+    changed.zoo.size = 3
+    with pytest.raises(UserError, match=r"zoo\.size: 2 -> 3") as caught:
+        stages.check(tmp_path, make([]), changed, ignored=("zoo.steps",))
+    assert "zoo.steps" not in str(caught.value)
+
+
+def test_a_deleted_stage_takes_its_followers_with_it(tmp_path: Path) -> None:
+    """Otherwise a later stage would count as done though it was made from another zoo."""
+    stages.run(tmp_path, make([]), NAMES, config())
+    (tmp_path / "train" / "stage.json").unlink()
+    with pytest.raises(UserError, match="was made from a train stage that is gone"):
+        stages.check(tmp_path, make([]), config())
+    (tmp_path / "evaluate" / "stage.json").unlink()
+    stages.check(tmp_path, make([]), config())
+
+
+def test_a_section_of_no_stage_is_refused(tmp_path: Path) -> None:
+    strange = config()
+    strange.trianing = 3
+    with pytest.raises(UserError, match="section 'trianing' that no stage reads"):
+        stages.check(tmp_path, make([]), strange)
+
+
+def test_a_stage_name_is_checked() -> None:
+    table = make([])
+    assert stages.select(table, ["evaluate", "zoo"]) == ["zoo", "evaluate"]
+    with pytest.raises(UserError, match=re.escape("did you mean train?")):
+        stages.select(table, ["trian"])
+    with pytest.raises(UserError, match="no stage is selected"):
+        stages.select(table, [])
+
+
+def test_a_record_of_a_stage_not_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="stage zoo has not run"):
+        stages.record(tmp_path, "zoo")
+
+
+def test_a_workdir_of_another_version_is_refused(tmp_path: Path) -> None:
+    with stages.open_workdir(tmp_path / "new") as workdir:
+        mark = {"format": "mole-workdir", "version": stages.VERSION}
+        assert files.read_json(workdir / "workdir.json") == mark
+    with stages.open_workdir(tmp_path / "new"):
+        pass
+    files.write_json(tmp_path / "new" / "workdir.json", mark | {"version": 1})
+    with pytest.raises(UserError, match="version 1"), stages.open_workdir(tmp_path / "new"):
+        pass
+    # Nor is it read: `mole_jax.load` goes by the records.
+    files.write_json(tmp_path / "new" / "train" / "stage.json", {"stage": "train"})
+    with pytest.raises(UserError, match="version 1"):
+        stages.record(tmp_path / "new", "train")
+    files.write_json(tmp_path / "new" / "workdir.json", {"some": "thing"})
+    with pytest.raises(UserError, match="not a workdir"), stages.open_workdir(tmp_path / "new"):
+        pass
+
+
+def test_a_file_is_no_workdir(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UserError, match="cannot be written"),
+        stages.open_workdir(tmp_path / "file"),
+    ):
+        pass
+
+
+def test_two_processes_cannot_share_a_workdir(tmp_path: Path) -> None:
+    with stages.open_workdir(tmp_path):
+        assert "another process is at work" in try_to_open(tmp_path)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            assert "another process is at work" in pool.apply(try_to_open, (tmp_path,))
+    assert try_to_open(tmp_path) == "opened"
+
+
+def try_to_open(workdir: Path) -> str:
+    try:
+        with stages.open_workdir(workdir):
+            return "opened"
+    except UserError as problem:
+        return str(problem)
+
+
+def test_keys_that_configs_have_gained_are_compared_with_what_held_before(tmp_path: Path) -> None:
+    every, before = make([]), {"train.kind": "plain", "train.parts": {}}
+    stages.run(tmp_path, every, ["zoo", "train"], config())
+    now = config()
+    now.train.kind, now.train.parts = "plain", ConfigDict({"n": 3})
+    with pytest.raises(UserError, match=r"train.kind: \(absent\) -> plain"):
+        stages.check(tmp_path, every, now)
+    stages.check(tmp_path, every, now, before=before)
+    stages.check(tmp_path, every, config(), before=before)
+    now.train.kind = "new"
+    with pytest.raises(UserError, match=r"train.kind: plain -> new"):
+        stages.check(tmp_path, every, now, before=before)
+
+
+def test_a_stage_whose_results_came_from_elsewhere_is_on_record_as_done(tmp_path: Path) -> None:
+    stages.write_done(tmp_path, "train", {"train": {"steps": 1}})
+    assert stages.is_done(tmp_path, "train")
+    assert stages.record(tmp_path, "train")["config"] == {"train": {"steps": 1}}
+
+
+def test_a_stage_that_is_refused_leaves_no_record(tmp_path: Path) -> None:
+    """Its config was never used: another one may follow."""
+    good = stages.Stage("zoo", ("zoo",), lambda config, workdir: None)
+
+    def refuse(config: ConfigDict, workdir: Path) -> None:
+        raise RefusedError("another network")
+
+    bad = stages.Stage("zoo", ("zoo",), refuse)
+    one, two = (ConfigDict({"zoo": {"steps": steps}}) for steps in (1, 2))
+    with stages.open_workdir(tmp_path), pytest.raises(RefusedError):
+        stages.run(tmp_path, (bad,), ["zoo"], one)
+    assert not stages.is_begun(tmp_path, "zoo")
+    with stages.open_workdir(tmp_path):
+        stages.check(tmp_path, (good,), two)
+        stages.run(tmp_path, (good,), ["zoo"], two)
+    assert stages.is_done(tmp_path, "zoo")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("null", "[]", "3", '{"status": "done"}'),
+        '{"status": "done", "seconds": 1, "config": 3}',
+        '{"status": "done", "seconds": "x", "config": {}}',
+    ],
+)
+def test_a_record_that_says_something_else_is_damaged(content: str, tmp_path: Path) -> None:
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "stage.json").write_text(content)
+    for ask in (stages.is_done, stages.is_begun, stages.record):
+        with pytest.raises(UserError, match=r"zoo/stage\.json is damaged: it has no status, "):
+            ask(tmp_path, "zoo")
