@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.core.test_torch_file import read
 
 import mole_jax
 from mole_jax.core.errors import UserError
@@ -21,6 +20,7 @@ from mole_jax.interop.gpt import gpt_network, gpt_settings
 from mole_jax.interop.gpt.gpt_settings import Settings
 from mole_jax.metamodel.process.prompt import Prompt, everything
 from mole_jax.tasks.examples import Examples
+from tests.core.storage.test_torch_file import read
 from tests.interop.conftest import CASES
 
 FILE, SETTINGS = CASES / "mlp_chunk.pt", CASES / "mlp_chunk.json"

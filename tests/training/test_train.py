@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tests.core.test_checkpoint import damage
 
 from mole_jax.core.console import interrupts
 from mole_jax.core.devices import mesh as mesh_lib
@@ -30,6 +29,7 @@ from mole_jax.training import train
 from mole_jax.training.pairs import Draw
 from mole_jax.training.state import Hyper, State
 from tests import tiny
+from tests.core.storage.test_checkpoint import damage
 
 STEPS = 20
 # Orbax leaves coroutines behind when a checkpoint is damaged: see tests/core/test_checkpoint.py.

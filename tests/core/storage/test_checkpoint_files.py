@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.core.test_checkpoint import damage
 
 from mole_jax.core.storage import checkpoint_files as stored
 from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.core.storage.checkpoint_files import DamagedError, GoneError, UnreadableError
+from tests.core.storage.test_checkpoint import damage
 from tests.tiny import hashes
 
 # A restore that Orbax refuses leaves coroutines behind, which end after their event loop is closed.

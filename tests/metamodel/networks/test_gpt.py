@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.metamodel.test_train import fit, fresh
 
 from mole_jax.core import compat
 from mole_jax.core.devices import mesh as mesh_lib
@@ -31,6 +30,7 @@ from mole_jax.training import state as states
 from mole_jax.training.pairs import Draw
 from mole_jax.training.state import Hyper, State
 from tests import tiny
+from tests.training.test_train import fit, fresh
 
 GPT = {
     "representation__name": "flat",
