@@ -18,7 +18,7 @@ OF_OTHERS = {
     *(f"zoo.live_{name}" for name in ("runs", "every", "refresh")),
 }
 # Sections whose keys have defaults where they are read.
-WITH_DEFAULTS = ("metamodel.gpt", "population.ppo", "data.max_per_class")
+WITH_DEFAULTS = ("network", "metamodel.gpt", "population.ppo", "data.max_per_class")
 
 
 def test_the_demo_and_the_tiny_config_are_fine() -> None:
@@ -169,7 +169,7 @@ def needed() -> list[str]:
     return sorted(
         name
         for name in found - OF_OTHERS - set(compat.DEFAULTS)
-        if not name.startswith(WITH_DEFAULTS) or name == "data.max_per_class"
+        if not name.startswith(WITH_DEFAULTS) or name in ("data.max_per_class", "network.name")
     )
 
 

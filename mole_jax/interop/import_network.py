@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
     text = "the state_dict; its card is the .json beside it"
     parser.add_argument("file", type=user_path, metavar="FILE.safetensors", help=text)
-    text = f"needed without a card: {', '.join(shorthand.KINDS.values())}"
+    text = f"needed without a card: {shorthand.USAGE}"
     parser.add_argument("--network", default="", help=text)
     text = "NAME.npz: MOLE's tensors by path, such as hidden_0/kernel"
     parser.add_argument("--out", type=user_path, required=True, metavar="FILE", help=text)

@@ -134,23 +134,9 @@ def _tensor(path: Path, file: Any, name: str) -> np.ndarray:
 
 
 def forward(network: Network, description: Mapping[str, Any]) -> str:
-    """How the PyTorch module computes, in one line."""
-    if network.name == "cnn":
-        norm = f"norm: GroupNorm({description['norm_groups']}, eps=1e-6), then "
-        return (
-            "x [B, channels, H, W]; each conv: 3x3, padding 1, strides "
-            f"{', '.join(map(str, description['strides']))}, then "
-            f"{norm if description['norm_groups'] else ''}relu; mean over H and W; fc"
-        )
-    activation = description["activation"]
-    if activation == "gelu":
-        activation = "gelu (tanh approximation)"
-    what = f"x [B, {network.n_inputs}]; linear layers with {activation} between them"
-    if len(network.input_shape) == 3 and network.input_shape[-1] > 1:
-        what += f"; x is an image [H, W, channels] = {list(network.input_shape)}, flattened"
-    if network.name == "gaussian_policy":
-        what += "; mean actions, whose standard deviation is exp(2 log_std)"
-    return what
+    """Return how the PyTorch module computes, in one line, for a network that has a layout."""
+    assert network.kind.torch is not None
+    return network.kind.torch.forward(networks.config_of(description), network)
 
 
 def _card(file: Path) -> dict[str, Any]:

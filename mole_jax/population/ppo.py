@@ -24,7 +24,8 @@ from mole_jax.population.member import SCHEDULES, History
 from mole_jax.tasks.control import mean_returns
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.environments.rollout import episode_returns
-from mole_jax.tasks.networks import POLICIES, Network, mlp, policy
+from mole_jax.tasks.networks import POLICIES, Network, Outputs, mlp, policy
+from mole_jax.tasks.networks.mlp import MLPConfig
 
 POOLS = ("validation", "test")  # sets of episodes with keys of their own
 SPLITS = ("train", *POOLS)
@@ -109,9 +110,9 @@ def check(recipe: PPORecipe, network: Network, environment: Environment) -> None
         raise UserError(f"population.gae_lambda={recipe.gae_lambda} must lie in 0..1")
     if recipe.schedule not in SCHEDULES:
         raise UserError(f"population.schedule={recipe.schedule!r} is unknown; use {SCHEDULES}")
-    if network.name not in POLICIES:
+    if network.classifies:
         raise UserError(f"network.name={network.name!r} is no policy; there are {POLICIES}")
-    acted = 1 if network.name == policy.CATEGORICAL else network.n_outputs
+    acted = 1 if network.outputs is Outputs.CATEGORICAL else network.n_outputs
     if network.n_inputs != environment.n_observations or acted != environment.n_actions:
         raise UserError(
             f"a {network.name} from {network.n_inputs} numbers to {acted} actions does not fit "
@@ -217,7 +218,7 @@ def metrics(environment: Environment, returns: dict[str, jax.Array]) -> dict[str
 def _critic(network: Network) -> Network:
     """The value network: an MLP with the hidden layers of the policy."""
     hidden = tuple(network.sizes[axis] for (axis,) in network.units)
-    return mlp.build(hidden, network.input_shape, 1, "tanh")
+    return mlp.build(MLPConfig(hidden, "tanh"), network.input_shape, 1)
 
 
 def _begin(

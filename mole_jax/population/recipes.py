@@ -14,7 +14,7 @@ from mole_jax.population import hyperparameters, ppo
 from mole_jax.population.member import SCHEDULES, Recipe
 from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.family import TaskFamily
-from mole_jax.tasks.networks import POLICIES, Network
+from mole_jax.tasks.networks import Network
 
 # Of snapshots: ever farther apart as a power says, or at random.
 SPACINGS = ("power", "random")
@@ -80,7 +80,7 @@ def of(config: Mapping[str, Any], network: Network) -> Recipe | PPORecipe:
         steps = random_steps(config["steps"], config["snapshots"])
     else:
         steps = snapshot_steps(config["steps"], config["snapshots"], config["snapshot_power"])
-    if network.name in POLICIES:
+    if not network.classifies:
         return PPORecipe(
             snapshot_steps=steps,
             schedule=config["schedule"],

@@ -88,7 +88,7 @@ def _leaves(node: Mapping[Any, Any], prefix: str) -> Iterable[tuple[str, Any]]:
 
 def _torch_layout(network: Network, tensors: Mapping[str, Any]) -> TorchLayout | None:
     """The layout of a state_dict, where the names are those of one: ours has no `weight`."""
-    if network.name == "vit":  # has none
+    if network.kind.torch is None:
         return None
     found = layout(network)
     names = {tensor.name.replace(".", "/") for tensor in found.tensors}

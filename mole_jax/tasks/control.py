@@ -21,7 +21,7 @@ from mole_jax.tasks import environments, networks, subsets
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.environments.rollout import episode_returns, transitions
 from mole_jax.tasks.examples import Examples
-from mole_jax.tasks.networks import Network, policy
+from mole_jax.tasks.networks import Network, Outputs, policy
 from mole_jax.tasks.subsets import DataSubset
 
 PREFIX = "env"  # of data.source: env:cartpole
@@ -241,7 +241,8 @@ def build(config: Mapping[str, Any]) -> ControlFamily:
             "support_per_class (transitions) must be 1 or more, held_out_subsets not negative; "
             f"they are {c['train_subsets']}, {c['support_per_class']}, {c['held_out_subsets']}"
         )
-    outputs = n["choices"] if n["name"] == policy.CATEGORICAL else chosen.n_actions
+    keys = networks.config_of(n)
+    chooses = networks.kind_of(n).outputs is Outputs.CATEGORICAL
     return ControlFamily(
         source=chosen.name,
         environment=chosen,
@@ -250,7 +251,9 @@ def build(config: Mapping[str, Any]) -> ControlFamily:
             if settings == "default"
             else _settings(chosen, c["train_subsets"], c["held_out_subsets"], config["seed"])
         ),
-        network=networks.build(n, (chosen.n_observations,), outputs),
+        network=networks.build(
+            n, (chosen.n_observations,), keys.choices if chooses else chosen.n_actions
+        ),
         episodes=config["population"]["ppo"]["evaluation_episodes"],
         seed=config["seed"],
     )

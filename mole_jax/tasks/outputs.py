@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from mole_jax.tasks.classification import cross_entropy
-from mole_jax.tasks.networks import Network
-from mole_jax.tasks.networks.policy import GAUSSIAN
+from mole_jax.tasks.networks import Network, Outputs
 
 
 def divergence(
@@ -33,7 +32,7 @@ def divergence(
         inputs: [n, F].
     """
     target, found = network.apply(wanted, inputs), network.apply(given, inputs)
-    if network.name == GAUSSIAN:
+    if network.outputs is Outputs.NORMAL:
         return jnp.sum((jnp.arcsinh(found) - jnp.arcsinh(target)) ** 2, axis=-1)
     target, found = jax.nn.log_softmax(target), jax.nn.log_softmax(found)
     return jnp.sum(jnp.exp(target) * (target - found), axis=-1)
@@ -48,6 +47,6 @@ def error(network: Network, outputs: jax.Array, targets: jax.Array) -> jax.Array
     if network.classifies:
         return cross_entropy(outputs, targets)
     chex.assert_equal_shape([outputs, targets], custom_message="outputs, targets [n, O]")
-    if network.name == GAUSSIAN:
+    if network.outputs is Outputs.NORMAL:
         return jnp.sum((jnp.arcsinh(outputs) - targets) ** 2, axis=-1)
     return -jnp.sum(jax.nn.softmax(targets) * jax.nn.log_softmax(outputs), axis=-1)

@@ -116,8 +116,8 @@ def _settings(
 
 
 def _names(network: Network) -> tuple[str, ...]:
-    """PyTorch's names of the network's tensors; of a vision transformer, made up of ours."""
-    if network.name == "vit":
+    """PyTorch's names of the network's tensors; where it has none, made up of ours."""
+    if network.kind.torch is None:
         return tuple(_name(field.path) for field in torch_layout.fields(network))
     return tuple(tensor.name for tensor in torch_layout.layout(network).tensors)
 

@@ -99,7 +99,7 @@ def read_test_set(source: str, network: Network) -> tuple[np.ndarray, np.ndarray
     if channels_first:
         image = np.moveaxis(image, 1, -1)
     fits = image.ndim > 1 and len(image) == len(label) > 0
-    if network.name == "cnn" and image.ndim == 4:  # which takes images of any size
+    if network.kind.any_size and image.ndim == 4:
         fits &= image.shape[-1] == network.input_shape[-1]
     else:
         fits &= math.prod(image.shape[1:]) == network.n_inputs
@@ -139,10 +139,11 @@ def differences(
             f"{zoo.path} has no metrics of one test set: check-metrics is for imported zoos of "
             f"classifiers with any of {', '.join((*LOSSES, *ERRORS))}"
         )
-    description = dict(zoo.schema.network)
-    if description["name"] == "cnn" and images.ndim == 4:  # its parameters fit images of any size
-        description["input_shape"] = list(images.shape[1:])
-    measure = _measure(networks.from_json(description), images, labels)
+    network = networks.from_json(zoo.schema.network)
+    if network.kind.any_size and images.ndim == 4:
+        size = {"input_shape": list(images.shape[1:])}
+        network = networks.from_json({**zoo.schema.network, **size})
+    measure = _measure(network, images, labels)
     rows = np.arange(zoo.n_runs)
     if 0 < n_runs < zoo.n_runs:
         rows = np.unique(np.linspace(0, zoo.n_runs - 1, n_runs).round().astype(int))
@@ -166,7 +167,7 @@ def differences(
 
 
 def _channels_first(network: Network, shape: tuple[int, ...]) -> bool:
-    if network.name != "cnn" or len(shape) != 3:
+    if not network.kind.any_size or len(shape) != 3:
         return False
     channels = network.input_shape[-1]
     return shape[0] == channels and shape[-1] != channels

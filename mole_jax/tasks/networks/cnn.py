@@ -11,13 +11,37 @@ import jax
 import jax.numpy as jnp
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import OUTPUT, Network, initial, of_module
+from mole_jax.tasks.networks import initial
+from mole_jax.tasks.networks.network import (
+    OUTPUT,
+    Network,
+    NetworkKind,
+    Outputs,
+    Shorthand,
+    TorchModule,
+    of_module,
+)
 from mole_jax.tasks.networks.symmetries import Permutation
 
 SIZE = 3
 EPSILON = 1e-6
 # Bytes of shifted images that a core's cache has room for, about: those of 8 CIFAR-10 images.
 CACHE = 1_200_000
+
+
+@dataclasses.dataclass(frozen=True)
+class CNNConfig:
+    """The keys of a CNN in `config.network`: a convolution for each of `channels` and `strides`.
+
+    `(16, 32)`, `(2, 1)`, no bias and no normalisation on [32, 32, 3] and 10 classes is the CIFAR-10
+    network of G.pt (Peebles et al. 2022), D = 5,370.
+    """
+
+    channels: tuple[int, ...] = (8, 16)  # of each 3x3 convolution
+    strides: tuple[int, ...] = (1, 2)  # of each convolution
+    bias: bool = True  # whether convolutions have one
+    norm_groups: int = 0  # of the GroupNorm after each convolution; 0: none
+    init: str = initial.DEFAULT  # or torch, as PyTorch's layers start: see initial.py
 
 
 class Convolution(nn.Module):
@@ -95,33 +119,14 @@ class CNN(nn.Module):
         return nn.Dense(self.n_outputs, name="output", **start)(jnp.mean(x, axis=(2, 3)).T)
 
 
-def build(
-    channels: tuple[int, ...],
-    strides: tuple[int, ...],
-    input_shape: tuple[int, ...],
-    n_outputs: int,
-    *,
-    bias: bool,
-    norm_groups: int,
-    init: str = initial.DEFAULT,
-) -> Network:
-    """A CNN with a convolution for each entry of `channels` and `strides`.
-
-    `(16, 32)`, `(2, 1)`, no bias and no normalisation on [32, 32, 3] and 10 classes is the CIFAR-10
-    network of G.pt (Peebles et al. 2022), D = 5,370.
-
-    Args:
-        channels: of each convolution.
-        strides: of each convolution.
-        input_shape: [H, W, channels].
-        n_outputs: K.
-        bias: whether convolutions have one.
-        norm_groups: of the GroupNorm after each convolution; 0 for none.
-        init: one of `initial.CHOICES`.
+def build(config: CNNConfig, input_shape: tuple[int, ...], n_outputs: int) -> Network:
+    """Return a CNN for images [H, W, channels] of `n_outputs` classes.
 
     Raises:
         UserError: for sizes that do not fit together, or an unknown start.
     """
+    channels, strides = config.channels, config.strides
+    bias, norm_groups = config.bias, config.norm_groups
     if not channels or min(channels) < 1 or len(strides) != len(channels) or min(strides) < 1:
         raise UserError(
             f"network.channels={channels} and network.strides={strides} must name a number of "
@@ -134,8 +139,8 @@ def build(
             f"network.norm_groups={norm_groups} must divide all of network.channels={channels}, "
             "or be 0"
         )
-    initial.check(init)
-    module = CNN(channels, strides, n_outputs, bias, norm_groups, init)
+    initial.check(config.init)
+    module = CNN(channels, strides, n_outputs, bias, norm_groups, config.init)
 
     axes: dict[str, tuple[str, ...]] = {}
     layers = [f"channels_{i}" for i in range(len(channels))]
@@ -147,7 +152,7 @@ def build(
             axes |= {f"norm_{i}/scale": (layer,), f"norm_{i}/bias": (layer,)}
     axes |= {"output/kernel": (layers[-1], OUTPUT), "output/bias": (OUTPUT,)}
     network = of_module(
-        "cnn",
+        NETWORK,
         module,
         input_shape,
         n_outputs,
@@ -171,3 +176,34 @@ def _largest(
         largest = max(largest, 4 * SIZE * SIZE * n_in * height * width)
         n_in = n_out
     return largest
+
+
+def _torch_names(network: Network) -> dict[str, str]:
+    n = len(network.units)
+    found = {f"{kind}_{i}": f"{kind}{i + 1}" for kind in ("conv", "norm") for i in range(n)}
+    return found | {OUTPUT: "fc"}
+
+
+def _forward(config: CNNConfig, network: Network) -> str:
+    norm = f"norm: GroupNorm({config.norm_groups}, eps=1e-6), then " if config.norm_groups else ""
+    strides = ", ".join(map(str, config.strides))
+    return (
+        f"x [B, channels, H, W]; each conv: 3x3, padding 1, strides {strides}, then {norm}relu; "
+        "mean over H and W; fc"
+    )
+
+
+NETWORK = NetworkKind(
+    name="cnn",
+    config=CNNConfig,
+    build=build,
+    outputs=Outputs.CLASSES,
+    torch=TorchModule(names=_torch_names, forward=_forward),
+    shorthand=Shorthand(
+        "cnn",
+        "CHANNELS,...,OUT",
+        lambda channels: CNNConfig(channels, (2, *[1] * (len(channels) - 1)), bias=False),
+        images=True,
+    ),
+    any_size=True,
+)

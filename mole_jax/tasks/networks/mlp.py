@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import OUTPUT, Network, initial, of_module
+from mole_jax.tasks.networks import initial
+from mole_jax.tasks.networks.network import (
+    OUTPUT,
+    Network,
+    NetworkKind,
+    Outputs,
+    Shorthand,
+    TorchModule,
+    of_module,
+)
 from mole_jax.tasks.networks.symmetries import Permutation
 
 ACTIVATIONS = {
@@ -19,6 +29,15 @@ ACTIVATIONS = {
     "silu": nn.silu,
     "selu": nn.selu,
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class MLPConfig:
+    """The keys of an MLP in `config.network`."""
+
+    hidden: tuple[int, ...] = (16,)  # widths of the hidden layers
+    activation: str = "relu"  # or gelu, tanh, silu, selu: between layers
+    init: str = initial.DEFAULT  # or torch, as PyTorch's layers start: see initial.py
 
 
 class MLP(nn.Module):
@@ -61,22 +80,16 @@ class Dense(nn.Module):
         return kernel.T @ x + bias[:, None]
 
 
-def build(
-    hidden: tuple[int, ...],
-    input_shape: tuple[int, ...],
-    n_outputs: int,
-    activation: str,
-    init: str = initial.DEFAULT,
-) -> Network:
-    """An MLP `n_inputs - hidden - n_outputs`; `init` is one of `initial.CHOICES`.
+def build(config: MLPConfig, input_shape: tuple[int, ...], n_outputs: int) -> Network:
+    """Return an MLP `n_inputs - hidden - n_outputs`.
 
     Raises:
         UserError: for no hidden layer, a width below 1, an unknown activation or start.
     """
-    check(hidden, activation)
-    initial.check(init)
-    module = MLP(hidden, n_outputs, activation, init)
-    network = of_layers("mlp", module, hidden, input_shape, n_outputs)
+    check(config.hidden, config.activation)
+    initial.check(config.init)
+    module = MLP(config.hidden, n_outputs, config.activation, config.init)
+    network = of_layers(NETWORK, module, config.hidden, input_shape, n_outputs)
     return dataclasses.replace(network, by_columns=True)
 
 
@@ -91,7 +104,7 @@ def check(hidden: tuple[int, ...], activation: str) -> None:
 
 
 def of_layers(
-    name: str,
+    kind: NetworkKind,
     module: nn.Module,
     hidden: tuple[int, ...],
     input_shape: tuple[int, ...],
@@ -107,7 +120,7 @@ def of_layers(
     for layer, before in zip([*layers, OUTPUT], ["input", *layers], strict=True):
         axes |= {f"{layer}/kernel": (before, layer), f"{layer}/bias": (layer,)}
     return of_module(
-        name,
+        kind,
         module,
         input_shape,
         n_outputs,
@@ -116,3 +129,32 @@ def of_layers(
         units=tuple((layer,) for layer in layers),
         symmetries=tuple(Permutation(layer) for layer in layers),
     )
+
+
+def layer_names(network: Network) -> list[str]:
+    """Return `hidden_0..`, `output`: the layers of a network of `of_layers`, in their order."""
+    return [*(layer for (layer,) in network.units), OUTPUT]
+
+
+def forward(config: Any, network: Network) -> str:
+    """Return how the PyTorch module computes, in one line."""
+    activation = config.activation
+    if activation == "gelu":
+        activation = "gelu (tanh approximation)"
+    what = f"x [B, {network.n_inputs}]; linear layers with {activation} between them"
+    if len(network.input_shape) == 3 and network.input_shape[-1] > 1:
+        what += f"; x is an image [H, W, channels] = {list(network.input_shape)}, flattened"
+    return what
+
+
+NETWORK = NetworkKind(
+    name="mlp",
+    config=MLPConfig,
+    build=build,
+    outputs=Outputs.CLASSES,
+    torch=TorchModule(
+        names=lambda network: {n: f"fc{i + 1}" for i, n in enumerate(layer_names(network))},
+        forward=forward,
+    ),
+    shorthand=Shorthand("mlp", "IN,HIDDEN,...,OUT", lambda hidden: MLPConfig(hidden, "relu")),
+)

@@ -18,15 +18,38 @@ import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import OUTPUT, Network, initial, mlp
+from mole_jax.tasks.networks import initial, mlp
 from mole_jax.tasks.networks.mlp import ACTIVATIONS
+from mole_jax.tasks.networks.network import (
+    OUTPUT,
+    Network,
+    NetworkKind,
+    Outputs,
+    Shorthand,
+    TorchModule,
+)
 from mole_jax.tasks.parameters import ParameterSpec
 
-GAUSSIAN, CATEGORICAL = "gaussian_policy", "categorical_policy"
 LOG_STD = "log_std"
 # The standard deviation is exp(log_std) squared, hence 0.6 at the start: actions in [-1, 1] are
 # explored, and few are clipped.
 INITIAL_LOG_STD = -0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyConfig:
+    """The keys of a policy in `config.network`."""
+
+    hidden: tuple[int, ...] = (16,)  # widths of the hidden layers
+    activation: str = "relu"  # or gelu, tanh, silu, selu: between layers
+    init: str = initial.DEFAULT  # or torch: policies start as PyTorch's layers do, either way
+
+
+@dataclasses.dataclass(frozen=True)
+class CategoricalPolicyConfig(PolicyConfig):
+    """The keys of a policy that takes one of several choices."""
+
+    choices: int = 3  # evenly spaced actions in [-1, 1]
 
 
 class Policy(nn.Module):
@@ -53,33 +76,27 @@ def _dense(width: int, n_inputs: int, name: str) -> nn.Dense:
     return nn.Dense(width, kernel_init=start, bias_init=start, name=name)
 
 
-def build(
-    name: str,
-    hidden: tuple[int, ...],
-    input_shape: tuple[int, ...],
-    n_outputs: int,
-    activation: str,
-) -> Network:
-    """A policy `n_inputs - hidden - n_outputs`.
+def build(config: PolicyConfig, input_shape: tuple[int, ...], n_outputs: int) -> Network:
+    """Return a policy `n_inputs - hidden - n_outputs`: of choices where its config has them.
 
     Args:
-        name: GAUSSIAN or CATEGORICAL.
-        hidden: widths.
+        config: its keys.
         input_shape: (O,), of an observation.
         n_outputs: A actions of a Gaussian policy, or the number of choices of a categorical one.
-        activation: between layers.
 
     Raises:
         UserError: for no hidden layer, a width below 1, an unknown activation or one choice only.
     """
-    mlp.check(hidden, activation)
-    gaussian = name == GAUSSIAN
+    mlp.check(config.hidden, config.activation)
+    initial.check(config.init)
+    kind = CATEGORICAL if isinstance(config, CategoricalPolicyConfig) else GAUSSIAN
+    gaussian = kind is GAUSSIAN
     if not gaussian and n_outputs < 2:
-        raise UserError(f"network.name={name!r} needs two choices or more, not {n_outputs}")
+        raise UserError(f"network.name={kind.name!r} needs two choices or more, not {n_outputs}")
 
-    module = Policy(hidden, n_outputs, activation, gaussian)
+    module = Policy(config.hidden, n_outputs, config.activation, gaussian)
     more = {LOG_STD: (OUTPUT,)} if gaussian else {}
-    network = mlp.of_layers(name, module, hidden, input_shape, n_outputs, more)
+    network = mlp.of_layers(kind, module, config.hidden, input_shape, n_outputs, more)
     shapes = jax.eval_shape(network.init, jax.random.key(0))
     # JAX sorts keys; in the reference's vectors log_std comes first.
     order = sorted(shapes, key=lambda path: (path != LOG_STD, path))
@@ -94,7 +111,7 @@ def sample(
     One key draws the actions of the whole batch, each independently.
     """
     output = network.apply(params, observation)
-    if network.name == CATEGORICAL:
+    if network.outputs is Outputs.CATEGORICAL:
         return jax.random.categorical(key, output)
     return output + _std(params, output) * jax.random.normal(key, output.shape)
 
@@ -111,7 +128,7 @@ def log_probability(
         action: as `sample` gives it, before any clipping.
     """
     output = network.apply(params, observation)
-    if network.name == CATEGORICAL:
+    if network.outputs is Outputs.CATEGORICAL:
         chex.assert_shape(action, output.shape[:-1], custom_message="action [...] of a choice")
         logs = jax.nn.log_softmax(output)
         return jnp.take_along_axis(logs, action[..., None], axis=-1)[..., 0]
@@ -125,7 +142,7 @@ def log_probability(
 def entropy(network: Network, params: dict[str, Any], observation: jax.Array) -> jax.Array:
     """Entropy of the distribution over actions, in nats: observation [..., O] -> [...]."""
     output = network.apply(params, observation)
-    if network.name == CATEGORICAL:
+    if network.outputs is Outputs.CATEGORICAL:
         logs = jax.nn.log_softmax(output)
         return -jnp.sum(jnp.exp(logs) * logs, axis=-1)
     return jnp.sum(jnp.log(_std(params, output)) + 0.5 * np.log(2 * np.pi * np.e), axis=-1)
@@ -134,7 +151,7 @@ def entropy(network: Network, params: dict[str, Any], observation: jax.Array) ->
 def act_greedily(network: Network, params: dict[str, Any], observation: jax.Array) -> jax.Array:
     """The likeliest actions: observation [..., O] -> [..., A] float, or [...] int."""
     output = network.apply(params, observation)
-    return jnp.argmax(output, axis=-1) if network.name == CATEGORICAL else output
+    return jnp.argmax(output, axis=-1) if network.outputs is Outputs.CATEGORICAL else output
 
 
 def controls(network: Network, action: jax.Array) -> jax.Array:
@@ -142,7 +159,7 @@ def controls(network: Network, action: jax.Array) -> jax.Array:
 
     The choices of a categorical policy are evenly spaced in [-1, 1], for one actuator.
     """
-    if network.name == CATEGORICAL:
+    if network.outputs is Outputs.CATEGORICAL:
         return (2 * action / (network.n_outputs - 1) - 1)[..., None]
     return action
 
@@ -154,3 +171,33 @@ def _std(params: dict[str, Any], like: jax.Array) -> jax.Array:
     distribution that wants a standard deviation. Stored policies of its zoos mean this.
     """
     return jnp.broadcast_to(jnp.exp(2 * params[LOG_STD]), like.shape)
+
+
+def _torch_names(network: Network) -> dict[str, str]:
+    # Every other module of the Sequential is an activation.
+    return {name: f"actor.{2 * i}" for i, name in enumerate(mlp.layer_names(network))}
+
+
+def _forward_gaussian(config: PolicyConfig, network: Network) -> str:
+    return (
+        f"{mlp.forward(config, network)}; mean actions, whose standard deviation is exp(2 log_std)"
+    )
+
+
+GAUSSIAN = NetworkKind(
+    name="gaussian_policy",
+    config=PolicyConfig,
+    build=build,
+    outputs=Outputs.NORMAL,
+    torch=TorchModule(names=_torch_names, forward=_forward_gaussian),
+    shorthand=Shorthand(
+        "policy", "OBSERVATION,HIDDEN,...,ACTIONS", lambda hidden: PolicyConfig(hidden, "selu")
+    ),
+)
+CATEGORICAL = NetworkKind(
+    name="categorical_policy",
+    config=CategoricalPolicyConfig,
+    build=build,
+    outputs=Outputs.CATEGORICAL,
+    torch=TorchModule(names=_torch_names, forward=mlp.forward),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any, NamedTuple
 
@@ -9,11 +10,8 @@ from mole_jax.core.errors import UserError
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network
 
-KINDS = {
-    "mlp": "mlp:IN,HIDDEN,...,OUT",
-    "cnn": "cnn:CHANNELS,...,OUT",
-    "policy": "policy:OBSERVATION,HIDDEN,...,ACTIONS",
-}
+KINDS = {kind.shorthand.word: kind for kind in networks.KINDS.values() if kind.shorthand}
+USAGE = ", ".join(f"{k.shorthand.word}:{k.shorthand.sizes}" for k in KINDS.values() if k.shorthand)
 IMAGE_SIDE = 32  # of a CNN's images, whose size its parameters do not tell
 
 
@@ -29,7 +27,7 @@ class Described(NamedTuple):
 
 
 def parse(text: str, image_side: int = IMAGE_SIDE) -> Described:
-    """The network of a shorthand: the families of G.pt (Peebles et al. 2022), in any size.
+    """Return the network of a shorthand: the families of G.pt (Peebles et al. 2022), in any size.
 
     mlp     linear layers of these sizes, with biases and ReLU between them
     cnn     3x3 convolutions without biases, the first with stride 2 and the others with 1, a border
@@ -44,31 +42,21 @@ def parse(text: str, image_side: int = IMAGE_SIDE) -> Described:
     Raises:
         UserError: for what is no such network.
     """
-    kind, _, rest = text.partition(":")
-    usage = f"use {', '.join(KINDS.values())}, such as mlp:64,8,5"
-    if kind not in KINDS:
+    word, _, rest = text.partition(":")
+    usage = f"use {USAGE}, such as mlp:64,8,5"
+    if word not in KINDS:
         raise UserError(f"the network {text!r} is none that MOLE has the same of; {usage}")
     if not re.fullmatch(r"\d+(,\d+){2,}", rest):
         raise UserError(
             f"the network {text!r} needs three sizes at least, whole numbers of 1 or more, with "
             f"commas between them; {usage}"
         )
-    first, *hidden, last = map(int, rest.split(","))
-    if min(first, *hidden, last) < 1:
+    first, *between, last = map(int, rest.split(","))
+    if min(first, *between, last) < 1:
         raise UserError(f"the network {text!r} has a size below 1; {usage}")
-    config: dict[str, Any]
-    shape: tuple[int, ...] = (first,)
-    if kind == "cnn":
-        config = {
-            "name": "cnn",
-            "channels": tuple(hidden),
-            "strides": (2, *[1] * (len(hidden) - 1)),
-            "bias": False,
-            "norm_groups": 0,
-        }
-        shape = (image_side, image_side, first)
-    elif kind == "mlp":
-        config = {"name": "mlp", "hidden": tuple(hidden), "activation": "relu"}
-    else:
-        config = {"name": "gaussian_policy", "hidden": tuple(hidden), "activation": "selu"}
-    return Described(config, networks.build(config, shape, last))
+    kind = KINDS[word]
+    assert kind.shorthand is not None
+    config = kind.shorthand.config(tuple(between))
+    shape = (image_side, image_side, first) if kind.shorthand.images else (first,)
+    network = kind.build(config, shape, last)
+    return Described({"name": kind.name, **dataclasses.asdict(config)}, network)

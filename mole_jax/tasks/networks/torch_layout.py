@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import OUTPUT, POLICIES, Network
+from mole_jax.tasks.networks import KINDS, OUTPUT, Network
 from mole_jax.tasks.networks.state_dict import matched, weights
 from mole_jax.tasks.parameters import ParameterField
 
@@ -127,13 +127,12 @@ def layout(network: Network) -> TorchLayout:
     """How a network's parameters lie in PyTorch.
 
     Raises:
-        UserError: for a vision transformer.
+        UserError: for a network without a PyTorch module, such as a vision transformer.
     """
-    if network.name == "vit":
-        raise UserError(
-            "a vit has no PyTorch layout here: MOLE knows those of mlp, cnn and the policies"
-        )
-    modules = _modules(network)
+    if network.kind.torch is None:
+        known = ", ".join(name for name, kind in KINDS.items() if kind.torch)
+        raise UserError(f"a {network.name} has no PyTorch layout here: MOLE knows those of {known}")
+    modules = network.kind.torch.names(network)
     tensors = []
     for field in fields(network):
         layer, _, leaf = field.path.rpartition("/")
@@ -162,17 +161,3 @@ def axes(field: ParameterField) -> tuple[int, ...]:
     """MOLE's axes of a tensor in PyTorch's order: those of what comes out are first."""
     n = len(field.shape)
     return (3, 2, 0, 1) if n == 4 else tuple(reversed(range(n)))  # HWIO -> OIHW
-
-
-def _modules(network: Network) -> dict[str, str]:
-    """MOLE's layer -> PyTorch's module."""
-    layers = sum(path.startswith(("hidden_", "conv_")) and path.endswith("/kernel")
-                 for path in network.axes)  # fmt: skip
-    if network.name == "cnn":
-        kinds = ("conv", "norm")
-        found = {f"{kind}_{i}": f"{kind}{i + 1}" for kind in kinds for i in range(layers)}
-        return found | {OUTPUT: "fc"}
-    names = [f"hidden_{i}" for i in range(layers)] + [OUTPUT]
-    if network.name in POLICIES:  # every other module of the Sequential is an activation
-        return {name: f"actor.{2 * i}" for i, name in enumerate(names)}
-    return {name: f"fc{i + 1}" for i, name in enumerate(names)}

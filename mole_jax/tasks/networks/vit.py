@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import flax.linen as nn
@@ -9,11 +10,25 @@ import jax
 import jax.numpy as jnp
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.networks import OUTPUT, Network, of_module
+from mole_jax.tasks.networks import initial
+from mole_jax.tasks.networks.network import OUTPUT, Network, NetworkKind, Outputs, of_module
 from mole_jax.tasks.networks.symmetries import Permutation, Rotation
 
 POOLINGS = ("mean", "token")
 EPSILON = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class ViTConfig:
+    """The keys of a vision transformer in `config.network`."""
+
+    patch: int = 4  # side of a patch in pixels
+    width: int = 16  # of the residual stream
+    layers: int = 2  # blocks of attention and MLP
+    heads: int = 2  # of each attention
+    mlp: int = 32  # hidden units of each MLP
+    pooling: str = "mean"  # over patches, or a class "token"
+    init: str = initial.DEFAULT  # it knows no other
 
 
 # Inside the network features come first and tokens, of all images, last: [W, B * N]. On a CPU
@@ -110,53 +125,34 @@ class ViT(nn.Module):
         return Dense(w, (self.n_outputs,), name="output")(x).T
 
 
-def build(
-    input_shape: tuple[int, ...],
-    n_outputs: int,
-    *,
-    patch: int,
-    width: int,
-    layers: int,
-    heads: int,
-    mlp: int,
-    pooling: str,
-) -> Network:
-    """A vision transformer.
-
-    Args:
-        input_shape: [H, W, channels].
-        n_outputs: K.
-        patch: side of a patch in pixels.
-        width: of the residual stream.
-        layers: blocks of attention and MLP.
-        heads: of each attention.
-        mlp: hidden units of each MLP.
-        pooling: "mean" over patches, or a class "token".
+def build(config: ViTConfig, input_shape: tuple[int, ...], n_outputs: int) -> Network:
+    """Return a vision transformer for images [H, W, channels] of `n_outputs` classes.
 
     Raises:
-        UserError: for sizes that do not fit together.
+        UserError: for sizes that do not fit together, or a start that it does not know.
     """
-    sizes = {"patch": patch, "width": width, "layers": layers, "heads": heads, "mlp": mlp}
-    for name, value in sizes.items():
-        if value < 1:
-            raise UserError(f"network.{name}={value} must be 1 or more")
+    if config.init != initial.DEFAULT:
+        raise UserError(f"network.init={config.init!r}: a vit knows {initial.DEFAULT!r} only")
+    for name in ("patch", "width", "layers", "heads", "mlp"):
+        if getattr(config, name) < 1:
+            raise UserError(f"network.{name}={getattr(config, name)} must be 1 or more")
+    patch, width, heads, layers = config.patch, config.width, config.heads, config.layers
     if len(input_shape) != 3 or input_shape[0] % patch or input_shape[1] % patch:
         raise UserError(
             f"network.patch={patch} must divide both sides of the images, which are {input_shape}"
         )
     if width % heads:
         raise UserError(f"network.width={width} must be a multiple of network.heads={heads}")
-    if pooling not in POOLINGS:
-        raise UserError(f"network.pooling={pooling!r} is unknown; there are {POOLINGS}")
-    module = ViT(patch, width, layers, heads, mlp, pooling, n_outputs)
-
+    if config.pooling not in POOLINGS:
+        raise UserError(f"network.pooling={config.pooling!r} is unknown; there are {POOLINGS}")
+    module = ViT(patch, width, layers, heads, config.mlp, config.pooling, n_outputs)
     return of_module(
-        "vit",
+        NETWORK,
         module,
         input_shape,
         n_outputs,
         images=True,
-        axes=_axes(layers, pooling),
+        axes=_axes(layers, config.pooling),
         units=(
             ("pixel",),
             ("place",),
@@ -211,3 +207,6 @@ def _axes(layers: int, pooling: str) -> dict[str, tuple[str, ...]]:
         for norm in ("norm_attention", "norm_mlp"):
             axes |= {f"{block}_{norm}/{p}": ("width",) for p in ("scale", "bias")}
     return axes
+
+
+NETWORK = NetworkKind(name="vit", config=ViTConfig, build=build, outputs=Outputs.CLASSES)

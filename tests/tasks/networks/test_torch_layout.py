@@ -86,7 +86,7 @@ CASES: dict[str, tuple[Network, Callable[[State, np.ndarray], np.ndarray], list[
         ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"],
     ),
     "deep": (
-        mlp.build((7, 6, 5), (4, 4, 1), 3, "relu"),
+        mlp.build(mlp.MLPConfig((7, 6, 5)), (4, 4, 1), 3),
         of_mlp,
         [f"fc{i}.{leaf}" for i in (1, 2, 3, 4) for leaf in ("weight", "bias")],
     ),
@@ -96,7 +96,7 @@ CASES: dict[str, tuple[Network, Callable[[State, np.ndarray], np.ndarray], list[
         ["conv1.weight", "conv2.weight", "fc.weight", "fc.bias"],
     ),
     "cnn with bias and norm": (
-        cnn.build((4, 6), (1, 2), (8, 8, 3), 5, bias=True, norm_groups=2),
+        cnn.build(cnn.CNNConfig((4, 6), norm_groups=2), (8, 8, 3), 5),
         of_cnn_with_all,
         [
             *(f"{m}{i}.{leaf}" for i in (1, 2) for m in ("conv", "norm")
@@ -111,7 +111,7 @@ CASES: dict[str, tuple[Network, Callable[[State, np.ndarray], np.ndarray], list[
         ["log_std", *(f"actor.{i}.{leaf}" for i in (0, 2, 4) for leaf in ("weight", "bias"))],
     ),
     "categorical policy": (
-        policy.build("categorical_policy", (6, 5), (4,), 3, "selu"),
+        policy.build(policy.CategoricalPolicyConfig((6, 5), "selu"), (4,), 3),
         of_policy,
         [f"actor.{i}.{leaf}" for i in (0, 2, 4) for leaf in ("weight", "bias")],
     ),

@@ -1,0 +1,22 @@
+"""Refuse a name that is not among those there are."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from mole_jax.core.errors import UserError
+
+
+def unknown(key: str, name: object, names: Iterable[str]) -> UserError:
+    """Return the error for an unknown name: with the nearest name, and all that there are.
+
+    Args:
+        key: of the config, such as "network.name".
+        name: what it is.
+        names: what it could be.
+    """
+    known = tuple(names)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return UserError(f"{key}={name!r} is unknown{hint}; there are {known}")

@@ -1,0 +1,177 @@
+"""A network as pure functions, and the record in which its file says all that others ask of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from mole_jax.tasks.networks.symmetries import Permutation, Rotation
+from mole_jax.tasks.parameters import ParameterSpec
+
+OUTPUT = "output"  # the axis of the network's outputs, in every network
+
+
+class Outputs(enum.Enum):
+    """What a network puts out: a classifier has CLASSES, a policy one of the others."""
+
+    CLASSES = "logits of the labels of examples"
+    CATEGORICAL = "logits of choices, of which a policy takes one"
+    NORMAL = "means of actions, each with a standard deviation of its own"
+
+
+@dataclasses.dataclass(frozen=True)
+class TorchModule:
+    """The PyTorch module that computes the same."""
+
+    names: Callable[[Network], dict[str, str]]  # layer -> the module's name of it
+    forward: Callable[[Any, Network], str]  # (config, network) -> how it computes, in one line
+
+
+@dataclasses.dataclass(frozen=True)
+class Shorthand:
+    """How a few characters name a network: WORD:SIZES."""
+
+    word: str
+    sizes: str  # what they stand for, such as IN,HIDDEN,...,OUT
+    config: Callable[[tuple[int, ...]], Any]  # sizes between the first and the last -> config
+    images: bool = False  # the first size is an image's channels, else the number of inputs
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NetworkKind:
+    """All that the rest of the code asks of a network by its name."""
+
+    name: str  # config.network.name
+    config: type[Any]  # frozen dataclass: its keys of config.network, with their defaults
+    build: Callable[[Any, tuple[int, ...], int], Network]  # (config, input_shape, n_outputs)
+    outputs: Outputs
+    torch: TorchModule | None = None  # None: MOLE knows no such module
+    shorthand: Shorthand | None = None
+    any_size: bool = False  # the same parameters take images of any height and width
+
+    @property
+    def classifies(self) -> bool:
+        """Whether its outputs stand for the labels of its examples; else it is a policy."""
+        return self.outputs is Outputs.CLASSES
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Network:
+    """A target network as pure functions over nested dicts."""
+
+    kind: NetworkKind
+    input_shape: tuple[int, ...]  # of an image or an observation
+    n_outputs: int
+    init: Callable[..., dict[str, Any]]  # (key) -> params
+    # (params, x [..., n_inputs]) -> logits [..., n_outputs]; a Gaussian policy's mean actions
+    apply: Callable[..., Any]
+    spec: ParameterSpec
+    axes: Mapping[str, tuple[str, ...]]  # path of a tensor -> the name of each of its axes
+    units: tuple[tuple[str, ...], ...]  # each index along these axes is a unit, with a token
+    symmetries: tuple[Permutation | Rotation, ...]
+    # `apply` multiplies from the left, kernel.T @ examples: training keeps matrices transposed.
+    by_columns: bool = False
+    # So many examples at a time leave in a CPU's cache what `apply` makes of them; 0: any number.
+    piece: int = 0
+
+    def __post_init__(self) -> None:
+        shapes = {field.path: field.shape for field in self.spec.fields}
+        if set(self.axes) != set(shapes):
+            raise ValueError(f"axes of {sorted(self.axes)}, but parameters {sorted(shapes)}")
+        for path, names in self.axes.items():
+            for name, n in zip(names, shapes[path], strict=True):
+                if self.sizes[name] != n:
+                    raise ValueError(f"axis {name!r} of {path} has {n}, not {self.sizes[name]}")
+
+    @property
+    def name(self) -> str:
+        """The name of its kind, as in `config.network.name`."""
+        return self.kind.name
+
+    @property
+    def outputs(self) -> Outputs:
+        """What its outputs are."""
+        return self.kind.outputs
+
+    @property
+    def n_inputs(self) -> int:
+        """Numbers in an image."""
+        return math.prod(self.input_shape)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether its outputs stand for the labels of its examples; else it is a policy."""
+        return self.kind.classifies
+
+    @property
+    def n_classes(self) -> int:
+        """Labels that the examples of its tasks have; those of a policy have none, which is one."""
+        return self.n_outputs if self.classifies else 1
+
+    @property
+    def example_size(self) -> int:
+        """Numbers in an example of its tasks: an image, or a transition of a policy's world."""
+        if self.classifies:
+            return self.n_inputs
+        actions = self.n_outputs if self.outputs is Outputs.NORMAL else 1
+        return 2 * self.n_inputs + actions
+
+    @functools.cached_property
+    def sizes(self) -> dict[str, int]:
+        """How many indices each named axis has."""
+        return {
+            name: n
+            for field in self.spec.fields
+            for name, n in zip(self.axes[field.path], field.shape, strict=True)
+        }
+
+    @property
+    def permutations(self) -> tuple[Permutation, ...]:
+        """The axes whose indices can change places."""
+        return tuple(s for s in self.symmetries if isinstance(s, Permutation))
+
+    @property
+    def rotations(self) -> tuple[Rotation, ...]:
+        """The axes whose basis is arbitrary."""
+        return tuple(s for s in self.symmetries if isinstance(s, Rotation))
+
+
+def of_module(
+    kind: NetworkKind,
+    module: Any,
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    *,
+    images: bool,
+    axes: Mapping[str, tuple[str, ...]],
+    units: tuple[tuple[str, ...], ...],
+    symmetries: tuple[Permutation | Rotation, ...],
+) -> Network:
+    """A network from a Flax module.
+
+    With `images` the module takes [B, *input_shape], else [..., n_inputs]. The other arguments are
+    the network's own.
+    """
+    n_inputs = math.prod(input_shape)
+    expected = input_shape if images else (n_inputs,)
+
+    def init(key: jax.Array) -> dict[str, Any]:
+        return module.init(key, jnp.zeros((1, *expected)))["params"]
+
+    def apply(params: dict[str, Any], x: jax.Array) -> jax.Array:
+        chex.assert_axis_dimension(x, -1, n_inputs, custom_message="x [..., n_inputs]")
+        if not images:
+            return module.apply({"params": params}, x)
+        logits = module.apply({"params": params}, x.reshape(-1, *expected))
+        return logits.reshape(*x.shape[:-1], n_outputs)
+
+    spec = ParameterSpec.of(jax.eval_shape(init, jax.random.key(0)))
+    return Network(kind, input_shape, n_outputs, init, apply, spec, axes, units, symmetries)
