@@ -19,8 +19,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import-network": ("import_network", "a PyTorch state_dict in safetensors -> npz"),
     "export-zoo": ("export_zoo", "a zoo -> safetensors, one file a run"),
     "import-zoo": ("import_zoo", "what export-zoo has written -> a zoo"),
-    "import-gpt-model": ("import_gpt", "a published G.pt checkpoint -> a workdir to predict from"),
-    "export-gpt-model": ("export_gpt", "a workdir's meta-model -> a checkpoint in G.pt's form"),
+    "import-gpt-model": (
+        "gpt.import_gpt",
+        "a published G.pt checkpoint -> a workdir to predict from",
+    ),
+    "export-gpt-model": ("gpt.export_gpt", "a workdir's meta-model -> a checkpoint in G.pt's form"),
 }
 
 

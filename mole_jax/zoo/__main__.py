@@ -29,10 +29,22 @@ SHOWN_PROBLEMS = 10_000
 # Commands with flags of their own: the module, which has `add_arguments(parser)` and `run(flags)`,
 # and what it does. It is imported for its own command only, since it starts JAX.
 MODULES = {
-    "import-gpt": ("import_gpt", "make a zoo of a checkpoint data set of G.pt; resumes"),
-    "import-torch": ("import_torch", "make a zoo of a zoo of PyTorch state_dicts; resumes"),
-    "export-gpt": ("export_gpt", "write a zoo as a checkpoint data set that G.pt trains on"),
-    "check-metrics": ("check_metrics", "compute the stored loss and error again, from the weights"),
+    "import-gpt": (
+        "interop.lmdb.import_lmdb",
+        "make a zoo of a checkpoint data set of G.pt; resumes",
+    ),
+    "import-torch": (
+        "zoo.importing.import_torch",
+        "make a zoo of a zoo of PyTorch state_dicts; resumes",
+    ),
+    "export-gpt": (
+        "interop.lmdb.export_lmdb",
+        "write a zoo as a checkpoint data set that G.pt trains on",
+    ),
+    "check-metrics": (
+        "interop.lmdb.check_metrics",
+        "compute the stored loss and error again, from the weights",
+    ),
 }
 
 
@@ -64,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, (module, text) in MODULES.items():
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         if arguments[:1] == [name]:
-            found = importlib.import_module(f"mole_jax.zoo.{module}")
+            found = importlib.import_module(f"mole_jax.{module}")
             found.add_arguments(command)
             command.set_defaults(run=found.run)
     return explained(lambda: _run(parser.parse_args(arguments)))
