@@ -85,7 +85,7 @@ RESULTS_DO_NOT_DEPEND_ON = (
 
 STAGES = (
     stages.Stage("zoo", FOR_ZOO, _stage("mole_jax.zoo.making.generation.generate")),
-    stages.Stage("train", FOR_TRAIN, _stage("mole_jax.training.train.train")),
+    stages.Stage("train", FOR_TRAIN, _stage("mole_jax.learners.meta_training.train")),
     stages.Stage("evaluate", FOR_EVALUATE, _stage("mole_jax.evaluation.evaluate.evaluate")),
     stages.Stage("report", FOR_REPORT, _stage("mole_jax.report.build.build"), alone=True),
 )
@@ -105,7 +105,7 @@ def run(arguments: Sequence[str]) -> None:
         from mole_jax.training.dry_run import dry_run
 
         config = configs.override(configs.load(given.config), given.overrides)
-        dry_run(configs.Strict(config), given.mesh, str(given.workdir or ""))
+        dry_run(functools.partial(_pieces, config), given.mesh, str(given.workdir or ""))
         return
     if not given.workdir:
         raise UserError("--workdir is missing: add --workdir=FOLDER (--help shows more)")
@@ -250,6 +250,13 @@ def validate(config: ConfigDict, mesh_shape: dict[str, int]) -> None:
     from mole_jax.validate import validate as check_values
 
     check_values(config, mesh_shape)
+
+
+def _pieces(config: ConfigDict) -> Any:
+    """What the train stage would train; imported late, since JAX starts with it."""
+    from mole_jax.learners import in_shapes
+
+    return in_shapes.pieces(configs.Strict(config))
 
 
 def _keys(command: Command) -> str:

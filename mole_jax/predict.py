@@ -138,7 +138,7 @@ def run(flags: argparse.Namespace) -> None:
     from mole_jax.core import rng
 
     model = load(flags)
-    network = model.metamodel.network
+    network = model.learner.network
     if flags.out.suffix == SAFETENSORS:
         _check_layout(network)
     task = read_task(flags.support, flags.test, model)

@@ -36,7 +36,7 @@ def read_task(support: str, test: str | None, model: Model) -> Task:
         if test is not None:
             raise UserError("--test is of images: measure policies in their environment")
         return Task(_transitions(support), None, None)
-    network = model.metamodel.network
+    network = model.learner.network
     x, y = _labelled("--support", support, network, of_test=False)
     if test is None:
         return Task(x, y, None)

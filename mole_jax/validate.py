@@ -32,14 +32,12 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     from mole_jax.core import compat
     from mole_jax.core.devices import mesh as mesh_lib
     from mole_jax.evaluation import settings
-    from mole_jax.metamodel import meta_model as models
+    from mole_jax.learners import registry
     from mole_jax.population import recipes
-    from mole_jax.sampling import sampler
     from mole_jax.tasks import family as families
     from mole_jax.training import data as data_lib
-    from mole_jax.training import live, train
+    from mole_jax.training import live
     from mole_jax.training.pairs import Draw
-    from mole_jax.training.state import Hyper
     from mole_jax.zoo import prompt_metric
 
     _check_sections(config)
@@ -67,18 +65,11 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
         raise UserError(f"zoo.memory_gb={config['zoo']['memory_gb']} must be 0 or more")
     family = families.build(config)
     recipes.check_fits(config["population"], family)
-    model = models.build(config, family.network)
-    train.check_mesh(model, Hyper.of(config), mesh_lib.make_mesh(mesh_shape))
+    registry.check(config, family.network, mesh_lib.make_mesh(mesh_shape))
     prompt_metric.check(config, family)
     Draw.of(config)
     _positive(config, "training", "steps_per_dispatch", "checkpoint_every", "keep_checkpoints")
-    if config["training"]["regression_steps"] < 0:
-        raise UserError(
-            f"training.regression_steps={config['training']['regression_steps']} must not be "
-            "negative; 0 leaves regression out"
-        )
     live.check(config, family)
-    sampler.plan(config["sampling"], model.process.n_steps)
     settings.check(config)
 
 

@@ -331,7 +331,7 @@ def test_policies_come_from_transitions(
     def predict(model: Model, x: np.ndarray, y: None, *, n: int, **asked: Any) -> Networks:
         np.testing.assert_array_equal(x, transitions)
         assert (asked["target_loss"], asked["target_return"]) == (None, 100)
-        network = model.metamodel.network
+        network = model.learner.network
         flat = np.zeros((n, network.spec.size), np.float32)
         described = json.dumps(model.description)
         return Networks(network.spec.unflatten(flat), None, described, model.inputs)

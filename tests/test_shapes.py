@@ -19,6 +19,8 @@ import pytest
 from mole_jax import representation
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.evaluation import measure
+from mole_jax.learners import denoising
+from mole_jax.learners.denoising import Noise
 from mole_jax.metamodel.networks import features, gpt
 from mole_jax.metamodel.networks.attention import attention
 from mole_jax.metamodel.networks.probing import Frame, Probes
@@ -36,8 +38,7 @@ from mole_jax.tasks import environments, networks, outputs
 from mole_jax.tasks.classification import cross_entropy, loss_and_accuracy
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import policy
-from mole_jax.training import objective, pairs
-from mole_jax.training.objective import Noise
+from mole_jax.training import pairs
 from mole_jax.training.pairs import Draw, Pairs, ZooArrays
 from tests import tiny
 
@@ -433,7 +434,7 @@ def of_loss() -> Case:
     noise = Noise(ints(B), floats(B, *codec.table.shape))
 
     def loss(pairs: Pairs, noise: Noise) -> Any:
-        return objective.loss(s.model, s.normaliser, s.params, pairs, noise, 1.0)
+        return denoising.loss(s.model, s.normaliser, s.params, pairs, noise, 1.0)
 
     return Case(
         loss,
@@ -459,7 +460,7 @@ def of_draw() -> Case:
 
     def draw(zoo: ZooArrays) -> Pairs:
         network, data = s.family.network, s.family.device_data
-        return pairs.draw(rules, network, s.model.codec, zoo, data, s.normaliser, KEY, B)
+        return pairs.draw(rules, network, zoo, data, s.normaliser, KEY, B)
 
     return Case(
         draw,

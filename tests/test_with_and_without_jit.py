@@ -19,6 +19,8 @@ import pytest
 from absl.testing import parameterized
 
 from mole_jax import representation
+from mole_jax.learners import denoising
+from mole_jax.learners.denoising import Noise
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.normalise import Normaliser
@@ -27,8 +29,6 @@ from mole_jax.sampling.sampler import Plan
 from mole_jax.tasks import networks
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.networks import Network
-from mole_jax.training import objective
-from mole_jax.training.objective import Noise
 from mole_jax.training.pairs import Pairs
 from tests import tiny
 
@@ -133,7 +133,7 @@ class TestWithAndWithoutJit(chex.TestCase):
         def loss(off: jax.Array, pairs: Pairs, noise: Noise) -> Any:
             estimate = (clean + off) * model.codec.mask[None]
             given = answering(estimate)
-            return objective.loss(given, setting().normaliser, {}, pairs, noise, 1.0)[1]
+            return denoising.loss(given, setting().normaliser, {}, pairs, noise, 1.0)[1]
 
         parts = self.variant(loss)(np.float32(0.1), pairs, noise)
         np.testing.assert_allclose(parts["weights"], 0.01, rtol=1e-3)

@@ -19,7 +19,8 @@ from ml_collections import ConfigDict
 
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.program import config as configs
-from mole_jax.metamodel import meta_model as models
+from mole_jax.learners import registry
+from mole_jax.learners.diffusion import Diffusion
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.process.prompt import Prompt, everything
 from mole_jax.representation.normalise import Normaliser
@@ -27,9 +28,11 @@ from mole_jax.tasks import family as families
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.images import ImageFamily
 from mole_jax.training import data as data_lib
-from mole_jax.training import state as states
+from mole_jax.training import loop
+from mole_jax.training.hyper import Hyper
+from mole_jax.training.pair_source import PairSource
 from mole_jax.training.pairs import Draw, ZooArrays
-from mole_jax.training.state import Hyper
+from mole_jax.training.state import State
 
 DEMO = Path(__file__).parents[1] / "configs" / "digits_mlp.py"
 
@@ -93,17 +96,41 @@ class Setting:
 
     config: ConfigDict
     family: ImageFamily
-    model: MetaModel
+    learner: Diffusion
     params: Any
     normaliser: Normaliser
     zoo: ZooArrays
+
+    @property
+    def model(self) -> MetaModel:
+        return self.learner.model
+
+    @property
+    def hyper(self) -> Hyper:
+        return registry.hyper(self.config, self.learner.name)
+
+    @property
+    def source(self) -> PairSource:
+        """Pairs of the made-up zoo."""
+        return PairSource(
+            Draw.of(self.config),
+            self.hyper.batch_size,
+            self.family.network,
+            self.normaliser,
+            self.family.device_data,
+            self.zoo,
+        )
+
+    def fit(self, folder: Path, mesh: Mesh | None = None) -> State:
+        """Train on them, as the train stage would."""
+        root = jax.random.key(0)
+        return loop.fit(self.learner, self.hyper, self.source, root, folder, mesh or mesh_of(1))
 
 
 def made_up(objective: str = "diffusion", **changes: Any) -> Setting:
     """A setting without training: networks of a made-up zoo move at random."""
     config = tiny_config(**changes)
     family = families.build(config)
-    model = models.build(config, family.network, objective)
     rng = np.random.default_rng(0)
     size, runs, snapshots = family.network.spec.size, 7, 5
     train = family.indices("train")
@@ -117,11 +144,9 @@ def made_up(objective: str = "diffusion", **changes: Any) -> Setting:
         ),
         task=jnp.asarray(rows),
     )
-    hyper, rules = Hyper.of(config), Draw.of(config)
-    shapes = jax.eval_shape(
-        lambda key: states.init(model, hyper, rules, key).params, jax.random.key(0)
-    )
-    return Setting(config, family, model, random_like(shapes), normaliser, zoo)
+    learner = registry.build(config, family.network, objective, normaliser)
+    shapes = jax.eval_shape(learner.init, jax.random.key(0))
+    return Setting(config, family, learner, random_like(shapes), normaliser, zoo)
 
 
 def random_like(shapes: Any) -> Any:

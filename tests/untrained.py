@@ -12,16 +12,15 @@ from mole_jax.core.program import config as configs
 from mole_jax.core.program import stages
 from mole_jax.core.storage import files
 from mole_jax.core.storage.checkpoint import Checkpoints
+from mole_jax.learners import registry, scales
+from mole_jax.learners.scales import Scales
 from mole_jax.main import FOR_TRAIN
-from mole_jax.metamodel import meta_model as models
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling.load import IMPORTED_NETWORK
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network
 from mole_jax.training import state as states
-from mole_jax.training import train
-from mole_jax.training.pairs import Draw
-from mole_jax.training.state import Hyper, State
+from mole_jax.training.state import State
 from tests import tiny
 
 
@@ -42,16 +41,17 @@ def write(
         The network.
     """
     network = networks.build(config.network, input_shape, n_outputs)
-    model = models.build(config, network, "diffusion")
-    hyper, rules = Hyper.of(config), Draw.of(config)
-    like = jax.eval_shape(lambda key: states.init(model, hyper, rules, key), jax.random.key(0))
+    ones = jnp.ones(network.spec.size)
+    normaliser = Normaliser(0.1 * ones, 0.3 * ones, 0.5 * ones)
+    learner = registry.build(config, network, "diffusion", normaliser)
+    hyper = registry.hyper(config, "diffusion")
+    like = jax.eval_shape(lambda key: states.init(learner, hyper, key), jax.random.key(0))
     params = tiny.random_like(like.params)
     optimizer = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like.optimizer)
     state = State(jnp.int32(hyper.steps), params, params, optimizer)
     with Checkpoints(workdir / "train" / "diffusion" / "checkpoints") as checkpoints:
         checkpoints.save(hyper.steps, state, 1.0)
-    ones = jnp.ones(network.spec.size)
-    train.write_scales(workdir, Normaliser(0.1 * ones, 0.3 * ones, 0.5 * ones), (0.25, -2.0), 1.6)
+    scales.write(workdir, Scales(normaliser, 0.25, -2.0, 1.6))
     description = networks.to_json(config.network.to_dict(), network)
     files.write_json(workdir / IMPORTED_NETWORK, description)
     stages.write_done(workdir, "train", configs.sections(config, FOR_TRAIN))

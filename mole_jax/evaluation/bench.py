@@ -17,11 +17,11 @@ from mole_jax.core.errors import UserError
 from mole_jax.evaluation import cases as cases_lib
 from mole_jax.evaluation.cases import Cases
 from mole_jax.evaluation.generated import Predictor
+from mole_jax.learners import registry, stored
 from mole_jax.sampling import sampler
 from mole_jax.tasks import subsets
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib
-from mole_jax.training import train
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.storage.reader import Zoo, open_zoo
@@ -104,7 +104,7 @@ def load(config: Mapping[str, Any], workdir: Path) -> Bench:
     root = rng.named(rng.key(config["seed"]), "evaluate")
     predictors = {
         objective: _predictor(config, workdir, family, mesh, objective)
-        for objective in train.objectives(config)
+        for objective in registry.of(config)
     }
     held_out = {
         "S0": cases_lib.held_out_runs(zoo, settings["s0_tasks"]),
@@ -130,7 +130,7 @@ def load(config: Mapping[str, Any], workdir: Path) -> Bench:
         predictors=predictors,
         metric=metric,
         training=_training_runs(
-            zoo, metric, np.asarray(predictors["diffusion"].trained.normaliser.scale)
+            zoo, metric, np.asarray(predictors["diffusion"].trained.scales.normaliser.scale)
         ),
         choice=cases_lib.of_runs(zoo, family, metric, choice, root, per_class),
         splits={
@@ -149,8 +149,8 @@ def load(config: Mapping[str, Any], workdir: Path) -> Bench:
 def _predictor(
     config: Mapping[str, Any], workdir: Path, family: TaskFamily, mesh: Mesh, objective: str
 ) -> Predictor:
-    trained = train.load(workdir, config, family.network, objective)
-    plan = sampler.plan(config["sampling"], trained.model.process.n_steps)
+    trained = stored.load(workdir, config, family.network, objective)
+    plan = sampler.plan(config["sampling"], trained.learner.model.process.n_steps)
     batch = mesh_lib.pad_to_multiple(config["evaluation"]["sampler_batch"], mesh.shape["data"])
     return Predictor(trained, plan, batch, mesh)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,11 +15,12 @@ from mole_jax.core.devices import distributed
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.evaluation import measure
 from mole_jax.evaluation.cases import Cases
-from mole_jax.sampling import load as sampling
+from mole_jax.learners import answers
+from mole_jax.learners.stored import Trained
 from mole_jax.sampling.sampler import Plan
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
-from mole_jax.training.train import Trained
+from mole_jax.training.learner import Episodes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,20 +84,13 @@ def call(
     key: jax.Array,
 ) -> jax.Array:
     """One call of the sampler with `batch` networks: starts [B, D] -> parameters [B, D]."""
-    trained = predictor.trained
-    rows = (starts, start_metric, target, support)
-    here = distributed.put(rows, mesh_lib.along(predictor.mesh, "data"))
-    return sampling.generate(
-        trained.model,
-        predictor.plan,
-        trained.params,
-        trained.normaliser,
-        starts=here[0],
-        start_metric=here[1],
-        target_metric=here[2],
-        support=here[3],
-        key=distributed.put(key, mesh_lib.replicated(predictor.mesh)),
-    )
+    learner = dataclasses.replace(predictor.trained.learner, plan=predictor.plan)
+    task = np.zeros(len(starts), np.int32)
+    rows: Any = (Episodes(task, support, starts, start_metric), target)  # type: ignore[arg-type]
+    episodes, asked = distributed.put(rows, mesh_lib.along(predictor.mesh, "data"))
+    replicated = (learner, predictor.trained.theta, key)
+    learner, theta, key = distributed.put(replicated, mesh_lib.replicated(predictor.mesh))
+    return answers.adapt(learner, theta, episodes, answers.all_of(asked), key)
 
 
 def judged(
@@ -105,7 +100,7 @@ def judged(
 
     And on the support sets, where those are labelled.
     """
-    network = predictor.trained.model.network
+    network = predictor.trained.learner.network
     result = {"parameters": flat}
     for pool in ("validation", "test"):
         result[f"{pool}_loss"], result[f"{pool}_score"] = measure.on_pool(

@@ -20,20 +20,18 @@ from mole_jax.core.program import stages
 from mole_jax.core.program.config import nearest
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
-from mole_jax.metamodel.meta_model import OBJECTIVES
+from mole_jax.learners import registry, stored
+from mole_jax.learners.scales import Scales
 from mole_jax.sampling import sampler
-from mole_jax.sampling.generate import generate
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.model import Model
 from mole_jax.sampling.networks import Networks
 from mole_jax.sampling.sampler import Plan
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network
-from mole_jax.training import train
-from mole_jax.training.train import Trained
 from mole_jax.zoo.storage.reader import open_zoo
 
-__all__ = ["IMPORTED_NETWORK", "Model", "Networks", "described", "description", "generate", "load"]
+__all__ = ["IMPORTED_NETWORK", "Model", "Networks", "described", "description", "load"]
 
 # Of a config, those that a trained model is built from.
 SECTIONS = ("data", "population", "representation", "metamodel", "diffusion", "training")
@@ -73,8 +71,8 @@ def load(
         close = nearest(unknown[0], known)
         hint = f": did you mean {close}?" if close else ""
         raise UserError(f"load: unknown options {unknown}; there are {', '.join(known)}{hint}")
-    if objective not in OBJECTIVES:
-        raise UserError(f"load: objective={objective!r} is unknown; there are {OBJECTIVES}")
+    if objective not in registry.NAMES:
+        raise UserError(f"load: objective={objective!r} is unknown; there are {registry.NAMES}")
     if isinstance(checkpoint, str) and checkpoint not in CHECKPOINTS:
         raise UserError(f"load: checkpoint={checkpoint!r} must be 'last', 'best' or a step")
     if not isinstance(checkpoint, str):
@@ -83,7 +81,7 @@ def load(
         raise UserError(f"load: weights={weights!r} must be 'average' or 'last'")
     config, network = described(workdir)
     with precision.single():
-        trained = train.load(workdir, config, network, objective, checkpoint)
+        trained = stored.load(workdir, config, network, objective, checkpoint)
     evaluated = stages.is_begun(workdir, "evaluate")
     settings = stages.record(workdir, "evaluate")["config"]["sampling"] if evaluated else {}
     # A meta-model that was imported knows how it is meant to be sampled from.
@@ -94,18 +92,18 @@ def load(
         config=config,
         description=description(workdir),
         objective=objective,
-        params=trained.params if (weights or kept) == "average" else trained.last,
-        normaliser=trained.normaliser,
-        plan=sampler.plan(settings, trained.model.process.n_steps),
-        inputs=_inputs(network, trained),
-        start_loss=trained.start_loss,
+        params=trained.theta if (weights or kept) == "average" else trained.last,
+        normaliser=trained.scales.normaliser,
+        plan=sampler.plan(settings, trained.learner.model.process.n_steps),
+        inputs=_inputs(network, trained.scales),
+        start_loss=trained.scales.start_loss,
     )
 
 
-def _inputs(network: Network, trained: Trained) -> Inputs:
+def _inputs(network: Network, scales: Scales) -> Inputs:
     """What is known of the inputs of a model's networks."""
-    scale, shift = (np.atleast_1d(x) for x in (trained.input_scale, trained.input_shift))
-    mean, std = trained.pixel_mean, trained.pixel_std
+    scale, shift = (np.atleast_1d(x) for x in (scales.input_scale, scales.input_shift))
+    mean, std = scales.pixel_mean, scales.pixel_std
     # Workdirs of before have no statistics, but scaled what was trained on to a mean of 0 and a
     # spread of 1. Without any scaling nothing is known: policies, and what was imported.
     if mean is None and not ((scale == 1).all() and (shift == 0).all()):

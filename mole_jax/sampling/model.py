@@ -16,18 +16,19 @@ import numpy as np
 from mole_jax.core import given, rng
 from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
-from mole_jax.metamodel import meta_model as models
-from mole_jax.metamodel.meta_model import MetaModel
+from mole_jax.learners import answers, registry
+from mole_jax.learners.diffusion import Diffusion
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling import starts, support
-from mole_jax.sampling.generate import generate, quality
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.networks import Networks, built, title
+from mole_jax.sampling.quality import quality
 from mole_jax.sampling.sampler import Plan
 from mole_jax.sampling.support import Support
 from mole_jax.tasks import control
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.examples import Examples
+from mole_jax.training.learner import Episodes
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
 
@@ -52,9 +53,10 @@ class Model:
     start_loss: float  # median of the zoo's starts, in what prompts speak of
 
     @functools.cached_property
-    def metamodel(self) -> MetaModel:
-        """Its static parts; the same object for the same config, so that it compiles once."""
-        return _metamodel(_text(self.config), _text(self.description), self.objective)
+    def learner(self) -> Diffusion:
+        """What answers; its static parts are the same for the same config: it compiles once."""
+        found = _learner(_text(self.config), _text(self.description), self.objective)
+        return dataclasses.replace(found, normaliser=self.normaliser, plan=self.plan)
 
     @functools.cached_property
     def metric(self) -> PromptMetric:
@@ -130,7 +132,7 @@ class Model:
             key = given.prng_key("key", key)
             target = self._target(target_loss, target_return)
             n = given.whole("n", n, 1)
-            if n * self.metamodel.network.spec.size > _MOST:
+            if n * self.learner.network.spec.size > _MOST:
                 raise UserError(f"n={n} networks are too many for one call: predict in parts")
             rounds = given.whole("rounds", rounds, 1)
             labelled = self.environment is None
@@ -143,7 +145,7 @@ class Model:
             for line in shown.remarks:
                 warnings.warn(line, MoleWarning, stacklevel=2)
             examples = shown.examples
-            network = self.metamodel.network
+            network = self.learner.network
             if start is None:
                 flat = starts.fresh(network, n, rng.named(key, "starts"))
             else:
@@ -158,17 +160,15 @@ class Model:
                         "numbers in x_support are too large; give start_loss, or other ones"
                     )
             for i in range(rounds):
-                flat = generate(
-                    self.metamodel,
-                    self.plan,
-                    self.params,
-                    self.normaliser,
-                    starts=flat,
-                    start_metric=loss,
-                    target_metric=jnp.full((n,), target, jnp.float32),
+                episodes = Episodes(
+                    task=jnp.zeros(n, jnp.int32),  # none of the zoo's
                     support=jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), examples),
-                    key=rng.at(key, "noise", i),
+                    start=flat,
+                    start_metric=loss,
                 )
+                request = answers.all_of(jnp.full((n,), target, jnp.float32))
+                noise = rng.at(key, "noise", i)
+                flat = answers.adapt(self.learner, self.params, episodes, request, noise)
                 self._check_networks(flat)
                 if labelled:
                     loss = self._measured(flat, examples)
@@ -215,14 +215,14 @@ class Model:
         return "nats" if self.metric.kind == "loss" else self.metric.words
 
     def _support(self, x: Any, y: Any) -> Support:
-        network = self.metamodel.network
+        network = self.learner.network
         if self.environment is None:
             return support.labelled(self.inputs, network.n_outputs, x, y)
         return support.transitions(self.environment, network.example_size, x, y)
 
     def _measured(self, flat: jax.Array, examples: Examples) -> jax.Array:
         """What prompts speak of, of networks [n, D] on a support set: [n]."""
-        loss, accuracy = quality(self.metamodel.network, flat, examples)
+        loss, accuracy = quality(self.learner.network, flat, examples)
         return self.metric.of_measured(loss, accuracy, 1.0)
 
     def _check_networks(self, found: jax.Array) -> None:
@@ -238,7 +238,7 @@ class Model:
         """What is to be said where networks are far from the target, "" where they are not."""
         if given.is_traced(metric):
             return ""
-        n_classes, found = self.metamodel.network.n_outputs, float(np.median(metric))
+        n_classes, found = self.learner.network.n_outputs, float(np.median(metric))
         # A third of the way to guessing; networks asked for a high loss scatter more.
         guess = {"error": 100 * (1 - 1 / n_classes), "accuracy": 1 - 1 / n_classes}
         limit = guess.get(self.metric.kind, math.log(n_classes) + 0.75 * target) / 3
@@ -266,10 +266,12 @@ class Model:
 
 
 @functools.lru_cache(maxsize=16)
-def _metamodel(config: str, description: str, objective: str) -> MetaModel:
-    """The meta-model of a config and a network, both in JSON; it may be asked for inside of jit."""
+def _learner(config: str, description: str, objective: str) -> Diffusion:
+    """The learner of a config and a network, both in JSON; it may be asked for inside of jit."""
     with jax.ensure_compile_time_eval():
-        return models.build(json.loads(config), built(description), objective)
+        network = built(description)
+        none = Normaliser(*3 * (np.ones(network.spec.size, np.float32),))
+        return registry.build(json.loads(config), network, objective, none)
 
 
 def _text(plain: dict[str, Any]) -> str:

@@ -10,11 +10,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mole_jax.core.errors import UserError
+
+if TYPE_CHECKING:  # JAX starts with them
+    from mole_jax.training.hyper import Hyper
+    from mole_jax.training.learner import Learner
+    from mole_jax.training.source import Source
 
 # Share of their peak that devices are taken to reach while they compute.
 MFU = 0.4
@@ -22,11 +27,16 @@ FILE = "dry_run.json"
 _FLAG = "--xla_force_host_platform_device_count"
 
 
-def dry_run(config: Mapping[str, Any], mesh_shape: Mapping[str, int], workdir: str) -> None:
+def dry_run(
+    pieces: Callable[[], tuple[Learner, Hyper, Source]],
+    mesh_shape: Mapping[str, int],
+    workdir: str,
+) -> None:
     """Compile, and print what a step takes on each device and how long it takes at best.
 
     Args:
-        config: the experiment; neither its data nor its zoo need be there.
+        pieces: makes learner, hyperparameters and source of batches, whose arrays may be shapes;
+            called when JAX has been told of the virtual devices.
         mesh_shape: sizes of the mesh axes; those left out are 1.
         workdir: where to leave `dry_run.json` with the same figures; "" for nowhere.
 
@@ -38,7 +48,7 @@ def dry_run(config: Mapping[str, Any], mesh_shape: Mapping[str, int], workdir: s
     _pretend(shape)
     from mole_jax.core.storage import files
 
-    found = measure(config, shape)
+    found = measure(*pieces(), shape)
     print("\n".join(table(found)), flush=True)
     if workdir:
         files.write_json(Path(workdir) / FILE, found)
@@ -61,29 +71,21 @@ def _pretend(shape: Mapping[str, int]) -> None:
         )
 
 
-def measure(config: Mapping[str, Any], mesh_shape: Mapping[str, int]) -> dict[str, Any]:
-    """Everything that `dry_run` tells, as plain data; on the devices that are there."""
+def measure(
+    learner: Learner, hyper: Hyper, source: Source, mesh_shape: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return everything that `dry_run` prints, as plain data; on the devices that are there."""
     import jax
 
     from mole_jax.core.devices import collectives
     from mole_jax.core.devices import mesh as mesh_lib
     from mole_jax.core.devices.chips import CHIPS
-    from mole_jax.metamodel import meta_model as models
     from mole_jax.training import state as states
-    from mole_jax.training.pairs import Draw
     from mole_jax.training.programs import Programs
-    from mole_jax.training.state import Hyper
 
-    hyper, rules = Hyper.of(config), Draw.of(config)
-    family = _family(config)
-    model = models.build(config, family.network)
     mesh = mesh_lib.make_mesh(mesh_shape)
-    like = states.shapes(model, hyper, rules, mesh)
-    normaliser, zoo, data = _inputs(config, family)
-    programs = Programs(
-        model, hyper, rules, mesh, jax.random.key(0), like, normaliser, lambda _: zoo, data
-    )
-    step = programs.measured(1)
+    like = states.shapes(learner, hyper, mesh)
+    step = Programs(learner, hyper, source, mesh, jax.random.key(0), like).measured(1)
     found = collectives.read(step.compiled.as_text() or "", mesh.size)
     memory = step.memory
     return {
@@ -91,7 +93,7 @@ def measure(config: Mapping[str, Any], mesh_shape: Mapping[str, int]) -> dict[st
         "devices": mesh.size,
         "parameters": sum(x.size for x in jax.tree.leaves(like.params)),
         "flop": step.flops,
-        "tokens": hyper.batch_size * model.n_tokens,
+        "tokens": hyper.batch_size * learner.n_tokens,
         "batch_size": hyper.batch_size,
         "accumulate": hyper.accumulate,
         "steps": hyper.steps,
@@ -102,46 +104,6 @@ def measure(config: Mapping[str, Any], mesh_shape: Mapping[str, int]) -> dict[st
             _times(chip, mesh.size, hyper.steps, step.flops, memory, found) for chip in CHIPS
         ],
     }
-
-
-def _inputs(config: Mapping[str, Any], family: Any) -> tuple[Any, Any, Any]:
-    """Normaliser and zoo as shapes, and the tasks."""
-    import jax
-
-    from mole_jax.representation.normalise import Normaliser
-    from mole_jax.training.pairs import ZooArrays
-
-    population, size = config["population"], family.network.spec.size
-    members = population["members"] - population["held_out_members"]
-    runs, snapshots = len(family.indices("train")) * members, population["snapshots"]
-    if config["zoo"]["live"]:
-        runs = max(runs, config["zoo"]["live_runs"])
-
-    def array(dtype: str, *shape: int) -> Any:
-        return jax.ShapeDtypeStruct(shape, dtype)
-
-    zoo = ZooArrays(
-        array("float32", runs, snapshots, size),
-        array("float32", runs, snapshots),
-        array("int32", runs),
-    )
-    return Normaliser(*3 * (array("float32", size),)), zoo, family.device_data
-
-
-def _family(config: Mapping[str, Any]) -> Any:
-    """The tasks, with random images of the right shape where the real ones are not here."""
-    from mole_jax.tasks import family as families
-    from mole_jax.tasks import images
-    from mole_jax.tasks.sources import stand_in
-
-    try:
-        return families.build(config)
-    except UserError:
-        data = stand_in.of(config["data"]["source"])
-        if data is None:
-            raise
-    print(f"dry run: random images stand in for data.source={config['data']['source']!r}")
-    return images.build(config, data)
 
 
 def _sums(found: Iterable[Any]) -> list[dict[str, Any]]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from mole_jax.core.devices import flops, memory
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel.meta_model import MetaModel
-from mole_jax.tasks.family import DeviceData
-from mole_jax.training.pairs import ZooArrays
+from mole_jax.training.learner import Learner
 from mole_jax.training.state import State
 
 
@@ -57,8 +56,8 @@ class Memory:
         return f"{memory.written(self.total)}: {', '.join(parts)}"
 
 
-def of(state: State, zoo: ZooArrays, tasks: DeviceData) -> Memory:
-    """What is there whatever the step does; arguments may be jax.ShapeDtypeStruct."""
+def of(state: State, zoo: Any, tasks: Any) -> Memory:
+    """Return what is there whatever the step does; leaves may be jax.ShapeDtypeStruct."""
     return Memory(
         parameters=memory.on_each(state.params),
         average=memory.on_each(state.ema),
@@ -84,21 +83,23 @@ def check(need: Memory, available: int | None) -> None:
 
 
 def flops_of_step(
-    traced: jax.stages.Traced, model: MetaModel, without_remat: Any, n_steps: int
+    traced: jax.stages.Traced,
+    learner: Learner,
+    trace: Callable[[Learner], jax.stages.Traced],
+    n_steps: int,
 ) -> float:
-    """Operations that one training step needs, of all devices together.
+    """Return the operations that one training step needs, of all devices together.
 
     What remat computes a second time is not needed, and does not count (Chowdhery et al. 2022,
     PaLM, appendix B: model FLOPs).
 
     Args:
         traced: a dispatch of `n_steps` training steps.
-        model: what is trained.
-        without_remat: a function (model) -> the same dispatch traced of another model.
+        learner: what is trained.
+        trace: a function that traces the same dispatch of another learner.
         n_steps: of both.
     """
-    if model.module.shape.remat:
-        shape = dataclasses.replace(model.module.shape, remat=False)
-        module = model.module.clone(shape=shape)
-        traced = without_remat(dataclasses.replace(model, module=module))
+    plain = learner.without_remat()
+    if plain is not None:
+        traced = trace(plain)
     return flops.of(traced.jaxpr.jaxpr) / n_steps

@@ -16,7 +16,6 @@ from mole_jax.core.errors import UserError
 from mole_jax.metamodel.process import prompt as prompt_lib
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation import permutation, rotation
-from mole_jax.representation.codec import Codec
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
@@ -52,7 +51,7 @@ class Pairs(NamedTuple):
     """A training batch."""
 
     target: jax.Array  # [B, D] normalised parameters
-    prompt: Prompt
+    prompt: Prompt  # whose start are normalised parameters [B, D]
     images: jax.Array  # [B, m, F]: inputs on which functions are compared
 
 
@@ -130,7 +129,6 @@ class Draw:
 def draw(
     rules: Draw,
     network: Network,
-    codec: Codec,
     zoo: ZooArrays,
     data: DeviceData,
     normaliser: Normaliser,
@@ -147,7 +145,7 @@ def draw(
     which all runs share, is replaced by one drawn anew for every pair, with the metric that it has.
     `zoo` holds all parameters, or the rows of this step: see `ZooArrays.at`.
     """
-    _check(zoo, batch, codec.size)
+    _check(zoo, batch, network.spec.size)
     run, start, target = choose(rules, zoo.metric.shape, key, batch)
     if zoo.parameters is None:
         first, last = zoo.rows[:, 0], zoo.rows[:, 1]  # [B, D]
@@ -182,7 +180,7 @@ def draw(
         support = _renamed(support, order)
     use = prompt_lib.dropped(prompt_lib.everything(batch), rng.named(key, "drop"), dict(rules.drop))
     prompt = Prompt(
-        start=codec.encode(first),
+        start=first,
         start_metric=start_metric,
         target_metric=zoo.metric[run, target],
         support=support,

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
 
 from mole_jax.core.devices import distributed, memory
 from mole_jax.core.devices import mesh as mesh_lib
-from mole_jax.metamodel.meta_model import MetaModel
-from mole_jax.representation.normalise import Normaliser
-from mole_jax.tasks.family import DeviceData
 from mole_jax.training import estimate
-from mole_jax.training import state as states
+from mole_jax.training import step as steps
 from mole_jax.training.estimate import Memory
-from mole_jax.training.pairs import Draw, ZooArrays
-from mole_jax.training.state import Hyper, State
+from mole_jax.training.hyper import Hyper
+from mole_jax.training.learner import Learner
+from mole_jax.training.source import Source
+from mole_jax.training.state import State
 
 
 class Measured(NamedTuple):
@@ -33,36 +31,22 @@ class Programs:
 
     def __init__(
         self,
-        model: MetaModel,
+        learner: Learner,
         hyper: Hyper,
-        rules: Draw,
+        source: Source,
         mesh: Mesh,
         root: jax.Array,
         like: State,
-        normaliser: Normaliser,
-        zoo: Callable[[int], ZooArrays],
-        data: DeviceData,
     ) -> None:
-        """Nothing is compiled yet.
-
-        `like` is the state; `zoo` gives what a dispatch of so many steps draws from. Of these and
-        of the other arguments of a dispatch shapes will do.
-        """
-        self._model, self._hyper, self._mesh = model, hyper, mesh
-        self._make = lambda model, n: states.make_step(model, hyper, rules, mesh, root, like, n)
-        self._zoo = zoo
-        self._like = like
-        replicated = mesh_lib.replicated(mesh)
-        self._normaliser, self._data = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated),
-            (normaliser, data),
-        )
+        """Nothing is compiled yet; of all arrays shapes will do, of the state they are `like`."""
+        self._learner, self._hyper, self._source = learner, hyper, source
+        self._mesh, self._root, self._like = mesh, root, like
         self._compiled: dict[int, jax.stages.Compiled] = {}
 
     def measured(self, n: int) -> Measured:
         """Compile a dispatch of `n` steps, and count what a step takes."""
-        traced = self.traced(self._model, n)
-        each = estimate.flops_of_step(traced, self._model, lambda m: self.traced(m, n), n)
+        traced = self.traced(self._learner, n)
+        each = estimate.flops_of_step(traced, self._learner, lambda m: self.traced(m, n), n)
         self._compiled[n] = traced.lower().compile()
         need = self._estimate(n).compiled(self._compiled[n])
         return Measured(self._compiled[n], each, need)
@@ -76,7 +60,7 @@ class Programs:
         Raises:
             UserError: when a device has too little memory.
         """
-        name = self._model.objective
+        name = self._learner.name
         available = memory.available(self._mesh.local_devices[0])
         estimate.check(self._estimate(n), available)
         found = self.measured(n)
@@ -89,21 +73,29 @@ class Programs:
         return found.flops
 
     def compiled(self, n: int) -> jax.stages.Compiled:
-        """A function (state, normaliser, zoo, data) -> as `states.make_step` returns."""
+        """Return a function (state, learner, constants, drawn) -> as `step.make` returns."""
         if n not in self._compiled:
-            self._compiled[n] = self.traced(self._model, n).lower().compile()
+            self._compiled[n] = self.traced(self._learner, n).lower().compile()
         return self._compiled[n]
 
-    def traced(self, model: MetaModel, n: int) -> jax.stages.Traced:
-        """The dispatch of `n` steps of a model like the one that is trained, not compiled."""
-        return self._make(model, n).trace(self._like, self._normaliser, self._zoo(n), self._data)
+    def traced(self, learner: Learner, n: int) -> jax.stages.Traced:
+        """Return the dispatch of `n` steps of a learner like the trained one, not compiled."""
+        replicated = mesh_lib.replicated(self._mesh)
+
+        def shape(x: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated)
+
+        learner, constants = jax.tree.map(shape, (learner, self._source.constants))
+        dispatch = steps.make(self._hyper, self._source, self._mesh, self._root, self._like, n)
+        return dispatch.trace(self._like, learner, constants, self._source.like(self._mesh, n))
 
     def _estimate(self, n: int) -> Memory:
-        return estimate.of(self._like, self._zoo(n), self._data)
+        drawn = self._source.like(self._mesh, n)
+        return estimate.of(self._like, drawn, self._source.constants)
 
 
 def describe(state: State, flops_of_step: float, hyper: Hyper) -> str:
-    """How large a training is, in words; `flops.count` says what is counted."""
+    """Say how large a training is; `flops.count` says what is counted."""
     n_parameters = sum(x.size for x in jax.tree.leaves(state.params))
     return (
         f"{n_parameters / 1e6:.1f} million parameters, {flops_of_step / 1e9:,.1f} GFLOP a step, "

@@ -20,11 +20,10 @@ from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.core.storage.files import read_json
 from mole_jax.evaluation import bench as benches
 from mole_jax.evaluation.bench import Bench
+from mole_jax.learners import registry, scales
+from mole_jax.learners.scales import Scales
 from mole_jax.main import STAGES
-from mole_jax.metamodel import meta_model as models
 from mole_jax.training import state as states
-from mole_jax.training import train
-from mole_jax.training.pairs import Draw
 from tests import tiny
 
 SETTINGS = {
@@ -84,11 +83,11 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
 def pretend_to_train(config: ConfigDict, workdir: Path) -> None:
     """Leave behind what training leaves, with random parameters in place of trained ones."""
     family, normaliser, _ = tiny.load_zoo(config, workdir)
-    train.write_scales(workdir, normaliser, (family.scale, family.shift), start_loss=1.1)
-    for objective in train.objectives(config):
-        model = models.build(config, family.network, objective)
-        hyper = train.hyper_of(config, objective)
-        init = jax.jit(functools.partial(states.init, model, hyper, Draw.of(config)))
+    scales.write(workdir, Scales(normaliser, family.scale, family.shift, start_loss=1.1))
+    for objective in registry.of(config):
+        learner = registry.build(config, family.network, objective, normaliser)
+        hyper = registry.hyper(config, objective)
+        init = jax.jit(functools.partial(states.init, learner, hyper))
         state = init(jax.random.key(0))
         # The last layers start at zero, and a model that returns its start would prove little.
         rng = np.random.default_rng(0)

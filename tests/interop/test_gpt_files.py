@@ -41,7 +41,7 @@ def test_it_predicts_what_the_reference_does(imported: Path) -> None:
     with np.load(CASES / "mlp_chunk.npz") as case:
         x = {name.removeprefix("in/"): jnp.asarray(case[name]) for name in case if "in/" in name}
         wanted, noisy = case["out/pred"], jnp.asarray(case["out/x_t"])
-    meta, batch = model.metamodel, len(wanted)
+    meta, batch = model.learner.model, len(wanted)
     # The reference's vectors are what our codec makes of networks.
     start = meta.networks(model.normaliser, x["x_prev"][:, None])
     tokens = meta.codec.encode(model.normaliser.normalise(start))
@@ -57,8 +57,8 @@ def test_it_predicts_what_the_reference_does(imported: Path) -> None:
 def test_networks_are_in_our_layout_and_scaled_back(imported: Path) -> None:
     model = mole_jax.load(imported)
     vector = np.arange(565, dtype=np.float32)  # 64-8-5: weights as [out, in], then biases
-    found = model.metamodel.network.spec.unflatten(
-        model.metamodel.networks(model.normaliser, vector[None])
+    found = model.learner.network.spec.unflatten(
+        model.learner.model.networks(model.normaliser, vector[None])
     )
     np.testing.assert_allclose(found["hidden_0"]["kernel"].T, vector[:512].reshape(8, 64) / 2)
     np.testing.assert_allclose(found["hidden_0"]["bias"], vector[512:520] / 2)
@@ -134,7 +134,7 @@ def test_a_model_of_the_error_is_told_percent(
     assert nats.start_loss == pytest.approx(np.log(5)) and percent.start_loss == 80
     rng = np.random.default_rng(0)
     support = percent._support(rng.uniform(size=(10, 64)), np.arange(10) % 5)
-    flat = jnp.asarray(rng.normal(size=(2, percent.metamodel.network.spec.size)), jnp.float32)
+    flat = jnp.asarray(rng.normal(size=(2, percent.learner.network.spec.size)), jnp.float32)
     wrong = percent._measured(flat, support.examples)
     np.testing.assert_allclose(wrong / 10, np.round(wrong / 10), atol=1e-5)  # of ten examples
     assert wrong.min() >= 10 and wrong.max() <= 100

@@ -19,10 +19,9 @@ from mole_jax import main as command
 from mole_jax.core.program import stages
 from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.sampling.load import Model, Networks
+from mole_jax.training import loop
 from mole_jax.training import state as states
-from mole_jax.training import train
-from mole_jax.training.pairs import Draw
-from mole_jax.training.state import Hyper, State
+from mole_jax.training.state import State
 from tests import tiny
 
 CONFIG = tiny.tiny_config(zoo__subsets_per_group=10)
@@ -37,21 +36,13 @@ def quick_compilation() -> Iterator[None]:
 
 
 def leave_checkpoints(
-    config: Any,
-    model: Any,
-    normaliser: Any,
-    arrays: Any,
-    data: Any,
-    folder: Path,
-    mesh: Any,
-    *_: Any,
+    learner: Any, hyper: Any, source: Any, root: Any, folder: Path, mesh: Any
 ) -> None:
     """Leave checkpoints of a finished training, with parameters that do something.
 
     The one before the last is the best: all its parameters are half as large.
     """
-    hyper, rules = Hyper.of(config), Draw.of(config)
-    like = jax.eval_shape(lambda key: states.init(model, hyper, rules, key), jax.random.key(0))
+    like = jax.eval_shape(lambda key: states.init(learner, hyper, key), jax.random.key(0))
     params = tiny.random_like(like.params)
     optimizer = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like.optimizer)
     with Checkpoints(folder / "checkpoints") as checkpoints:
@@ -64,7 +55,7 @@ def leave_checkpoints(
 def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "fit", leave_checkpoints)
+        patch.setattr(loop, "fit", leave_checkpoints)
         with stages.open_workdir(folder):
             stages.run(folder, command.STAGES[:2], ("zoo", "train"), CONFIG)
     return folder

@@ -23,14 +23,14 @@ from tests.sampling.conftest import CONFIG
 
 def test_a_model_says_what_networks_it_writes(model: Model) -> None:
     assert model.description == json.loads(json.dumps(model.description))
-    assert networks.from_json(model.description).spec == model.metamodel.network.spec
+    assert networks.from_json(model.description).spec == model.learner.network.spec
 
 
 def test_other_checkpoints_can_be_loaded(workdir: Path, model: Model) -> None:
     best = mole_jax.load(workdir, checkpoint="best")
     halves = jax.tree.map(lambda x: 0.5 * x, model.params)
     assert tiny.equal_trees(best.params, halves)
-    assert best.metamodel is model.metamodel  # so that it need not be compiled again
+    assert best.learner.model is model.learner.model  # so that it need not be compiled again
     steps = CONFIG.training.steps
     assert tiny.equal_trees(mole_jax.load(workdir, checkpoint=np.int64(steps - 1)).params, halves)
     assert tiny.equal_trees(mole_jax.load(workdir, checkpoint=steps).params, model.params)

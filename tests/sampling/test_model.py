@@ -58,7 +58,7 @@ def test_a_support_set_of_any_size_in_any_order(
 
 
 def test_a_start_may_be_given(model: Model, support: Labelled) -> None:
-    network = model.metamodel.network
+    network = model.learner.network
     rng = np.random.default_rng(0)
     flat = rng.normal(size=(2, network.spec.size)).astype(np.float32)
     both = network.spec.unflatten(flat)
@@ -128,7 +128,7 @@ def test_requests_that_cannot_be_met(
 
 def test_no_network_with_nan_leaves(model: Model, support: Labelled) -> None:
     x, y = support
-    spec = model.metamodel.network.spec
+    spec = model.learner.network.spec
     broken = dataclasses.replace(model, params=jax.tree.map(lambda p: p * np.nan, model.params))
     large = spec.unflatten(np.full(spec.size, 1e30, np.float32))
     with warnings.catch_warnings():
@@ -205,12 +205,12 @@ def test_copies_predict_the_same(
     model: Model, nets: Networks, support: Labelled, copied: Any
 ) -> None:
     other = copied(model)
-    assert other.metamodel is model.metamodel  # what was compiled serves it, too
+    assert other.learner.model is model.learner.model  # what was compiled serves it, too
     assert tiny.equal_trees(predict(other, support), nets)
     # Another process builds it anew.
     described = (models._text(other.config), models._text(other.description), other.objective)
-    built = models._metamodel.__wrapped__(*described)
-    np.testing.assert_array_equal(built.codec.table, model.metamodel.codec.table)
+    built = models._learner.__wrapped__(*described)
+    np.testing.assert_array_equal(built.model.codec.table, model.learner.model.codec.table)
 
 
 def test_what_is_shown_is_short(model: Model) -> None:

@@ -30,7 +30,7 @@ def test_networks_come_as_the_parameters_and_as_functions(
     model: Model, nets: Networks, support: Labelled
 ) -> None:
     x, y = support
-    network, family = model.metamodel.network, families.build(CONFIG)
+    network, family = model.learner.network, families.build(CONFIG)
     assert nets.network is network and (network.n_inputs, network.n_outputs) == (64, 3)
     assert nets.description == model.description
     assert networks.from_json(nets.description).spec == network.spec

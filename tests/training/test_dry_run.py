@@ -13,6 +13,7 @@ import pytest
 from mole_jax import main as command
 from mole_jax.core.devices.chips import CHIPS
 from mole_jax.core.program import config as configs
+from mole_jax.learners import in_shapes
 from mole_jax.training import dry_run
 from tests import tiny
 
@@ -57,7 +58,7 @@ def test_a_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_virtual_devices_are_made_in_time() -> None:
     """In a process of its own; here JAX has started long ago."""
     code = (
-        "from mole_jax.metamodel import dry_run; dry_run._pretend({'data': 3, 'fsdp': 4});"
+        "from mole_jax.training import dry_run; dry_run._pretend({'data': 3, 'fsdp': 4});"
         "import jax; assert jax.device_count() == 12"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -80,6 +81,6 @@ def test_a_key_that_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_every_config_has_shapes_without_its_data(path: Path) -> None:
-    family = dry_run._family(configs.load(str(path)))
+    family = in_shapes.family_of(configs.load(str(path)))
     assert family.network.spec.size > 0
     assert len(family.indices("train")) > 0

@@ -15,15 +15,14 @@ from ml_collections import ConfigDict
 
 from mole_jax.core import rng
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel import meta_model as models
+from mole_jax.learners import registry
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib
-from mole_jax.training import feeding, pairs, train
-from mole_jax.training import state as states
+from mole_jax.training import feeding, loop, pairs
 from mole_jax.training.data import TrainingRuns
 from mole_jax.training.feeding import Feed
+from mole_jax.training.pair_source import PairSource, pairs_key
 from mole_jax.training.pairs import Draw
-from mole_jax.training.state import Hyper
 from mole_jax.zoo.making import generation
 from mole_jax.zoo.storage.reader import Zoo, open_zoo
 from tests import tiny
@@ -60,6 +59,18 @@ def family(config: ConfigDict, zoo: Zoo) -> TaskFamily:
     return data_lib.checked_family(config, zoo)
 
 
+def source_of(runs: TrainingRuns, config: ConfigDict, family: TaskFamily) -> PairSource:
+    return PairSource(
+        Draw.of(config),
+        config.training.batch_size,
+        family.network,
+        runs.normaliser,
+        family.device_data,
+        runs.arrays,
+        runs,
+    )
+
+
 def feed_of(
     runs: TrainingRuns, config: ConfigDict, n_devices: int = 1, first: int = 0, last: int = 6
 ) -> Feed:
@@ -67,7 +78,7 @@ def feed_of(
         runs.arrays,
         runs,
         Draw.of(config),
-        functools.partial(states.pairs_key, ROOT),
+        functools.partial(pairs_key, ROOT),
         config.training.batch_size,
         tiny.mesh_of(n_devices),
         first,
@@ -94,9 +105,9 @@ def test_the_same_steps_draw_the_same_pairs(
     config: ConfigDict,
     family: TaskFamily,
 ) -> None:
-    model = models.build(config, family.network)
-    draw = jax.jit(states.make_draw(model, Hyper.of(config), Draw.of(config), ROOT))
     device = readings["device"]
+    source = source_of(device, config, family)
+    draw = jax.jit(lambda step, drawn: source.draw(source.constants, drawn, ROOT, step))
     batch, mesh = config.training.batch_size, tiny.mesh_of(n_devices)
     with feed_of(readings[name], config, n_devices, first=2) as feed:
         for first, stop in ((2, 5), (5, 6)):  # going on from step 2
@@ -106,10 +117,7 @@ def test_the_same_steps_draw_the_same_pairs(
             )
             chex.assert_trees_all_equal_shapes_and_dtypes(drawn, expected)
             for step in range(first, stop):
-                found, expected = (
-                    draw(step, device.normaliser, arrays, family.device_data)
-                    for arrays in (drawn, device.arrays)
-                )
+                found, expected = (draw(step, arrays) for arrays in (drawn, device.arrays))
                 chex.assert_trees_all_equal(found, expected, strict=True)
         assert feed.waited > 0
 
@@ -135,16 +143,10 @@ def test_training_ends_the_same_wherever_the_zoo_is_kept(
 ) -> None:
     def trained(where: str) -> Any:
         runs = readings[where]
-        return train.fit(
-            config,
-            models.build(config, family.network),
-            runs.normaliser,
-            runs.arrays,
-            family.device_data,
-            tmp_path / where,
-            tiny.mesh_of(1),
-            runs,
-        ).params
+        learner = registry.build(config, family.network, "diffusion", runs.normaliser)
+        source = source_of(runs, config, family)
+        hyper = registry.hyper(config, "diffusion")
+        return loop.fit(learner, hyper, source, ROOT, tmp_path / where, tiny.mesh_of(1)).params
 
     expected, host, stream = (trained(name) for name in ("device", "host", "stream"))
     chex.assert_trees_all_equal(host, stream, strict=True)
@@ -165,7 +167,7 @@ def test_parameters_of_16_bits_stay_so_on_the_host(tmp_path: Path) -> None:
     chex.assert_trees_all_equal(device.normaliser, host.normaliser)
     with feed_of(host, config) as feed:
         rows = np.asarray(feed.take(0, 3).rows)
-    key = states.pairs_key(ROOT, 2)
+    key = pairs_key(ROOT, 2)
     run, start, target = pairs.choose(
         Draw.of(config), host.arrays.metric.shape, key, config.training.batch_size
     )

@@ -17,9 +17,10 @@ from mole_jax.core.devices import distributed
 from mole_jax.core.errors import UserError
 from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.core.storage.writers import MetricWriter
+from mole_jax.learners import meta_training, stored
 from mole_jax.tasks import family as families
 from mole_jax.training import data as data_lib
-from mole_jax.training import live, train
+from mole_jax.training import live
 from mole_jax.training.live import LiveFeed, LiveZoo, Plan
 from mole_jax.training.pairs import ZooArrays
 from mole_jax.validate import validate
@@ -204,7 +205,7 @@ def log(workdir: Path) -> list[dict[str, Any]]:
 
 def parameters_of(config: ConfigDict, workdir: Path) -> Any:
     network = data_lib.checked_family(config, open_zoo(workdir / "zoo")).network
-    return train.load(workdir, config, network, "diffusion").params
+    return stored.load(workdir, config, network, "diffusion").theta
 
 
 def test_a_resumed_training_goes_on_with_the_same_numbers(
@@ -218,8 +219,8 @@ def test_a_resumed_training_goes_on_with_the_same_numbers(
         (tmp_path / name).mkdir()
         (tmp_path / name / "zoo").symlink_to(workdir / "zoo")
     one = {"data": 1}
-    monkeypatch.setattr(train.mesh_lib, "make_mesh", lambda shape=None: tiny.mesh_of(1))
-    train.train(config, tmp_path / "whole", one)
+    monkeypatch.setattr(meta_training.mesh_lib, "make_mesh", lambda shape=None: tiny.mesh_of(1))
+    meta_training.train(config, tmp_path / "whole", one)
     said = [x for x in capsys.readouterr().out.splitlines() if x.startswith("live zoo: step")]
     assert [line.split()[3] for line in said] == ["5:", "10:", "15:"]
     assert all("3 new runs" in line for line in said)
@@ -233,11 +234,11 @@ def test_a_resumed_training_goes_on_with_the_same_numbers(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(MetricWriter, "write", interrupted)
-        train.train(config, tmp_path / "broken", one)
+        meta_training.train(config, tmp_path / "broken", one)
     with Checkpoints(tmp_path / "broken" / "train" / "diffusion" / "checkpoints") as checkpoints:
         assert checkpoints.latest_step() == 10
     capsys.readouterr()
-    train.train(config, tmp_path / "broken", one)
+    meta_training.train(config, tmp_path / "broken", one)
     said = capsys.readouterr().out
     assert "live zoo: step 10: 6 new runs" in said  # trained again
     assert "live zoo: step 15: 3 new runs" in said

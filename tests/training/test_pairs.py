@@ -38,7 +38,6 @@ def drawn(setting: tiny.Setting, seed: int = 0, batch: int = BATCH, **changes: o
         lambda key: pairs_lib.draw(
             rules,
             model.network,
-            model.codec,
             setting.zoo,
             data,
             setting.normaliser,

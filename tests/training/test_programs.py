@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from pathlib import Path
 
@@ -11,11 +10,9 @@ import pytest
 
 from mole_jax.core.devices import chips, flops, memory
 from mole_jax.core.errors import UserError
-from mole_jax.training import estimate, feeding, train
+from mole_jax.training import estimate, loop
 from mole_jax.training import state as states
-from mole_jax.training.pairs import Draw
 from mole_jax.training.programs import Measured, Programs
-from mole_jax.training.state import Hyper
 from tests import tiny
 
 ROOT = jax.random.key(0)
@@ -28,16 +25,14 @@ def setting() -> tiny.Setting:
 
 
 def programs(setting: tiny.Setting) -> Programs:
-    hyper, rules, mesh = Hyper.of(setting.config), Draw.of(setting.config), tiny.mesh_of(1)
-    like = states.shapes(setting.model, hyper, rules, mesh)
-    zoo = functools.partial(feeding.like, setting.zoo, None, hyper.batch_size, mesh)
-    data = setting.family.device_data
-    return Programs(setting.model, hyper, rules, mesh, ROOT, like, setting.normaliser, zoo, data)
+    mesh = tiny.mesh_of(1)
+    like = states.shapes(setting.learner, setting.hyper, mesh)
+    return Programs(setting.learner, setting.hyper, setting.source, mesh, ROOT, like)
 
 
 @pytest.fixture(scope="module")
 def measured(setting: tiny.Setting) -> Measured:
-    """A dispatch of as many steps as `train.fit` begins with."""
+    """A dispatch of as many steps as `loop.fit` begins with."""
     return programs(setting).measured(N)
 
 
@@ -60,9 +55,9 @@ def test_size_and_memory_are_said(
 def test_what_remat_computes_twice_is_not_needed(setting: tiny.Setting, measured: Measured) -> None:
     again = tiny.made_up(metamodel__descents=1, metamodel__remat=True)
     made = programs(again)
-    twice = made.traced(again.model, 1)
+    twice = made.traced(again.learner, 1)
     assert flops.of(twice.jaxpr.jaxpr) > measured.flops
-    found = estimate.flops_of_step(twice, again.model, lambda model: made.traced(model, 1), 1)
+    found = estimate.flops_of_step(twice, again.learner, lambda other: made.traced(other, 1), 1)
     assert found == measured.flops
 
 
@@ -78,19 +73,11 @@ def test_what_cannot_fit_is_refused_before_anything_is_made(
     # What is kept alone may be too much, or only what a step needs beside it.
     limit = found.total - 1 if compiled else found.parameters
     monkeypatch.setattr(memory, "available", lambda device: limit)
-    monkeypatch.delattr(train, "fresh_state")
+    monkeypatch.delattr(states, "fresh")
     if not compiled:
         monkeypatch.delattr(jax.stages.Lowered, "compile")
     with pytest.raises(UserError, match=r"cannot fit: each device has .* and needs .*: param") as e:
-        train.fit(
-            setting.config,
-            setting.model,
-            setting.normaliser,
-            setting.zoo,
-            setting.family.device_data,
-            tmp_path,
-            tiny.mesh_of(1),
-        )
+        setting.fit(tmp_path)
     assert ("temporary" in str(e.value)) == compiled
     for mend in ("--mesh=fsdp:N", "training.accumulate", "metamodel.remat=True"):
         assert mend in str(e.value)
@@ -99,6 +86,6 @@ def test_what_cannot_fit_is_refused_before_anything_is_made(
 def test_speed_counts_tokens_and_the_share_of_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = tiny.mesh_of(8)
     # Nobody says what this CPU can do at most, so no share of it is claimed.
-    assert train.speed(2.0, 100, 1e12, mesh) == {"steps_per_second": 2, "tokens_per_second": 200}
+    assert loop.speed(2.0, 100, 1e12, mesh) == {"steps_per_second": 2, "tokens_per_second": 200}
     monkeypatch.setattr(chips, "find", lambda kind: chips.CHIPS[0])
-    assert train.speed(2.0, 100, 1e12, mesh)["mfu"] == 2 * 1e12 / (8 * 989.5e12)
+    assert loop.speed(2.0, 100, 1e12, mesh)["mfu"] == 2 * 1e12 / (8 * 989.5e12)

@@ -24,10 +24,11 @@ from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
 from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.core.storage.writers import MetricWriter
+from mole_jax.learners import registry
+from mole_jax.training import hyper, loop
 from mole_jax.training import state as states
-from mole_jax.training import train
-from mole_jax.training.pairs import Draw
-from mole_jax.training.state import Hyper, State
+from mole_jax.training import step as steps
+from mole_jax.training.state import State
 from tests import tiny
 from tests.core.storage.test_checkpoint import damage
 
@@ -45,15 +46,7 @@ def setting() -> tiny.Setting:
 
 
 def fit(setting: tiny.Setting, folder: Path) -> State:
-    return train.fit(
-        setting.config,
-        setting.model,
-        setting.normaliser,
-        setting.zoo,
-        setting.family.device_data,
-        folder,
-        tiny.mesh_of(1),
-    )
+    return setting.fit(folder)
 
 
 def log(folder: Path) -> list[dict[str, Any]]:
@@ -120,7 +113,7 @@ def test_a_finished_training_is_left_alone(
 ) -> None:
     folder, state = whole
     before = (folder / "metrics.jsonl").read_bytes()
-    monkeypatch.delattr(states, "make_step")
+    monkeypatch.delattr(steps, "make")
     assert tiny.equal_trees(fit(setting, folder), state)
     assert (folder / "metrics.jsonl").read_bytes() == before
 
@@ -162,7 +155,7 @@ def test_a_loss_that_is_no_number_stops_the_training(setting: tiny.Setting, tmp_
     broken = dataclasses.replace(setting, zoo=setting.zoo._replace(metric=metric))
     with pytest.raises(UserError, match=r"loss of diffusion is not finite at step \d+; that") as e:
         fit(broken, tmp_path)
-    (path,) = tmp_path.glob("pairs_*.npz")
+    (path,) = tmp_path.glob("batch_*.npz")
     assert str(path) in str(e.value) and f"step {path.stem.split('_')[1]};" in str(e.value)
     with np.load(path) as pairs:
         metrics = np.stack([pairs["prompt.start_metric"], pairs["prompt.target_metric"]])
@@ -174,7 +167,7 @@ def test_a_loss_that_is_no_number_stops_the_training(setting: tiny.Setting, tmp_
 def fresh(setting: tiny.Setting) -> State:
     """A state before step 0, from the made-up parameters."""
     copy = jax.tree.map(jnp.copy, (setting.params, setting.params))
-    optimizer = states.optimizer(Hyper.of(setting.config)).init(setting.params)
+    optimizer = hyper.optimizer(setting.hyper).init(setting.params)
     return State(jnp.zeros((), jnp.int32), *copy, optimizer)
 
 
@@ -185,12 +178,11 @@ def adam_moments(state: State) -> Any:
 
 def first_step(setting: tiny.Setting, n_devices: int) -> tuple[State, dict[str, Any]]:
     """Take one step from the made-up parameters."""
-    hyper, rules = Hyper.of(setting.config), Draw.of(setting.config)
-    assert hyper.batch_size % 8 == 0  # so that eight devices share a batch
-    mesh = tiny.mesh_of(n_devices)
-    like = states.shapes(setting.model, hyper, rules, mesh)
-    step = states.make_step(setting.model, hyper, rules, mesh, jax.random.key(0), like, 1)
-    inputs = (fresh(setting), setting.normaliser, setting.zoo, setting.family.device_data)
+    assert setting.hyper.batch_size % 8 == 0  # so that eight devices share a batch
+    mesh, source = tiny.mesh_of(n_devices), setting.source
+    like = states.shapes(setting.learner, setting.hyper, mesh)
+    step = steps.make(setting.hyper, source, mesh, jax.random.key(0), like, 1)
+    inputs = (fresh(setting), setting.learner, source.constants, setting.zoo)
     return jax.device_get(step(*jax.device_put(inputs, mesh_lib.replicated(mesh))))
 
 
@@ -240,12 +232,12 @@ def test_the_average_follows_the_parameters(
 def test_dispatches_end_at_the_same_steps_wherever_one_resumes(
     step: int, total: int, size: int, ends: list[int]
 ) -> None:
-    assert train.dispatches(step, total, size) == ends
+    assert loop.dispatches(step, total, size) == ends
 
 
 def test_the_regression_twin_trains_its_own_number_of_steps() -> None:
     config = tiny.tiny_config(training__regression_steps=7, training__warmup_steps=10)
-    assert train.objectives(config) == ("diffusion", "regression")
-    assert train.hyper_of(config, "diffusion").steps == STEPS
-    assert train.hyper_of(config, "regression").steps == 7
-    assert train.objectives(tiny.tiny_config()) == ("diffusion",)
+    assert registry.of(config) == ("diffusion", "regression")
+    assert registry.hyper(config, "diffusion").steps == STEPS
+    assert registry.hyper(config, "regression").steps == 7
+    assert registry.of(tiny.tiny_config()) == ("diffusion",)

@@ -16,11 +16,11 @@ from mole_jax.core.storage import files, torch_file
 from mole_jax.core.storage.paths import user_path
 from mole_jax.interop.gpt import gpt_weights
 from mole_jax.interop.gpt.gpt_settings import Settings, n_params
+from mole_jax.learners import stored
 from mole_jax.metamodel.networks.gpt import Tokens
 from mole_jax.representation import flat
 from mole_jax.sampling import load
 from mole_jax.tasks.networks import Network, torch_layout
-from mole_jax.training import train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,12 +47,12 @@ def convert(workdir: Path, out: Path) -> None:
     if out.suffix == ".json":
         raise UserError(f"--out={out} is where its settings go: let it end in .pt")
     config, network = load.described(workdir)
-    trained = train.load(workdir, config, network, "diffusion")
+    trained = stored.load(workdir, config, network, "diffusion")
     imported = (workdir / load.IMPORTED_NETWORK).exists()
-    settings = _settings(config, network, trained.normaliser, imported)
+    settings = _settings(config, network, trained.scales.normaliser, imported)
     tokens = Tokens.of(compat.get(config, "metamodel.gpt"))
     content: dict[str, Any] = {}
-    for name, params in (("G", trained.last), ("G_ema", trained.params)):
+    for name, params in (("G", trained.last), ("G_ema", trained.theta)):
         content[name] = gpt_weights.save(settings, params)
         content[name][gpt_weights.FREQUENCIES] = tokens.rates
     torch_file.write(out, content | {"epoch": 0})

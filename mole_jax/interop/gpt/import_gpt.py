@@ -21,13 +21,14 @@ from mole_jax.core.storage.paths import user_path
 from mole_jax.core.storage.torch_file import Tensor, TorchFile
 from mole_jax.interop.gpt import gpt_network, gpt_settings, gpt_weights
 from mole_jax.interop.gpt.gpt_settings import Settings
+from mole_jax.learners import scales
+from mole_jax.learners.scales import Scales
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling.load import IMPORTED_NETWORK
 from mole_jax.tasks import control, environments
 from mole_jax.tasks.networks import Network
 from mole_jax.tasks.networks.state_dict import check_weight_dtype, without_prefixes
 from mole_jax.training import state as states
-from mole_jax.training import train
 from mole_jax.training.state import Hyper, State
 
 WEIGHTS = ("G", "G_ema")
@@ -130,7 +131,7 @@ def convert(
     # A policy's start, where nothing is said of it, has learned nothing; a classifier's guesses.
     n = network.n_outputs
     start = {"test_loss": math.log(n), "test_error": 100 * (1 - 1 / n)}.get(metric, 1.0)
-    train.write_scales(out, Normaliser(0 * ones, ones / scale, ones), (1.0, 0.0), start)
+    scales.write(out, Scales(Normaliser(0 * ones, ones / scale, ones), 1.0, 0.0, start))
     files.write_json(out / IMPORTED_NETWORK, described)
     stages.write_done(out, "train", config)
     print(f"parameters are multiplied by {scale:g}; of the network: {described}")

@@ -19,16 +19,20 @@ import pytest
 from mole_jax.core import compat
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
+from mole_jax.learners import registry
 from mole_jax.metamodel import meta_model as models
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.networks import tokenisation
 from mole_jax.metamodel.networks.gpt import Tokens
 from mole_jax.metamodel.networks.probing import Frame
 from mole_jax.tasks import family as families
-from mole_jax.training import pairs, train
+from mole_jax.training import hyper as hyper_lib
+from mole_jax.training import pairs
 from mole_jax.training import state as states
+from mole_jax.training import step as steps
+from mole_jax.training.hyper import Hyper
 from mole_jax.training.pairs import Draw
-from mole_jax.training.state import Hyper, State
+from mole_jax.training.state import State
 from tests import tiny
 from tests.training.test_train import fit, fresh
 
@@ -73,9 +77,7 @@ def estimates(setting: tiny.Setting, params: Any, **changes: Any) -> np.ndarray:
 
 def test_it_begins_by_answering_with_the_start(setting: tiny.Setting) -> None:
     """Only what is decoded starts at zero: positions and LayerNorms apart, nothing else does."""
-    hyper, rules = Hyper.of(setting.config), Draw.of(setting.config)
-    init = jax.jit(lambda key: states.init(setting.model, hyper, rules, key).params)
-    params = init(jax.random.key(0))
+    params = jax.jit(setting.learner.init)(jax.random.key(0))
     start = tiny.prompts(setting.family, setting.model, 2).start
     np.testing.assert_array_equal(estimates(setting, params), start)
     for path, leaf in jax.tree.leaves_with_path(params):
@@ -166,15 +168,14 @@ def test_every_split_writes_a_whole_network(policy: str) -> None:
 
 
 def one_step(setting: tiny.Setting, shape: dict[str, int]) -> tuple[State, Any]:
-    hyper, rules = Hyper.of(setting.config), Draw.of(setting.config)
     n = int(np.prod([*shape.values()]))
     devices = np.array(jax.devices()[:n]).reshape([shape.get(a, 1) for a in mesh_lib.AXES])
     mesh = jax.sharding.Mesh(devices, mesh_lib.AXES, axis_types=tiny.mesh_of(1).axis_types)
-    like = states.shapes(setting.model, hyper, rules, mesh)
-    step = states.make_step(setting.model, hyper, rules, mesh, jax.random.key(0), like, 1)
+    like = states.shapes(setting.learner, setting.hyper, mesh)
+    step = steps.make(setting.hyper, setting.source, mesh, jax.random.key(0), like, 1)
     whole = mesh_lib.replicated(mesh)
     state = jax.device_put(fresh(setting), jax.tree.map(lambda x: x.sharding, like))
-    rest = (setting.normaliser, setting.zoo, setting.family.device_data)
+    rest = (setting.learner, setting.source.constants, setting.zoo)
     return jax.device_get(step(state, *jax.device_put(rest, whole)))
 
 
@@ -209,7 +210,7 @@ def test_weight_decay_is_of_linear_weights_alone(setting: tiny.Setting) -> None:
     assert names == {"kernel", "bias", "scale", "position"}
     params = {name: np.ones(2, np.float32) for name in names}
     hyper = dataclasses.replace(Hyper.of(setting.config), weight_decay=0.1, warmup_steps=1)
-    tx, zeros = states.optimizer(hyper), jax.tree.map(np.zeros_like, params)
+    tx, zeros = hyper_lib.optimizer(hyper), jax.tree.map(np.zeros_like, params)
     _, state = tx.update(zeros, tx.init(params), params)  # the rate of the first step is 0
     updates, _ = tx.update(zeros, state, params)
     assert {name for name, x in updates.items() if np.any(x)} == {"kernel"}
@@ -222,8 +223,8 @@ def test_the_learning_rate_is_that_of_its_authors(setting: tiny.Setting) -> None
     assert hyper.schedule == "warmup_times_cosine"
     step = np.arange(400)
     wanted = 0.25 * (1 + np.cos(np.pi * step / 400)) * np.minimum(step / 80, 1)
-    np.testing.assert_allclose(jax.vmap(states.learning_rate(hyper))(step), wanted, atol=1e-6)
-    at_once = states.learning_rate(dataclasses.replace(hyper, warmup_steps=0))
+    np.testing.assert_allclose(jax.vmap(hyper_lib.learning_rate(hyper))(step), wanted, atol=1e-6)
+    at_once = hyper_lib.learning_rate(dataclasses.replace(hyper, warmup_steps=0))
     np.testing.assert_allclose(at_once(0), 0.5)
     with pytest.raises(UserError, match=r"training\.schedule='linear' is unknown"):
         Hyper.of(tiny.tiny_config(training__schedule="linear"))
@@ -268,4 +269,4 @@ def test_a_config_from_before_means_what_it_did(setting: tiny.Setting) -> None:
     assert models.build(config, setting.family.network).module.__class__.__name__ == "Transformer"
     assert Draw.of(config).spacing == "start_first" and Hyper.of(config).ema_warmup
     assert Tokens.of({}) == Tokens()
-    assert train.objectives(config)
+    assert registry.of(config)

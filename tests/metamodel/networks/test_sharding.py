@@ -20,9 +20,9 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.metamodel.networks import sharding
 from mole_jax.training import state as states
-from mole_jax.training import train
-from mole_jax.training.pairs import Draw
-from mole_jax.training.state import Hyper, State
+from mole_jax.training import step as steps
+from mole_jax.training.hyper import Hyper
+from mole_jax.training.state import State
 from tests import tiny
 
 ROOT = jax.random.key(0)
@@ -49,8 +49,8 @@ def setting() -> tiny.Setting:
 
 
 def init(setting: tiny.Setting, mesh: Mesh) -> State:
-    hyper, rules, model = Hyper.of(setting.config), Draw.of(setting.config), setting.model
-    return train.fresh_state(model, hyper, rules, ROOT, states.shapes(model, hyper, rules, mesh))
+    learner, hyper = setting.learner, setting.hyper
+    return states.fresh(learner, hyper, ROOT, states.shapes(learner, hyper, mesh))
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +93,11 @@ def compiled(
     setting: tiny.Setting, mesh: Mesh, accumulate: int = 1
 ) -> tuple[jax.stages.Compiled, State, Any]:
     """One training step, and its arguments: the state as shapes."""
-    hyper = dataclasses.replace(Hyper.of(setting.config), accumulate=accumulate)
-    rules, model = Draw.of(setting.config), setting.model
-    like = states.shapes(model, hyper, rules, mesh)
-    inputs = (setting.normaliser, setting.zoo, setting.family.device_data)
+    hyper, source = dataclasses.replace(setting.hyper, accumulate=accumulate), setting.source
+    like = states.shapes(setting.learner, hyper, mesh)
+    inputs = (setting.learner, source.constants, setting.zoo)
     inputs = jax.device_put(inputs, mesh_lib.replicated(mesh))
-    step = states.make_step(model, hyper, rules, mesh, ROOT, like, 1).trace(like, *inputs)
+    step = steps.make(hyper, source, mesh, ROOT, like, 1).trace(like, *inputs)
     return step.lower().compile(), like, inputs
 
 

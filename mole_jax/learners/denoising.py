@@ -22,6 +22,12 @@ class Noise(NamedTuple):
     noise: jax.Array  # [B, L, C]
 
 
+def encoded(model: MetaModel, pairs: Pairs) -> Pairs:
+    """Return pairs whose starts [B, D] are tokens [B, L, C]."""
+    start = model.codec.encode(pairs.prompt.start)
+    return pairs._replace(prompt=pairs.prompt._replace(start=start))
+
+
 def draw_noise(model: MetaModel, batch: int, key: jax.Array, time_power: float) -> Noise:
     """Times and noise of a whole batch.
 
@@ -59,7 +65,7 @@ def loss(
         model: what is trained.
         normaliser: of the zoo.
         params: of the module.
-        pairs: a batch.
+        pairs: a batch, `encoded`.
         noise: of the same size.
         function_weight: weight of the second term.
 

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mole_jax.learners import denoising
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.process import diffusion
 from mole_jax.representation import permutation
-from mole_jax.training import objective, pairs
+from mole_jax.training import pairs
 from mole_jax.training.pairs import Draw, Pairs
 from tests import tiny
 
@@ -33,7 +34,6 @@ def batch(setting: tiny.Setting) -> Pairs:
         lambda key: pairs.draw(
             Draw.of(setting.config),
             model.network,
-            model.codec,
             setting.zoo,
             data,
             setting.normaliser,
@@ -41,7 +41,7 @@ def batch(setting: tiny.Setting) -> Pairs:
             BATCH,
         )
     )
-    return draw(jax.random.key(0))
+    return denoising.encoded(model, draw(jax.random.key(0)))
 
 
 def answering(model: MetaModel, estimate: Callable[..., jax.Array]) -> MetaModel:
@@ -55,8 +55,8 @@ def loss(
     setting: tiny.Setting, model: MetaModel, batch: Pairs, seed: int = 0, weight: float = 5.0
 ) -> dict[str, float]:
     def evaluate(key: jax.Array) -> dict[str, jax.Array]:
-        noise = objective.draw_noise(model, BATCH, key, 0.5)
-        return objective.loss(model, setting.normaliser, setting.params, batch, noise, weight)[1]
+        noise = denoising.draw_noise(model, BATCH, key, 0.5)
+        return denoising.loss(model, setting.normaliser, setting.params, batch, noise, weight)[1]
 
     found = jax.jit(evaluate)(jax.random.key(seed))
     return {name: float(value) for name, value in found.items()}
@@ -85,7 +85,7 @@ def test_the_function_term_sees_functions_only(setting: tiny.Setting, batch: Pai
     permuted = jax.vmap(lambda flat: permutation.permute(model.network, flat, order))(batch.target)
     estimate = model.codec.encode(permuted)
     divergence = jax.jit(
-        lambda estimate: objective.function_divergence(model, setting.normaliser, estimate, batch)
+        lambda estimate: denoising.function_divergence(model, setting.normaliser, estimate, batch)
     )
     assert float(jnp.abs(estimate - model.codec.encode(batch.target)).max()) > 0.1
     np.testing.assert_allclose(divergence(estimate), 0, atol=1e-5)

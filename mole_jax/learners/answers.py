@@ -1,0 +1,23 @@
+"""Asking a trained learner: one compiled call, whatever the learner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from mole_jax.metamodel.process.prompt import everything
+from mole_jax.training.learner import Episodes, Learner, Request
+
+
+@jax.jit
+def adapt(
+    learner: Learner, theta: Any, episodes: Episodes, request: Request, key: jax.Array
+) -> jax.Array:
+    """Return the networks [B, D] that a learner with parameters theta gives for B episodes."""
+    return learner.adapt(theta, episodes, request, key)
+
+
+def all_of(target_metric: jax.Array) -> Request:
+    """Return a request for metrics [B] in which everything of an episode may be looked at."""
+    return Request(target_metric, everything(len(target_metric)))

@@ -1,0 +1,69 @@
+"""The train stage: every learner of a config, meta-trained on the zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mole_jax.core import compat, rng
+from mole_jax.core.devices import distributed
+from mole_jax.core.devices import mesh as mesh_lib
+from mole_jax.learners import registry, scales
+from mole_jax.learners.scales import Scales
+from mole_jax.tasks import pixels
+from mole_jax.training import data as data_lib
+from mole_jax.training import live, loop
+from mole_jax.training.pair_source import PairSource
+from mole_jax.training.pairs import Draw
+from mole_jax.zoo import prompt_metric
+from mole_jax.zoo.storage.reader import open_zoo
+
+
+def train(
+    config: Mapping[str, Any], workdir: Path, mesh_shape: Mapping[str, int] | None = None
+) -> None:
+    """Train on WORKDIR/zoo; leaves WORKDIR/train/LEARNER/checkpoints.
+
+    `mesh_shape` says how the devices are arranged (see `mesh.make_mesh`). It changes no number
+    beyond rounding, so a training may go on with another one.
+
+    With `zoo.live` new runs replace those of the zoo as the training goes on (see `live.py`).
+    """
+    workdir = Path(workdir)
+    zoo = open_zoo(workdir / "zoo")
+    family = data_lib.checked_family(config, zoo)
+    mesh = mesh_lib.make_mesh(mesh_shape)
+    if config["zoo"]["live"]:
+        reading, why = "host", "a live zoo begins with them"
+    else:
+        reading, why = data_lib.choose_reading(config, zoo)
+    metric = prompt_metric.of(config, zoo.schema)
+    scaling = compat.get(config, "representation.normaliser")
+    runs = data_lib.read(zoo, family, reading, scaling, metric)
+    renewed = live.make(config, family, runs, mesh) if config["zoo"]["live"] else None
+    if distributed.is_first():
+        print(f"train: {data_lib.describe(runs, why)}", flush=True)
+        start_loss = float(np.median(runs.arrays.metric[:, 0]))
+        seen = pixels.of_training(family) or (None, None)
+        found = Scales(runs.normaliser, family.scale, family.shift, start_loss, *seen)
+        scales.write(workdir, found)
+    if renewed is not None:
+        print(f"train: {renewed.describe()}", flush=True)
+    for name in registry.of(config):
+        learner = registry.build(config, family.network, name, runs.normaliser)
+        hyper = registry.hyper(config, name)
+        source = PairSource(
+            Draw.of(config),
+            hyper.batch_size,
+            family.network,
+            runs.normaliser,
+            family.device_data,
+            runs.arrays,
+            runs,
+            renewed,
+        )
+        root = rng.named(rng.key(config["seed"]), f"train {name}")
+        loop.fit(learner, hyper, source, root, workdir / "train" / name, mesh)

@@ -1,0 +1,77 @@
+"""Which learners there are, and which of them a config trains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+
+from mole_jax.core import compat
+from mole_jax.core.errors import UserError
+from mole_jax.learners import diffusion, gpt, regression
+from mole_jax.learners.diffusion import Diffusion
+from mole_jax.representation.normalise import Normaliser
+from mole_jax.sampling import sampler
+from mole_jax.sampling.sampler import DEFAULT, Plan
+from mole_jax.tasks.networks import Network
+from mole_jax.training.hyper import Hyper
+
+NAMES = ("diffusion", "regression")
+# metamodel.name -> the learner that the main one is.
+_MAIN = {"dit": diffusion.build, "gpt": gpt.build}
+
+
+def of(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the learners that a config trains, the main one first."""
+    steps = config["training"]["regression_steps"]
+    return NAMES if steps else NAMES[:1]
+
+
+def build(
+    config: Mapping[str, Any],
+    network: Network,
+    name: str,
+    normaliser: Normaliser,
+    plan: Plan = DEFAULT,
+) -> Diffusion:
+    """Build a learner of a config.
+
+    Raises:
+        UserError: for an unknown name, and for anything in the config that cannot be.
+    """
+    if name not in NAMES:
+        raise UserError(f"learner {name!r} is unknown; there are {NAMES}")
+    kind = compat.get(config, "metamodel.name")
+    if kind not in _MAIN:
+        raise UserError(f"metamodel.name={kind!r} is unknown; there are {tuple(_MAIN)}")
+    main = _MAIN[kind](config, network, normaliser, plan)
+    return main if name == main.name else regression.of(main)
+
+
+def check(config: Mapping[str, Any], network: Network, mesh: Mesh) -> None:
+    """Raise UserError where a learner of a config cannot be built, trained or sampled from."""
+    steps = config["training"]["regression_steps"]
+    if steps < 0:
+        raise UserError(
+            f"training.regression_steps={steps} must not be negative; 0 leaves regression out"
+        )
+    for name in of(config):
+        # Nothing but its size is asked of the normaliser.
+        ones = Normaliser(*3 * (np.ones(network.spec.size, np.float32),))
+        learner = build(config, network, name, ones)
+        hyper(config, name).check_mesh(mesh)
+        learner.check_mesh(mesh)
+        sampler.plan(config["sampling"], learner.model.process.n_steps)
+
+
+def hyper(config: Mapping[str, Any], name: str) -> Hyper:
+    """Return the hyperparameters that a learner is trained with; raises UserError."""
+    found = Hyper.of(config)
+    if name == NAMES[0]:
+        return found
+    steps = config["training"]["regression_steps"]
+    warmup = min(found.warmup_steps, max(steps // 10, 1))
+    return dataclasses.replace(found, steps=steps, warmup_steps=warmup)

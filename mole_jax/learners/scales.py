@@ -1,0 +1,55 @@
+"""WORKDIR/train/model.npz: how parameters and inputs were scaled, and the metric of a start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core.storage import files
+from mole_jax.representation.normalise import Normaliser
+
+_PREFIX = "normaliser_"
+
+
+class Scales(NamedTuple):
+    """What a trained learner has to know of the data that it was trained on."""
+
+    normaliser: Normaliser
+    input_scale: float | np.ndarray  # inputs = pixels * input_scale + input_shift; [F] or one
+    input_shift: float | np.ndarray
+    start_loss: float  # median prompt metric of the zoo's starts
+    pixel_mean: np.ndarray | None = None  # [F] over what was trained on; older workdirs have none
+    pixel_std: np.ndarray | None = None
+
+
+def path(workdir: Path) -> Path:
+    """Return where a workdir has them."""
+    return Path(workdir) / "train" / "model.npz"
+
+
+def write(workdir: Path, scales: Scales) -> None:
+    """Leave them in a workdir."""
+    statistics = {"pixel_mean": scales.pixel_mean, "pixel_std": scales.pixel_std}
+    files.write_npz(
+        path(workdir),
+        **{f"{_PREFIX}{name}": np.asarray(x) for name, x in scales.normaliser._asdict().items()},
+        input_scale=np.asarray(scales.input_scale, np.float32),
+        input_shift=np.asarray(scales.input_shift, np.float32),
+        start_loss=np.float32(scales.start_loss),
+        **{n: np.asarray(x, np.float32) for n, x in statistics.items() if x is not None},
+    )
+
+
+def read(workdir: Path) -> Scales:
+    """Read what `write` left."""
+    with np.load(path(workdir)) as arrays:
+        normaliser = Normaliser(
+            *(jnp.asarray(arrays[f"{_PREFIX}{name}"]) for name in Normaliser._fields)
+        )
+        names = ("input_scale", "input_shift")
+        scale, shift = (x if x.ndim else float(x) for x in (arrays[name] for name in names))
+        mean, std = (arrays.get(name) for name in ("pixel_mean", "pixel_std"))
+        return Scales(normaliser, scale, shift, float(arrays["start_loss"]), mean, std)

@@ -1,0 +1,94 @@
+"""What a learner is: all that training, prediction and evaluation know of one.
+
+A learner is meta-trained once and then answers for any task. It is a pytree: the trained parameters
+theta are passed in, constants such as a normaliser are its leaves, the rest is static. So a learner
+is an argument of compiled functions like any other.
+
+The gradient is the seam, and not a loss: Reptile gives a pseudo-gradient, an evolution strategy an
+estimate, an unrolled learner a truncated one, diffusion the gradient of its loss. The three
+questions - what is learned, on which tasks, how the gradient is estimated - follow Metz et al. 2022
+(learned_optimization).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, Self
+
+import jax
+from jax.sharding import Mesh
+
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.networks import Network
+
+# Where the batches come from that a learner is meta-trained on.
+SOURCES = ("pairs", "episodes")
+
+
+class Uses(NamedTuple):
+    """What a learner looks at of what it is given; the rest changes nothing."""
+
+    support: bool = True
+    start: bool = True
+    target_metric: bool = True
+    samples: bool = True  # another key gives another network
+
+
+EVERYTHING = Uses()
+
+
+class Episodes(NamedTuple):
+    """B tasks to learn: what a learner sees of each, and where it may begin."""
+
+    task: jax.Array  # [B] position in the task table
+    support: Examples  # leaves [B, n, ...]
+    start: jax.Array  # [B, D] parameters of the network to begin with
+    start_metric: jax.Array  # [B] its prompt metric
+    query: Examples | None = None  # leaves [B, m, ...]: what meta-training judges by
+
+
+class Request(NamedTuple):
+    """What is asked for, and what of an episode may be looked at."""
+
+    target_metric: jax.Array  # [B] the prompt metric asked for
+    use: dict[str, jax.Array]  # condition of prompt.CONDITIONS -> [B] bool
+
+
+class Learner(Protocol):
+    """What is meta-trained, and then answers for tasks."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the registry."""
+
+    @property
+    def source(self) -> str:
+        """One of SOURCES: what `gradient` takes."""
+
+    @property
+    def uses(self) -> Uses: ...
+
+    @property
+    def network(self) -> Network:
+        """What it answers with."""
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens an example of a batch is worked on as, for the log."""
+
+    def init(self, key: jax.Array) -> Any:
+        """Return theta before the first step, a function of the key alone."""
+
+    def gradient(self, theta: Any, batch: Any, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+        """Return the gradient, of theta's structure, and metrics, `loss` among them."""
+
+    def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> jax.Array:
+        """Return networks for B episodes: parameters [B, D]."""
+
+    def on(self, mesh: Mesh, parts: int) -> Self:
+        """Return the learner that computes gradients on a mesh, in so many parts of a batch."""
+
+    def check_mesh(self, mesh: Mesh) -> None:
+        """Raise UserError where a mesh cannot divide its layers evenly."""
+
+    def without_remat(self) -> Self | None:
+        """Return the learner that computes nothing twice; None where it never does."""
