@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from mole_jax.core.devices import flops as flops_lib
 from mole_jax.metamodel.process.prompt import everything
 from mole_jax.training.learner import Episodes, Learner, Request
 
@@ -21,3 +22,10 @@ def adapt(
 def all_of(target_metric: jax.Array) -> Request:
     """Return a request for metrics [B] in which everything of an episode may be looked at."""
     return Request(target_metric, everything(len(target_metric)))
+
+
+def flops(learner: Learner, theta: Any, episodes: Episodes) -> float:
+    """Return the operations that one call for these episodes takes; see `flops.of` for which."""
+    request = all_of(episodes.start_metric)
+    traced = adapt.trace(learner, theta, episodes, request, jax.random.key(0))
+    return flops_lib.of(traced.jaxpr.jaxpr)

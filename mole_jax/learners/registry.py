@@ -21,7 +21,7 @@ from mole_jax.training.hyper import Hyper
 
 NAMES = ("diffusion", "regression")
 # metamodel.name -> the learner that the main one is.
-_MAIN = {"dit": diffusion.build, "gpt": gpt.build}
+MAIN = {"dit": diffusion.build, "gpt": gpt.build}
 
 
 def of(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -45,9 +45,9 @@ def build(
     if name not in NAMES:
         raise UserError(f"learner {name!r} is unknown; there are {NAMES}")
     kind = compat.get(config, "metamodel.name")
-    if kind not in _MAIN:
-        raise UserError(f"metamodel.name={kind!r} is unknown; there are {tuple(_MAIN)}")
-    main = _MAIN[kind](config, network, normaliser, plan)
+    if kind not in MAIN:
+        raise UserError(f"metamodel.name={kind!r} is unknown; there are {tuple(MAIN)}")
+    main = MAIN[kind](config, network, normaliser, plan)
     return main if name == main.name else regression.of(main)
 
 

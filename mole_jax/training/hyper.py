@@ -104,7 +104,7 @@ def optimizer(hyper: Hyper) -> optax.GradientTransformation:
             b2=hyper.beta2,
             weight_decay=hyper.weight_decay,
             mask=lambda params: jax.tree.map_with_path(
-                lambda path, _: getattr(path[-1], "key", "") == "kernel", params
+                lambda path, _: bool(path) and getattr(path[-1], "key", "") == "kernel", params
             ),
         ),
     )

@@ -1,0 +1,98 @@
+"""Every registered learner goes through the same questions."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mole_jax.core.errors import UserError
+from mole_jax.learners import answers, registry
+from mole_jax.training.learner import SOURCES, Episodes
+from tests import tiny
+
+GPT = {
+    "metamodel__name": "gpt",
+    "representation__name": "flat",
+    "metamodel__gpt": {"split": "chunk", "chunk_size": 200, "n_frequencies": 8},
+}
+EVERY = {
+    "diffusion": {},
+    "regression": {"training__regression_steps": 5},
+    "gpt": GPT,
+}
+KEY = jax.random.key(5)
+
+
+@functools.cache
+def setting(name: str) -> tiny.Setting:
+    return tiny.made_up("regression" if name == "regression" else "diffusion", **EVERY[name])
+
+
+def episodes(setting: tiny.Setting, batch: int = 2) -> Episodes:
+    """Tasks of the tiny family, each with its own start."""
+    prompt = tiny.prompts(setting.family, setting.model, batch)
+    rng = np.random.default_rng(3)
+    start = rng.normal(size=(batch, setting.family.network.spec.size))
+    task = jnp.asarray(setting.family.indices("train")[:batch], jnp.int32)
+    return Episodes(task, prompt.support, jnp.asarray(start, "float32"), prompt.start_metric)
+
+
+def asked(setting: tiny.Setting, given: Episodes, target: float = 0.3, key: Any = KEY) -> Any:
+    request = answers.all_of(jnp.full(len(given.start), target))
+    return np.asarray(answers.adapt(setting.learner, setting.params, given, request, key))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_gradient_has_the_structure_of_theta(name: str) -> None:
+    s = setting(name)
+    assert s.learner.source in SOURCES
+    root = jax.random.key(0)
+    batch = jax.jit(lambda c, zoo: s.source.draw(c, zoo, root, 0))(s.source.constants, s.zoo)
+    for parts in (1, 2):
+        learner = s.learner.on(tiny.mesh_of(1), parts)
+        found, metrics = jax.jit(learner.gradient)(s.params, batch, KEY)
+        chex.assert_trees_all_equal_shapes_and_dtypes(found, s.params)
+        assert np.isfinite(metrics["loss"])
+        if parts == 1:
+            whole = found
+    flat, other = (np.concatenate([x.ravel() for x in jax.tree.leaves(g)]) for g in (whole, found))
+    assert np.linalg.norm(other - flat) < 1e-4 * np.linalg.norm(flat)  # in parts the same mean
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_learner_looks_at_what_it_says_and_at_nothing_else(name: str) -> None:
+    s = setting(name)
+    given = episodes(s)
+    first = asked(s, given)
+    assert first.shape == given.start.shape and np.isfinite(first).all()
+    np.testing.assert_array_equal(first, asked(s, given))
+    other = {
+        "support": asked(s, given._replace(support=jax.tree.map(lambda x: x[::-1], given.support))),
+        "start": asked(s, given._replace(start=given.start[::-1])),
+        "target_metric": asked(s, given, target=0.9),
+        "samples": asked(s, given, key=jax.random.key(6)),
+    }
+    assert set(other) == set(s.learner.uses._fields)
+    for what, found in other.items():
+        changed = np.abs(found - first).max()
+        assert (changed > 1e-6) == getattr(s.learner.uses, what), (what, changed)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_an_answer_has_its_cost(name: str) -> None:
+    s = setting(name)
+    one, two = (answers.flops(s.learner, s.params, episodes(s, batch)) for batch in (1, 2))
+    assert 1e4 < one < 1.02 * two / 2 * 1.02
+
+
+def test_every_name_is_tried_here() -> None:
+    kinds = set(registry.NAMES) | (set(registry.MAIN) - {"dit"})
+    assert set(EVERY) == kinds
+    with pytest.raises(UserError, match="learner 'maml' is unknown; there are"):
+        registry.build(tiny.tiny_config(), setting("gpt").family.network, "maml", None)

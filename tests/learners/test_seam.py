@@ -1,0 +1,151 @@
+"""The seam takes what is no diffusion: Reptile, from episodes, by a pseudo-gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+
+from mole_jax.core.errors import UserError
+from mole_jax.learners import answers
+from mole_jax.tasks import family as families
+from mole_jax.tasks.classification import loss_and_accuracy
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.networks import Network
+from mole_jax.training import loop
+from mole_jax.training.episode_source import EpisodeSource
+from mole_jax.training.hyper import Hyper
+from mole_jax.training.learner import Episodes, Request, Uses
+from tests import tiny
+
+INNER_RATE, INNER_STEPS = 0.1, 5
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=[], meta_fields=["network", "name"]
+)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reptile:
+    """Nichol et al. 2018: move towards what a few steps on each task lead to."""
+
+    network: Network
+    name: str = "reptile"
+
+    source = "episodes"
+    uses = Uses(start=False, target_metric=False, samples=False)
+    n_tokens = 1
+
+    def init(self, key: jax.Array) -> jax.Array:
+        return self.network.spec.flatten(self.network.init(key))
+
+    def _loss(self, flat: jax.Array, examples: Examples) -> jax.Array:
+        logits = self.network.apply(self.network.spec.unflatten(flat), examples.inputs)
+        return loss_and_accuracy(logits, examples.labels, examples.mask)[0]
+
+    def _adapted(self, theta: jax.Array, support: Examples) -> jax.Array:
+        def step(flat: jax.Array, _: None) -> tuple[jax.Array, None]:
+            return flat - INNER_RATE * jax.grad(self._loss)(flat, support), None
+
+        return jax.lax.scan(step, theta, length=INNER_STEPS)[0]
+
+    def gradient(self, theta: Any, batch: Episodes, key: jax.Array) -> tuple[Any, dict[str, Any]]:
+        assert batch.query is not None
+        found = jax.vmap(self._adapted, (None, 0))(theta, batch.support)
+        loss = jax.vmap(self._loss)(found, batch.query)
+        return jnp.mean(theta[None] - found, axis=0), {"loss": jnp.mean(loss)}
+
+    def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> jax.Array:
+        return jax.vmap(self._adapted, (None, 0))(theta, episodes.support)
+
+    def on(self, mesh: Mesh, parts: int) -> Self:
+        return self
+
+    def check_mesh(self, mesh: Mesh) -> None:
+        pass
+
+    def without_remat(self) -> None:
+        return None
+
+
+@pytest.fixture(scope="module")
+def source() -> EpisodeSource:
+    config = tiny.tiny_config()
+    family = families.build(config)
+    tasks = jnp.asarray(family.indices("train"), jnp.int32)
+    return EpisodeSource(family.network, tasks, family.device_data, 8, shots=4, queries=16)
+
+
+@pytest.fixture(scope="module")
+def hyper() -> Hyper:
+    config = tiny.tiny_config(
+        training__steps=40, training__learning_rate=0.02, training__checkpoint_every=20,
+        training__steps_per_dispatch=10,
+    )  # fmt: skip
+    return Hyper.of(config)
+
+
+def losses(folder: Path) -> list[float]:
+    return [json.loads(x)["loss"] for x in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_it_is_trained_by_the_same_loop_and_answers_alike(
+    source: EpisodeSource, hyper: Hyper, tmp_path: Path
+) -> None:
+    learner, root, mesh = Reptile(source.network), jax.random.key(1), tiny.mesh_of(1)
+    state = loop.fit(learner, hyper, source, root, tmp_path / "whole", mesh)
+    found = losses(tmp_path / "whole")
+    assert found[-1] < 0.9 * found[0]
+    kept = tmp_path / "whole" / "checkpoints" / "20"
+    (tmp_path / "resumed" / "checkpoints").mkdir(parents=True)
+    kept.rename(tmp_path / "resumed" / "checkpoints" / "20")
+    resumed = loop.fit(learner, hyper, source, root, tmp_path / "resumed", mesh)
+    assert tiny.equal_trees(resumed, state)
+
+    new = source.draw(source.constants, (), root, 1000)
+    request = answers.all_of(jnp.zeros(8))
+    networks = answers.adapt(learner, state.ema, new, request, root)
+    untrained = answers.adapt(learner, learner.init(root), new, request, root)
+    of = jax.vmap(learner._loss)
+    assert float(of(networks, new.query).mean()) < float(of(untrained, new.query).mean())
+    assert answers.flops(learner, state.ema, new) > 0
+
+
+def test_episodes_are_a_function_of_the_step_and_disjoint(source: EpisodeSource) -> None:
+    root = jax.random.key(2)
+    draw = jax.jit(lambda step: source.draw(source.constants, (), root, step))
+    one, again, other = draw(3), draw(3), draw(4)
+    assert tiny.equal_trees(one._replace(start_metric=0), again._replace(start_metric=0))
+    assert not np.array_equal(one.support.inputs, other.support.inputs)
+    assert np.isin(one.task, source.tasks).all()
+    assert one.support.labels.shape == (8, 12) and one.query.labels.shape == (8, 16)
+    shown, judged = (
+        {x.tobytes() for x in np.asarray(e.inputs).reshape(-1, e.inputs.shape[-1])}
+        for e in (one.support, one.query)
+    )
+    assert not shown & judged
+
+
+def test_a_loss_that_is_no_number_is_said_of_any_learner(
+    source: EpisodeSource, hyper: Hyper, tmp_path: Path
+) -> None:
+    @functools.partial(
+        jax.tree_util.register_dataclass, data_fields=[], meta_fields=["network", "name"]
+    )
+    class Broken(Reptile):
+        def gradient(self, theta: Any, batch: Any, key: Any) -> Any:
+            grads, metrics = super().gradient(theta, batch, key)
+            return grads, {"loss": metrics["loss"] * jnp.nan}
+
+    with pytest.raises(UserError, match="loss of reptile is not finite at step 0"):
+        loop.fit(Broken(source.network), hyper, source, jax.random.key(0), tmp_path,
+                 tiny.mesh_of(1))  # fmt: skip
+    with np.load(tmp_path / "batch_0.npz") as batch:
+        assert {"task", "support.inputs", "query.labels"} <= set(batch.files)
