@@ -23,6 +23,7 @@ def build(network: Network, chunk_size: int) -> Codec:
         table(rows, min(chunk_size, max(map(len, rows)))),
         np.array(kinds, np.int32),
         np.array(positions, np.int32),
+        tuple(field.path for field in spec.fields),
         spec.size,
         outputs(network),
     )

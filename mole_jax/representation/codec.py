@@ -20,6 +20,28 @@ from mole_jax.tasks.networks import OUTPUT, Network
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Layout:
+    """Static facts about the tokens of a network, by which a meta-model tells them apart."""
+
+    kinds: tuple[str, ...]  # names: tokens of one kind mean the same
+    kind: np.ndarray  # [L] int32, of kinds
+    position: np.ndarray  # [L] int32: place in its kind; 0 for all where order means nothing
+    output: np.ndarray  # [L, C] int32: the network output a channel belongs to alone, or -1
+    mask: np.ndarray  # [L, C] bool: False in the padding
+    edges: np.ndarray | None = None  # [L, L] int32, kinds of edges, 0 for none; None: not known
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(L, C)."""
+        return self.mask.shape[0], self.mask.shape[1]
+
+    @property
+    def n_tokens(self) -> int:
+        """L."""
+        return self.mask.shape[0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Codec:
     """Static facts about tokens, and the maps between [..., D] and [..., L, C]."""
 
@@ -27,13 +49,15 @@ class Codec:
     table: np.ndarray  # [L, C] int32: flat index of each channel, -1 for padding
     kind: np.ndarray  # [L] int32: tokens of one kind are interchangeable in meaning
     position: np.ndarray  # [L] int32: place in its kind; 0 for all where order means nothing
+    kinds: tuple[str, ...]  # names of the kinds
     size: int  # D
     output: np.ndarray  # [D] int32: the network output a parameter belongs to alone, or -1
 
-    @property
-    def output_channels(self) -> np.ndarray:  # [L, C] int32
-        """The network output that each channel belongs to alone, -1 where to none or to all."""
-        return np.where(self.mask, self.output[np.maximum(self.table, 0)], -1)
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """What a meta-model knows of the tokens."""
+        output = np.where(self.mask, self.output[np.maximum(self.table, 0)], -1)
+        return Layout(self.kinds, self.kind, self.position, output, self.mask)
 
     @property
     def n_tokens(self) -> int:

@@ -20,7 +20,8 @@ def build(network: Network) -> Codec:
         [_indices(field) for field in fields(network)], dtype=np.int32, casting="same_kind"
     )
     nothing = np.zeros(1, np.int32)
-    return Codec("flat", order[None], nothing, nothing, network.spec.size, outputs(network))
+    size = network.spec.size
+    return Codec("flat", order[None], nothing, nothing, ("network",), size, outputs(network))
 
 
 def sizes(network: Network) -> tuple[int, ...]:

@@ -51,6 +51,7 @@ def build(network: Network, one_basis: bool = False) -> Codec:
         table(rows, width),
         np.array(kinds, np.int32),
         np.array(positions, np.int32),
+        (*("/".join(unit) for unit in network.units), *(field.path for field in left)),
         network.spec.size,
         outputs(network),
     )

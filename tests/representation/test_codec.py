@@ -78,9 +78,9 @@ def test_a_table_that_leaves_out_a_parameter_is_refused(codec: Codec) -> None:
     broken = codec.table.copy()
     broken[broken == 3] = -1
     with pytest.raises(ValueError, match="leaves out a parameter"):
-        Codec("x", broken, codec.kind, codec.position, codec.size, codec.output).decode(
-            jnp.zeros(broken.shape)
-        )
+        Codec(
+            "x", broken, codec.kind, codec.position, codec.kinds, codec.size, codec.output
+        ).decode(jnp.zeros(broken.shape))
 
 
 def test_outputs_are_those_that_alone_depend_on_a_parameter(
@@ -101,7 +101,7 @@ def test_outputs_are_those_that_alone_depend_on_a_parameter(
 
 def test_channels_belong_to_the_outputs_of_their_parameters(codec: Codec, network: Network) -> None:
     expected = np.where(codec.mask, outputs(network)[codec.table], -1)
-    np.testing.assert_array_equal(codec.output_channels, expected)
+    np.testing.assert_array_equal(codec.layout.output, expected)
 
 
 def test_unknown_representations_are_refused(network: Network) -> None:

@@ -363,7 +363,7 @@ class Transformer(nn.Module):
         Added to the channels that belong to that class's output, so that an outgoing weight
         follows what the class looks like and not only which label it has. [B, L, C]
         """
-        s, channel = self.shape, self.codec.output_channels  # [L, C]
+        s, channel = self.shape, self.codec.layout.output  # [L, C]
         unit = nn.Dense(s.width, name="unit_pair")(tokens.astype(jnp.float32))
         other = nn.Dense(s.width, name="class_pair", kernel_init=nn.initializers.zeros)(
             nn.LayerNorm(name="class_pair_norm")(classes.astype(jnp.float32))
