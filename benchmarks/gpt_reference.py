@@ -39,7 +39,7 @@ from mole_jax.core.program import stages
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
-from mole_jax.evaluation import bench as benches
+from mole_jax.evaluation.harness.context import load_context
 from mole_jax.interop.gpt import export_gpt, gpt_settings, import_gpt
 from mole_jax.interop.gpt.gpt_settings import Settings
 from mole_jax.sampling import load
@@ -107,14 +107,14 @@ def compare(torch: Any, flags: argparse.Namespace) -> None:
 
     ours = gpt_variants.configured(flags.like, gpt_variants.GPT, ("ancestral_large", 1000))
     ours.training.update({k: config["training"][k] for k in ("steps", "warmup_steps")})
-    bench = benches.load(ours, flags.like)
-    mine = bench.predictors["diffusion"]
+    context = load_context(ours, flags.like)
+    mine = context.learners[context.learner]
     theirs = dataclasses.replace(
         mine, trained=train.load(workdir, *load.described(workdir), "diffusion")
     )
     found, rows = {}, []
     for name, predictor in (("the reference", theirs), ("MOLE's", mine)):
-        tried = dataclasses.replace(bench, predictors={"diffusion": predictor})
+        tried = dataclasses.replace(context, learners={context.learner: predictor})
         found[name] = gpt_variants.evaluated(tried, flags.folder / "adam")
         for split, q in found[name].items():
             low, high = q["ci95"]

@@ -31,7 +31,8 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     """
     from mole_jax.core import compat
     from mole_jax.core.devices import mesh as mesh_lib
-    from mole_jax.evaluation import settings
+    from mole_jax.evaluation import selection
+    from mole_jax.evaluation.harness import settings
     from mole_jax.metamodel import meta_model as models
     from mole_jax.population import recipes
     from mole_jax.sampling import sampler
@@ -80,6 +81,7 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     live.check(config, family)
     sampler.plan(config["sampling"], model.process.n_steps)
     settings.check(config)
+    selection.selected(config)
 
 
 def _check_sections(config: Mapping[str, Any]) -> None:
