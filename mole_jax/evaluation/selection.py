@@ -28,7 +28,7 @@ from mole_jax.evaluation.measures import (
 
 ALL = "all"
 
-# What others need need not be listed. Baselines stand before `quality`, which compares those that run.
+# What others need is left out. Baselines stand before `quality`, which compares those that run.
 _LISTED = (
     *(baseline.measure for baseline in BASELINES),
     quality.MEASURE,
