@@ -39,13 +39,12 @@ from mole_jax.core.program import stages
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
-from mole_jax.evaluation import bench as benches
+from mole_jax.evaluation.harness.context import load_context
 from mole_jax.interop.gpt import export_gpt, gpt_settings, import_gpt
 from mole_jax.interop.gpt.gpt_settings import Settings
+from mole_jax.learners import stored
 from mole_jax.sampling import load
-from mole_jax.training import state as states
-from mole_jax.training import train
-from mole_jax.training.state import Hyper
+from mole_jax.training.hyper import Hyper, learning_rate
 
 TASK = "zoo"  # what the reference calls ours
 EVERY = 50  # steps between two lines of the log
@@ -107,14 +106,14 @@ def compare(torch: Any, flags: argparse.Namespace) -> None:
 
     ours = gpt_variants.configured(flags.like, gpt_variants.GPT, ("ancestral_large", 1000))
     ours.training.update({k: config["training"][k] for k in ("steps", "warmup_steps")})
-    bench = benches.load(ours, flags.like)
-    mine = bench.predictors["diffusion"]
-    theirs = dataclasses.replace(
-        mine, trained=train.load(workdir, *load.described(workdir), "diffusion")
-    )
+    context = load_context(ours, flags.like)
+    mine = context.learners[context.learner]
+    plan = mine.trained.learner.plan
+    trained = stored.load(workdir, *load.described(workdir), "diffusion", plan=plan)
+    theirs = dataclasses.replace(mine, trained=trained)
     found, rows = {}, []
     for name, predictor in (("the reference", theirs), ("MOLE's", mine)):
-        tried = dataclasses.replace(bench, predictors={"diffusion": predictor})
+        tried = dataclasses.replace(context, learners={context.learner: predictor})
         found[name] = gpt_variants.evaluated(tried, flags.folder / "adam")
         for split, q in found[name].items():
             low, high = q["ci95"]
@@ -215,7 +214,7 @@ def fit(
     torch.manual_seed(config["seed"])
     np.random.seed(config["seed"])  # noqa: NPY002 - the reference draws diffusion times with it
     hyper = Hyper.of(config)
-    rates = np.asarray(jax.vmap(states.learning_rate(hyper))(np.arange(hyper.steps)))
+    rates = np.asarray(jax.vmap(learning_rate(hyper))(np.arange(hyper.steps)))
     metric = config["training"]["metric"]
     column = {"test_loss": "avg_test_loss", "test_error": "avg_test_err"}.get(metric)
     if column is None:

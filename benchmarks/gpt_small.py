@@ -24,11 +24,10 @@ from mole_jax.core.program import config as configs
 from mole_jax.core.program import stages
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage.paths import user_path
-from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation import measure
-from mole_jax.evaluation.bench import Bench
-from mole_jax.evaluation.cases import Cases
-from mole_jax.evaluation.generated import predict
+from mole_jax.evaluation.harness import scoring
+from mole_jax.evaluation.harness.context import EvalContext, load_context
+from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.evaluation.harness.prediction import predict
 
 EIGHT = {"population.members": 9, "population.held_out_members": 1}
 UNPERMUTED = {"training.permute_units": False}
@@ -84,22 +83,23 @@ def of_variant(name: str, folder: Path) -> dict[str, Any]:
     gpt_variants.train(config, zoo, workdir)
     lines = (workdir / "train" / "diffusion" / "metrics.jsonl").read_text().splitlines()
     losses = np.array_split([json.loads(line)["loss"] for line in lines], 6)
-    bench = benches.load(config, workdir)
+    context = load_context(config, workdir)
     return {
         "changes": changes,
         "steps": config.training.steps,
-        "training": accuracy(bench, bench.choice),
-        "unseen": accuracy(bench, bench.splits["S0"]),
+        "training": accuracy(context, context.choice),
+        "unseen": accuracy(context, context.splits["S0"]),
         "loss": [float(losses[0].mean()), float(losses[-1].mean())],
     }
 
 
-def accuracy(bench: Bench, cases: Cases) -> float:
+def accuracy(context: EvalContext, episodes: Episodes) -> float:
     """Mean test accuracy of networks asked for `PROMPT`, one from each start."""
-    prompts = np.full((len(cases.tasks), 1, 1), PROMPT)
-    flat = predict(bench.predictors["diffusion"], cases.first(), prompts, bench.key("small"))
-    data, at = bench.family.device_data, cases.tasks[:, None, None]
-    _, score = measure.on_pool(bench.family.network, data, "test", flat, at)
+    prompts = np.full((len(episodes.tasks), 1, 1), PROMPT)
+    key = context.key("small")
+    flat = predict(context, context.learner, episodes.first(), prompts, key)
+    data, at = context.family.device_data, episodes.tasks[:, None, None]
+    _, score = scoring.on_pool(context.family.network, data, "test", flat, at)
     return float(np.mean(score))
 
 

@@ -53,12 +53,13 @@ from mole_jax.core.program import stages
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
-from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation import measure, schedule, statistics
 from mole_jax.evaluation.baselines import adam
-from mole_jax.evaluation.bench import Bench
-from mole_jax.evaluation.generated import predict
-from mole_jax.evaluation.measures import novelty, originality, prompts
+from mole_jax.evaluation.harness import scoring, statistics
+from mole_jax.evaluation.harness.context import EvalContext, load_context
+from mole_jax.evaluation.harness.kept import kept
+from mole_jax.evaluation.harness.measure import Results, jobs, with_needs
+from mole_jax.evaluation.harness.prediction import predict
+from mole_jax.evaluation.measures import novelty, prompt_following, quality
 
 # G.pt at the size of the demo's meta-model: about a million parameters, its tokens as many as those
 # of its MNIST model. Rate and average are for thousands of steps, not hundreds of thousands.
@@ -208,9 +209,9 @@ def of_variant(name: str, flags: argparse.Namespace) -> dict[str, Any]:
     # The same training, sampled in two ways.
     trained_as = "G.pt" if name.startswith("G.pt") else name
     workdir = flags.folder / _file_name(trained_as)
-    kept = flags.folder / f"{_file_name(name)}.json"
-    if kept.exists():
-        return json.loads(kept.read_text())
+    file = flags.folder / f"{_file_name(name)}.json"
+    if file.exists():
+        return json.loads(file.read_text())
     config = configured(flags.zoo, changes, sampler)
     if flags.steps and name != "MOLE":
         config.training.steps = flags.steps
@@ -219,18 +220,17 @@ def of_variant(name: str, flags: argparse.Namespace) -> dict[str, Any]:
     config.training.warmup_steps = min(config.training.warmup_steps, config.training.steps // 10)
     print(f"{name}: {config.training.steps} steps", flush=True)
     train(config, flags.zoo, workdir)
-    bench = benches.load(config, workdir)
+    context = load_context(config, workdir)
+    predictor = context.learners[context.learner]
     record = {
-        "parameters": sum(
-            x.size for x in jax.tree.leaves(bench.predictors["diffusion"].trained.params)
-        ),
+        "parameters": sum(x.size for x in jax.tree.leaves(predictor.trained.theta)),
         "steps": config.training.steps,
         "changes": changes,
-        "sampler": dataclasses.asdict(bench.predictors["diffusion"].plan),
-        "splits": evaluated(bench, flags.folder / "adam"),
+        "sampler": dataclasses.asdict(predictor.trained.learner.plan),
+        "splits": evaluated(context, flags.folder / "adam"),
         "environment": machine.facts(),
     }
-    files.write_json(kept, record)
+    files.write_json(file, record)
     return record
 
 
@@ -293,69 +293,47 @@ def train(config: Any, zoo: Path, workdir: Path) -> None:
     stages.run(workdir, command.STAGES, ["train"], config)
 
 
-def evaluated(bench: Bench, adam_folder: Path) -> dict[str, Any]:
+def evaluated(context: EvalContext, adam_folder: Path) -> dict[str, Any]:
     """What the networks are worth on each split; Adam's are the same for all, and kept."""
-    done: dict[str, Any] = {"prompt.diffusion": prompts.choose(bench, "diffusion", {})}
-    done["adam.choice"] = once(adam_folder / "choice.npz", lambda: adam.choose(bench, done))
-    found = {}
-    for split in bench.splits:
-        ours = schedule.at_fixed_prompt(bench, "diffusion", split, done)
-        done[f"generated.diffusion.{split}"] = ours
-        theirs = once(
-            adam_folder / f"{split}.npz", lambda s=split: adam.from_starts(bench, s, done)
-        )
-        apart = originality.distances(bench, split, done)
-        among = originality.variety(bench, split, done)
-        score = np.asarray(ours["test_score"])
-        n_boot = bench.settings["bootstrap"]
-        regret, _ = statistics.paired_gain(theirs["test_score"], score, n_boot=n_boot)
-        quality = statistics.quality(
-            score,
-            ours["test_loss"],
-            chance=bench.family.chance,
-            trained=theirs["test_score"].mean(1),
-            n_boot=n_boot,
-        )
-        found[split] = {
-            "score": quality["mean"],
-            "ci95": quality["ci95"],
-            "regret": regret,
-            "adam": float(np.mean(theirs["test_score"])),
-            "chance": float(bench.family.chance),
-            **followed(bench, split),
-            "rho": novelty.rho(apart["generated"], apart["held_out"]),
-            "z_u": novelty.z_u(apart["generated"], apart["held_out"]),
-            "diversity": novelty.diversity(**among) if among["generated"].size else None,
-            "prompt": float(done["prompt.diffusion"]["chosen"]),
+    results = Results(context)
+    for job in jobs(context, with_needs([quality.MEASURE, novelty.MEASURE])):
+        if job.measure in (adam.RATE, adam.MEASURE):
+            found = kept(adam_folder, job, context, results)
+        else:
+            found = job.measure.compute(job.seen_from(context), job.split, results)
+        results.found[job] = found
+    splits = {}
+    for split in context.splits:
+        good = quality.MEASURE.record(context, split, results)
+        new = novelty.MEASURE.record(context, split, results)["novelty"]
+        splits[split] = {
+            "score": good["generated"]["mean"],
+            "ci95": good["generated"]["ci95"],
+            "regret": good["regret_mean"],
+            "adam": good["adam"]["mean"],
+            "chance": float(context.family.chance),
+            **followed(context, split),
+            **{name: new[name] for name in ("rho", "z_u", "diversity")},
+            "prompt": good["fixed_prompt"],
         }
-    return found
+    return splits
 
 
-def followed(bench: Bench, split: str) -> dict[str, Any]:
+def followed(context: EvalContext, split: str) -> dict[str, Any]:
     """Prompts between the best loss and the start's, what test losses they gave, and R2 of these.
 
     Prompts and losses [P] are medians over networks.
     """
-    cases = bench.splits[split].first()
-    asked = prompts.grid(bench, cases)  # [T, 1, P]
-    flat = predict(bench.predictors["diffusion"], cases, asked, bench.key(f"grid {split}"))
-    loss, _ = measure.on_pool(
-        bench.family.network, bench.family.device_data, "test", flat, cases.tasks[:, None, None]
-    )
+    episodes = context.splits[split].first()
+    asked = prompt_following.grid(context, episodes)  # [T, 1, P]
+    flat = predict(context, context.learner, episodes, asked, context.key(f"grid {split}"))
+    loss, _ = scoring.on_own_tasks(context.family, "test", flat, episodes.tasks)
     loss, asked = np.asarray(loss)[:, 0], asked[:, 0]
     return {
         "r2": float(statistics.prompt_alignment(asked, loss)["r2_mean"]),
         "asked": np.median(asked, axis=0).tolist(),
         "achieved": np.median(loss, axis=0).tolist(),
     }
-
-
-def once(path: Path, compute: Any) -> Mapping[str, np.ndarray]:
-    """What a file has, or what is computed and written to it."""
-    if not path.exists():
-        files.write_npz(path, **compute())
-    with np.load(path) as stored:
-        return {key: stored[key] for key in stored.files}
 
 
 if __name__ == "__main__":

@@ -29,9 +29,10 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage.paths import user_path
-from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation.bench import Bench
-from mole_jax.evaluation.measures import novelty, originality
+from mole_jax.evaluation.harness import copying
+from mole_jax.evaluation.harness.context import EvalContext, load_context
+from mole_jax.evaluation.harness.kept import read_all
+from mole_jax.evaluation.measures import generated, novelty
 from mole_jax.training import data as data_lib
 from mole_jax.training import live
 
@@ -79,18 +80,19 @@ def of_workdir(workdir: Path) -> dict[str, Any]:
     if not stages.is_done(workdir, "evaluate"):
         raise UserError(f"{workdir} holds no finished evaluation")
     config = stages.record(workdir, "evaluate")["config"]
-    bench = benches.load(config, workdir)
-    references = np.concatenate([bench.training.final, once(bench)])
+    context = load_context(config, workdir)
+    references = np.concatenate([context.training.final, once(context)])
     evaluation = json.loads((workdir / "report" / "evaluation.json").read_text())
+    results = read_all(workdir / "evaluate" / "results", context, [generated.MEASURE])
     splits = {}
-    for split in bench.splits:
+    for split in context.splits:
         record = evaluation["splits"][split]
-        with np.load(workdir / "evaluate" / "parts" / f"generated.diffusion.{split}.npz") as part:
-            generated = part["parameters"].reshape(-1, references.shape[1])
-        held_out = bench.zoo.parameters(bench.zoo.select(split=split, finite=True), [-1])[:, 0]
+        predicted = results.of(generated.MEASURE, split).parameters
+        predicted = predicted.reshape(-1, references.shape[1])
+        held_out = context.zoo.parameters(context.zoo.select(split=split, finite=True), [-1])[:, 0]
         ours, theirs = (
-            novelty.nearest(units(bench, some), units(bench, references))
-            for some in (spread(generated), spread(held_out))
+            copying.nearest(units(context, some), units(context, references))
+            for some in (spread(predicted), spread(held_out))
         )
         splits[split] = {
             "score": record["generated"]["mean"],
@@ -98,8 +100,8 @@ def of_workdir(workdir: Path) -> dict[str, Any]:
             "loss": record["generated"]["loss_mean"],
             "regret": record["regret_mean"],
             "r2": record["prompt_alignment"]["r2_mean"],
-            "rho": novelty.rho(ours, theirs),
-            "z_u": novelty.z_u(ours, theirs),
+            "rho": copying.rho(ours, theirs),
+            "z_u": copying.z_u(ours, theirs),
         }
     return {
         "seed": config["seed"],
@@ -111,14 +113,14 @@ def of_workdir(workdir: Path) -> dict[str, Any]:
     }
 
 
-def once(bench: Bench) -> np.ndarray:
+def once(context: EvalContext) -> np.ndarray:
     """The last snapshots of the runs that a live zoo had beside the stored ones: [n, D]."""
-    config, mesh = bench.config, mesh_lib.first_device()
-    size = bench.family.network.spec.size
+    config, mesh = context.config, mesh_lib.first_device()
+    size = context.family.network.spec.size
     if not config["zoo"]["live"]:
         return np.zeros((0, size), np.float32)
-    runs = data_lib.read(bench.zoo, bench.family, "host")
-    zoo = live.make(config, bench.family, runs, mesh)
+    runs = data_lib.read(context.zoo, context.family, "host")
+    zoo = live.make(config, context.family, runs, mesh)
     kept = []
     # The last step is taken with what the one before it had.
     for number in range(zoo.plan.made(config["training"]["steps"] - 1)):
@@ -130,9 +132,9 @@ def once(bench: Bench) -> np.ndarray:
     return np.concatenate(kept) if kept else np.zeros((0, size), np.float32)
 
 
-def units(bench: Bench, rows: np.ndarray) -> np.ndarray:
+def units(context: EvalContext, rows: np.ndarray) -> np.ndarray:
     """Hidden units [n, H, F] of networks [n, D]."""
-    return originality.units(bench.family.network, rows)
+    return novelty.units(context.family.network, rows)
 
 
 def spread(rows: np.ndarray) -> np.ndarray:

@@ -27,11 +27,12 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage.paths import user_path
-from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation import generated, schedule, statistics
-from mole_jax.evaluation.baselines import training
-from mole_jax.evaluation.bench import Bench
-from mole_jax.evaluation.generated import Predictor
+from mole_jax.evaluation.baselines import adam, training
+from mole_jax.evaluation.harness import prediction
+from mole_jax.evaluation.harness.context import EvalContext, Predictor, load_context
+from mole_jax.evaluation.harness.kept import read_all
+from mole_jax.evaluation.harness.measure import Results, jobs
+from mole_jax.evaluation.measures import fixed_prompt, generated, quality
 from mole_jax.sampling.sampler import Plan
 
 FEW_STEPS = (("ddim", 1), ("ddim", 5), ("ddim", 10), ("ddim", 25), ("heun", 5), ("heun", 10))
@@ -47,20 +48,20 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="without ancestral in all its steps")
     flags = parser.parse_args()
     try:
-        bench, done = load(flags.workdir)
+        context, results = load(flags.workdir)
     except UserError as error:
         sys.exit(f"error: {error}")
-    predictors = samplers(bench, quick=flags.quick)
+    predictors = samplers(context, quick=flags.quick)
     quality = {}
     for name, predictor in predictors.items():
-        quality[name] = quality_of(bench, predictor, done)
+        quality[name] = quality_of(context, predictor, results)
         print(f"{name}: {quality[name]['mean']:.2%}", flush=True)
-    seconds = timings(bench, predictors, done, flags.rounds)
-    report(bench, predictors, quality, seconds, done)
+    seconds = timings(context, predictors, results, flags.rounds)
+    report(context, predictors, quality, seconds, results)
 
 
-def load(workdir: Path) -> tuple[Bench, dict[str, Mapping[str, np.ndarray]]]:
-    """The bench of a workdir on one device, and the parts of its evaluation that are used here.
+def load(workdir: Path) -> tuple[EvalContext, Results]:
+    """The context of a workdir on one device, and what its evaluation has kept.
 
     Raises:
         UserError: where that evaluation is not done.
@@ -70,74 +71,62 @@ def load(workdir: Path) -> tuple[Bench, dict[str, Mapping[str, np.ndarray]]]:
             f"--workdir={workdir} holds no finished evaluation: `make demo` leaves one in "
             "runs/digits"
         )
-    bench = benches.load(stages.record(workdir, "evaluate")["config"], workdir)
+    context = load_context(stages.record(workdir, "evaluate")["config"], workdir)
     mesh = mesh_lib.first_device()
-    alone = {k: dataclasses.replace(p, mesh=mesh) for k, p in bench.predictors.items()}
-    bench = dataclasses.replace(bench, mesh=mesh, predictors=alone)
-    names = [f"prompt.{name}" for name in alone] + ["adam.choice", f"adam.{bench.main}"]
-    return bench, {name: _part(workdir, name) for name in names}
+    alone = {k: dataclasses.replace(p, mesh=mesh) for k, p in context.learners.items()}
+    context = dataclasses.replace(context, mesh=mesh, learners=alone)
+    folder = workdir / "evaluate" / "results"
+    return context, read_all(folder, context, [fixed_prompt.MEASURE, adam.MEASURE])
 
 
-def _part(workdir: Path, name: str) -> dict[str, np.ndarray]:
-    with np.load(workdir / "evaluate" / "parts" / f"{name}.npz") as stored:
-        return {key: stored[key] for key in stored.files}
-
-
-def samplers(bench: Bench, *, quick: bool) -> dict[str, Predictor]:
+def samplers(context: EvalContext, *, quick: bool) -> dict[str, Predictor]:
     """What is compared, by name."""
-    diffusion = bench.predictors["diffusion"]
-    n_steps = diffusion.trained.model.process.n_steps
+    main = context.learners[context.learner]
+    n_steps = main.trained.learner.model.process.n_steps
     plans = [(name, steps) for name, steps in FEW_STEPS if steps <= n_steps]
     plans += [] if quick else [("ancestral", n_steps)]
     found = {
-        f"{name}, {steps} step{'s' * (steps > 1)}": dataclasses.replace(
-            diffusion, plan=Plan(name, steps, diffusion.plan.guidance)
+        f"{name}, {steps} step{'s' * (steps > 1)}": _sampling(
+            main, Plan(name, steps, main.trained.learner.plan.guidance)
         )
         for name, steps in plans
     }
-    if "regression" in bench.predictors:
-        found["regression"] = bench.predictors["regression"]
-    return found
+    return found | {name: context.learners[name] for name in context.others}
 
 
-def quality_of(bench: Bench, predictor: Predictor, done: Mapping[str, Any]) -> dict[str, Any]:
+def _sampling(predictor: Predictor, plan: Plan) -> Predictor:
+    """The same learner, sampled from in another way."""
+    learner = dataclasses.replace(predictor.trained.learner, plan=plan)
+    return dataclasses.replace(predictor, trained=predictor.trained._replace(learner=learner))
+
+
+def quality_of(context: EvalContext, predictor: Predictor, results: Results) -> dict[str, Any]:
     """The evaluation's record of quality, regret and worth in steps of Adam."""
-    objective, split = predictor.trained.model.objective, bench.main
-    bench = dataclasses.replace(bench, predictors={**bench.predictors, objective: predictor})
-    found = schedule.at_fixed_prompt(bench, objective, split, done)
-    adam = done[f"adam.{split}"]
-    n_boot = bench.settings["bootstrap"]
-    regret, interval = statistics.paired_gain(
-        adam["test_score"], found["test_score"], n_boot=n_boot
-    )
+    learner, split = predictor.trained.learner.name, context.main_split
+    context = dataclasses.replace(context, learners={learner: predictor}, learner=learner)
+    own = Results(context, dict(results.found))
+    for measure in (generated.MEASURE, quality.MEASURE):
+        (job,) = (job for job in jobs(context, [measure]) if job.split == split)
+        own.found[job] = measure.compute(context, split, own)
+    record = quality.MEASURE.record(context, split, own)
     return {
-        **statistics.quality(
-            found["test_score"],
-            found["test_loss"],
-            chance=bench.family.chance,
-            trained=adam["test_score"].mean(1),
-            n_boot=n_boot,
-        ),
-        "regret_mean": regret,
-        "regret_ci95": list(interval),
-        "equivalent_adam_steps": statistics.equivalent_steps(
-            adam["test_loss"], adam["steps"], found["test_loss"]
-        ),
+        **record["generated"],
+        **{name: record[name] for name in ("regret_mean", "regret_ci95", "equivalent_adam_steps")},
     }
 
 
 def timings(
-    bench: Bench, predictors: Mapping[str, Predictor], done: Mapping[str, Any], rounds: int
+    context: EvalContext, predictors: Mapping[str, Predictor], results: Results, rounds: int
 ) -> dict[tuple[str, int], float]:
     """Seconds of a call by (sampler, networks in it); of Adam, with all its steps, as "adam"."""
-    batch = bench.predictors["diffusion"].batch
+    batch = context.learners[context.learner].batch
     quick: dict[Any, Callable[[], Any]] = {}
     slow: dict[Any, Callable[[], Any]] = {}
     for n in (batch, 1):
-        quick["adam", n] = _adam(bench, float(done["adam.choice"]["chosen"]), n)
+        quick["adam", n] = _adam(context, float(results.of(adam.RATE).chosen), n)
         for name, predictor in predictors.items():
-            sides = slow if predictor.plan.name == "ancestral" else quick
-            sides[name, n] = _call(bench, dataclasses.replace(predictor, batch=n), done)
+            sides = slow if predictor.trained.learner.plan.name == "ancestral" else quick
+            sides[name, n] = _call(context, dataclasses.replace(predictor, batch=n), results)
     for side in (*quick.values(), *slow.values()):
         jax.block_until_ready(side())  # compiled before "timing begins", for who listens to that
     print("timing begins", flush=True)
@@ -146,37 +135,37 @@ def timings(
     return seconds  # type: ignore[return-value]
 
 
-def _call(bench: Bench, predictor: Predictor, done: Mapping[str, Any]) -> Callable[[], jax.Array]:
-    """One call of a sampler on the first cases of the main split."""
-    cases = bench.splits[bench.main]
+def _call(context: EvalContext, predictor: Predictor, results: Results) -> Callable[[], jax.Array]:
+    """One call of a sampler on the first episodes of the main split."""
+    episodes = context.splits[context.main_split]
     starts, metric, support = jax.tree.map(
         lambda x: np.resize(x.reshape(-1, *x.shape[2:]), (predictor.batch, *x.shape[2:])),
-        (cases.starts, cases.start_metric, cases.support),
+        (episodes.starts, episodes.start_metric, episodes.support),
     )
-    prompt = float(done[f"prompt.{predictor.trained.model.objective}"]["chosen"])
-    target = np.full(predictor.batch, prompt, np.float32)
-    key = rng.named(bench.root, "benchmark")
-    return lambda: generated.call(predictor, starts, metric, target, support, key)
+    chosen = results.of(fixed_prompt.MEASURE, learner=predictor.trained.learner.name).chosen
+    target = np.full(predictor.batch, float(chosen), np.float32)
+    key = rng.named(context.root, "benchmark")
+    return lambda: prediction.call(predictor, starts, metric, target, support, key)
 
 
-def _adam(bench: Bench, rate: float, n: int) -> Callable[[], Any]:
-    """Adam on the first cases of the main split, n networks at once, measured at its ends alone.
+def _adam(context: EvalContext, rate: float, n: int) -> Callable[[], Any]:
+    """Adam on the first episodes of the main split, n networks at once, measured at its ends alone.
 
     Those of a data subset share minibatches, as in the evaluation.
     """
-    cases = bench.splits[bench.main]
-    members = min(cases.shape[1], n)
+    episodes = context.splits[context.main_split]
+    members = min(episodes.shape[1], n)
     groups = -(-n // members)
     if groups * members != n:
         raise UserError(f"{n} networks are not a multiple of evaluation.starts={members}")
-    rows = np.resize(np.arange(len(cases.tasks)), groups)
+    rows = np.resize(np.arange(len(episodes.tasks)), groups)
     return lambda: training.train(
-        bench,
-        training.recipe(bench, 2),
-        cases.tasks[rows],
-        rng.named(bench.root, "benchmark"),
-        cases.tasks[rows],
-        cases.starts[rows, :members],
+        context,
+        training.recipe(context, 2),
+        episodes.tasks[rows],
+        rng.named(context.root, "benchmark"),
+        episodes.tasks[rows],
+        episodes.starts[rows, :members],
         np.full((groups, members), rate),
         members=members,
         groups=groups,
@@ -184,30 +173,33 @@ def _adam(bench: Bench, rate: float, n: int) -> Callable[[], Any]:
 
 
 def report(
-    bench: Bench,
+    context: EvalContext,
     predictors: Mapping[str, Predictor],
     quality: Mapping[str, Any],
     seconds: Mapping[tuple[str, int], float],
-    done: Mapping[str, Any],
+    results: Results,
 ) -> None:
     """Print the table and write the results."""
-    trained = done[f"adam.{bench.main}"]
-    n_steps, batch = int(trained["steps"][-1]), bench.predictors["diffusion"].batch
+    trained = results.of(adam.MEASURE, context.main_split)
+    n_steps, batch = int(trained.steps[-1]), context.learners[context.learner].batch
     rows, found = [], {}
     for name, predictor in predictors.items():
         here = quality[name]
-        regression = predictor.trained.model.objective == "regression"
+        regression = predictor.trained.learner.name == "regression"
         steps = here["equivalent_adam_steps"]["median"]
-        record = {**here, "evaluations": 1 if regression else predictor.plan.evaluations}
+        record = {
+            **here,
+            "evaluations": 1 if regression else predictor.trained.learner.plan.evaluations,
+        }
         for label, n in (("batch", batch), ("alone", 1)):
             each = seconds[name, n] / n
-            adam = seconds["adam", n] / n * steps / n_steps
+            of_adam = seconds["adam", n] / n * steps / n_steps
             record[label] = {
                 "networks": n,
                 "seconds_per_network": each,
                 "networks_per_second": 1 / each,
-                "adam_seconds_per_network_to_the_same_test_loss": adam,
-                "times_cheaper_than_adam": adam / each,
+                "adam_seconds_per_network_to_the_same_test_loss": of_adam,
+                "times_cheaper_than_adam": of_adam / each,
             }
         found[name] = record
         rows.append(
@@ -227,7 +219,7 @@ def report(
     head = (
         "sampler",
         "evaluations",
-        f"test {bench.family.score} (95 % interval)",
+        f"test {context.family.score} (95 % interval)",
         "regret, points",
         "test loss",
         "Adam steps to it",
@@ -237,26 +229,29 @@ def report(
         "times cheaper than Adam",
     )
     print(machine.table(head, rows))
-    adam = {
-        "rate": float(done["adam.choice"]["chosen"]),
+    costs = {
+        "rate": float(results.of(adam.RATE).chosen),
         "steps": n_steps,
-        f"mean_test_{bench.family.score}": float(trained["test_score"].mean()),
+        f"mean_test_{context.family.score}": float(trained.test_score.mean()),
         "seconds_per_network_and_step": {
             "batch": seconds["adam", batch] / batch / n_steps,
             "alone": seconds["adam", 1] / n_steps,
         },
     }
     print(
-        f"Adam: {1e6 * adam['seconds_per_network_and_step']['batch']:.1f} us a network and step "
-        f"with {batch} at once, {1e6 * adam['seconds_per_network_and_step']['alone']:.1f} us alone"
+        f"Adam: {1e6 * costs['seconds_per_network_and_step']['batch']:.1f} us a network and step "
+        f"with {batch} at once, {1e6 * costs['seconds_per_network_and_step']['alone']:.1f} us alone"
     )
     machine.write(
         "sampling",
-        split=bench.main,
-        networks=int(np.prod(bench.splits[bench.main].shape)),
-        training={k: bench.config["training"][k] for k in ("steps", "regression_steps")},
-        prompts={k: float(v["chosen"]) for k, v in done.items() if k.startswith("prompt.")},
-        adam=adam,
+        split=context.main_split,
+        networks=int(np.prod(context.splits[context.main_split].shape)),
+        training={k: context.config["training"][k] for k in ("steps", "regression_steps")},
+        prompts={
+            name: float(results.of(fixed_prompt.MEASURE, learner=name).chosen)
+            for name in context.learners
+        },
+        adam=costs,
         samplers=found,
     )
 

@@ -217,13 +217,13 @@ def _train_on_device(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def _train(flags: argparse.Namespace, reading: str, memory_gb: float) -> dict[str, Any]:
-    from mole_jax.training import train
+    from mole_jax.learners import meta_training
 
     config = _config(flags)
     config.zoo.reading = reading
     config.zoo.memory_gb = memory_gb
     folder = flags.folder / "train"
-    train.train(config.lock(), flags.folder)
+    meta_training.train(config.lock(), flags.folder)
     lines = [json.loads(x) for x in (folder / "diffusion/metrics.jsonl").read_text().splitlines()]
     shutil.rmtree(folder)
     found = {"steps_per_second": len(lines[1:]) / sum(1 / x["steps_per_second"] for x in lines[1:])}

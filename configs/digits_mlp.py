@@ -194,7 +194,9 @@ def get_config(variant: str = "") -> ConfigDict:
     # share of fresh noise.
     c.sampling = ConfigDict({"name": "ddim", "steps": 5, "guidance": 1.0, "eta": 0.0})
 
-    c.evaluation = ConfigDict()  # what each key means: mole_jax/evaluation/settings.py
+    # What each key means: mole_jax/evaluation/harness/settings.py.
+    c.evaluation = ConfigDict()
+    c.evaluation.measures = ("all",)
     c.evaluation.starts = 4
     c.evaluation.s0_tasks = 52
     c.evaluation.prompt_count = 20

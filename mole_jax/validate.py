@@ -31,7 +31,8 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     """
     from mole_jax.core import compat
     from mole_jax.core.devices import mesh as mesh_lib
-    from mole_jax.evaluation import settings
+    from mole_jax.evaluation import selection
+    from mole_jax.evaluation.harness import settings
     from mole_jax.learners import registry
     from mole_jax.population import recipes
     from mole_jax.tasks import family as families
@@ -71,6 +72,7 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     _positive(config, "training", "steps_per_dispatch", "checkpoint_every", "keep_checkpoints")
     live.check(config, family)
     settings.check(config)
+    selection.selected(config)
 
 
 def _check_sections(config: Mapping[str, Any]) -> None:

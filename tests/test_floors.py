@@ -31,7 +31,10 @@ FLOORS = (
     ("metamodel",),
     ("training",),
     ("sampling",),
-    ("evaluation", "evaluation.baselines", "evaluation.measures"),
+    ("evaluation.harness",),
+    ("evaluation.baselines",),
+    ("evaluation.measures",),
+    ("evaluation",),
     ("report", "report.plots"),
     ("interop", "interop.gpt", "interop.lmdb"),
 )

@@ -18,7 +18,7 @@ from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
 from mole_jax.core.storage.files import read_json
-from mole_jax.evaluation import measure
+from mole_jax.evaluation.harness import scoring
 from mole_jax.tasks import networks
 from mole_jax.tasks.environments import rollout
 from mole_jax.tasks.environments.cartpole import CARTPOLE
@@ -110,7 +110,7 @@ def test_from_an_environment_to_report(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Episodes take long, and calls are filled up with networks to this many.
-    monkeypatch.setattr(measure, "AT_ONCE", 8)
+    monkeypatch.setattr(scoring, "AT_ONCE", 8)
     with tiny.quick_compilation():
         result = run_all(name, ACTING, tmp_path, monkeypatch)["splits"]["S1"]
         assert result["metric"] == "return"

@@ -18,7 +18,7 @@ import pytest
 
 from mole_jax import representation
 from mole_jax.core.devices import mesh as mesh_lib
-from mole_jax.evaluation import measure
+from mole_jax.evaluation.harness import scoring
 from mole_jax.learners import denoising
 from mole_jax.learners.denoising import Noise
 from mole_jax.metamodel.networks import features, gpt
@@ -564,7 +564,7 @@ def of_measured_examples() -> Case:
         return Examples(inputs, np.zeros((*lead, N), np.int32), np.ones((*lead, N), bool))
 
     return Case(
-        functools.partial(measure.on_examples, MLP),
+        functools.partial(scoring.on_examples, MLP),
         {"flat": draw(size=(2, 3, D)).astype("f4"), "examples": given(2, 3)},
         (("examples", given(3, 2), "one row of each argument for each network"),),
         traced=False,

@@ -14,6 +14,7 @@ DEFAULTS: dict[str, Any] = {
     "data.pixel_mean": (),
     "data.pixel_std": (),
     "data.settings": "random",
+    "evaluation.measures": ("all",),
     "evaluation.prompt_range": (),
     "metamodel.gpt": {},  # whatever it says now: nothing depended on it
     "metamodel.name": "dit",

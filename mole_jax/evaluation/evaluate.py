@@ -3,119 +3,138 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from mole_jax.core.console.progress import Progress
 from mole_jax.core.devices import distributed
-from mole_jax.core.errors import UserError
-from mole_jax.core.program import stages
 from mole_jax.core.storage import files
 from mole_jax.core.storage.provenance import environment
 from mole_jax.core.storage.writers import MetricWriter
-from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation import figure_arrays, parts, result, schedule, settings, targets
-from mole_jax.evaluation.bench import Bench
-from mole_jax.evaluation.parts import Arrays, Done
+from mole_jax.evaluation import selection, targets
+from mole_jax.evaluation.harness import settings
+from mole_jax.evaluation.harness.context import (
+    CHOICE,
+    EvalContext,
+    load_context,
+    stage_seconds,
+)
+from mole_jax.evaluation.harness.kept import kept
+from mole_jax.evaluation.harness.measure import Arrays, Measure, Record, Results, jobs
 
 
 def evaluate(config: Mapping[str, Any], workdir: Path) -> None:
     """Evaluate what WORKDIR/train holds.
 
     Writes WORKDIR/report/evaluation.json (numbers), WORKDIR/evaluate/figures.npz (arrays) and a
-    few scalars for TensorBoard. Every part is kept in WORKDIR/evaluate/parts, so that a resumed
+    few scalars for TensorBoard. Every result is kept in WORKDIR/evaluate/results, so that a resumed
     stage repeats none and gives the same numbers, measured times apart.
 
     Raises:
-        UserError: for settings that cannot be done, or where zoo or model are not there.
+        UserError: for settings that cannot be done, or where zoo or learners are not there.
     """
     workdir, began = Path(workdir), time.monotonic()
     settings.check(config)
-    before = _seconds(workdir, "evaluate") or 0.0
-    bench = benches.load(config, workdir)
-    done = compute(bench, workdir / "evaluate" / "parts")
+    measures = selection.selected(config)
+    before = stage_seconds(workdir, "evaluate") or 0.0
+    context = load_context(config, workdir)
+    measures = selection.applicable(context, measures)
+    results = compute(context, measures, workdir / "evaluate" / "results")
     if distributed.is_first():
-        _write(bench, done, workdir, began - before)
+        _write(context, results, workdir, began - before)
 
 
-def _write(bench: Bench, done: Done, workdir: Path, began: float) -> None:
-    config = bench.config
-    splits = {split: result.of_split(bench, split, done) for split in bench.splits}
-    seconds = {name: _seconds(workdir, name) for name in ("zoo", "train")}
-    for record in splits.values():
-        record["cost"]["tasks_until_paid_back"] = paid_back(record["cost"], seconds)
-    files.write_npz(workdir / "evaluate" / "figures.npz", **figure_arrays.arrays(bench, done))
-    seconds["evaluate"] = round(time.monotonic() - began, 1)
+def compute(context: EvalContext, measures: Sequence[Measure[Any]], folder: Path) -> Results:
+    """Return all results, those that are kept in `folder` read and the others computed."""
+    todo, results = jobs(context, measures), Results(context)
+    choices = [job for job in todo if job.split == CHOICE]
+    with Progress("evaluate", total=len(todo), unit="results") as bar:
+        # Each choice begins with compiling, which uses one core: side by side they use them all.
+        # Not so on several devices, which all must be given their programs in the same order.
+        with ThreadPoolExecutor(1 if context.mesh.size > 1 else None) as pool:
+            chosen = [pool.submit(kept, folder, job, context, results) for job in choices]
+            for job, future in zip(choices, chosen, strict=True):
+                results.found[job] = future.result()
+                bar.update(1)
+        for job in todo[len(choices) :]:
+            results.found[job] = kept(folder, job, context, results)
+            bar.update(1)
+    return results
+
+
+def records(results: Results) -> tuple[Record, dict[str, Record]]:
+    """Return what evaluation.json holds of choices and, by split, of everything else."""
+    context = results.context
+    choices: Record = {}
+    splits = {split: _header(context, split) for split in context.splits}
+    for job in results.found:
+        record, seen = job.measure.record, job.seen_from(context)
+        if job.split == CHOICE:
+            choices |= record(seen, job.split, results)
+        else:
+            for split in context.splits if job.measure.where == "once" else (job.split,):
+                splits[split] |= record(seen, split, results)
+    return choices, splits
+
+
+def arrays(results: Results) -> Arrays:
+    """Return the arrays that the report's figures draw, those of predictions of the main split."""
+    context = results.context
+    split = context.main_split
+    found = {
+        "prompt_metric": np.array(context.prompt_metric.words),
+        "task_ids": np.array([context.family.subsets[i].id for i in context.splits[split].tasks]),
+    }
+    for job in results.found:
+        if job.split == split:
+            found |= job.measure.arrays(job.seen_from(context), split, results)
+    return found
+
+
+def _header(context: EvalContext, split: str) -> Record:
+    n_tasks, n_starts = context.splits[split].shape
+    return {
+        "n_tasks": n_tasks,
+        "n_networks": n_tasks * n_starts,
+        "metric": context.family.score,
+        "prompt_metric": context.prompt_metric.name,
+    }
+
+
+def _write(context: EvalContext, results: Results, workdir: Path, began: float) -> None:
+    config = context.config
+    choices, splits = records(results)
+    files.write_npz(workdir / "evaluate" / "figures.npz", **arrays(results))
+    wanted = config["evaluation"]["targets"]
     files.write_json(
         workdir / "report" / "evaluation.json",
         {
             "config": config.to_dict() if isinstance(config, ConfigDict) else dict(config),
             "hardware": environment()["hardware"],
-            "seconds": seconds,
-            "choices": result.choices(done),
+            "seconds": {**context.seconds, "evaluate": round(time.monotonic() - began, 1)},
+            "choices": choices,
             "splits": splits,
-            "targets": (
-                targets.reached(splits["S1"], config["evaluation"]["targets"])
-                if "S1" in splits
-                else []
-            ),
+            "targets": targets.reached(splits["S1"], wanted) if "S1" in splits else [],
         },
     )
-    _log(bench, splits, workdir / "evaluate")
+    _log(context, splits, workdir / "evaluate")
 
 
-def compute(bench: Bench, folder: Path) -> Done:
-    """All parts, those that are in `folder` read and the others computed."""
-    choices, results = schedule.choices(bench), schedule.results(bench)
-    done: dict[str, Arrays] = {}
-    with Progress("evaluate", total=len(choices) + len(results), unit="parts") as bar:
-        # Each choice begins with compiling, which uses one core: side by side they use them all.
-        # Not so on several devices, which all must be given their programs in the same order.
-        with ThreadPoolExecutor(1 if bench.mesh.size > 1 else None) as pool:
-            chosen = {
-                pool.submit(parts.kept, folder, name, function, {}): name
-                for name, function in choices.items()
-            }
-            for future in as_completed(chosen):
-                done[chosen[future]] = future.result()
-                bar.update(1)
-        for name, function in results.items():
-            done[name] = parts.kept(folder, name, function, done)
-            bar.update(1)
-    return done
-
-
-def paid_back(cost: Mapping[str, float], seconds: Mapping[str, float | None]) -> float | None:
-    """After how many tasks the zoo and the meta-training have saved as much time as they took.
-
-    None when a prediction takes longer than Adam, or the stages' times are not on record.
-    """
-    saved = cost["seconds_per_network_adam"] - cost["seconds_per_network"]
-    spent = [seconds["zoo"], seconds["train"]]
-    if saved <= 0 or None in spent:
-        return None
-    return sum(s for s in spent if s is not None) / saved
-
-
-def _seconds(workdir: Path, stage: str) -> float | None:
-    try:
-        return float(stages.record(workdir, stage)["seconds"])
-    except UserError:  # called as a function and not as a stage
-        return None
-
-
-def _log(bench: Bench, splits: Mapping[str, result.Record], folder: Path) -> None:
+def _log(context: EvalContext, splits: Mapping[str, Record], folder: Path) -> None:
     scalars = {}
     for split, record in splits.items():
+        score = record["metric"]
         for name in ("generated", "adam"):
-            scalars[f"{split}/{name}_{record['metric']}"] = record[name]["mean"]
+            scalars[f"{split}/{name}_{score}"] = record[name]["mean"]
         for name, quality in record["baselines"].items():
-            scalars[f"{split}/{name}_{record['metric']}"] = quality["mean"]
+            scalars[f"{split}/{name}_{score}"] = quality["mean"]
         scalars[f"{split}/regret"] = record["regret_mean"]
-        scalars[f"{split}/prompt_r2"] = record["prompt_alignment"]["r2_mean"]
+        if record.get("prompt_alignment"):
+            scalars[f"{split}/prompt_r2"] = record["prompt_alignment"]["r2_mean"]
     with MetricWriter(folder) as writer:
-        writer.write(bench.config["training"]["steps"], scalars)
+        writer.write(context.config["training"]["steps"], scalars)

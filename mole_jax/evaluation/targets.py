@@ -9,15 +9,18 @@ _COPIES = ("retrieval", "soup", "noise")
 
 
 def reached(result: Mapping[str, Any], wanted: Mapping[str, float]) -> list[dict[str, Any]]:
-    """One entry a target: name, value, target (in words) and met.
+    """Return one entry a target: name, value, target (in words) and met.
+
+    What was not measured has no value and is not met.
 
     Args:
         result: R of S1.
         wanted: `config.evaluation.targets`; a target of 0 is not set.
     """
     generated, score = result["generated"], result["metric"]
-    baselines = [result["baselines"][name] for name in _COPIES]
-    alignment, gap = result["prompt_alignment"], result["condition_use_gap"]
+    baselines = [result["baselines"].get(name) for name in _COPIES]
+    alignment, gap = result.get("prompt_alignment"), result.get("condition_use_gap")
+    cost = result.get("cost")
     # Rounded, so that what is shown and what is judged cannot disagree.
     measured = {
         "regret": ("regret (points)", round(100 * result["regret_mean"], 2), 100, "<="),
@@ -28,16 +31,21 @@ def reached(result: Mapping[str, Any], wanted: Mapping[str, float]) -> list[dict
             100,
             ">=",
         ),
-        "r2": ("prompt alignment R², mean over networks", round(alignment["r2_mean"], 3), 1, ">="),
+        "r2": (
+            "prompt alignment R², mean over networks",
+            round(alignment["r2_mean"], 3) if alignment else None,
+            1,
+            ">=",
+        ),
         "support_gap": (
             "condition-use gap of the support set (points)",
-            round(100 * gap["support"], 1),
+            round(100 * gap["support"], 1) if gap else None,
             100,
             ">",
         ),
         "milliseconds": (
             "one network predicted (ms)",
-            round(1000 * result["cost"]["seconds_per_network"], 2),
+            round(1000 * cost["seconds_per_network"], 2) if cost else None,
             1,
             "<=",
         ),
@@ -46,10 +54,19 @@ def reached(result: Mapping[str, Any], wanted: Mapping[str, float]) -> list[dict
     for key, (name, value, unit, sign) in measured.items():
         limit = round(unit * wanted[key], 6)
         if limit:
-            met = {"<=": value <= limit, ">=": value >= limit, ">": value > limit}[sign]
+            met = (
+                value is not None
+                and {
+                    "<=": value <= limit,
+                    ">=": value >= limit,
+                    ">": value > limit,
+                }[sign]
+            )
             found.append(_target(name, value, f"{sign} {limit:g}", met))
-    paired = all(baseline["gain_ci95"][0] > 0 for baseline in baselines)
-    apart = all(generated["ci95"][0] > baseline["ci95"][1] for baseline in baselines)
+    paired = apart = None
+    if None not in baselines:
+        paired = all(baseline["gain_ci95"][0] > 0 for baseline in baselines)
+        apart = all(generated["ci95"][0] > baseline["ci95"][1] for baseline in baselines)
     found += [
         _target("better than retrieval, soup and noise on the same tasks", paired, "yes", paired),
         _target("better than retrieval, soup and noise, intervals apart", apart, "yes", apart),
@@ -57,5 +74,5 @@ def reached(result: Mapping[str, Any], wanted: Mapping[str, float]) -> list[dict
     return found
 
 
-def _target(name: str, value: float | bool, target: str, met: bool) -> dict[str, Any]:
+def _target(name: str, value: float | None, target: str, met: bool | None) -> dict[str, Any]:
     return {"name": name, "value": value, "target": target, "met": bool(met)}

@@ -27,7 +27,7 @@ from mole_jax.sampling.sampler import Plan
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 from mole_jax.training import microbatch
-from mole_jax.training.learner import EVERYTHING, Episodes, Request, Uses
+from mole_jax.training.learner import EVERYTHING, Episodes, Label, Request, Uses
 from mole_jax.training.pairs import Pairs
 
 
@@ -51,10 +51,17 @@ class Objective:
         return found
 
 
+LABEL = Label(
+    "Diffusion",
+    "A transformer over the network's weights, trained as a diffusion model on the training "
+    "histories of other networks.",
+)
+
+
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["normaliser"],
-    meta_fields=["model", "objective", "plan", "shots", "name", "uses", "mesh", "parts"],
+    meta_fields=["model", "objective", "plan", "shots", "name", "label", "uses", "mesh", "parts"],
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Diffusion:
@@ -66,6 +73,7 @@ class Diffusion:
     plan: Plan
     shots: int  # support examples of each class, at most
     name: str = "diffusion"
+    label: Label = LABEL
     uses: Uses = EVERYTHING
     mesh: Mesh | None = None  # that gradients are computed on
     parts: int = 1  # of a batch, one after another

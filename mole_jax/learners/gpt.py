@@ -14,7 +14,12 @@ from mole_jax.learners.diffusion import Diffusion
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling.sampler import Plan
 from mole_jax.tasks.networks import Network
-from mole_jax.training.learner import Uses
+from mole_jax.training.learner import Label, Uses
+
+LABEL = Label(
+    "G.pt",
+    "The diffusion transformer of Peebles et al. 2022, which does not look at the support set.",
+)
 
 
 def build(
@@ -22,4 +27,4 @@ def build(
 ) -> Diffusion:
     """Build the learner of a config; raises UserError as `diffusion.build` does."""
     found = diffusion.build(config, network, normaliser, plan)
-    return dataclasses.replace(found, uses=Uses(support=False))
+    return dataclasses.replace(found, label=LABEL, uses=Uses(support=False))

@@ -8,6 +8,12 @@ from __future__ import annotations
 import dataclasses
 
 from mole_jax.learners.diffusion import Diffusion
+from mole_jax.training.learner import Label
+
+LABEL = Label(
+    "Regression",
+    "The same transformer trained to predict the weights directly, without diffusion.",
+)
 
 
 def of(learner: Diffusion) -> Diffusion:
@@ -15,6 +21,7 @@ def of(learner: Diffusion) -> Diffusion:
     return dataclasses.replace(
         learner,
         name="regression",
+        label=LABEL,
         model=dataclasses.replace(learner.model, objective="regression"),
         uses=learner.uses._replace(samples=False),
     )

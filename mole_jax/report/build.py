@@ -38,19 +38,16 @@ def build(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> None:
     arrays = _drawable(_arrays(workdir / "evaluate" / "figures.npz"))
     data = Recorded(arrays, splits[main_split(splits)])
     folder = workdir / "report" / "figures"
-    figures = {name: _figure(spec, data, folder) for name, spec in FIGURES.items()}
+    figures = story.Figures(
+        {s.name: _figure(s, data, folder) for s in FIGURES.values() if not s.missing(data)},
+        {s.name: _absent(s, data) for s in FIGURES.values() if s.missing(data)},
+    )
     body = story.body(evaluation, figures, _plain(config), _environment(workdir))
     write_bytes(workdir / "report" / "index.html", html.page("MOLE: report", body).encode())
 
 
 def _figure(spec: FigureSpec, data: Recorded, folder: Path) -> str:
-    """Draw and save one figure, and return its HTML; without its numbers, the sentence that says
-    so.
-    """
-    lacking = spec.missing(data)
-    if lacking:
-        reason = f"Not drawn: this evaluation did not record {', '.join(lacking)}."
-        return html.absent(spec.title, reason)
+    """Draw and save one figure, and return its HTML."""
     drawn = render(spec, data)
     svg = style.to_svg(drawn)
     write_bytes(folder / f"{spec.name}.png", style.to_png(drawn))
@@ -58,6 +55,12 @@ def _figure(spec: FigureSpec, data: Recorded, folder: Path) -> str:
     caption = spec.caption(data)
     label = html.escape(f"{spec.title}. {caption}")
     return html.figure(style.inline_svg(svg, spec.name, label), spec.title, caption)
+
+
+def _absent(spec: FigureSpec, data: Recorded) -> str:
+    """Return the sentence in place of a figure whose numbers were not recorded."""
+    reason = f"Not drawn: this evaluation did not record {', '.join(spec.missing(data))}."
+    return html.absent(spec.title, reason)
 
 
 def _evaluation(path: Path) -> dict[str, Any]:

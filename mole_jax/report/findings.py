@@ -19,20 +19,8 @@ SPLIT_NAMES = {
     "S4": "unseen architectures",
 }
 
-METHOD_NAMES = {
-    "generated": "MOLE (generated)",
-    "adam": "Adam (trained)",
-    "adam_support": "Adam, support set only",
-    "sgd": "SGD (trained)",
-    "retrieval": "Retrieval",
-    "soup": "Soup",
-    "noise": "Noise",
-    "regression": "Regression",
-    "pca": "PCA-Gaussian",
-    "l2l": "Learned optimizer",
-    "maml": "MAML",
-    "reptile": "Reptile",
-}
+# The report's own two; what others are called is recorded.
+METHOD_NAMES = {"generated": "MOLE (generated)", "adam": "Adam (trained)"}
 
 # Ordinary optimizers: a line to measure against, not a rival way of making weights untrained.
 _OPTIMIZERS = ("adam", "sgd")
@@ -62,9 +50,15 @@ def split_name(split: str) -> str:
     return f"{split}, {SPLIT_NAMES[split]}" if split in SPLIT_NAMES else split
 
 
-def method_name(key: str) -> str:
-    """A method's name for a reader."""
-    return METHOD_NAMES.get(key, key.replace("_", " "))
+def method_name(result: Result, key: str) -> str:
+    """Return a method's name for a reader: the key itself where no name is recorded."""
+    named = METHOD_NAMES.get(key) or described(result, key).get("label")
+    return str(named or key.replace("_", " ").capitalize())
+
+
+def described(result: Result, key: str) -> Mapping[str, Any]:
+    """Return label, sentence and training steps of a method, as far as they are recorded."""
+    return result.get("methods", {}).get(key, {})
 
 
 def main_split(splits: Mapping[str, Result]) -> str:
@@ -77,10 +71,12 @@ def main_split(splits: Mapping[str, Result]) -> str:
 def methods(result: Result) -> list[Method]:
     """Every method of a split: generated, Adam, then the baselines from best to worst mean."""
     rows = [
-        Method(key, method_name(key), result[key]) for key in ("generated", "adam") if key in result
+        Method(key, method_name(result, key), result[key])
+        for key in ("generated", "adam")
+        if key in result
     ]
     others = [
-        Method(key, method_name(key), q)
+        Method(key, method_name(result, key), q)
         for key, q in result.get("baselines", {}).items()
         if key not in ("generated", "adam")
     ]

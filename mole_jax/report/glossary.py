@@ -1,4 +1,7 @@
-"""The words of the report, each in a sentence or two for someone who has not read the code."""
+"""The words of the report, each in a sentence or two for someone who has not read the code.
+
+Baselines and other learners are not here: an evaluation records a sentence on each.
+"""
 
 from __future__ import annotations
 
@@ -79,12 +82,5 @@ GLOSSARY = {
     ),
     "Adam (trained)": (
         "Ordinary training from the same starts on the images of the zoo's training pool."
-    ),
-    "Adam, support set only": ("Ordinary training on nothing but the examples that MOLE is shown."),
-    "Retrieval": "The final network of the training subset most like the new one.",
-    "Soup": "The mean of trained networks, units matched first.",
-    "Noise": "A training network with random noise added to its weights.",
-    "Regression": (
-        "The same transformer trained to predict the weights directly, without diffusion."
     ),
 }

@@ -5,14 +5,27 @@ only.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mole_jax.report import findings, html, numbers
 from mole_jax.report.glossary import GLOSSARY
 
-Figures = Mapping[str, str]  # name -> HTML of the figure, or of its absence
 
+@dataclass(frozen=True)
+class Figures:
+    """HTML by name: of figures that are drawn, and of the sentences in place of the others."""
+
+    drawn: Mapping[str, str]
+    absent: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        return self.drawn[name] if name in self.drawn else self.absent[name]
+
+
+# Where an evaluation does not say what the learner is.
+_LEARNER = "What it has learned from the training histories of other networks."
 _STAGES = {
     "zoo": "train the zoo",
     "train": "train MOLE on it",
@@ -38,14 +51,14 @@ def body(
             _opening(evaluation, result, main),
             _idea(result),
             _targets(evaluation.get("targets", [])),
-            _quality(splits, figures, config),
+            _quality(splits, figures, _handicap(result, config)),
             _obedience(splits, figures),
             _listening(splits, figures),
             _worth(splits, figures),
             _novelty(splits, figures),
             _origin(evaluation.get("seconds", {}), figures),
             _provenance(evaluation, config, environment),
-            html.section("Words", html.definitions(GLOSSARY.items())),
+            html.section("Words", html.definitions(_words(result).items())),
         ]
     )
 
@@ -93,6 +106,7 @@ def _idea(result: findings.Result) -> str:
         if numbers.known(fixed)
         else ""
     )
+    learner = findings.described(result, "generated").get("sentence", _LEARNER)
     steps = [
         (
             "You give",
@@ -101,8 +115,7 @@ def _idea(result: findings.Result) -> str:
         ),
         (
             "MOLE samples",
-            "from a transformer over the network's weights, trained as a diffusion model on the "
-            "training histories of other networks.",
+            f"from {learner[0].lower()}{learner[1:]}",
         ),
         (
             "You get",
@@ -155,9 +168,7 @@ def _targets(targets: list[Mapping[str, Any]]) -> str:
     )
 
 
-def _quality(
-    splits: Mapping[str, findings.Result], figures: Figures, config: Mapping[str, Any]
-) -> str:
+def _quality(splits: Mapping[str, findings.Result], figures: Figures, handicap: str) -> str:
     tables = []
     for split, result in splits.items():
         rows, kinds = [], []
@@ -190,23 +201,26 @@ def _quality(
         "How good the networks are",
         html.paragraph(
             "All methods face the same tasks, starts and tests. The best baseline is in "
-            f"orange; Adam is what generation is measured against.{_handicap(config)}"
+            f"orange; Adam is what generation is measured against.{handicap}"
         ),
         _grid(figures["methods"], figures["per_task"]),
         *tables,
     )
 
 
-def _handicap(config: Mapping[str, Any]) -> str:
-    """Says so where the regression baseline was trained for fewer steps than the model."""
-    training = config.get("training", {})
-    ours, theirs = training.get("steps", 0), training.get("regression_steps", 0)
-    if not 0 < theirs < ours:
-        return ""
-    return (
-        f" Regression, the same transformer without noise, had only {theirs:,} training steps, "
-        f"against MOLE's {ours:,}: the comparison favours MOLE."
-    )
+def _handicap(result: findings.Result, config: Mapping[str, Any]) -> str:
+    """Say so where another learner was trained for fewer steps than the main one."""
+    before = config.get("training", {})  # which evaluations of older versions leave it to
+    ours = findings.described(result, "generated").get("steps", before.get("steps", 0))
+    text = ""
+    for key in result.get("baselines", {}):
+        theirs = findings.described(result, key).get("steps", before.get(f"{key}_steps", 0))
+        if 0 < theirs < ours:
+            text += (
+                f" {findings.method_name(result, key)} had only {theirs:,} training steps, against "
+                f"MOLE's {ours:,}: the comparison favours MOLE."
+            )
+    return text
 
 
 def _obedience(splits: Mapping[str, findings.Result], figures: Figures) -> str:
@@ -229,16 +243,14 @@ def _obedience(splits: Mapping[str, findings.Result], figures: Figures) -> str:
         for split, result in splits.items()
         if result.get("achieved_by_prompt")
     ]
-    return html.section(
+    return _section(
         "Does it do what it is asked?",
-        html.paragraph(
-            "The loss asked for is a knob: the same start and the same examples should give a "
-            "good network when a low loss is asked for, and a deliberately mediocre one when a "
-            "high loss is."
-        ),
-        _grid(figures["prompt"], figures["trajectories"]),
-        html.table(heads, rows) if rows else "",
-        *prompted,
+        "The loss asked for is a knob: the same start and the same examples should give a "
+        "good network when a low loss is asked for, and a deliberately mediocre one when a "
+        "high loss is.",
+        figures,
+        ("prompt", "trajectories"),
+        below=[html.table(heads, rows) if rows else "", *prompted],
     )
 
 
@@ -268,17 +280,15 @@ def _listening(splits: Mapping[str, findings.Result], figures: Figures) -> str:
                     *(numbers.points(gap.get(k)) for k in ("support", "target_metric", "start")),
                 )
             )
-    return html.section(
+    heads = ("points lost when shuffled", "support set", "loss asked for", "start")
+    return _section(
         "Does it use what it is given?",
-        html.paragraph(
-            "Each condition is swapped for another network's, and what the network loses by it is "
-            "its use. A model that ignored the support set would give networks for no task in "
-            "particular."
-        ),
-        _grid(figures["conditions"], figures["support"]),
-        html.table(("points lost when shuffled", "support set", "loss asked for", "start"), rows)
-        if rows
-        else "",
+        "Each condition is swapped for another network's, and what the network loses by it is "
+        "its use. A model that ignored the support set would give networks for no task in "
+        "particular.",
+        figures,
+        ("conditions", "support"),
+        below=[html.table(heads, rows) if rows else ""],
     )
 
 
@@ -296,14 +306,14 @@ def _worth(splits: Mapping[str, findings.Result], figures: Figures) -> str:
                 )
             )
     heads = ("one pass, in Adam steps", "median", "p10", "beats Adam throughout")
-    return html.section(
+    return _section(
         "How much training does one pass replace?",
-        html.paragraph(
-            "For each generated network: the first Adam step, from the same start, at which "
-            "Adam's loss is as low. A network better than Adam at its last step counts as that "
-            "last step, so the figures are then lower bounds."
-        ),
-        _grid(figures["adam_curve"], html.table(heads, rows) if rows else ""),
+        "For each generated network: the first Adam step, from the same start, at which "
+        "Adam's loss is as low. A network better than Adam at its last step counts as that "
+        "last step, so the figures are then lower bounds.",
+        figures,
+        ("adam_curve",),
+        beside=html.table(heads, rows) if rows else "",
     )
 
 
@@ -315,14 +325,14 @@ def _novelty(splits: Mapping[str, findings.Result], figures: Figures) -> str:
             keys = ("rho", "z_u", "diversity", "iou_mean", "iou_expected")
             rows.append((split, *(numbers.number(n.get(k)) for k in keys)))
     heads = ("", "rho", "Z_U", "diversity", "IoU", "expected")
-    return html.section(
+    return _section(
         "New networks, or copies?",
-        html.paragraph(
-            "A model that replayed its training networks would be a costly look-up table. "
-            "Distances are taken after matching units, and set against those of networks "
-            "that were trained independently."
-        ),
-        _grid(figures["novelty"], html.table(heads, rows) if rows else ""),
+        "A model that replayed its training networks would be a costly look-up table. "
+        "Distances are taken after matching units, and set against those of networks "
+        "that were trained independently.",
+        figures,
+        ("novelty",),
+        beside=html.table(heads, rows) if rows else "",
     )
 
 
@@ -330,14 +340,14 @@ def _origin(seconds: Mapping[str, float], figures: Figures) -> str:
     rows = [(_STAGES.get(k, k.replace("_", " ")), numbers.duration(v)) for k, v in seconds.items()]
     total = sum(value for value in seconds.values() if numbers.known(value))
     rows.append(("together", numbers.duration(total)))
-    return html.section(
+    return _section(
         "What it learned from, and what that cost",
-        html.paragraph(
-            "MOLE never sees how a network is trained, only the results: snapshots of weights "
-            "along many runs. It is trained to answer, for any two snapshots of a run, how to "
-            "get from the first to weights with the loss of the second."
-        ),
-        _grid(figures["zoo_curves"], html.table(("stage", "time"), rows) if seconds else ""),
+        "MOLE never sees how a network is trained, only the results: snapshots of weights "
+        "along many runs. It is trained to answer, for any two snapshots of a run, how to "
+        "get from the first to weights with the loss of the second.",
+        figures,
+        ("zoo_curves",),
+        beside=html.table(("stage", "time"), rows) if seconds else "",
     )
 
 
@@ -354,6 +364,31 @@ def _provenance(
         html.table(("", "recorded when it ran"), rows) if rows else "",
         html.fold("The configuration", f'<pre class="card">{html.escape(settings)}</pre>'),
     )
+
+
+def _words(result: findings.Result) -> dict[str, str]:
+    """Return the glossary, with a sentence on each baseline and other learner."""
+    told = {
+        findings.method_name(result, key): findings.described(result, key).get("sentence")
+        for key in result.get("baselines", {})
+    }
+    return GLOSSARY | {name: str(sentence) for name, sentence in told.items() if sentence}
+
+
+def _section(
+    heading: str,
+    words: str,
+    figures: Figures,
+    names: Sequence[str],
+    *,
+    beside: str = "",
+    below: Sequence[str] = (),
+) -> str:
+    """A question, what is meant by it, and its figures and tables; or that it was not measured."""
+    if not (beside or any(below) or any(name in figures.drawn for name in names)):
+        return html.section(heading, html.paragraph("Not measured in this evaluation.", "muted"))
+    cards = [*(figures[name] for name in names), beside]
+    return html.section(heading, html.paragraph(words), _grid(*cards), *below)
 
 
 def _steps(value: float | None) -> str:

@@ -53,12 +53,22 @@ class Request(NamedTuple):
     use: dict[str, jax.Array]  # condition of prompt.CONDITIONS -> [B] bool
 
 
+class Label(NamedTuple):
+    """What a learner is called in a report, and a sentence on it."""
+
+    label: str
+    sentence: str
+
+
 class Learner(Protocol):
     """What is meta-trained, and then answers for tasks."""
 
     @property
     def name(self) -> str:
         """Its name in the registry."""
+
+    @property
+    def label(self) -> Label: ...
 
     @property
     def source(self) -> str:

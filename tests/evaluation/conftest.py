@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from mole_jax.core.program import stages
 from mole_jax.core.program.stages import Stage
 from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.core.storage.files import read_json
-from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation.bench import Bench
+from mole_jax.evaluation import evaluate as evaluation
+from mole_jax.evaluation.harness.context import EvalContext, load_context
+from mole_jax.evaluation.harness.kept import read_all
+from mole_jax.evaluation.harness.measure import Job, Measure, Results
+from mole_jax.evaluation.selection import MEASURES
 from mole_jax.learners import registry, scales
 from mole_jax.learners.scales import Scales
 from mole_jax.main import STAGES
@@ -48,14 +52,20 @@ SETTINGS = {
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """A workdir in which the stages up to evaluate have run, and the bench that was used."""
+    """A workdir in which the stages up to evaluate have run, and the context that was used."""
 
     config: ConfigDict
     workdir: Path
-    bench: Bench
+    context: EvalContext
+    used: dict[str, set[str]]  # names of the measures whose results a measure's computation used
 
     def json(self) -> dict[str, Any]:
         return read_json(self.workdir / "report" / "evaluation.json")
+
+    def results(self) -> Results:
+        """Return all results, as they are kept in the workdir."""
+        folder = self.workdir / "evaluate" / "results"
+        return read_all(folder, self.context, list(MEASURES.values()))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,11 +83,35 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
     sequence = (zoo, Stage("train", trained.sections, pretend_to_train), evaluate)
     with tiny.quick_compilation(), pytest.MonkeyPatch.context() as patch:
         stages.run(workdir, sequence, ["zoo", "train"], config)
-        bench = benches.load(config, workdir)
-        # Samplers are compiled for a bench's own models: one bench for all tests.
-        patch.setattr(benches, "load", lambda *_: bench)
+        context = load_context(config, workdir)
+        # Samplers are compiled for a context's own models: one context for all tests.
+        patch.setattr(evaluation, "load_context", lambda *_: context)
+        used = watch(patch)
         stages.run(workdir, sequence, ["evaluate"], config)
-    return Evaluated(config, workdir, bench)
+    return Evaluated(config, workdir, context, used)
+
+
+def watch(patch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+    """Note, from now on, which results the computation of each measure asks for."""
+    used: dict[str, set[str]] = {name: set() for name in MEASURES}
+    of, kept = Results.of, evaluation.kept
+    running = threading.local()
+
+    def kept_and_noted(folder: Path, job: Job, context: EvalContext, results: Results) -> Any:
+        running.name = job.measure.name
+        try:
+            return kept(folder, job, context, results)
+        finally:
+            running.name = None
+
+    def noted(self: Results, measure: Measure[Any], *where: str, **whose: str) -> Any:
+        if name := getattr(running, "name", None):
+            used[name].add(measure.name)
+        return of(self, measure, *where, **whose)
+
+    patch.setattr(evaluation, "kept", kept_and_noted)
+    patch.setattr(Results, "of", noted)
+    return used
 
 
 def pretend_to_train(config: ConfigDict, workdir: Path) -> None:

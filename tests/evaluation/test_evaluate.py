@@ -8,16 +8,20 @@ import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from mole_jax.core.errors import UserError
-from mole_jax.core.storage.files import read_json
-from mole_jax.evaluation import bench as benches
-from mole_jax.evaluation import evaluate, parts, schedule
-from mole_jax.evaluation import result as results
+from mole_jax.core.storage.files import read_json, write_npz
+from mole_jax.evaluation import evaluate as evaluation
+from mole_jax.evaluation.evaluate import evaluate
+from mole_jax.evaluation.harness.context import EvalContext, load_context
+from mole_jax.evaluation.harness.kept import kept
+from mole_jax.evaluation.harness.measure import Job, Measure, Results, jobs
+from mole_jax.evaluation.measures import timing
+from mole_jax.evaluation.selection import MEASURES
 from mole_jax.report.build import build
 from mole_jax.report.figures import FIGURES
 from tests import tiny
@@ -56,7 +60,7 @@ def test_the_record_has_every_key_that_the_report_knows(evaluated: Evaluated) ->
 
 def test_numbers_are_what_their_names_say(evaluated: Evaluated) -> None:
     for split, result in evaluated.json()["splits"].items():
-        n_tasks, n_starts = evaluated.bench.splits[split].shape
+        n_tasks, n_starts = evaluated.context.splits[split].shape
         assert (result["n_tasks"], result["n_networks"]) == (n_tasks, n_tasks * n_starts)
         for quality in (result["generated"], result["adam"], *result["baselines"].values()):
             low, high = quality["ci95"]
@@ -101,14 +105,15 @@ def test_interrupted_and_resumed_gives_the_same_numbers(
 ) -> None:
     workdir = tmp_path / "copy"
     shutil.copytree(evaluated.workdir, workdir)
-    monkeypatch.setattr(benches, "load", lambda *_: evaluated.bench)
+    monkeypatch.setattr(evaluation, "load_context", lambda *_: evaluated.context)
     (workdir / "report" / "evaluation.json").unlink()
-    for name in ("prompt.diffusion", "copies.S1", "conditions.S0", "calibration", "trajectories"):
-        (workdir / "evaluate" / "parts" / f"{name}.npz").unlink()
-    evaluate.evaluate(evaluated.config, workdir)
+    lost = ("fixed_prompt.diffusion.choice", "soup.S1", "conditions.S0", "calibration.S1")
+    for name in (*lost, "trajectories.S1"):
+        (workdir / "evaluate" / "results" / f"{name}.npz").unlink()
+    evaluate(evaluated.config, workdir)
     again = read_json(workdir / "report" / "evaluation.json")
     assert json.dumps(timeless(again)) == json.dumps(timeless(evaluated.json()))
-    for name in ("figures.npz", "parts/trajectories.npz", "parts/prompt.diffusion.npz"):
+    for name in ("figures.npz", *(f"results/{name}.npz" for name in lost)):
         with (
             np.load(evaluated.workdir / "evaluate" / name) as before,
             np.load(workdir / "evaluate" / name) as after,
@@ -121,96 +126,105 @@ def test_interrupted_and_resumed_gives_the_same_numbers(
 def test_a_split_or_the_regression_model_may_be_missing(
     evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_out: str
 ) -> None:
-    bench = dataclasses.replace(
-        evaluated.bench,
-        splits={k: v for k, v in evaluated.bench.splits.items() if k != left_out},
-        predictors={k: v for k, v in evaluated.bench.predictors.items() if k != left_out},
+    context = dataclasses.replace(
+        evaluated.context,
+        splits={k: v for k, v in evaluated.context.splits.items() if k != left_out},
+        learners={k: v for k, v in evaluated.context.learners.items() if k != left_out},
     )
-    monkeypatch.setattr(benches, "load", lambda *_: bench)
-    evaluate.evaluate(evaluated.config, tmp_path)
+    monkeypatch.setattr(evaluation, "load_context", lambda *_: context)
+    evaluate(evaluated.config, tmp_path)
     record = read_json(tmp_path / "report" / "evaluation.json")
     assert set(record["splits"]) == {"S0", "S1"} - {left_out}
     for result in record["splits"].values():
         assert ("regression" in result["baselines"]) == (left_out != "regression")
-    assert "calibration" in record["splits"][bench.main]
+    assert "calibration" in record["splits"][context.main_split]
     assert bool(record["targets"]) == (left_out != "S1")
     if left_out == "S1":  # the report then has another main split
         build(evaluated.config, tmp_path)
 
 
-def test_a_part_is_computed_once_and_read_back_as_it_was(tmp_path: Path) -> None:
+class Some(NamedTuple):
+    numbers: np.ndarray
+    number: np.ndarray
+    words: np.ndarray
+    absent: np.ndarray | None = None
+
+
+def test_a_result_is_computed_once_and_read_back_as_it_was(
+    evaluated: Evaluated, tmp_path: Path
+) -> None:
     calls = []
 
-    def compute(done: Any) -> dict[str, Any]:
-        calls.append(done)
-        return {"a": np.arange(3), "b": 0.5, "c": ["x", "yy"]}
+    def compute(context: EvalContext, split: str, results: Results) -> Some:
+        calls.append(split)
+        return Some(np.arange(3), np.array(0.5), np.array(["x", "yy"]))
 
+    job = Job(Measure("some", Some, compute), "S1", "")
+    results = Results(evaluated.context)
     for _ in range(2):
-        found = parts.kept(tmp_path, "some.part", compute, {"before": {}})
-    assert len(calls) == 1
-    np.testing.assert_array_equal(found["a"], [0, 1, 2])
-    assert found["b"] == 0.5 and list(found["c"]) == ["x", "yy"]
+        found = kept(tmp_path, job, evaluated.context, results)
+    assert calls == ["S1"] and isinstance(found, Some)
+    np.testing.assert_array_equal(found.numbers, [0, 1, 2])
+    assert found.number == 0.5 and list(found.words) == ["x", "yy"] and found.absent is None
+
+    # What other code has left under the same name is not taken for it.
+    write_npz(tmp_path / "some.S1.npz", numbers=[7], other=[8])
+    assert list(kept(tmp_path, job, evaluated.context, results).numbers) == [0, 1, 2]
+    (tmp_path / "some.S1.npz").write_bytes(b"not an archive")
+    with pytest.raises(UserError, match=r"some\.S1\.npz is damaged"):
+        kept(tmp_path, job, evaluated.context, results)
 
 
 def test_no_choice_depends_on_the_test_pool(evaluated: Evaluated, tmp_path: Path) -> None:
     """With the classes of the test pool mixed up, every choice and every network stays."""
-    bench = evaluated.bench
-    data = bench.family.device_data
+    context = evaluated.context
+    data = context.family.device_data
     indices, counts = data.tables["test"]
     order = np.roll(np.arange(len(counts)), 1)
     wrong = dataclasses.replace(
         data, tables={**data.tables, "test": (indices[order], counts[order])}
     )
-    family = dataclasses.replace(bench.family)
+    family = dataclasses.replace(context.family)
     family.__dict__["device_data"] = wrong
-    blind = dataclasses.replace(bench, family=family)
+    blind = dataclasses.replace(context, family=family)
 
-    todo = schedule.choices(blind) | schedule.results(blind)
-    names = [
-        *schedule.choices(blind),
-        "generated.diffusion.S1",
-        "neighbours.S1",
-        "adam.S1",
-        "copies.S1",
-    ]
-    done: dict[str, Any] = {}
-    for name in names:
-        done[name] = parts.kept(tmp_path, name, todo[name], done)
-    stored = {
-        name: parts.kept(evaluated.workdir / "evaluate" / "parts", name, todo[name], {})
-        for name in names
-    }
-    assert results.choices(done) == results.choices(stored) == evaluated.json()["choices"]
-    for part in ("generated.diffusion.S1", "neighbours.S1", "copies.S1", "adam.S1"):
-        for key, value in done[part].items():
+    stored, results = evaluated.results(), Results(blind)
+    others = ("generated.diffusion.S1", "neighbours.S1", "adam.S1", "retrieval.S1", "soup.S1")
+    for job in jobs(blind, list(MEASURES.values())):
+        if job.split != "choice" and job.name not in (*others, "noise.S1"):
+            continue
+        results.found[job] = kept(tmp_path, job, blind, results)
+        for key, value in results.found[job]._asdict().items():
+            before = getattr(stored.found[job], key)
             if "test" in key:
-                assert not np.array_equal(value, stored[part][key]), f"{part} {key}"
+                assert not np.array_equal(value, before), f"{job.name} {key}"
             elif "seconds" not in key:
-                np.testing.assert_array_equal(value, stored[part][key], err_msg=f"{part} {key}")
+                np.testing.assert_array_equal(value, before, err_msg=f"{job.name} {key}")
+    assert evaluation.records(results)[0] == evaluated.json()["choices"]
 
 
 def test_cases_for_choices_are_of_training_subsets(evaluated: Evaluated) -> None:
-    bench = evaluated.bench
-    split = {i: s.split for i, s in enumerate(bench.family.subsets)}
-    assert {split[i] for i in bench.choice.tasks} == {"train"}
-    assert {split[i] for i in bench.splits["S0"].tasks} == {"train"}
-    assert {split[i] for i in bench.splits["S1"].tasks} == {"S1"}
+    context = evaluated.context
+    split = {i: s.split for i, s in enumerate(context.family.subsets)}
+    assert {split[i] for i in context.choice.tasks} == {"train"}
+    assert {split[i] for i in context.splits["S0"].tasks} == {"train"}
+    assert {split[i] for i in context.splits["S1"].tasks} == {"S1"}
 
 
 def test_the_time_paid_back() -> None:
     cost = {"seconds_per_network_adam": 0.03, "seconds_per_network": 0.01}
-    assert math.isclose(evaluate.paid_back(cost, {"zoo": 4.0, "train": 6.0}) or 0, 500)
-    assert evaluate.paid_back(cost, {"zoo": 4.0, "train": None}) is None
+    assert math.isclose(timing.paid_back(cost, {"zoo": 4.0, "train": 6.0}) or 0, 500)
+    assert timing.paid_back(cost, {"zoo": 4.0, "train": None}) is None
     slow = {"seconds_per_network_adam": 0.01, "seconds_per_network": 0.01}
-    assert evaluate.paid_back(slow, {"zoo": 4.0, "train": 6.0}) is None
+    assert timing.paid_back(slow, {"zoo": 4.0, "train": 6.0}) is None
 
 
 def test_without_a_zoo_or_a_model_the_error_says_so(tmp_path: Path, evaluated: Evaluated) -> None:
     with pytest.raises(UserError, match="zoo"):
-        benches.load(evaluated.config, tmp_path)
+        load_context(evaluated.config, tmp_path)
     shutil.copytree(evaluated.workdir / "zoo", tmp_path / "zoo")
     with pytest.raises(UserError, match="train"):
-        benches.load(evaluated.config, tmp_path)
+        load_context(evaluated.config, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +243,7 @@ def test_without_a_zoo_or_a_model_the_error_says_so(tmp_path: Path, evaluated: E
     ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(key: str, value: Any) -> None:
-    from mole_jax.evaluation import settings
+    from mole_jax.evaluation.harness import settings
 
     changes = {**SETTINGS, f"evaluation__{key}": value}
     with pytest.raises(UserError, match=rf"evaluation\.{key}"):
@@ -237,7 +251,7 @@ def test_settings_that_cannot_be_are_refused_by_name(key: str, value: Any) -> No
 
 
 def test_something_must_be_held_out() -> None:
-    from mole_jax.evaluation import settings
+    from mole_jax.evaluation.harness import settings
 
     changes = {**SETTINGS, "data__held_out_subsets": 0, "population__held_out_members": 0}
     with pytest.raises(UserError, match="held out"):

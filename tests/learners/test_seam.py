@@ -23,7 +23,7 @@ from mole_jax.tasks.networks import Network
 from mole_jax.training import loop
 from mole_jax.training.episode_source import EpisodeSource
 from mole_jax.training.hyper import Hyper
-from mole_jax.training.learner import Episodes, Request, Uses
+from mole_jax.training.learner import Episodes, Label, Request, Uses
 from tests import tiny
 
 INNER_RATE, INNER_STEPS = 0.1, 5
@@ -42,6 +42,7 @@ class Reptile:
     source = "episodes"
     uses = Uses(start=False, target_metric=False, samples=False)
     n_tokens = 1
+    label = Label("Reptile", "Moves towards what a few steps on each task lead to.")
 
     def init(self, key: jax.Array) -> jax.Array:
         return self.network.spec.flatten(self.network.init(key))

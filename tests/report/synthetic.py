@@ -44,6 +44,11 @@ def result(shift=0.0):
             "iou_mean": 0.27,
             "iou_expected": 0.14,
         },
+        "methods": {
+            "generated": {"label": "Diffusion", "sentence": "A model.", "steps": 4000},
+            "adam_support": {"label": "Adam, support set only", "sentence": "Few examples."},
+            "regression": {"label": "Regression", "sentence": "No noise.", "steps": 1000},
+        },
         "baselines": {
             "adam_support": quality(0.941, 0.006, 0.0, 0.21),
             "retrieval": quality(0.612, 0.03, 0.1, 2.1),

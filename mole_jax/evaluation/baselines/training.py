@@ -11,8 +11,8 @@ import numpy as np
 
 from mole_jax.core import rng
 from mole_jax.core.devices import distributed
-from mole_jax.evaluation import settings
-from mole_jax.evaluation.bench import Bench
+from mole_jax.evaluation.harness import settings
+from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.population import engine, recipes
 from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
 from mole_jax.population.member import SPLITS, Recipe
@@ -32,14 +32,14 @@ class Curves:
     seconds_per_network: float  # of the fastest call, so without compilation where there are two
 
 
-def recipe(bench: Bench, points: int) -> Recipe | PPORecipe:
+def recipe(context: EvalContext, points: int) -> Recipe | PPORecipe:
     """Adam with the population's batch size and schedule, `points` snapshots."""
-    at = recipes.snapshot_steps(settings.adam_steps(bench.config), points, _POWER)
-    return recipes.adam(recipes.of(bench.config["population"], bench.family.network), at)
+    at = recipes.snapshot_steps(settings.adam_steps(context.config), points, _POWER)
+    return recipes.adam(recipes.of(context.config["population"], context.family.network), at)
 
 
 def train(
-    bench: Bench,
+    context: EvalContext,
     recipe: Recipe | PPORecipe,
     tasks: np.ndarray,
     key: jax.Array,
@@ -54,7 +54,7 @@ def train(
     """Train G x M networks with Adam; M is padded to `members` and G comes in calls of `groups`.
 
     Args:
-        bench: the bench.
+        context: where the tasks are.
         recipe: static choices.
         tasks: [G] the task of each group, whose networks share minibatches.
         key: draws minibatches, with
@@ -76,14 +76,14 @@ def train(
         rate = jnp.asarray(rates[rows][:, column], jnp.float32)
         began = time.monotonic()
         history = engine.train(
-            bench.family.network,
+            context.family.network,
             recipe,
-            bench.family.device_data,
+            context.family.device_data,
             jnp.asarray(tasks[rows]),
             _keys(key, jnp.asarray(groups_are[rows])),
             jnp.asarray(starts[rows][:, column]),
             _hyperparameters(rate),
-            mesh=bench.mesh,
+            mesh=context.mesh,
             fixed=jax.tree.map(lambda x, rows=rows: jnp.asarray(x[rows]), fixed),
         )
         metrics = distributed.gather(history.metrics)
@@ -91,8 +91,8 @@ def train(
         calls.append({name: value[:, :n_members] for name, value in metrics.items()})
     merged = {name: np.concatenate([c[name] for c in calls])[:n_groups] for name in calls[0]}
     for split in SPLITS:
-        score = merged.pop(f"{split}_{bench.family.score}")
-        merged[f"{split}_score"] = score / bench.family.score_unit
+        score = merged.pop(f"{split}_{context.family.score}")
+        merged[f"{split}_score"] = score / context.family.score_unit
     return Curves(np.array(recipe.snapshot_steps), merged, min(seconds))
 
 

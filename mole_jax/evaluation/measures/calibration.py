@@ -1,67 +1,85 @@
-"""Does the model know how good a prediction is, and when a task is none of those it knows?"""
+"""Does the learner know how good a prediction is, and when a task is none of those it knows?"""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from mole_jax.evaluation import measure
-from mole_jax.evaluation.bench import Bench
-from mole_jax.evaluation.generated import judged, predict
-from mole_jax.evaluation.parts import Arrays, Done, Found
+from mole_jax.evaluation.harness import scoring
+from mole_jax.evaluation.harness.context import EvalContext
+from mole_jax.evaluation.harness.measure import Measure, Record, Results, labelled
+from mole_jax.evaluation.harness.prediction import predict
+from mole_jax.evaluation.measures import fixed_prompt, generated
+from mole_jax.evaluation.measures.generated import judged
 
 
-def outside(bench: Bench, split: str, done: Done) -> Found:
-    """The predicted metric (loss on the support set) on known and on strange tasks, [T, 1] each.
+class Strange(NamedTuple):
+    """Networks of strange tasks, for the first start of each task."""
 
-    Strange tasks are the same ones with inverted images: in the support set, in the pool that the
-    start's metric is taken from, and in the test pool.
+    predicted_loss: np.ndarray  # [T, 1] on the support set, which is known before any test
+    test_accuracy: np.ndarray  # [T, 1]
+
+
+def outside(context: EvalContext, split: str, results: Results) -> Strange:
+    """Predict networks of the same tasks with inverted images.
+
+    They are inverted in the support set, in the pool that the start's metric is taken from, and in
+    the test pool.
     """
-    cases = bench.splits[split].first()
-    data = bench.family.device_data
+    episodes = context.splits[split].first()
+    data = context.family.device_data
     low, high = (
         np.asarray(x * data.scale + data.shift) for x in (data.pixels.min(), data.pixels.max())
     )
     data = dataclasses.replace(data, scale=-data.scale, shift=low + high - data.shift)
-    support = cases.support._replace(inputs=low + high - cases.support.inputs)
-    metric = bench.metric.of_measured(
-        *measure.on_pool(
-            bench.family.network, data, bench.metric.pool, cases.starts, cases.tasks[:, None]
-        ),
-        bench.family.score_unit,
+    support = episodes.support._replace(inputs=low + high - episodes.support.inputs)
+    network, metric = context.family.network, context.prompt_metric
+    start_metric = metric.of_measured(
+        *scoring.on_pool(network, data, metric.pool, episodes.starts, episodes.tasks[:, None]),
+        context.family.score_unit,
     )
-    strange = dataclasses.replace(cases, support=support, start_metric=metric)
-    predictor = bench.predictors["diffusion"]
-    target = float(done["prompt.diffusion"]["chosen"])
-    flat = predict(predictor, strange, target, bench.key(f"calibration {split}"))
-    result = judged(predictor, data, strange, flat, labelled=True)
-    return {
-        "known": done[f"generated.diffusion.{split}"]["support_loss"][:, :1],
-        "strange": result["support_loss"],
-        "strange_test_accuracy": result["test_score"],
-    }
+    strange = dataclasses.replace(episodes, support=support, start_metric=start_metric)
+    prompt, key = fixed_prompt.of(context, results), context.key(f"calibration {split}")
+    found = judged(context, strange, predict(context, context.learner, strange, prompt, key), data)
+    assert found.support_loss is not None  # of labelled tasks only
+    return Strange(found.support_loss, found.test_score)
 
 
-def summary(generated: Arrays, outside: Arrays) -> dict[str, object]:
+def _record(context: EvalContext, split: str, results: Results) -> Record:
     """Calibration of the fixed-prompt networks of a split, and detection of strange tasks.
 
-    Returns spearman and mae (nats) of predicted against achieved test loss over networks,
-    `auroc_inverted`: how often a strange task has the higher predicted loss (ties one half), and
-    the accuracy that is reached on strange tasks.
+    spearman and mae (nats) of predicted against achieved test loss over networks, `auroc_inverted`:
+    how often a strange task has the higher predicted loss (ties one half), and the accuracy that is
+    reached on strange tasks.
     """
-    predicted, achieved = generated["support_loss"].ravel(), generated["test_loss"].ravel()
+    ours, strange = results.of(generated.MEASURE, split), results.of(MEASURE)
+    assert ours.support_loss is not None  # of labelled tasks only
+    predicted, achieved = ours.support_loss.ravel(), ours.test_loss.ravel()
     finite = np.isfinite(predicted) & np.isfinite(achieved)
     varied = np.ptp(predicted[finite]) > 0 and np.ptp(achieved[finite]) > 0
     rank = stats.spearmanr(predicted[finite], achieved[finite]).statistic if varied else None
-    known = np.nan_to_num(outside["known"].ravel(), nan=np.inf)
-    strange = np.nan_to_num(outside["strange"].ravel(), nan=np.inf)
-    higher = (strange[:, None] > known[None]) + 0.5 * (strange[:, None] == known[None])
-    return {
+    known = np.nan_to_num(ours.support_loss[:, 0], nan=np.inf)
+    unknown = np.nan_to_num(strange.predicted_loss.ravel(), nan=np.inf)
+    higher = (unknown[:, None] > known[None]) + 0.5 * (unknown[:, None] == known[None])
+    summary = {
         "n": int(finite.sum()),
         "spearman": None if rank is None else float(rank),
         "mae": float(np.abs(predicted - achieved)[finite].mean()),
         "auroc_inverted": float(higher.mean()),
-        "accuracy_inverted": float(outside["strange_test_accuracy"].mean()),
+        "accuracy_inverted": float(strange.test_accuracy.mean()),
     }
+    return {"calibration": summary}
+
+
+MEASURE = Measure(
+    "calibration",
+    Strange,
+    outside,
+    "main split",
+    needs=(fixed_prompt.MEASURE, generated.MEASURE),
+    applies=labelled,
+    record=_record,
+)

@@ -1,61 +1,76 @@
-"""Does the model use its conditions? Swap each for another network's and see what is lost."""
+"""Does the learner use its conditions? Swap each for another network's and see what is lost."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from mole_jax.evaluation import measure
-from mole_jax.evaluation.bench import Bench
-from mole_jax.evaluation.cases import Cases, shuffled_tasks
-from mole_jax.evaluation.generated import predict
-from mole_jax.evaluation.measures import prompts
-from mole_jax.evaluation.parts import Done, Found
+from mole_jax.evaluation.harness import scoring
+from mole_jax.evaluation.harness.context import EvalContext
+from mole_jax.evaluation.harness.episodes import Episodes, shuffled_tasks
+from mole_jax.evaluation.harness.measure import Measure, Record, Results
+from mole_jax.evaluation.harness.prediction import predict
+from mole_jax.evaluation.measures import fixed_prompt, prompt_following
 
 
-def swap(bench: Bench, split: str, done: Done) -> Found:
-    """Test score and loss [T, 1] at the fixed prompt, right and with one condition swapped.
+class Swapped(NamedTuple):
+    """What is reached on the test pool with each of CONDITIONS swapped, and with none."""
+
+    right_loss: np.ndarray  # [T, 1]
+    right_score: np.ndarray  # [T, 1]
+    loss: np.ndarray  # [conditions, T, 1]
+    score: np.ndarray  # [conditions, T, 1]
+
+
+CONDITIONS = ("support", "target_metric", "start")
+
+
+def swap(context: EvalContext, split: str, results: Results) -> Swapped:
+    """Predict at the fixed prompt, right and with one condition swapped.
 
     support: another task's support set. target_metric: a random one of the grid's prompts instead
     of the fixed one. start: another task's start, with its loss. Noise is the same for all, and
     networks are always tested on their own task.
     """
-    cases = bench.splits[split].first()
-    fixed = np.full(cases.shape, float(done["prompt.diffusion"]["chosen"]), np.float32)
-    other = shuffled_tasks(len(cases.tasks), bench.config["seed"])
-    variants: dict[str, tuple[Cases, np.ndarray]] = {
-        "right": (cases, fixed),
-        "support": (
-            dataclasses.replace(cases, support=jax.tree.map(lambda x: x[other], cases.support)),
-            fixed,
-        ),
-        "target_metric": (cases, _random_prompts(bench, cases)),
-        "start": (
-            dataclasses.replace(
-                cases, starts=cases.starts[other], start_metric=cases.start_metric[other]
-            ),
-            fixed,
-        ),
-    }
-    result = {}
-    for name, (swapped, target) in variants.items():
-        key = bench.key(f"conditions {split}")
-        flat = predict(bench.predictors["diffusion"], swapped, target, key)
-        result[f"{name}_loss"], result[f"{name}_score"] = measure.on_pool(
-            bench.family.network,
-            bench.family.device_data,
-            "test",
-            flat,
-            cases.tasks[:, None],
-        )
-    return result
+    episodes = context.splits[split].first()
+    fixed = np.full(episodes.shape, fixed_prompt.of(context, results), np.float32)
+    other = shuffled_tasks(len(episodes.tasks), context.config["seed"])
+    support = jax.tree.map(lambda x: x[other], episodes.support)
+    starts, metric = episodes.starts[other], episodes.start_metric[other]
+
+    def reached(swapped: Episodes, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        key = context.key(f"conditions {split}")
+        flat = predict(context, context.learner, swapped, target, key)
+        return scoring.on_own_tasks(context.family, "test", flat, episodes.tasks)
+
+    right = reached(episodes, fixed)
+    of_condition = (
+        reached(dataclasses.replace(episodes, support=support), fixed),
+        reached(episodes, _random_prompts(context, episodes)),
+        reached(dataclasses.replace(episodes, starts=starts, start_metric=metric), fixed),
+    )
+    return Swapped(*right, *(np.stack(x) for x in zip(*of_condition, strict=True)))
 
 
-def _random_prompts(bench: Bench, cases: Cases) -> np.ndarray:
-    """A random prompt of its grid for each case: [T, N]."""
-    grid = prompts.grid(bench, cases)  # [T, N, P]
-    rng = np.random.default_rng([bench.config["seed"], 0xC04D])
-    pick = rng.integers(grid.shape[-1], size=cases.shape)
+def _random_prompts(context: EvalContext, episodes: Episodes) -> np.ndarray:
+    """Draw a prompt of its grid for each episode: [T, N]."""
+    grid = prompt_following.grid(context, episodes)  # [T, N, P]
+    rng = np.random.default_rng([context.config["seed"], 0xC04D])
+    pick = rng.integers(grid.shape[-1], size=episodes.shape)
     return np.take_along_axis(grid, pick[..., None], axis=-1)[..., 0]
+
+
+def _record(context: EvalContext, split: str, results: Results) -> Record:
+    found = results.of(MEASURE, split)
+    score = [float(found.right_score.mean() - score.mean()) for score in found.score]
+    loss = [float(loss.mean() - found.right_loss.mean()) for loss in found.loss]
+    return {
+        "condition_use_gap": dict(zip(CONDITIONS, score, strict=True)),
+        "condition_use_gap_loss": dict(zip(CONDITIONS, loss, strict=True)),
+    }
+
+
+MEASURE = Measure("conditions", Swapped, swap, needs=(fixed_prompt.MEASURE,), record=_record)

@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from mole_jax.evaluation.baselines import adam
-from mole_jax.evaluation.bench import Bench
-from mole_jax.evaluation.parts import Done, Found
+from mole_jax.evaluation.baselines import adam, retrieval, soup
+from mole_jax.evaluation.harness.context import EvalContext
+from mole_jax.evaluation.harness.measure import Measure, Record, Results
+from mole_jax.evaluation.measures import generated
 
 # A start has arrived when its test loss is at most this many times Adam's final loss on that task.
 NEARLY = 1.1
 
 
-def continued(bench: Bench, split: str, done: Done) -> Found:
-    """Steps to target by kind of start, for the first start of every task.
+class FineTuned(NamedTuple):
+    """Steps to target by kind of start, for the first start of every task."""
 
-    The target is 1.1 times the median over starts of Adam's final test loss on that task; Adam has
-    its chosen learning rate. `random` is the Adam baseline itself. A start that does not arrive
-    within Adam's steps counts with the last step and as censored.
+    kinds: np.ndarray  # [kinds]
+    steps: np.ndarray  # [kinds, T]
+    censored: np.ndarray  # [kinds, T] bool: did not arrive, and has the last step
 
-    Returns:
-        steps: [S]; NAME: [T] steps to target; NAME_censored: [T] bool.
+
+def continued(context: EvalContext, split: str, results: Results) -> FineTuned:
+    """Train on with Adam, at its chosen learning rate.
+
+    The target is 1.1 times the median over starts of Adam's final test loss on that task. `random`
+    is the Adam baseline itself. A start that does not arrive within Adam's steps counts with the
+    last step and as censored.
     """
-    cases = bench.splits[split]
-    trained = done[f"adam.{split}"]
-    copies = done[f"copies.{split}"]
-    starts = {"generated": done[f"generated.diffusion.{split}"]["parameters"][:, 0]}
-    if "regression" in bench.predictors:
-        starts["regression"] = done[f"generated.regression.{split}"]["parameters"][:, 0]
-    starts |= {name: copies[name][:, 0] for name in ("retrieval", "soup")}
+    trained = results.of(adam.MEASURE, split)
+    found = {"generated": results.of(generated.MEASURE, split).parameters}
+    for name in context.others:
+        found[name] = results.of(generated.MEASURE, split, name).parameters
+    found["retrieval"] = results.of(retrieval.MEASURE, split).parameters
+    found["soup"] = results.of(soup.MEASURE, split).parameters
 
-    stacked = np.stack(list(starts.values()), axis=1)  # [T, M, D]
-    rates = np.full(stacked.shape[:2], done["adam.choice"]["chosen"], np.float32)
-    curves = adam.run(bench, cases.tasks, stacked, rates, bench.key("fine tuning"))
-    losses = {name: curves.metrics["test_loss"][:, i] for i, name in enumerate(starts)}
-    losses = {"random": trained["test_loss"][:, 0], **losses}  # [T, S]
+    starts = np.stack([flat[:, 0] for flat in found.values()], axis=1)  # [T, M, D]
+    rates = np.full(starts.shape[:2], results.of(adam.RATE).chosen, np.float32)
+    tasks = context.splits[split].tasks
+    curves = adam.run(context, tasks, starts, rates, context.key("fine tuning"))
+    loss = np.concatenate(
+        [trained.test_loss[:, :1], curves.metrics["test_loss"]], axis=1
+    )  # [T, kinds, S]
+    target = NEARLY * np.median(trained.test_loss[:, :, -1], axis=1)  # [T]
+    reached = np.moveaxis(loss <= target[:, None, None], 1, 0)  # [kinds, T, S]
+    arrived = reached.any(axis=-1)
+    first = np.where(arrived, reached.argmax(axis=-1), len(curves.steps) - 1)
+    return FineTuned(np.array(["random", *found]), curves.steps[first], ~arrived)
 
-    target = NEARLY * np.median(trained["test_loss"][:, :, -1], axis=1)  # [T]
-    result: Found = {"steps": curves.steps}
-    for name, loss in losses.items():
-        reached = loss <= target[:, None]
-        arrived = reached.any(axis=1)
-        first = np.where(arrived, reached.argmax(axis=1), len(curves.steps) - 1)
-        result |= {name: curves.steps[first], f"{name}_censored": ~arrived}
-    return result
+
+def _record(context: EvalContext, split: str, results: Results) -> Record:
+    found = {
+        str(kind): {"median_steps": float(np.median(steps)), "censored": float(censored.mean())}
+        for kind, steps, censored in zip(*results.of(MEASURE), strict=True)
+    }
+    return {"fine_tuning": found}
+
+
+MEASURE = Measure(
+    "fine_tuning",
+    FineTuned,
+    continued,
+    "main split",
+    needs=(adam.RATE, adam.MEASURE, generated.MEASURE, retrieval.MEASURE, soup.MEASURE),
+    record=_record,
+)

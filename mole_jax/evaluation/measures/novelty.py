@@ -1,188 +1,211 @@
-"""Does the model invent networks, or replay the ones that it was trained on?
-
-Weights: distance to the nearest training network, modulo the order of hidden units, against the
-same distance of independently trained networks. Behaviour: how much the wrong predictions overlap
-with a training network's. A neuron is a vector [incoming weights, bias, outgoing weights]; callers
-stack them to [networks, H, F].
-"""
+"""Are generated networks new? Distances to the training runs, and mistakes shared with them."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from scipy.optimize import linear_sum_assignment
 
-Floats = NDArray[np.float64]
+from mole_jax.evaluation.harness import copying, scoring
+from mole_jax.evaluation.harness.context import EvalContext
+from mole_jax.evaluation.harness.measure import Arrays, Measure, Record, Results
+from mole_jax.evaluation.measures import generated
+from mole_jax.representation import alignment, neuron
+from mole_jax.tasks.networks import Network
 
-# Largest cost block held at once, in numbers (32 MiB of float64).
-_BLOCK = 4 * 1024 * 1024
+# Training networks that distances are taken to, spread evenly over the zoo.
+MOST_REFERENCES = 1600
+# The same for networks with several kinds of units, whose matching takes longer.
+MOST_MATCHED = 300
 
 
-def distance(a: ArrayLike, b: ArrayLike) -> float:
-    """Euclidean distance of two networks, minimised over the order of their hidden units.
+class Pair(NamedTuple):
+    """Distances of generated networks, and of independently trained ones."""
 
-    a, b: [H, F] neuron vectors. Solved exactly as an assignment problem on squared distances.
-    Source: Kuhn, The Hungarian method for the assignment problem (1955).
+    generated: np.ndarray  # [networks]
+    held_out: np.ndarray  # [networks]
+
+
+class Mistakes(NamedTuple):
+    """Overlap of wrong test predictions with those of training runs."""
+
+    generated: np.ndarray  # [networks]
+    expected: np.ndarray  # [networks] were mistakes independent
+    held_out: np.ndarray  # [networks] of the independent run from the same start
+
+
+class Novelty(NamedTuple):
+    """See `distances`, `variety` and `mistakes`; empty where there is nothing to compare with."""
+
+    distance_generated: np.ndarray  # [networks]
+    distance_held_out: np.ndarray  # [networks]
+    among_generated: np.ndarray  # [networks]
+    among_held_out: np.ndarray  # [networks]
+    overlap_generated: np.ndarray  # [networks]
+    overlap_expected: np.ndarray  # [networks]
+    overlap_held_out: np.ndarray  # [networks]
+
+
+def compute(context: EvalContext, split: str, results: Results) -> Novelty:
+    """Compare the generated networks of a split with training runs and with one another."""
+    flat = results.of(generated.MEASURE, split).parameters
+    return Novelty(
+        *distances(context, split, flat),
+        *variety(context, split, flat),
+        *mistakes(context, split, flat),
+    )
+
+
+def distances(context: EvalContext, split: str, generated: np.ndarray) -> Pair:
+    """Return distances to the nearest training run of generated networks [T, N, D] and of held-out,
+    independently trained ones, modulo the network's symmetries.
+
+    Parameters are compared as they are, unscaled.
     """
-    x = np.asarray(a, dtype=np.float64)
-    y = np.asarray(b, dtype=np.float64)
-    if x.ndim != 2 or x.shape != y.shape:
-        raise ValueError(f"need two arrays [H, F] of one shape, got {x.shape} and {y.shape}")
-    return float(np.sqrt(_assigned(x, y, _costs(x, y[None], np.square(y[None]).sum(axis=-1))[0])))
+    count = context.settings["novelty_count"]
+    network, zoo = context.family.network, context.zoo
+    runs = zoo.select(split=split, finite=True)
+    generated = generated.reshape(-1, generated.shape[-1])
+    generated = _spread(generated[np.isfinite(generated).all(1)], count)
+    held_out = zoo.parameters(_spread(runs, count), [-1])[:, 0]
+    exact = _one_kind_of_unit(network)
+    references = _spread(context.training.final, MOST_REFERENCES if exact else MOST_MATCHED)
+
+    # Both at once, so that the references are aligned to one another once.
+    flat = np.concatenate([generated, held_out])
+    if not len(flat):
+        found = np.zeros(0)
+    elif exact:
+        found = copying.nearest(units(network, flat), units(network, references))
+    else:
+        found = alignment.nearest(network, flat, references)
+    return Pair(found[: len(generated)], found[len(generated) :])
 
 
-def nearest(query: ArrayLike, reference: ArrayLike) -> Floats:
-    """Distance from each query network to the closest reference network, modulo hidden-unit order.
+def variety(context: EvalContext, split: str, generated: np.ndarray) -> Pair:
+    """Return the distance of each generated network [T, N, D] to the nearest other one of its task,
+    and the same of as many independently trained networks, modulo the network's symmetries.
 
-    query: [Q, H, F], reference: [R, H, F]. Returns [Q]; the same numbers as `distance` over all
-    pairs. Costs are one matrix product a query; the assignment is solved only for references whose
-    lower bound (the row and column reduction that opens the Hungarian method) is below the best
-    distance so far.
+    Only tasks with two networks on either side have such distances. Where several kinds of units
+    are matched, all of a task's networks are brought to its first, so that distances are upper
+    bounds.
     """
-    queries = np.asarray(query, dtype=np.float64)
-    references = np.asarray(reference, dtype=np.float64)
-    if queries.ndim != 3 or references.ndim != 3 or queries.shape[1:] != references.shape[1:]:
-        raise ValueError(
-            f"need [Q, H, F] and [R, H, F] with the same H and F, "
-            f"got {queries.shape} and {references.shape}"
-        )
-    if not references.size:
-        raise ValueError("no reference network to measure a distance to")
-    hidden = queries.shape[1]
-    block = max(1, _BLOCK // hidden**2)
-    best = np.full(len(queries), np.inf)
-    for first in range(0, len(references), block):
-        candidates = references[first : first + block]  # [B, H, F]
-        sizes = np.square(candidates).sum(axis=-1)  # [B, H]
-        for q, network in enumerate(queries):
-            costs = _costs(network, candidates, sizes)  # [B, H, H]
-            bounds = _lower_bounds(costs)  # [B]
-            for r in np.argsort(bounds):
-                if bounds[r] >= best[q]:
-                    break
-                best[q] = min(best[q], _assigned(network, candidates[r], costs[r]))
-    return np.sqrt(best)
+    episodes, zoo = context.splits[split], context.zoo
+    found = []
+    for task in np.unique(episodes.tasks):
+        ours = generated[episodes.tasks == task].reshape(-1, generated.shape[-1])
+        ours = ours[np.isfinite(ours).all(1)]
+        runs = zoo.select(split=split, finite=True, subset=int(task))
+        n = min(len(ours), len(runs), context.settings["novelty_count"])
+        if n > 1:
+            theirs = zoo.parameters(_spread(runs, n), [-1])[:, 0]
+            pair = (_spread(ours, n), theirs)
+            found.append([nearest_others(context.family.network, flat) for flat in pair])
+    return Pair(*_joined(found, 2))
 
 
-def nearest_others(networks: ArrayLike) -> Floats:
-    """Distance from each network to the closest of the others: [n, H, F] -> [n], n at least 2."""
-    x = np.asarray(networks, dtype=np.float64)
-    if len(x) < 2:
-        raise ValueError("a network alone has no others")
-    return np.concatenate([nearest(x[i : i + 1], np.delete(x, i, axis=0)) for i in range(len(x))])
+def nearest_others(network: Network, flat: np.ndarray) -> np.ndarray:
+    if _one_kind_of_unit(network):
+        return copying.nearest_others(units(network, flat))
+    aligned = np.stack([flat[0], *(alignment.align(network, x, flat[0]) for x in flat[1:])])
+    apart = np.linalg.norm(aligned[:, None] - aligned[None], axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    return apart.min(axis=1)
 
 
-def rho(generated: ArrayLike, held_out: ArrayLike) -> float:
-    """Median nearest distance of generated networks over that of held-out, independent runs.
+def _one_kind_of_unit(network: Network) -> bool:
+    """Whether one assignment settles the distance between two networks."""
+    free = [symmetry for symmetry in network.symmetries if (symmetry.axis,) in network.units]
+    return len(network.symmetries) == len(free) == len(network.units) == 1
 
-    generated: [m], held_out: [n], both from `nearest` to the same training runs. Near 1 is as new
-    as an independent training run, near 0 is a copy. Raises ValueError when the held-out median is
-    0 (the ratio then says nothing).
+
+def units(network: Network, flat: np.ndarray) -> np.ndarray:
+    """Vectors [in, bias, out] of the hidden units: [n, D] -> [n, H, F]."""
+    codec = neuron.build(network)
+    return np.asarray(codec.encode(flat))[:, codec.kind == 0]
+
+
+def mistakes(context: EvalContext, split: str, generated: np.ndarray) -> Mistakes:
+    """Return the overlap of the wrong test predictions of generated networks [T, N, D] with those
+    of the same subset's training runs, where examples are labelled.
+
+    Only subsets that were trained on have such runs, so that S1 has no figure: networks of other
+    subsets are not asked about the same classes. `held_out` is the overlap that the independent
+    run from the same start has.
     """
-    median = float(np.median(np.asarray(held_out, dtype=np.float64)))
-    if not median > 0.0:
-        raise ValueError(f"held-out distances have median {median}; a held-out run is a copy")
-    return float(np.median(np.asarray(generated, dtype=np.float64))) / median
+    if not context.family.labelled:
+        return Mistakes(*_joined([], 3))
+    network, data = context.family.network, context.family.device_data
+    episodes = context.splits[split]
+    networks, owners, sizes, tasks = [], [], [], []
+    for task in np.unique(episodes.tasks):
+        rows = np.flatnonzero(episodes.tasks == task)
+        references = context.training.final[context.training.subset == task]
+        runs = context.zoo.select(split=split, finite=True, subset=int(task))
+        if len(references) and len(runs):
+            independent = context.zoo.parameters(runs, [-1])[:, 0]
+            # Of a zoo of one task there are too many to measure all.
+            references = _spread(references, MOST_MATCHED)
+            independent = _spread(independent, MOST_MATCHED)
+            ours = generated[rows].reshape(-1, generated.shape[-1])
+            networks += [ours, independent, references]
+            sizes.append((len(ours), len(independent), len(references)))
+            owners += [task] * sum(sizes[-1])
+            tasks.append(int(task))
+    found = []
+    if tasks:
+        flat = np.concatenate(networks)
+        p = scoring.probabilities(network, data, "test", flat, np.array(owners))
+        guesses = np.split(p.argmax(-1), np.cumsum([sum(size) for size in sizes])[:-1])
+    for i, task in enumerate(tasks):
+        labels, mask = scoring.answers(data, "test", task)
+        wrong = (guesses[i] != labels)[:, mask]  # [networks, n]
+        ours, theirs, trained = np.split(wrong, np.cumsum(sizes[i])[:-1])
+        expected = copying.iou_expected(ours, trained, seed=task)
+        found.append([copying.iou_max(ours, trained), expected, copying.iou_max(theirs, trained)])
+    return Mistakes(*_joined(found, 3))
 
 
-def diversity(generated: ArrayLike, held_out: ArrayLike) -> float:
-    """Median of generated networks' distances to one another over that of independent runs.
-
-    generated, held_out: [n], from `nearest_others`, of equally many networks of each task. Near 1:
-    as different from one another as independent runs are; 0: always the same network. Raises
-    ValueError when the held-out median is 0.
-    """
-    return rho(generated, held_out)
+def _joined(found: list[list[np.ndarray]], n: int) -> list[np.ndarray]:
+    """Join the arrays of tasks, n of each task; without any task they are empty."""
+    return [np.concatenate(x) for x in zip(*found, strict=True)] if found else [np.zeros(0)] * n
 
 
-def z_u(generated: ArrayLike, held_out: ArrayLike) -> float:
-    """Mann-Whitney statistic of generated against held-out distances; negative means copying.
-
-    generated: [m], held_out: [n]. Z = (U - m n / 2) / sqrt(m n (m + n + 1) / 12), where U counts
-    the pairs in which the generated network is farther from the training runs. Ties count one half
-    and narrow the variance accordingly; when everything is tied Z is 0. Source: Meehan et al., A
-    Non-Parametric Test to Detect Data-Copying (2020).
-    """
-    x = np.asarray(generated, dtype=np.float64).ravel()
-    y = np.asarray(held_out, dtype=np.float64).ravel()
-    m, n = x.size, y.size
-    if not m or not n:
-        raise ValueError("z_u needs at least one distance on either side")
-    pooled = np.concatenate([x, y])
-    u = stats.rankdata(pooled)[:m].sum() - m * (m + 1) / 2
-    _, counts = np.unique(pooled, return_counts=True)
-    ties = float((counts.astype(np.float64) ** 3 - counts).sum())
-    total = m + n
-    variance = m * n / 12 * (total + 1 - ties / (total * (total - 1)))
-    return float((u - m * n / 2) / np.sqrt(variance)) if variance > 0 else 0.0
+def _spread(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` rows, evenly spaced."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
 
 
-def iou_max(generated_wrong: ArrayLike, reference_wrong: ArrayLike) -> Floats:
-    """Largest overlap of each generated network's mistakes with those of any reference network.
-
-    generated_wrong: [Q, n], reference_wrong: [R, n], True where example n is misclassified. Returns
-    [Q], intersection over union in 0..1; two networks without any mistake share none, so their
-    overlap is 0.
-    """
-    x, y = _wrong(generated_wrong, reference_wrong)
-    both = x @ y.T  # [Q, R]
-    either = x.sum(axis=1)[:, None] + y.sum(axis=1)[None, :] - both
-    return (both / np.maximum(either, 1.0)).max(axis=1)
-
-
-def iou_expected(
-    generated_wrong: ArrayLike, reference_wrong: ArrayLike, *, draws: int = 64, seed: int = 0
-) -> Floats:
-    """What `iou_max` would be if mistakes fell independently, given only how many each network
-    makes.
-
-    Same arguments; returns [Q]. With the two numbers of mistakes k and l among n examples given,
-    independent mistakes share Hypergeometric(n, k, l) of them; the largest overlap over the R
-    references is averaged over `draws` seeded simulations. Real images differ in difficulty, so
-    even independent runs lie above this figure.
-    """
-    x, y = _wrong(generated_wrong, reference_wrong)
-    examples = x.shape[1]
-    rng = np.random.default_rng(seed)
-    theirs = y.sum(axis=1).astype(np.int64)  # [R]
-    expected = np.empty(len(x))
-    for q, ours in enumerate(x.sum(axis=1).astype(np.int64)):
-        both = rng.hypergeometric(ours, examples - ours, theirs, size=(draws, theirs.size))
-        expected[q] = (both / np.maximum(ours + theirs - both, 1)).max(axis=1).mean()
-    return expected
+def _record(context: EvalContext, split: str, results: Results) -> Record:
+    found = results.of(MEASURE, split)
+    far = found.distance_generated, found.distance_held_out
+    among = found.among_generated, found.among_held_out
+    summary: Record = {
+        "rho": copying.rho(*far) if all(x.size for x in far) else None,
+        "z_u": copying.z_u(*far) if all(x.size for x in far) else None,
+        "diversity": copying.diversity(*among) if among[0].size else None,
+        "n_generated": far[0].size,
+        "n_held_out": far[1].size,
+    }
+    for name, overlap in (
+        ("iou_mean", found.overlap_generated),
+        ("iou_expected", found.overlap_expected),
+        ("iou_held_out", found.overlap_held_out),
+    ):
+        summary[name] = float(overlap.mean()) if overlap.size else None
+    return {"novelty": summary}
 
 
-def _costs(network: Floats, candidates: Floats, sizes: Floats) -> Floats:
-    """Squared distances between all neuron pairs: [H, F], [B, H, F] -> [B, H candidates', H].
-
-    sizes: [B, H], the candidates' squared lengths, which all queries share.
-    """
-    flat = candidates.reshape(-1, candidates.shape[-1])  # [B * H, F]
-    costs = (flat @ (-2.0 * network.T)).reshape(*candidates.shape[:2], -1)
-    costs += sizes[:, :, None]
-    costs += np.square(network).sum(axis=-1)
-    return costs
+def _arrays(context: EvalContext, split: str, results: Results) -> Arrays:
+    found = results.of(MEASURE, split)
+    return {
+        "novelty_generated": found.distance_generated,
+        "novelty_heldout": found.distance_held_out,
+    }
 
 
-def _lower_bounds(costs: Floats) -> Floats:
-    """Dual-feasible bound on the assignment cost: row minima, then columns' remainders."""
-    rows = costs.min(axis=2)  # [B, H]
-    columns = (costs - rows[:, :, None]).min(axis=1)  # [B, H]
-    return rows.sum(axis=1) + columns.sum(axis=1)
-
-
-def _assigned(a: Floats, b: Floats, costs: Floats) -> float:
-    """Squared distance under the best assignment, from differences: the expanded square loses
-    copies to rounding. costs: [H of b, H of a].
-    """
-    rows, columns = linear_sum_assignment(costs)
-    return float(np.square(b[rows] - a[columns]).sum())
-
-
-def _wrong(generated: ArrayLike, reference: ArrayLike) -> tuple[Floats, Floats]:
-    x = np.asarray(generated, dtype=bool)
-    y = np.asarray(reference, dtype=bool)
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or not len(y):
-        raise ValueError(f"need [Q, n] and non-empty [R, n], got {x.shape} and {y.shape}")
-    return x.astype(np.float64), y.astype(np.float64)
+MEASURE = Measure(
+    "novelty", Novelty, compute, needs=(generated.MEASURE,), record=_record, arrays=_arrays
+)

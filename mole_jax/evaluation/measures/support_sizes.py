@@ -3,47 +3,64 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
-from mole_jax.evaluation import measure, settings
-from mole_jax.evaluation.bench import Bench
-from mole_jax.evaluation.cases import Cases
-from mole_jax.evaluation.generated import predict
-from mole_jax.evaluation.parts import Done, Found
+from mole_jax.evaluation.harness import scoring, settings
+from mole_jax.evaluation.harness.context import EvalContext
+from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.evaluation.harness.measure import Arrays, Measure, Record, Results
+from mole_jax.evaluation.harness.prediction import predict
+from mole_jax.evaluation.measures import fixed_prompt
 
 
-def score(bench: Bench, split: str, done: Done) -> Found:
-    """Test score by size of the support set, for the first start of every task.
+class BySize(NamedTuple):
+    """Test score by size of the support set, for the first start of every task."""
 
-    Returns:
-        sizes: [K] examples in all; score: [K, T].
-    """
-    cases = bench.splits[split].first()
-    found = []
-    for per_class in settings.support_sizes(bench.config):
-        flat = predict(
-            bench.predictors["diffusion"],
-            fewer(cases, per_class, bench.family.n_classes),
-            float(done["prompt.diffusion"]["chosen"]),
-            bench.key(f"support sizes {split}"),
-        )
-        _, reached = measure.on_pool(
-            bench.family.network,
-            bench.family.device_data,
-            "test",
-            flat,
-            cases.tasks[:, None],
-        )
+    sizes: np.ndarray  # [K] examples in all
+    score: np.ndarray  # [K, T]
+
+
+def score(context: EvalContext, split: str, results: Results) -> BySize:
+    """Predict from fewer and fewer examples."""
+    episodes, n_classes = context.splits[split].first(), context.family.n_classes
+    prompt, key = fixed_prompt.of(context, results), context.key(f"support sizes {split}")
+    sizes, found = settings.support_sizes(context.config), []
+    for per_class in sizes:
+        shown = fewer(episodes, per_class, n_classes)
+        flat = predict(context, context.learner, shown, prompt, key)
+        _, reached = scoring.on_own_tasks(context.family, "test", flat, episodes.tasks)
         found.append(reached[:, 0])
-    n_classes = bench.family.n_classes
-    sizes = n_classes * np.array(settings.support_sizes(bench.config))
-    return {"sizes": sizes, "score": np.array(found)}
+    return BySize(n_classes * np.array(sizes), np.array(found))
 
 
-def fewer(cases: Cases, per_class: int, n_classes: int) -> Cases:
-    """The cases with all but `per_class` support examples of each class masked."""
-    mask = cases.support.mask  # [T, N, n], class by class
+def fewer(episodes: Episodes, per_class: int, n_classes: int) -> Episodes:
+    """Return the episodes with all but `per_class` support examples of each class masked."""
+    mask = episodes.support.mask  # [T, N, n], class by class
     each = mask.shape[-1] // n_classes
     keep = np.arange(mask.shape[-1]) % each < per_class
-    return dataclasses.replace(cases, support=cases.support._replace(mask=mask & keep))
+    return dataclasses.replace(episodes, support=episodes.support._replace(mask=mask & keep))
+
+
+def _record(context: EvalContext, split: str, results: Results) -> Record:
+    of_size = {
+        str(int(size)): float(row.mean()) for size, row in zip(*results.of(MEASURE), strict=True)
+    }
+    return {f"{context.family.score}_by_support_size": of_size}
+
+
+def _arrays(context: EvalContext, split: str, results: Results) -> Arrays:
+    found = results.of(MEASURE)
+    return {"support_sizes": found.sizes, "support_score": found.score}
+
+
+MEASURE = Measure(
+    "support_sizes",
+    BySize,
+    score,
+    "main split",
+    needs=(fixed_prompt.MEASURE,),
+    record=_record,
+    arrays=_arrays,
+)

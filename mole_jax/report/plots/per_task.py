@@ -85,7 +85,7 @@ def _best_baseline_score(data: Recorded) -> tuple[str, Array] | None:
         best = names.index(chosen.key)
     else:
         best = max(rivals, key=lambda i: float(data["baseline_score"][i].mean()))
-    return findings.method_name(names[best]), data["baseline_score"][best]
+    return findings.method_name(data.result, names[best]), data["baseline_score"][best]
 
 
 FIGURE = FigureSpec(

@@ -14,44 +14,44 @@ from tests.evaluation.conftest import Evaluated
 
 def test_adam_is_the_training_of_the_zoo(evaluated: Evaluated) -> None:
     """Same start, minibatch keys and learning rate: the same network as the stored run."""
-    bench = evaluated.bench
-    cases = bench.splits["S1"]
-    runs = np.array([bench.zoo.select(subset=int(task))[:2] for task in cases.tasks])
-    rates = bench.zoo.runs["learning_rate"][runs]
+    context = evaluated.context
+    episodes = context.splits["S1"]
+    runs = np.array([context.zoo.select(subset=int(task))[:2] for task in episodes.tasks])
+    rates = context.zoo.runs["learning_rate"][runs]
     key = rng.named(rng.key(evaluated.config.seed), "population")
-    curves = adam.run(bench, cases.tasks, cases.starts, rates, key)
-    assert curves.steps[-1] == bench.zoo.steps[-1]
+    curves = adam.run(context, episodes.tasks, episodes.starts, rates, key)
+    assert curves.steps[-1] == context.zoo.steps[-1]
     for name in ("validation_loss", "test_loss", "test_score"):
-        of_zoo = name.replace("score", bench.family.score)
-        stored = bench.zoo.metric(of_zoo, runs.reshape(-1))[:, [0, -1]].reshape(*runs.shape, 2)
+        of_zoo = name.replace("score", context.family.score)
+        stored = context.zoo.metric(of_zoo, runs.reshape(-1))[:, [0, -1]].reshape(*runs.shape, 2)
         np.testing.assert_allclose(curves.metrics[name][..., [0, -1]], stored, rtol=1e-4, atol=1e-5)
 
 
 def test_adam_improves_on_its_starts(evaluated: Evaluated) -> None:
-    with np.load(evaluated.workdir / "evaluate" / "parts" / "adam.S1.npz") as part:
-        assert (part["test_loss"][..., -1] < part["test_loss"][..., 0]).all()
+    loss = evaluated.results().of(adam.MEASURE, "S1").test_loss
+    assert (loss[..., -1] < loss[..., 0]).all()
 
 
 def test_adam_support_sees_the_support_set_only(evaluated: Evaluated) -> None:
     """Without the training pool's images it ends at the same losses; with other support images it
     does not.
     """
-    bench = evaluated.bench
-    cases = bench.splits["S1"]
-    data = bench.family.device_data
+    context = evaluated.context
+    episodes = context.splits["S1"]
+    data = context.family.device_data
     rows, _ = data.tables["train"]
     empty = dataclasses.replace(
         data, pixels=data.pixels.astype(np.float32).at[rows.reshape(-1)].set(np.nan)
     )
-    family = dataclasses.replace(bench.family)
+    family = dataclasses.replace(context.family)
     family.__dict__["device_data"] = empty
     rate, key = np.float32(3e-3), jax.random.key(0)
 
-    with_pool = adam_support.run(bench, cases, rate, key)
-    without = adam_support.run(dataclasses.replace(bench, family=family), cases, rate, key)
+    with_pool = adam_support.run(context, episodes, rate, key)
+    without = adam_support.run(dataclasses.replace(context, family=family), episodes, rate, key)
     assert np.isnan(without.metrics["train_loss"]).all()
     for name in ("validation_loss", "test_loss"):
         np.testing.assert_array_equal(with_pool.metrics[name], without.metrics[name])
-    other = cases.support._replace(inputs=-cases.support.inputs)
-    changed = adam_support.run(bench, dataclasses.replace(cases, support=other), rate, key)
+    other = episodes.support._replace(inputs=-episodes.support.inputs)
+    changed = adam_support.run(context, dataclasses.replace(episodes, support=other), rate, key)
     assert not np.allclose(changed.metrics["test_loss"], with_pool.metrics["test_loss"])

@@ -8,62 +8,64 @@ import jax
 import numpy as np
 import pytest
 
-from mole_jax.evaluation import measure
 from mole_jax.evaluation.baselines import noise, retrieval, soup
+from mole_jax.evaluation.harness import scoring
 from mole_jax.representation import permutation
 from tests.evaluation.conftest import Evaluated
 
 
 @pytest.mark.parametrize("group", ["choice", "S0", "S1"])
 def test_no_neighbour_is_of_the_cases_own_subset(evaluated: Evaluated, group: str) -> None:
-    bench = evaluated.bench
-    cases = bench.groups[group]
-    order = retrieval.neighbours(bench, group, {})["order"]
-    subsets = bench.training.subset[order]  # [T, N, n]
-    assert not (subsets == cases.tasks[:, None, None]).any()
+    context = evaluated.context
+    episodes = context.episodes(group)
+    order = retrieval.rank(context, group)
+    subsets = context.training.subset[order]  # [T, N, n]
+    assert not (subsets == episodes.tasks[:, None, None]).any()
     for row in subsets.reshape(-1, subsets.shape[-1]):
         assert len(np.unique(row)) == len(row)
 
 
 def test_leaving_the_own_subset_out_matters(evaluated: Evaluated) -> None:
     """Were it not left out, a training case would find a run of its own subset."""
-    bench = evaluated.bench
-    losses = retrieval.support_losses(bench.family.network, bench.training.final, bench.choice)
-    best = bench.training.subset[losses[:, 0].argmin(-1)]
-    assert (best == bench.choice.tasks).any()
+    context = evaluated.context
+    losses = retrieval.support_losses(
+        context.family.network, context.training.final, context.choice
+    )
+    best = context.training.subset[losses[:, 0].argmin(-1)]
+    assert (best == context.choice.tasks).any()
 
 
 def test_the_first_neighbour_is_the_best_on_the_support_set(evaluated: Evaluated) -> None:
-    bench = evaluated.bench
-    cases = bench.splits["S1"]
-    order = retrieval.neighbours(bench, "S1", {})["order"]
-    losses = retrieval.support_losses(bench.family.network, bench.training.final, cases)
+    context = evaluated.context
+    episodes = context.splits["S1"]
+    order = retrieval.rank(context, "S1")
+    losses = retrieval.support_losses(context.family.network, context.training.final, episodes)
     best = np.take_along_axis(losses, order, axis=-1)
     np.testing.assert_array_equal(best[..., 0], losses.min(-1))
     assert (np.diff(best, axis=-1) >= 0).all()
-    direct, _ = measure.on_examples(
-        bench.family.network, bench.training.final[order[..., 0]], cases.support
+    direct, _ = scoring.on_examples(
+        context.family.network, context.training.final[order[..., 0]], episodes.support
     )
     np.testing.assert_allclose(best[..., 0], direct, rtol=1e-5)
 
 
 def test_a_soup_of_one_network_in_other_orders_is_that_network(evaluated: Evaluated) -> None:
-    bench = evaluated.bench
-    network, best = bench.family.network, bench.training.final[0]
+    context = evaluated.context
+    network, best = context.family.network, context.training.final[0]
     shuffled = [
         np.asarray(permutation.permute(network, best, permutation.random_orders(network, key)))
         for key in jax.random.split(jax.random.key(0), 2)
     ]
-    same = bench.training.final.copy()
+    same = context.training.final.copy()
     same[1:3] = shuffled
-    training = dataclasses.replace(bench.training, final=same)
-    mixed = soup.mix(dataclasses.replace(bench, training=training), np.array([[[0, 1, 2]]]))
+    training = dataclasses.replace(context.training, final=same)
+    mixed = soup.mix(dataclasses.replace(context, training=training), np.array([[[0, 1, 2]]]))
     np.testing.assert_allclose(mixed[0, 0], best, rtol=1e-6, atol=1e-7)
 
 
 def test_noise_is_as_large_as_it_says(evaluated: Evaluated) -> None:
-    bench = evaluated.bench
-    flat = np.zeros((50, 4, bench.family.network.spec.size), np.float32)
-    noisy = noise.add(bench, flat, 0.5, "some")
-    spread = noisy.std(axis=(0, 1)) / bench.training.scale
+    context = evaluated.context
+    flat = np.zeros((50, 4, context.family.network.spec.size), np.float32)
+    noisy = noise.add(context, flat, 0.5, "some")
+    spread = noisy.std(axis=(0, 1)) / context.training.scale
     assert np.abs(spread.mean() - 0.5) < 0.01

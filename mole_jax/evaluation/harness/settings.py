@@ -1,5 +1,7 @@
 """The `evaluation` section of a config: what its keys may be.
 
+measures         what is measured: ("all",), or names of `selection.MEASURES`; what these need is
+                 measured, too, and so is the quality of generated networks
 starts           networks of each S1 data subset, from the starts of its first runs
 s0_tasks         training data subsets whose held-out runs make S0; as many serve for choices
 prompt_count     prompts of each network, evenly spaced from the best loss to its start's

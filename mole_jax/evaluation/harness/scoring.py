@@ -13,7 +13,7 @@ import numpy as np
 
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.examples import Examples
-from mole_jax.tasks.family import DeviceData
+from mole_jax.tasks.family import DeviceData, TaskFamily
 from mole_jax.tasks.images import ImageTasks
 from mole_jax.tasks.networks import Network
 
@@ -26,7 +26,7 @@ _MEMORY = 64 * 2**20
 def on_pool(
     network: Network, data: DeviceData, pool: str, flat: np.ndarray, tasks: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Loss and score (accuracy, say) on a whole pool.
+    """Return loss and score (accuracy, say) on a whole pool.
 
     Args:
         network: what the parameters are of.
@@ -41,6 +41,14 @@ def on_pool(
     tasks = np.broadcast_to(tasks, flat.shape[:-1])
     loss, score = _in_chunks(functools.partial(_on_pool, network, pool, data), flat, tasks)
     return loss, score
+
+
+def on_own_tasks(
+    family: TaskFamily, pool: str, flat: np.ndarray, tasks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return loss and score [T, ...] of networks [T, ..., D] on a pool of their tasks [T]."""
+    tasks = tasks.reshape(-1, *[1] * (flat.ndim - 2))
+    return on_pool(family.network, family.device_data, pool, flat, tasks)
 
 
 def on_examples(

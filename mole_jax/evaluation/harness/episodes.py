@@ -1,4 +1,4 @@
-"""Cases: the networks that are to be predicted, task by task and start by start."""
+"""Episodes: the networks that are to be predicted, task by task and start by start."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mole_jax.tasks.family import DeviceData, TaskFamily
 from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.storage.reader import Zoo
 
-# Support sets drawn in one call, so that every number of cases shares one compiled function.
+# Support sets drawn in one call, so that every number of episodes shares one compiled function.
 _AT_ONCE = 64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Cases:
+class Episodes:
     """T tasks x N starts, each with a support set of its own.
 
     Where a zoo is of one task only, T are runs of it, with one start each.
@@ -29,7 +29,7 @@ class Cases:
 
     tasks: np.ndarray  # [T] positions in the task table
     starts: np.ndarray  # [T, N, D]
-    start_metric: np.ndarray  # [T, N] in what prompts speak of
+    start_metric: np.ndarray  # [T, N] in the prompt metric
     support: Examples  # leaves [T, N, n, ...], NumPy
 
     @property
@@ -37,8 +37,8 @@ class Cases:
         """(T, N)."""
         return self.starts.shape[0], self.starts.shape[1]
 
-    def first(self, which: np.ndarray | None = None) -> Cases:
-        """The first start of every task, or of the tasks at positions `which` [t]: [t, 1]."""
+    def first(self, which: np.ndarray | None = None) -> Episodes:
+        """Return the first start of every task, or of tasks at positions `which` [t]: [t, 1]."""
         at = slice(None) if which is None else which
         return dataclasses.replace(
             self,
@@ -56,15 +56,15 @@ def of_runs(
     runs: np.ndarray,
     key: jax.Array,
     per_class: int,
-) -> Cases:
-    """Cases that start where stored runs started.
+) -> Episodes:
+    """Return episodes that start where stored runs started.
 
     Args:
         zoo: where the runs are.
         family: its tasks.
-        metric: that prompts speak of.
+        metric: the prompt metric.
         runs: [T, N] runs; those of a row are of one data subset.
-        key: with the number of a run it draws that case's support set.
+        key: with the number of a run it draws that episode's support set.
         per_class: support examples of each class.
     """
     tasks = zoo.runs["subset"][runs[:, 0]]
@@ -72,7 +72,7 @@ def of_runs(
     size = family.network.spec.size
     each = np.repeat(tasks, runs.shape[1])
     support = _support_sets(family.device_data, each, flat, key, per_class)
-    return Cases(
+    return Episodes(
         tasks=tasks,
         starts=zoo.parameters(flat, [0]).reshape(*runs.shape, size),
         start_metric=np.asarray(metric.of_runs(zoo, flat)[:, 0], np.float32).reshape(runs.shape),

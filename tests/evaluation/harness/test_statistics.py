@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mole_jax.evaluation import statistics
+from mole_jax.evaluation.harness import statistics
 
 
 def test_quality_of_known_numbers():

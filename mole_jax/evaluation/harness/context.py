@@ -1,0 +1,172 @@
+"""What every measure works with, loaded once: learners, zoo, and the episodes they are tried on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from mole_jax.core import rng
+from mole_jax.core.devices import mesh as mesh_lib
+from mole_jax.core.errors import UserError
+from mole_jax.core.program import stages
+from mole_jax.evaluation.harness import episodes, zoo_finals
+from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.evaluation.harness.zoo_finals import ZooFinals
+from mole_jax.learners import registry, stored
+from mole_jax.learners.stored import Trained
+from mole_jax.sampling import sampler
+from mole_jax.tasks import subsets
+from mole_jax.tasks.family import TaskFamily
+from mole_jax.training import data as data_lib
+from mole_jax.zoo import prompt_metric
+from mole_jax.zoo.prompt_metric import PromptMetric
+from mole_jax.zoo.storage.reader import Zoo, open_zoo
+
+CHOICE = "choice"  # the episodes on which choices are made, beside the splits that are reported
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictor:
+    """A trained learner and how it is asked."""
+
+    trained: Trained
+    batch: int  # networks in a call, a multiple of the mesh's data axis
+    mesh: Mesh
+    steps: int  # of its training
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EvalContext:
+    """Config, zoo, tasks, trained learners, and the episodes that they are tried on."""
+
+    config: Mapping[str, Any]
+    zoo: Zoo
+    family: TaskFamily
+    mesh: Mesh
+    root: jax.Array
+    learners: dict[str, Predictor]  # by name, as the train stage left them
+    learner: str  # the one that is measured: the first of them, or another one (see `measuring`)
+    prompt_metric: PromptMetric
+    training: ZooFinals
+    choice: Episodes  # of training subsets: all choices are made on these
+    splits: dict[str, Episodes]  # S0, S1, ...: what is reported
+    seconds: dict[str, float | None]  # that earlier stages took, None where it is not on record
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Return `config.evaluation`."""
+        return self.config["evaluation"]
+
+    @property
+    def main_split(self) -> str:
+        """Return the split that costlier measures look at: S1 where there is one."""
+        return "S1" if "S1" in self.splits else "S0"
+
+    @property
+    def one_task(self) -> bool:
+        """Whether all runs are of one task: episodes are then its runs, and not tasks."""
+        return len(self.zoo.schema.tasks) == 1
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Return the names of all learners but the measured one."""
+        return tuple(name for name in self.learners if name != self.learner)
+
+    def measuring(self, learner: str) -> EvalContext:
+        """Return the same context with another learner measured."""
+        return dataclasses.replace(self, learner=learner)
+
+    def episodes(self, split: str) -> Episodes:
+        """Return the episodes of a split, or those of `CHOICE`."""
+        return self.choice if split == CHOICE else self.splits[split]
+
+    def tasks_with_runs(self, split: str) -> np.ndarray:
+        """Return positions in the split's episodes of tasks that have finite runs: [t]."""
+        finite = np.unique(self.zoo.runs["subset"][self.zoo.select(finite=True)])
+        return np.flatnonzero(np.isin(self.splits[split].tasks, finite))
+
+    def key(self, name: str) -> jax.Array:
+        """Return the key of a random choice, by its name."""
+        return rng.named(self.root, name)
+
+
+def load_context(config: Mapping[str, Any], workdir: Path) -> EvalContext:
+    """Open WORKDIR/zoo and WORKDIR/train and lay out the episodes.
+
+    Raises:
+        UserError: where the zoo or a trained learner is missing, damaged or of other tasks, or
+            nothing is held out.
+    """
+    workdir = Path(workdir)
+    zoo = open_zoo(workdir / "zoo")
+    family = data_lib.checked_family(config, zoo)
+    settings, per_class = config["evaluation"], config["data"]["support_per_class"]
+    mesh = mesh_lib.make_mesh()
+    root = rng.named(rng.key(config["seed"]), "evaluate")
+    learners = {
+        name: _predictor(config, workdir, family, mesh, name) for name in registry.of(config)
+    }
+    main = next(iter(learners))
+    held_out = {
+        "S0": episodes.held_out_runs(zoo, settings["s0_tasks"]),
+        **{
+            split: episodes.held_out_subsets(zoo, split, settings["starts"])
+            for split in subsets.HELD_OUT
+        },
+    }
+    held_out = {name: runs for name, runs in held_out.items() if runs.size}
+    if not held_out:
+        raise UserError(
+            f"{zoo.path} has no held-out run to evaluate on; raise data.held_out_subsets or "
+            "population.held_out_members, or import it with --held-out-runs"
+        )
+    choice = episodes.for_choices(zoo, settings["s0_tasks"])
+    metric = prompt_metric.of(config, zoo.schema)
+    context = EvalContext(
+        config=config,
+        zoo=zoo,
+        family=family,
+        mesh=mesh,
+        root=root,
+        learners=learners,
+        learner=main,
+        prompt_metric=metric,
+        training=zoo_finals.of_zoo(
+            zoo, metric, np.asarray(learners[main].trained.scales.normaliser.scale)
+        ),
+        choice=episodes.of_runs(zoo, family, metric, choice, root, per_class),
+        splits={
+            name: episodes.of_runs(zoo, family, metric, runs, root, per_class)
+            for name, runs in held_out.items()
+        },
+        seconds={stage: stage_seconds(workdir, stage) for stage in ("zoo", "train")},
+    )
+    if not len(context.tasks_with_runs(context.main_split)):
+        raise UserError(
+            f"{zoo.path}: every run of the held-out data subsets diverged, so that there is "
+            "nothing to compare with; lower population.learning_rate and make the zoo again"
+        )
+    return context
+
+
+def stage_seconds(workdir: Path, stage: str) -> float | None:
+    """Return the seconds that a stage took, or None where it was called as a function."""
+    try:
+        return float(stages.record(workdir, stage)["seconds"])
+    except UserError:
+        return None
+
+
+def _predictor(
+    config: Mapping[str, Any], workdir: Path, family: TaskFamily, mesh: Mesh, name: str
+) -> Predictor:
+    plan = sampler.plan(config["sampling"], config["diffusion"]["steps"])
+    trained = stored.load(workdir, config, family.network, name, plan=plan)
+    batch = mesh_lib.pad_to_multiple(config["evaluation"]["sampler_batch"], mesh.shape["data"])
+    return Predictor(trained, batch, mesh, registry.hyper(config, name).steps)

@@ -1,0 +1,84 @@
+"""Predicting the networks of episodes, always with one batch size so that it compiles once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from mole_jax.core import rng
+from mole_jax.core.devices import distributed
+from mole_jax.core.devices import mesh as mesh_lib
+from mole_jax.evaluation.harness.context import EvalContext, Predictor
+from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.learners import answers
+from mole_jax.tasks.examples import Examples
+from mole_jax.training import learner as seam
+
+
+def predict(
+    context: EvalContext,
+    learner: str,
+    episodes: Episodes,
+    target: np.ndarray | float,
+    key: jax.Array,
+) -> np.ndarray:
+    """Predict a network for every episode, or one for each of its prompts.
+
+    Args:
+        context: where the learners are.
+        learner: the name of one of them.
+        episodes: T x N of them.
+        target: the prompt metric asked for: one number, [T, N], or [T, N, P].
+        key: draws the noise; the same key and shapes give the same noise.
+
+    Returns:
+        Parameters [T, N, D] or [T, N, P, D].
+    """
+    predictor = context.learners[learner]
+    asked = np.asarray(target, np.float32)
+    asked = np.broadcast_to(asked, episodes.shape) if asked.ndim == 0 else asked
+    n_episodes = math.prod(episodes.shape)
+    of = np.repeat(np.arange(n_episodes), asked.size // n_episodes)  # episode of each network
+    starts, start_metric, support = jax.tree.map(
+        lambda x: x.reshape(n_episodes, *x.shape[2:]),
+        (episodes.starts, episodes.start_metric, episodes.support),
+    )
+    flat_target = asked.reshape(-1)
+    chunks = []
+    for i, first in enumerate(range(0, len(of), predictor.batch)):
+        rows = np.minimum(np.arange(first, first + predictor.batch), len(of) - 1)
+        episode = of[rows]
+        chunks.append(
+            call(
+                predictor,
+                starts[episode],
+                start_metric[episode],
+                flat_target[rows],
+                jax.tree.map(lambda x, episode=episode: x[episode], support),
+                rng.at(key, "chunk", i),
+            )
+        )
+    # Fetched together at the end, so that the device need not wait for the next chunk.
+    flat = np.concatenate([distributed.gather(x) for x in chunks])[: len(of)]
+    return flat.reshape(*asked.shape, -1)
+
+
+def call(
+    predictor: Predictor,
+    starts: np.ndarray,
+    start_metric: np.ndarray,
+    target: np.ndarray,
+    support: Examples,
+    key: jax.Array,
+) -> jax.Array:
+    """One call of the sampler with `batch` networks: starts [B, D] -> parameters [B, D]."""
+    trained = predictor.trained
+    task = np.zeros(len(starts), np.int32)  # which one it is, is the support set's to say
+    rows: Any = (seam.Episodes(task, support, starts, start_metric), target)  # type: ignore[arg-type]
+    given, asked = distributed.put(rows, mesh_lib.along(predictor.mesh, "data"))
+    fixed = (trained.learner, trained.theta, key)
+    learner, theta, key = distributed.put(fixed, mesh_lib.replicated(predictor.mesh))
+    return answers.adapt(learner, theta, given, answers.all_of(asked), key)

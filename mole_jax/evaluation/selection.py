@@ -1,0 +1,85 @@
+"""All measures, and which of them a config selects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mole_jax.core import compat
+from mole_jax.core.devices import distributed
+from mole_jax.core.errors import UserError
+from mole_jax.core.program.config import nearest
+from mole_jax.evaluation.baselines.roster import BASELINES
+from mole_jax.evaluation.harness.context import EvalContext
+from mole_jax.evaluation.harness.measure import Measure, with_needs
+from mole_jax.evaluation.measures import (
+    calibration,
+    conditions,
+    ensembles,
+    fine_tuning,
+    learning_curves,
+    novelty,
+    prompt_following,
+    quality,
+    support_sizes,
+    timing,
+    trajectories,
+)
+
+ALL = "all"
+
+# What others need is left out. Baselines stand before `quality`, which compares those that run.
+_LISTED = (
+    *(baseline.measure for baseline in BASELINES),
+    quality.MEASURE,
+    prompt_following.MEASURE,
+    conditions.MEASURE,
+    novelty.MEASURE,
+    fine_tuning.MEASURE,
+    ensembles.MEASURE,
+    calibration.MEASURE,
+    support_sizes.MEASURE,
+    trajectories.MEASURE,
+    timing.MEASURE,
+    learning_curves.MEASURE,
+)
+MEASURES = {measure.name: measure for measure in with_needs(_LISTED)}
+
+
+def selected(config: Mapping[str, Any]) -> list[Measure[Any]]:
+    """Return the measures of `config.evaluation.measures`, with `quality` and what they need.
+
+    Each comes after what it needs.
+
+    Raises:
+        UserError: for a name that no measure has.
+    """
+    asked = tuple(compat.get(config, "evaluation.measures"))
+    for name in asked:
+        if name not in (ALL, *MEASURES):
+            close = nearest(str(name), MEASURES)
+            hint = f"; did you mean {close}?" if close else ""
+            raise UserError(
+                f"evaluation.measures names {name!r}; there are {ALL}, {', '.join(MEASURES)}{hint}"
+            )
+    if ALL in asked:
+        return list(MEASURES.values())
+    needed = with_needs([quality.MEASURE, *(MEASURES[name] for name in asked)])
+    return [measure for measure in MEASURES.values() if measure in needed]
+
+
+def applicable(context: EvalContext, measures: Sequence[Measure[Any]]) -> list[Measure[Any]]:
+    """Return the measures that apply to the tasks at hand, and say which run where it is not all.
+
+    One that needs another one applies where that does.
+    """
+    found: list[Measure[Any]] = []
+    for measure in measures:
+        if measure.applies(context) and set(measure.needs) <= set(found):
+            found.append(measure)
+    if len(measures) < len(MEASURES) and distributed.is_first():
+        print(f"evaluate: measures {', '.join(m.name for m in found)}", flush=True)
+        for measure in measures:
+            if measure not in found:
+                print(f"evaluate: {measure.name} does not apply to these tasks", flush=True)
+    return found
