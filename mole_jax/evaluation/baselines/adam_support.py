@@ -62,7 +62,7 @@ def run(bench: Bench, cases: Cases, rate: np.ndarray, key: jax.Array) -> Curves:
         np.full((each, 1), rate, np.float32),
         members=1,
         groups=min(bench.config["zoo"]["subsets_per_group"], _GROUPS),
-        fixed=jax.tree.map(lambda x: x.reshape(each, *x.shape[2:]), cases.support),
+        dataset=jax.tree.map(lambda x: x.reshape(each, *x.shape[2:]), cases.support),
     )
     metrics = {name: value.reshape(n_tasks, n_starts, -1) for name, value in curves.metrics.items()}
     return Curves(curves.steps, metrics, curves.seconds_per_network)
