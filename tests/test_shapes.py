@@ -43,6 +43,7 @@ from mole_jax.training.pairs import Draw, Pairs, ZooArrays
 from tests import tiny
 
 KEY = jax.random.key(0)
+ADAM = optimizer.of_names(("adam",))
 B, N, S, R = 2, 6, 4, 3  # networks, support examples, snapshots, runs
 
 
@@ -183,21 +184,21 @@ def of_member() -> Case:
     network, data = setting().family.network, setting().family.device_data
     recipe = Recipe((0, 2), 4, "cosine", ("adam",), share_minibatches=True)
     size = network.n_inputs
-    fixed = examples(size=size)
+    dataset = examples(size=size)
     return Case(
-        lambda **a: member.train(network, recipe, data, batch_key=KEY, **a),
+        lambda **a: member.train(network, recipe, ADAM, data, batch_key=KEY, **a),
         {
             "task": ints(),
             "params": jax.eval_shape(network.init, KEY),
             "hyper": hyper(),
-            "fixed": fixed,
+            "dataset": dataset,
         },
         (
             ("hyper", hyper(8), "hyper and rate []"),
             ("task", ints(1), "task []"),
-            ("fixed", fixed._replace(mask=bools(N - 1)), "mask [..., n]"),
-            ("fixed", fixed._replace(mask=floats(N)), "mask bool"),
-            ("fixed", examples(size=size + 1), "inputs [..., n, F]"),
+            ("dataset", dataset._replace(mask=bools(N - 1)), "mask [..., n]"),
+            ("dataset", dataset._replace(mask=floats(N)), "mask bool"),
+            ("dataset", examples(size=size + 1), "inputs [..., n, F]"),
         ),
     )
 
@@ -210,21 +211,22 @@ def of_first_scale() -> Case:
 def of_update() -> Case:
     params = jax.eval_shape(MLP.init, KEY)
     good = {
-        "grads": params,
-        "state": jax.eval_shape(functools.partial(optimizer.init, ("adam",)), params),
-        "params": params,
+        "theta": None,
         "hyper": hyper(),
+        "state": jax.eval_shape(functools.partial(ADAM.init, None), params),
+        "gradients": params,
+        "params": params,
         "rate": floats(),
     }
     bad = (("hyper", hyper(3), "hyper and rate []"), ("rate", floats(3), "hyper and rate []"))
-    return Case(functools.partial(optimizer.update, ("adam",)), good, bad)
+    return Case(ADAM.apply, good, bad)
 
 
 def of_ppo() -> Case:
     recipe = PPORecipe((0, 1), environments=2, rollout=2, epochs=1, minibatches=1)
     n = CARTPOLE.n_parameters
     return Case(
-        lambda **a: ppo.train(GAUSSIAN, recipe, CARTPOLE, key=KEY, **a),
+        lambda **a: ppo.train(GAUSSIAN, recipe, ADAM, CARTPOLE, key=KEY, **a),
         {
             "parameters": floats(n),
             "params": jax.eval_shape(GAUSSIAN.init, KEY),
@@ -248,14 +250,14 @@ def of_population() -> Case:
             "batch_keys": jax.random.split(KEY, 3),
             "starts": floats(3, 2, network.spec.size),
             "hyper": hyper(3, 2),
-            "fixed": examples(3, size=size),
+            "dataset": examples(3, size=size),
         },
         (
             ("starts", floats(3, 2, network.spec.size - 1), "starts [G, M, D]"),
             ("tasks", ints(2), "tasks [G]"),
             ("batch_keys", jax.random.split(KEY, 2), "batch_keys [G]"),
             ("hyper", hyper(2, 3), "hyper [G, M]"),
-            ("fixed", examples(2, size=size), "inputs [..., n, F]"),
+            ("dataset", examples(2, size=size), "inputs [..., n, F]"),
         ),
         traced=False,  # it puts its arguments on devices
     )

@@ -7,10 +7,11 @@ side share the work better than the operations of one program do, which wait for
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -20,14 +21,35 @@ from jax.sharding import Mesh, PartitionSpec
 from mole_jax.core import rng
 from mole_jax.core.devices import distributed
 from mole_jax.core.devices import mesh as mesh_lib
-from mole_jax.population import member, ppo
+from mole_jax.population import member, optimizer, ppo
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe
+from mole_jax.population.optimizer import Update
 from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks import examples
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
+
+
+class Work(NamedTuple):
+    """What is trained: leaves [G, ...], and [G, M, ...] where each member has its own.
+
+    A data subset's part of it has leaves without G, and a member's none of the two.
+    """
+
+    task: jax.Array  # [G] position in the task table
+    batch_key: jax.Array  # [G], or [G, M] where members have minibatches of their own
+    start: jax.Array  # [G, M, D]
+    hyper: Hyperparameters  # [G, M]
+    dataset: Examples | None  # [G, n, ...]
+
+
+class Shared(NamedTuple):
+    """What all members share, on every device."""
+
+    data: Any  # a DeviceData
+    update: Update
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
@@ -36,64 +58,37 @@ def _train(
     recipe: Recipe | PPORecipe,
     width: int,
     mesh: Mesh,
-    data: Any,
-    tasks: jax.Array,  # [G]
-    batch_keys: jax.Array,  # [G] or [G, M]
-    starts: jax.Array,  # [G, M, D]
-    hyper: Hyperparameters,  # leaves [G, M]
-    fixed: Examples | None,  # leaves [G, n, ...]
+    shared: Shared,
+    work: Work,
 ) -> History:
-    n_members = starts.shape[1]
+    of_member = functools.partial(_member, network, recipe)
+    own = _own(recipe)
+    at_once = max(width // work.start.shape[1], 1)
 
-    def of_subsets(
-        data: Any,
-        tasks: jax.Array,
-        batch_keys: jax.Array,
-        starts: jax.Array,
-        hyper: Hyperparameters,
-        fixed: Examples | None,
-    ) -> History:
-        def of_subset(
-            task: jax.Array,
-            batch_keys: jax.Array,
-            starts: jax.Array,
-            hyper: Hyperparameters,
-            fixed: Examples | None,
-        ) -> History:
-            def of_member(
-                batch_key: jax.Array, start: jax.Array, hyper: Hyperparameters
-            ) -> History:
-                params = network.spec.unflatten(start)
-                if isinstance(recipe, PPORecipe):
-                    return ppo.train(
-                        network,
-                        recipe,
-                        data.environment,
-                        data.parameters[task],
-                        batch_key,
-                        params,
-                        hyper,
-                        evaluation_key=data.key,
-                    )
-                return member.train(network, recipe, data, task, batch_key, params, hyper, fixed)
+    def of_subsets(shared: Shared, work: Work) -> History:
+        def of_subset(subset: Work) -> History:
+            def one(*values: Any) -> History:
+                return of_member(shared, subset._replace(**dict(zip(own, values, strict=True))))
 
-            if _shares(recipe):
-                shared = functools.partial(of_member, batch_keys)
-                return _in_blocks(shared, width, starts, hyper)
-            return _in_blocks(of_member, width, batch_keys, starts, hyper)
+            return _in_blocks(one, width, *(getattr(subset, name) for name in own))
 
-        at_once = max(width // n_members, 1)
-        return _in_blocks(of_subset, at_once, tasks, batch_keys, starts, hyper, fixed)
+        return _in_blocks(of_subset, at_once, work)
 
     # Each device loops over its own subsets; under jit alone it would loop over everybody's.
     rows = PartitionSpec(mesh.axis_names)
     return jax.shard_map(
-        of_subsets,
-        mesh=mesh,
-        in_specs=(PartitionSpec(), rows, rows, rows, rows, rows),
-        out_specs=rows,
-        check_vma=False,
-    )(data, tasks, batch_keys, starts, hyper, fixed)
+        of_subsets, mesh=mesh, in_specs=(PartitionSpec(), rows), out_specs=rows, check_vma=False
+    )(shared, work)
+
+
+def _member(network: Network, recipe: Recipe | PPORecipe, shared: Shared, member_: Work) -> History:
+    params = network.spec.unflatten(member_.start)
+    data, update = shared
+    task, key, _, hyper, dataset = member_
+    if isinstance(recipe, PPORecipe):
+        problem = data.environment, data.parameters[task]
+        return ppo.train(network, recipe, update, *problem, key, params, hyper, data.key)
+    return member.train(network, recipe, update, data, task, key, params, hyper, dataset)
 
 
 def _in_blocks(function: Callable[..., Any], size: int, *arrays: Any) -> Any:
@@ -124,7 +119,8 @@ def train(
     hyper: Hyperparameters,
     *,
     mesh: Mesh,
-    fixed: Examples | None = None,
+    dataset: Examples | None = None,
+    update: Update | None = None,
     width: int = 0,
     first_member: int = 0,
 ) -> History:
@@ -143,7 +139,8 @@ def train(
         starts: [G, M, D] initial parameters.
         hyper: leaves [G, M].
         mesh: the devices.
-        fixed: leaves [G, n, ...]: train on these examples only (data-matched baselines).
+        dataset: leaves [G, n, ...]: train on these examples only (data-matched baselines).
+        update: the rule by which members change; without it, the optimizers of the recipe.
         width: how many members train side by side in a lane, the others after them; 0: all. It
             changes speed and memory, and results by no more than rounding (see `width.py`).
         first_member: the number of the first of the M members; own minibatches depend on it.
@@ -159,26 +156,27 @@ def train(
         custom_message="starts [G, M, D], tasks [G], batch_keys [G]",
     )
     chex.assert_tree_shape(hyper, dims["GM"], custom_message="hyper [G, M]")
-    if fixed is not None:
-        examples.check(fixed, dims["G"], network.n_inputs)
+    if dataset is not None:
+        examples.check(dataset, dims["G"], network.n_inputs)
     n_groups, n_members = dims["GM"]
     if not _shares(recipe):
         fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
         batch_keys = fold(batch_keys, first_member + jnp.arange(n_members))
-    batch = (tasks, batch_keys, starts, hyper, fixed)
-    data = distributed.put(data, mesh_lib.replicated(mesh))
+    work = Work(tasks, batch_keys, starts, hyper, dataset)
+    update = update or optimizer.of_names(recipe.optimizers, recipe.coupled_decay)
+    shared = distributed.put(Shared(data, update), mesh_lib.replicated(mesh))
     n = min(lanes(mesh), max(n_groups, n_members))
     if n > 1:
-        return _in_lanes(network, recipe, width, mesh, data, batch, n)
-    parts = max(min(mesh.size // n_groups, n_members), 1) if fixed is None else 1
+        return _in_lanes(network, recipe, width, mesh, shared, work, n)
+    parts = max(min(mesh.size // n_groups, n_members), 1) if dataset is None else 1
     if parts > 1:
-        batch = _divided(batch, parts)
+        work = _divided(work, parts)
     # Padding repeats the last subset, so that every device has the same number of them.
-    batch = _filled_up(batch, mesh.size)
-    padded = len(batch[0])
-    batch = distributed.put(batch, mesh_lib.along(mesh, mesh.axis_names))
-    width = width or padded // mesh.size * batch[2].shape[1]
-    history = _train(network, recipe, width, mesh, data, *batch)
+    work = _filled_up(work, mesh.size)
+    padded = len(work.task)
+    work = distributed.put(work, mesh_lib.along(mesh, mesh.axis_names))
+    width = width or padded // mesh.size * work.start.shape[1]
+    history = _train(network, recipe, width, mesh, shared, work)
     if mesh.devices.flat[0].platform == "cpu":
         # Nothing is gained by more work at the same time on the same cores, and tests that did
         # have crashed, seldom, within XLA.
@@ -217,37 +215,35 @@ def _in_lanes(
     recipe: Recipe | PPORecipe,
     width: int,
     mesh: Mesh,
-    data: Any,
-    batch: tuple[Any, ...],
+    shared: Shared,
+    work: Work,
     n: int,
 ) -> History:
     """Train in `n` threads: each takes equally many subsets, or members of all where these are few.
 
-    `batch` are the arguments of `_train` after `data`.
+    Arguments are those of `_train`.
     """
-    tasks, batch_keys, starts, hyper, fixed = batch
-    n_groups, n_members = starts.shape[:2]
+    n_groups, n_members = work.start.shape[:2]
     by_subset = n_groups >= n
     if by_subset:
-        parts = [_rows(_filled_up(batch, n), i, n) for i in range(n)]
+        parts = [_rows(_filled_up(work, n), i, n) for i in range(n)]
     else:
-        # Members of a subset with minibatches of their own have keys of their own, too.
-        own = (starts, hyper) if _shares(recipe) else (starts, hyper, batch_keys)
+        names = _own(recipe)
+        own = {name: getattr(work, name) for name in names}
         own = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), own)
         parts = []
         for i in range(n):
             part = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), _rows(_filled_up(own, n), i, n))
-            keys = batch_keys if _shares(recipe) else part[2]
-            parts.append((tasks, keys, *part[:2], fixed))
+            parts.append(work._replace(**part))
     parts = distributed.put(parts, mesh_lib.replicated(mesh))
-    width = width or parts[0][2].shape[0] * parts[0][2].shape[1]
+    width = width or math.prod(parts[0].start.shape[:2])
     # Compiled here and once: threads that ask for the same program at the same time each make it.
-    leaves, structure = jax.tree.flatten((data, *parts[0]))
+    leaves, structure = jax.tree.flatten((shared, parts[0]))
     shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for x in leaves)
     program = _compiled(network, recipe, width, mesh, structure, shapes)
     with ThreadPoolExecutor(n, thread_name_prefix="lane") as pool:
         futures = [
-            pool.submit(lambda part: jax.block_until_ready(program(data, *part)), part)
+            pool.submit(lambda part: jax.block_until_ready(program(shared, part)), part)
             for part in parts
         ]
         histories = [future.result() for future in futures]
@@ -266,18 +262,17 @@ def _compiled(
     structure: Any,
     shapes: tuple[jax.ShapeDtypeStruct, ...],
 ) -> jax.stages.Compiled:
-    """`_train` for arguments, from `data` on, of a structure and shapes."""
+    """`_train` for arguments, from `shared` on, of a structure and shapes."""
     arguments = jax.tree.unflatten(structure, shapes)
     return _train.lower(network, recipe, width, mesh, *arguments).compile()
 
 
-def _divided(batch: tuple[Any, ...], parts: int) -> tuple[Any, ...]:
+def _divided(work: Work, parts: int) -> Work:
     """Each data subset as `parts` subsets with a part of its members: [G, M] -> [G * parts, m].
 
-    The last part is filled up by repeating the last member; `batch` is as in `_in_lanes`.
+    The last part is filled up by repeating the last member.
     """
-    tasks, batch_keys, starts, hyper, fixed = batch
-    n_groups, n_members = starts.shape[:2]
+    n_groups, n_members = work.start.shape[:2]
     size = -(-n_members // parts)
 
     def divided(x: jax.Array) -> jax.Array:
@@ -287,9 +282,14 @@ def _divided(batch: tuple[Any, ...], parts: int) -> tuple[Any, ...]:
     def repeated(x: jax.Array) -> jax.Array:
         return x[jnp.repeat(jnp.arange(n_groups), parts)]
 
-    own = batch_keys.ndim == 2  # a key for each member
-    keys = divided(batch_keys) if own else repeated(batch_keys)
-    return repeated(tasks), keys, divided(starts), jax.tree.map(divided, hyper), fixed
+    own = work.batch_key.ndim == 2  # a key for each member
+    return Work(
+        task=repeated(work.task),
+        batch_key=divided(work.batch_key) if own else repeated(work.batch_key),
+        start=divided(work.start),
+        hyper=jax.tree.map(divided, work.hyper),
+        dataset=work.dataset,
+    )
 
 
 def _filled_up(batch: Any, multiple: int) -> Any:
@@ -303,6 +303,11 @@ def _rows(batch: Any, i: int, n: int) -> Any:
     """The i-th of `n` equal parts of the rows of every leaf."""
     size = len(jax.tree.leaves(batch)[0]) // n
     return jax.tree.map(lambda x: x[i * size : (i + 1) * size], batch)
+
+
+def _own(recipe: Recipe | PPORecipe) -> tuple[str, ...]:
+    """The fields of Work in which the members of a subset differ."""
+    return ("start", "hyper") if _shares(recipe) else ("batch_key", "start", "hyper")
 
 
 def _shares(recipe: Recipe | PPORecipe) -> bool:

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from mole_jax.core import rng
-from mole_jax.population import optimizer
 from mole_jax.population.hyperparameters import Hyperparameters
+from mole_jax.population.optimizer import Update
 from mole_jax.tasks import examples
 from mole_jax.tasks.classification import cross_entropy
 from mole_jax.tasks.examples import Examples
@@ -20,7 +20,7 @@ from mole_jax.tasks.images import ImageTasks
 from mole_jax.tasks.networks import Network
 
 SCHEDULES = ("constant", "cosine")
-SPLITS = ("train", "validation", "test")
+POOLS = ("train", "validation", "test")  # that snapshots are measured on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +53,13 @@ def initial(network: Network, key: jax.Array, init_scale: jax.Array) -> dict[str
 def train(
     network: Network,
     recipe: Recipe,
+    update: Update,
     data: ImageTasks,
     task: jax.Array,
     batch_key: jax.Array,
     params: dict[str, Any],
     hyper: Hyperparameters,
-    fixed: Examples | None = None,
+    dataset: Examples | None = None,
 ) -> History:
     """Train one network and keep its snapshots.
 
@@ -68,46 +69,19 @@ def train(
     Args:
         network: what is trained.
         recipe: static choices.
+        update: the rule by which parameters change, such as `optimizer.of_names(...)`.
         data: the tasks on device.
         task: [] position in the task table.
         batch_key: draws the minibatches; minibatch i depends on it and i alone.
         params: the start.
         hyper: this member's hyperparameters.
-        fixed: where given, minibatches are drawn from these examples and not from the pool.
+        dataset: where given, minibatches are drawn from these examples and not from the pool.
 
     Returns:
         History with S = len(recipe.snapshot_steps).
     """
-    if fixed is not None:
-        examples.check(fixed, size=network.n_inputs)
-    piece = network.piece if jax.default_backend() == "cpu" else 0
     steps = jnp.asarray(recipe.snapshot_steps)
-
-    def loss(params: dict[str, Any], batch: Examples) -> jax.Array:
-        logits = network.apply(turned(network, params), batch.inputs)
-        return jnp.mean(cross_entropy(logits, batch.labels))
-
-    def minibatch(i: jax.Array) -> Examples:
-        key = rng.at(batch_key, "minibatch", i)
-        if fixed is None:
-            return data.draw(recipe.pool, task, key, recipe.batch_size)
-        weight = fixed.mask / jnp.sum(fixed.mask)
-        rows = jax.random.choice(key, len(fixed.labels), (recipe.batch_size,), p=weight)
-        return Examples(fixed.inputs[rows], fixed.labels[rows], fixed.mask[rows])
-
-    def step(i: jax.Array, carry: Any) -> Any:
-        params, state = carry
-        rate = scheduled(recipe, i)
-        grads = _gradient(loss, params, minibatch(i), piece)
-        return optimizer.update(
-            recipe.optimizers,
-            grads,
-            state,
-            params,
-            hyper,
-            rate,
-            coupled_decay=recipe.coupled_decay,
-        )
+    step = make_step(network, recipe, update, data, task, batch_key, hyper, dataset)
 
     def snapshot(params: dict[str, Any]) -> History:
         params = turned(network, params)
@@ -118,9 +92,49 @@ def train(
         return carry, snapshot(carry[0])
 
     params = turned(network, params)
-    carry = (params, optimizer.init(recipe.optimizers, params))
+    carry = (params, update.init(update.theta, params))
     # The first segment is empty: the start is a snapshot like any other.
     return jax.lax.scan(segment, carry, (jnp.roll(steps, 1).at[0].set(0), steps))[1]
+
+
+def make_step(
+    network: Network,
+    recipe: Recipe,
+    update: Update,
+    data: ImageTasks,
+    task: jax.Array,
+    batch_key: jax.Array,
+    hyper: Hyperparameters,
+    dataset: Examples | None = None,
+) -> Callable[[jax.Array | int, tuple[Any, Any]], tuple[Any, Any]]:
+    """Return a step of training: (i, (params, state)) -> (params, state).
+
+    It can be differentiated, with respect to `update.theta`, too. Parameters are as `turned` has
+    them; the arguments are those of `train`.
+    """
+    if dataset is not None:
+        examples.check(dataset, size=network.n_inputs)
+    piece = network.piece if jax.default_backend() == "cpu" else 0
+
+    def loss(params: dict[str, Any], batch: Examples) -> jax.Array:
+        logits = network.apply(turned(network, params), batch.inputs)
+        return jnp.mean(cross_entropy(logits, batch.labels))
+
+    def minibatch(i: jax.Array | int) -> Examples:
+        key = rng.at(batch_key, "minibatch", i)
+        if dataset is None:
+            return data.draw(recipe.pool, task, key, recipe.batch_size)
+        weight = dataset.mask / jnp.sum(dataset.mask)
+        rows = jax.random.choice(key, len(dataset.labels), (recipe.batch_size,), p=weight)
+        return jax.tree.map(lambda x: x[rows], dataset)
+
+    def step(i: jax.Array | int, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        params, state = carry
+        rate = scheduled(recipe, i)
+        grads = _gradient(loss, params, minibatch(i), piece)
+        return update.apply(update.theta, hyper, state, grads, params, rate)
+
+    return step
 
 
 def scheduled(recipe: Recipe, i: jax.Array | int) -> jax.Array:
@@ -164,11 +178,11 @@ def evaluate(
 ) -> dict[str, jax.Array]:
     """Loss and accuracy on each whole pool: `{"test_loss": [], "test_accuracy": [], ...}`."""
     out = {}
-    for name in SPLITS:
-        out[f"{name}_loss"], out[f"{name}_accuracy"] = data.measure(network, params, name, task)
+    for pool in POOLS:
+        out[f"{pool}_loss"], out[f"{pool}_accuracy"] = data.measure(network, params, pool, task)
     return out
 
 
 def metrics(score: str) -> tuple[str, ...]:
     """The names of a snapshot's metrics; `score` is what a family reports beside the loss."""
-    return tuple(f"{split}_{kind}" for split in SPLITS for kind in ("loss", score))
+    return tuple(f"{pool}_{kind}" for pool in POOLS for kind in ("loss", score))

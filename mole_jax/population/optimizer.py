@@ -1,7 +1,14 @@
-"""The optimizers of target networks, with hyperparameters that are arrays."""
+"""The rules by which members change in a step, with hyperparameters that are arrays.
+
+A rule is an `Update`, an argument of population training. Those of `population.optimizers` are
+here; any other, such as a learned one, is passed in their place.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -12,6 +19,7 @@ import optax
 from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
 
 Params = dict[str, Any]
+State = Any  # a pytree of arrays: moments, or the carry of a learned rule
 
 _DIRECTIONS = {
     "adam": optax.scale_by_adam(b1=0.9, b2=0.999),
@@ -19,51 +27,67 @@ _DIRECTIONS = {
 }
 
 
-def init(names: tuple[str, ...], params: Params) -> dict[str, optax.OptState]:
-    """State of every optimizer that the population may use."""
-    return {name: _DIRECTIONS[name].init(params) for name in names}
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["theta"], meta_fields=["init", "apply"]
+)
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """How the parameters of one member change in a step; training vmaps it over members.
+
+    It sees nested dicts of tensors, of which matrices may be transposed: see
+    `Network.by_columns`. One that depends on the step counts steps in its state. Programs are
+    compiled for each `init` and `apply`, so both should be kept and not be made again.
+    """
+
+    init: Callable[[Any, Params], State]  # (theta, params) -> state
+    # (theta, hyper, state, gradients, params, rate) -> (params, state); hyper and rate are [], and
+    # rate is the schedule's factor of the learning rate.
+    apply: Callable[..., tuple[Params, State]]
+    theta: Any = None  # arrays of a learned rule, which all members share
 
 
-def update(
-    names: tuple[str, ...],
-    grads: Params,
-    state: dict[str, optax.OptState],
-    params: Params,
-    hyper: Hyperparameters,
-    rate: jax.Array,
-    *,
-    coupled_decay: bool = False,
-) -> tuple[Params, dict[str, optax.OptState]]:
-    """One step: params - lr * rate * (direction + weight_decay * params).
+@functools.cache  # the same functions, and so the same compiled programs, for the same names
+def of_names(names: tuple[str, ...], coupled_decay: bool = False) -> Update:
+    """Return the update by the optimizer that each member has drawn from these.
 
-    Weight decay is decoupled (Loshchilov & Hutter 2019) for both optimizers, unless it is coupled:
-    then weight_decay * params is a part of the gradient, biases' included, as in PyTorch's SGD,
-    and goes through the momentum. With several names
-    every direction is computed and the member's own is selected, so that one compiled function
-    serves a mixed population.
+    A step is params - lr * rate * (direction + weight_decay * params). Weight decay is decoupled
+    (Loshchilov & Hutter 2019) for both optimizers, unless it is coupled: then weight_decay * params
+    is a part of the gradient, biases' included, as in PyTorch's SGD, and goes through the momentum.
+    With several names every direction is computed and the member's own is selected, so that one
+    compiled function serves a mixed population.
 
     Args:
-        names: the optimizers in use.
-        grads: gradient of the member's loss.
-        state: as `init` gives it.
-        params: the member's parameters.
-        hyper: the member's hyperparameters.
-        rate: schedule factor in [0, 1].
+        names: the optimizers in use, of OPTIMIZERS.
         coupled_decay: whether weight decay is a part of the gradient.
     """
-    chex.assert_tree_shape((hyper, rate), (), custom_message="hyper and rate []: of one member")
-    decay: jax.Array | float = hyper.weight_decay
-    if coupled_decay:
-        grads = jax.tree.map(lambda g, p: g + hyper.weight_decay * p, grads, params)
-        decay = 0.0
-    steps, new_state = {}, {}
-    for name in names:
-        steps[name], new_state[name] = _DIRECTIONS[name].update(grads, state[name], params)
-    direction = steps[names[0]]
-    for name in names[1:]:
-        mine = hyper.optimizer == OPTIMIZERS.index(name)
-        direction = jax.tree.map(
-            lambda other, own, mine=mine: jnp.where(mine, own, other), direction, steps[name]
-        )
-    scale = -hyper.learning_rate * rate
-    return jax.tree.map(lambda p, d: p + scale * (d + decay * p), params, direction), new_state
+
+    def init(theta: None, params: Params) -> dict[str, optax.OptState]:
+        return {name: _DIRECTIONS[name].init(params) for name in names}
+
+    def apply(
+        theta: None,
+        hyper: Hyperparameters,
+        state: dict[str, optax.OptState],
+        gradients: Params,
+        params: Params,
+        rate: jax.Array,
+    ) -> tuple[Params, dict[str, optax.OptState]]:
+        chex.assert_tree_shape((hyper, rate), (), custom_message="hyper and rate []: of one member")
+        decay: jax.Array | float = hyper.weight_decay
+        if coupled_decay:
+            gradients = jax.tree.map(lambda g, p: g + hyper.weight_decay * p, gradients, params)
+            decay = 0.0
+        steps, new_state = {}, {}
+        for name in names:
+            steps[name], new_state[name] = _DIRECTIONS[name].update(gradients, state[name], params)
+        direction = steps[names[0]]
+        for name in names[1:]:
+            mine = hyper.optimizer == OPTIMIZERS.index(name)
+            direction = jax.tree.map(
+                lambda other, own, mine=mine: jnp.where(mine, own, other), direction, steps[name]
+            )
+        scale = -hyper.learning_rate * rate
+        moved = jax.tree.map(lambda p, d: p + scale * (d + decay * p), params, direction)
+        return moved, new_state
+
+    return Update(init, apply)

@@ -18,18 +18,17 @@ import optax
 
 from mole_jax.core import rng
 from mole_jax.core.errors import UserError
-from mole_jax.population import optimizer
 from mole_jax.population.hyperparameters import Hyperparameters
-from mole_jax.population.member import SCHEDULES, History
+from mole_jax.population.member import POOLS, SCHEDULES, History
+from mole_jax.population.optimizer import Update
 from mole_jax.tasks.control import mean_returns
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.environments.rollout import episode_returns
 from mole_jax.tasks.networks import POLICIES, Network, Outputs, mlp, policy
 from mole_jax.tasks.networks.mlp import MLPConfig
 
-POOLS = ("validation", "test")  # sets of episodes with keys of their own
-SPLITS = ("train", *POOLS)
-METRICS = tuple(f"{split}_{kind}" for split in SPLITS for kind in ("loss", "return"))
+HELD_OUT = POOLS[1:]  # sets of episodes with keys of their own
+METRICS = tuple(f"{pool}_{kind}" for pool in POOLS for kind in ("loss", "return"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ class PPORecipe:
     gradient_norm: float = 2.0
     schedule: str = "cosine"  # one of SCHEDULES
     optimizers: tuple[str, ...] = ("adam",)
-    evaluation_episodes: int = 8  # of each of POOLS
+    evaluation_episodes: int = 8  # of each of HELD_OUT
     coupled_decay: bool = False  # weight decay is a part of the gradient
 
 
@@ -124,6 +123,7 @@ def check(recipe: PPORecipe, network: Network, environment: Environment) -> None
 def train(
     network: Network,
     recipe: PPORecipe,
+    update: Update,
     environment: Environment,
     parameters: jax.Array,
     key: jax.Array,
@@ -131,7 +131,7 @@ def train(
     hyper: Hyperparameters,
     evaluation_key: jax.Array | None = None,
 ) -> History:
-    """Train one policy and keep its snapshots; vmaps over all but the static first three.
+    """Train one policy and keep its snapshots; vmaps over all from `parameters` on.
 
     An environment whose episode ends begins a new one. An episode that is cut off at the horizon
     is not over for the value network: the return from there on is what it predicts for the
@@ -140,6 +140,7 @@ def train(
     Args:
         network: a policy.
         recipe: static choices.
+        update: the rule by which the policy and its value network change.
         environment: the family of problems.
         parameters: [P] of this problem.
         key: draws rollouts, minibatches and the start of the value network.
@@ -174,8 +175,8 @@ def train(
         )  # fmt: skip
         batch = _batch(recipe, critic, nets["value"], seen)
         nets, state = _improve(
-            network, recipe, critic, batch, rng.at(key, "minibatches", i), nets, state, hyper,
-            jnp.float32(rate),
+            network, recipe, update, critic, batch, rng.at(key, "minibatches", i), nets, state,
+            hyper, jnp.float32(rate),
         )  # fmt: skip
         return worlds, nets, state
 
@@ -187,7 +188,7 @@ def train(
             parameters,
             nets["policy"],
             evaluation_key,
-            POOLS,
+            HELD_OUT,
             recipe.evaluation_episodes,
         )
         returns["train"] = jnp.mean(worlds.finished)
@@ -199,18 +200,18 @@ def train(
 
     nets = {"policy": params, "value": critic.init(rng.named(key, "value"))}
     worlds = _begin(network, recipe, environment, parameters, key, params)
-    carry = worlds, nets, optimizer.init(recipe.optimizers, nets)
+    carry = worlds, nets, update.init(update.theta, nets)
     # The first segment is empty: the start is a snapshot like any other.
     return jax.lax.scan(segment, carry, (jnp.roll(steps, 1).at[0].set(0), steps))[1]
 
 
 def metrics(environment: Environment, returns: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """METRICS of mean returns on SPLITS, which may have any shape."""
-    found = {f"{split}_return": value for split, value in returns.items()}
+    """METRICS of mean returns on POOLS, which may have any shape."""
+    found = {f"{pool}_return": value for pool, value in returns.items()}
     return found | {
         # A difference first, so that nothing missed is a loss of exactly 0.
-        f"{split}_loss": (environment.horizon - value) / environment.horizon
-        for split, value in returns.items()
+        f"{pool}_loss": (environment.horizon - value) / environment.horizon
+        for pool, value in returns.items()
     }
 
 
@@ -327,6 +328,7 @@ def _batch(recipe: PPORecipe, critic: Network, params: dict[str, Any], seen: _Tr
 def _improve(
     network: Network,
     recipe: PPORecipe,
+    update: Update,
     critic: Network,
     batch: _Batch,
     key: jax.Array,
@@ -346,11 +348,7 @@ def _improve(
         grads = jax.grad(_loss)(nets, network, recipe, critic, minibatch)
         clip = optax.clip_by_global_norm(recipe.gradient_norm)
         grads, _ = clip.update(grads, clip.init(nets))
-        coupled = recipe.coupled_decay
-        updated = optimizer.update(
-            recipe.optimizers, grads, state, nets, hyper, rate, coupled_decay=coupled
-        )
-        return updated, None
+        return update.apply(update.theta, hyper, state, grads, nets, rate), None
 
     def epoch(carry: Any, key: jax.Array) -> tuple[Any, None]:
         rows = jax.random.permutation(key, recipe.environments).reshape(recipe.minibatches, -1)

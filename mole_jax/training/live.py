@@ -24,10 +24,10 @@ from mole_jax.core import compat, rng
 from mole_jax.core.devices import distributed
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
+from mole_jax.population import subset_runs
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.training.data import TrainingRuns
 from mole_jax.training.pairs import ZooArrays
-from mole_jax.zoo.making import generation
 from mole_jax.zoo.prompt_metric import PromptMetric
 
 
@@ -182,7 +182,7 @@ def make(config: Mapping[str, Any], family: TaskFamily, runs: TrainingRuns, mesh
             "lower it, or raise population.members or zoo.live_runs"
         )
     new = plan.made(config["training"]["steps"]) * plan.refresh
-    at_once = generation.width(config, family, mesh, plan.refresh, 1, new)
+    at_once = subset_runs.width(config, family, mesh, plan.refresh, 1, new)
     return LiveZoo(config, family, runs, plan, at_once)
 
 
@@ -293,7 +293,7 @@ def train_group(live: LiveZoo, number: int, mesh: Mesh) -> tuple[ZooArrays, jax.
         The runs, and which of them are finite, [F] bool.
     """
     subsets, member = live.plan.group(number)
-    _, history = generation.train_subsets(
+    _, history = subset_runs.train_subsets(
         live.config, live.family, subsets, mesh, np.array([member]), live.at_once
     )
     metrics = {name: values[:, 0] for name, values in history.metrics.items()}  # [F, S]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mole_jax.core import rng
-from mole_jax.population import engine, member
+from mole_jax.population import engine, member, optimizer
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe
 from mole_jax.tasks.examples import Examples
@@ -46,7 +46,8 @@ def solo(
 ) -> History:
     """One member trained by itself."""
     params = network.spec.unflatten(start)
-    return member.train(network, recipe, data, task, key, params, hyper)
+    update = optimizer.of_names(recipe.optimizers, recipe.coupled_decay)
+    return member.train(network, recipe, update, data, task, key, params, hyper)
 
 
 def solo_of(population: Any, group: int, one: int, key: jax.Array) -> History:
@@ -192,7 +193,7 @@ def test_devices_divide_the_members_of_few_subsets(
     jitted, seen = engine._train, []
 
     def spy(*args: Any) -> Any:
-        seen.append(args[-3].shape[:2])  # of the starts
+        seen.append(args[-1].start.shape[:2])
         return jitted(*args)
 
     monkeypatch.setattr(engine, "_train", spy)
@@ -211,9 +212,9 @@ def test_fixed_examples_are_all_that_is_trained_on(population: Any, make_mesh: A
     n = 12
     mask = jnp.arange(n) % 3 > 0
     inputs = jnp.where(mask[:, None], population.family.inputs[:n], jnp.nan)
-    fixed = Examples(inputs, jnp.where(mask, 2, 0), mask)
-    fixed = jax.tree.map(lambda x: jnp.stack([x] * 3), fixed)
-    history = population.train(make_mesh(1), fixed=fixed)
+    dataset = Examples(inputs, jnp.where(mask, 2, 0), mask)
+    dataset = jax.tree.map(lambda x: jnp.stack([x] * 3), dataset)
+    history = population.train(make_mesh(1), dataset=dataset)
     assert np.isfinite(history.parameters).all()
     one = population.family.network.spec.unflatten(history.parameters[0, 0, -1])
     logits = population.family.network.apply(one, population.family.inputs[:n])

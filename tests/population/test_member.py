@@ -51,7 +51,7 @@ def test_metrics_are_those_of_the_snapshots_on_whole_pools(
     assert set(history.metrics) == set(member.metrics("accuracy"))
     apply = jax.jit(lambda flat, x: family.network.apply(family.network.spec.unflatten(flat), x))
     group, one = 1, 0
-    for split in member.SPLITS:
+    for split in member.POOLS:
         table = family.pools[split]
         rows = [table.indices[c, : table.counts[c]] for c in family.classes[group]]
         labels = np.repeat(np.arange(3), [len(r) for r in rows])
@@ -70,7 +70,7 @@ def test_the_first_snapshot_is_the_start(population: Any, history: History) -> N
 
 
 def test_training_lowers_the_loss(population: Any, history: History) -> None:
-    for split in member.SPLITS:
+    for split in member.POOLS:
         loss = history.metrics[f"{split}_loss"]
         assert np.all(loss[..., -1] < loss[..., 1])
         assert np.all(loss[..., 1] < loss[..., 0])

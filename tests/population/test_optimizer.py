@@ -32,10 +32,11 @@ def of_optax(make: Any, lr: float) -> Any:
 
 
 def ours(names: tuple[str, ...], hyper: Hyperparameters) -> Any:
-    params, state = PARAMS, optimizer.init(names, PARAMS)
+    update = optimizer.of_names(names)
+    params, state = PARAMS, update.init(None, PARAMS)
     for step, rate in enumerate(RATES):
-        params, state = optimizer.update(
-            names, grads(params, step), state, params, hyper, jnp.float32(rate)
+        params, state = update.apply(
+            None, hyper, state, grads(params, step), params, jnp.float32(rate)
         )
     return params
 
@@ -85,29 +86,30 @@ def test_a_mixed_population_is_optax_member_by_member(names: tuple[str, ...]) ->
 def test_a_population_of_one_optimizer_keeps_no_other_state(row: tuple[str, float, float]) -> None:
     name = row[0]
     one = jax.tree.map(lambda x: x[0], hyper([row]))
-    assert set(optimizer.init((name,), PARAMS)) == {name}
+    assert set(optimizer.of_names((name,)).init(None, PARAMS)) == {name}
     trained = jax.jit(lambda h: ours((name,), h))(one)
     chex.assert_trees_all_close(trained, EXPECTED[row](), rtol=1e-5, atol=1e-6)
 
 
 def test_a_rate_of_zero_moves_nothing() -> None:
     one = jax.tree.map(lambda x: x[0], hyper([("adam", 0.1, 0.3)]))
-    state = optimizer.init(("adam",), PARAMS)
-    params, _ = optimizer.update(("adam",), grads(PARAMS, 0), state, PARAMS, one, jnp.float32(0))
+    adam = optimizer.of_names(("adam",))
+    state = adam.init(None, PARAMS)
+    params, _ = adam.apply(None, one, state, grads(PARAMS, 0), PARAMS, jnp.float32(0))
     chex.assert_trees_all_equal(params, PARAMS)
 
 
 def test_coupled_decay_is_pytorch_s() -> None:
     """PyTorch's SGD: d = g + w p; v = 0.9 v + d; p -= rate (d + 0.9 v), the decay of biases too."""
     hyper = Hyperparameters(*map(jnp.float32, (0.1, 0.3, 1.0)), jnp.int32(OPTIMIZERS.index("sgd")))
-    params, state = PARAMS, optimizer.init(("sgd",), PARAMS)
+    sgd = optimizer.of_names(("sgd",), coupled_decay=True)
+    params, state = PARAMS, sgd.init(None, PARAMS)
     expected = jax.tree.map(lambda p: np.asarray(p, np.float64), PARAMS)
     velocity = jax.tree.map(np.zeros_like, expected)
     for step, rate in enumerate(RATES):
-        params, state = optimizer.update(
-            ("sgd",), grads(params, step), state, params, hyper, jnp.float32(rate),
-            coupled_decay=True,
-        )  # fmt: skip
+        params, state = sgd.apply(
+            None, hyper, state, grads(params, step), params, jnp.float32(rate)
+        )
         full = jax.tree.map(lambda p, step=step: np.sin(3 * p + step) + 0.3 * p, expected)
         velocity = jax.tree.map(lambda v, d: 0.9 * v + d, velocity, full)
         expected = jax.tree.map(

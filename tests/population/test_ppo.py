@@ -14,7 +14,7 @@ import pytest
 
 from mole_jax.core import rng
 from mole_jax.core.errors import UserError
-from mole_jax.population import ppo
+from mole_jax.population import optimizer, ppo
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History
 from mole_jax.population.ppo import PPORecipe
@@ -32,6 +32,7 @@ RECIPE = PPORecipe(
     (0, 1, 4), environments=6, rollout=16, epochs=2, minibatches=3, evaluation_episodes=3
 )
 DEFAULT = jnp.array(CARTPOLE.default)
+ADAM = optimizer.of_names(("adam",))
 
 
 def hypers(n: int, learning_rate: float) -> Hyperparameters:
@@ -50,7 +51,7 @@ def population(
 ) -> History:
     def one(problem: jax.Array, key: jax.Array, hyper: Hyperparameters) -> History:
         start = network.init(rng.named(key, "start"))
-        return ppo.train(network, recipe, environment, problem, key, start, hyper)
+        return ppo.train(network, recipe, ADAM, environment, problem, key, start, hyper)
 
     return jax.vmap(one)(problems, keys, hyper)
 

@@ -18,6 +18,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.core.storage.writers import MetricWriter
 from mole_jax.learners import meta_training, stored
+from mole_jax.population import subset_runs
 from mole_jax.tasks import family as families
 from mole_jax.training import data as data_lib
 from mole_jax.training import live
@@ -122,7 +123,7 @@ def test_new_runs_are_those_that_a_larger_zoo_would_store(
     for number in (0, 1):
         subsets, member = zoo.plan.group(number)
         for place, subset in zip(zoo.plan.places(number), subsets, strict=True):
-            _, history = generation.train_subsets(
+            _, history = subset_runs.train_subsets(
                 config, zoo.family, np.array([subset]), tiny.mesh_of(1), np.array([member])
             )
             alone = zoo.runs.normaliser.normalise(history.parameters[0, 0])
@@ -162,7 +163,7 @@ def test_a_buffer_depends_on_the_step_alone(
 def test_diverged_runs_are_left_out_and_counted(
     zoo: LiveZoo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained = generation.train_subsets
+    trained = subset_runs.train_subsets
 
     def second_diverges(*arguments: Any) -> Any:
         hyper, history = trained(*arguments)
@@ -171,7 +172,7 @@ def test_diverged_runs_are_left_out_and_counted(
         parameters = history.parameters.at[2, 0, 1, 7].set(jnp.nan)
         return hyper, history._replace(metrics=metrics, parameters=parameters)
 
-    monkeypatch.setattr(generation, "train_subsets", second_diverges)
+    monkeypatch.setattr(subset_runs, "train_subsets", second_diverges)
     _, finite = live.train_group(zoo, 0, tiny.mesh_of(1))
     np.testing.assert_array_equal(finite, [True, False, False])
     before, after = buffer_at(zoo, [0]), buffer_at(zoo, [0, 5])

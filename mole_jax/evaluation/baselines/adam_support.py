@@ -70,7 +70,7 @@ def run(context: EvalContext, episodes: Episodes, rate: np.ndarray, key: jax.Arr
         np.full((each, 1), rate, np.float32),
         members=1,
         groups=min(context.config["zoo"]["subsets_per_group"], _GROUPS),
-        fixed=jax.tree.map(lambda x: x.reshape(each, *x.shape[2:]), episodes.support),
+        dataset=jax.tree.map(lambda x: x.reshape(each, *x.shape[2:]), episodes.support),
     )
     metrics = {name: value.reshape(n_tasks, n_starts, -1) for name, value in curves.metrics.items()}
     return Curves(curves.steps, metrics, curves.seconds_per_network)

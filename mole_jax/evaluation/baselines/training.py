@@ -15,7 +15,7 @@ from mole_jax.evaluation.harness import settings
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.population import engine, recipes
 from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
-from mole_jax.population.member import SPLITS, Recipe
+from mole_jax.population.member import POOLS, Recipe
 from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.examples import Examples
 
@@ -49,7 +49,7 @@ def train(
     *,
     members: int,
     groups: int,
-    fixed: Examples | None = None,
+    dataset: Examples | None = None,
 ) -> Curves:
     """Train G x M networks with Adam; M is padded to `members` and G comes in calls of `groups`.
 
@@ -63,7 +63,7 @@ def train(
         rates: [G, M] learning rates.
         members: networks of a group in every call, at least M.
         groups: groups in every call.
-        fixed: leaves [G, n, ...]: train on these examples and on nothing else.
+        dataset: leaves [G, n, ...]: train on these examples and on nothing else.
 
     Returns:
         Curves [G, M, S].
@@ -84,15 +84,15 @@ def train(
             jnp.asarray(starts[rows][:, column]),
             _hyperparameters(rate),
             mesh=context.mesh,
-            fixed=jax.tree.map(lambda x, rows=rows: jnp.asarray(x[rows]), fixed),
+            dataset=jax.tree.map(lambda x, rows=rows: jnp.asarray(x[rows]), dataset),
         )
         metrics = distributed.gather(history.metrics)
         seconds.append((time.monotonic() - began) / rate.size)
         calls.append({name: value[:, :n_members] for name, value in metrics.items()})
     merged = {name: np.concatenate([c[name] for c in calls])[:n_groups] for name in calls[0]}
-    for split in SPLITS:
-        score = merged.pop(f"{split}_{context.family.score}")
-        merged[f"{split}_score"] = score / context.family.score_unit
+    for pool in POOLS:
+        score = merged.pop(f"{pool}_{context.family.score}")
+        merged[f"{pool}_score"] = score / context.family.score_unit
     return Curves(np.array(recipe.snapshot_steps), merged, min(seconds))
 
 

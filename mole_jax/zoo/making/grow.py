@@ -13,7 +13,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
 from mole_jax.core.storage.paths import user_path
 from mole_jax.core.storage.provenance import environment
-from mole_jax.zoo.making import generation
+from mole_jax.zoo.making.fill import fill
 from mole_jax.zoo.rebuild import rebuild
 from mole_jax.zoo.storage.reader import Zoo, open_zoo
 from mole_jax.zoo.storage.store import ZooWriter
@@ -23,9 +23,9 @@ def grow(path: str | Path, members: int) -> None:
     """Train more runs for the zoo at `path`, until every data subset has `members` of them.
 
     The zoo's own config says how. Its `population.members` stays what it was: it is part of what
-    the first runs draw their numbers from (`plan.run_numbers`), so any run, old or new, can be
-    trained again from the zoo. Members that are added to training subsets are trained on. A growth
-    that was broken off goes on with the same call.
+    the first runs draw their numbers from (`run_numbers`), so any run, old or new, can be trained
+    again from the zoo. Members that are added to training subsets are trained on. A growth that was
+    broken off goes on with the same call.
 
     Raises:
         UserError: when the zoo is not finished, has more members already, its data source has
@@ -57,7 +57,7 @@ def grow(path: str | Path, members: int) -> None:
         ]:
             growth = {"members": members, "first_run": zoo.n_runs, "provenance": environment()}
             writer.note("growths", [*growths, growth])
-        generation.fill(config, family, writer, members)
+        fill(config, family, writer, members)
 
 
 def _members(zoo: Zoo) -> np.ndarray:

@@ -95,26 +95,3 @@ def _by_member(
             there = stop
             full = len(found[-1]) == n_processes or row % runs_per_shard > 0
     return found
-
-
-def run_numbers(subsets: np.ndarray, members: np.ndarray, n_subsets: int, base: int) -> np.ndarray:
-    """The number that a run draws its start and hyperparameters with: [G, M].
-
-    The first `base` members of every data subset are numbered subset by subset; after them comes
-    the number of a start that runs may share, and then members added later, member by member. So
-    the number of a run stays what it is, however many are added.
-
-    Args:
-        subsets: [G] positions in the task table.
-        members: [M] of each.
-        n_subsets: length of the task table.
-        base: `population.members` of the zoo's config.
-    """
-    subsets, members = subsets[:, None], members[None]
-    added = shared_start(n_subsets, base) + 1 + (members - base) * n_subsets + subsets
-    return np.where(members < base, subsets * base + members, added)
-
-
-def shared_start(n_subsets: int, base: int) -> int:
-    """The number of the start that runs may share: one that no run has."""
-    return n_subsets * base

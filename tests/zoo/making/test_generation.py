@@ -18,13 +18,13 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
 from mole_jax.core.storage import files
 from mole_jax.main import FOR_ZOO
-from mole_jax.population import member, recipes
+from mole_jax.population import member, recipes, subset_runs
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History
 from mole_jax.tasks import family as families
 from mole_jax.training import data as data_lib
 from mole_jax.zoo.__main__ import main
-from mole_jax.zoo.making import generation
+from mole_jax.zoo.making import fill, generation
 from mole_jax.zoo.storage import usable
 from mole_jax.zoo.storage.reader import Zoo, open_zoo
 from mole_jax.zoo.storage.schema import RunBatch
@@ -172,13 +172,13 @@ def test_a_writer_that_fails_stops_the_training_and_leaves_what_is_committed(
             raise ValueError("RESOURCE_EXHAUSTED: No space left on device")
         write(writer, start, batch)
 
-    def train(*arguments: Any, real: Any = generation.train_subsets) -> Any:
+    def train(*arguments: Any, real: Any = subset_runs.train_subsets) -> Any:
         trained.append(arguments[2].tolist())
         return real(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(ValueError, match="No space") as caught:
         patch.setattr(ZooWriter, "write", full)
-        patch.setattr(generation, "train_subsets", train)
+        patch.setattr(subset_runs, "train_subsets", train)
         generation.generate(config, tmp_path)
     assert files.is_disk_full(caught.value)
     assert trained == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
@@ -192,7 +192,7 @@ def test_a_writer_that_fails_stops_the_training_and_leaves_what_is_committed(
 def test_a_finished_zoo_is_left_alone(
     config: ConfigDict, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(generation, "train_subsets")
+    monkeypatch.delattr(subset_runs, "train_subsets")
     generation.generate(config, zoo.path.parent)
     assert open_zoo(zoo.path).n_runs == 30
 
@@ -205,8 +205,8 @@ def test_a_zoo_of_another_config_is_refused(zoo: Zoo) -> None:
 def test_one_device_and_eight_make_the_same_zoo(config: ConfigDict) -> None:
     family = families.build(config)
     subsets = np.array([0, 4, 9])
-    hyper, one = generation.train_subsets(config, family, subsets, tiny.mesh_of(1))
-    other_hyper, eight = generation.train_subsets(config, family, subsets, tiny.mesh_of(8))
+    hyper, one = subset_runs.train_subsets(config, family, subsets, tiny.mesh_of(1))
+    other_hyper, eight = subset_runs.train_subsets(config, family, subsets, tiny.mesh_of(8))
     assert one.parameters.shape[:2] == (3, 3)
     assert tiny.equal_trees(hyper, other_hyper)
     np.testing.assert_allclose(one.parameters, eight.parameters, rtol=1e-4, atol=1e-5)
@@ -216,7 +216,7 @@ def test_one_device_and_eight_make_the_same_zoo(config: ConfigDict) -> None:
 
 def test_runs_depend_on_the_seed_the_subset_and_the_member(config: ConfigDict, zoo: Zoo) -> None:
     family = families.build(config)
-    _, history = generation.train_subsets(config, family, np.array([4]), tiny.mesh_of(1))
+    _, history = subset_runs.train_subsets(config, family, np.array([4]), tiny.mesh_of(1))
     np.testing.assert_allclose(history.parameters[0], zoo.parameters([12, 13, 14]), atol=1e-5)
     starts = zoo.parameters()[:, 0]
     assert len(np.unique(starts, axis=0)) == len(starts)
@@ -315,9 +315,9 @@ def test_runs_with_a_larger_weight_than_allowed_are_marked(config: ConfigDict, z
         {name: zoo.metric(name, range(6)).reshape(2, 3, -1) for name in zoo.schema.metrics},
     )
     hyper = Hyperparameters(*[np.zeros((2, 3))] * 3, np.zeros((2, 3), int))
-    batch = generation.as_batch(changed, family, subsets, hyper, history)
+    batch = fill.as_batch(changed, family, subsets, hyper, history)
     np.testing.assert_array_equal(batch.finite, largest <= limit)
-    assert generation.as_batch(config, family, subsets, hyper, history).finite.all()
+    assert fill.as_batch(config, family, subsets, hyper, history).finite.all()
 
 
 def test_keys_that_zoos_of_before_had_not_are_named_only_where_they_say_something(
@@ -325,6 +325,8 @@ def test_keys_that_zoos_of_before_had_not_are_named_only_where_they_say_somethin
 ) -> None:
     family = families.build(config)
     stored = generation.make_schema(config, family).to_json()["config"]
-    assert not {key for key in compat.DEFAULTS if key.split(".")[1] in stored[key.split(".")[0]]}
+    assert not {
+        key for key in compat.DEFAULTS if key.split(".")[1] in stored.get(key.split(".")[0], {})
+    }
     changed = tiny.tiny_config(population__max_weight=10.0)
     assert generation.make_schema(changed, family).config["population"]["max_weight"] == 10.0

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
 from mole_jax.core.storage import files
+from mole_jax.population import subset_runs
 from mole_jax.tasks import family as families
 from mole_jax.zoo.__main__ import main
 from mole_jax.zoo.making import generation, grow
@@ -76,7 +77,7 @@ def test_old_runs_stay_and_new_ones_follow(path: Path, config: ConfigDict) -> No
 
     # Any run can be trained again, from what the zoo says.
     again = ConfigDict(zoo.schema.config)
-    _, history = generation.train_subsets(
+    _, history = subset_runs.train_subsets(
         again, families.build(again), np.array([6]), tiny.mesh_of(8), np.array([2, 3])
     )
     runs = np.flatnonzero((zoo.runs["subset"] == 6) & (zoo.runs["member"] >= 2))
@@ -116,7 +117,7 @@ def test_a_grown_zoo_is_finished_for_the_command_that_made_it(
     path: Path, config: ConfigDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grow.grow(path, 3)
-    monkeypatch.delattr(generation, "train_subsets")
+    monkeypatch.delattr(subset_runs, "train_subsets")
     generation.generate(config, path.parent)
     grow.grow(path, 3)
     assert open_zoo(path).n_runs == 30

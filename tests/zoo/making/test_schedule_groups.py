@@ -61,19 +61,6 @@ def test_members_are_added_after_those_that_are_there() -> None:
     assert [group.row for (group,) in rounds] == [19, 21, 27]
 
 
-def test_numbers_of_runs_are_all_different_and_stay_when_members_are_added() -> None:
-    subsets, base = np.arange(7), 3
-    few = schedule_groups.run_numbers(subsets, np.arange(base), 7, base)
-    many = schedule_groups.run_numbers(subsets, np.arange(11), 7, base)
-    np.testing.assert_array_equal(few, np.arange(21).reshape(7, 3))
-    np.testing.assert_array_equal(many[:, :base], few)
-    numbers = [*many.reshape(-1).tolist(), schedule_groups.shared_start(7, base)]
-    assert len(set(numbers)) == len(numbers)
-    np.testing.assert_array_equal(
-        schedule_groups.run_numbers(np.array([4]), np.array([8, 9]), 7, base), many[[4], 8:10]
-    )
-
-
 @pytest.mark.parametrize("n_processes", [1, 3])
 @pytest.mark.parametrize("done", [0, 16])
 def test_members_of_a_data_subset_may_be_trained_a_part_at_a_time(
