@@ -35,7 +35,7 @@ def dry_run(config: Mapping[str, Any], mesh_shape: Mapping[str, int], workdir: s
             devices.
     """
     shape = {"data": 1, "fsdp": 1, "tensor": 1} | dict(mesh_shape)
-    _pretend(shape)
+    pretend(shape)
     from mole_jax.core.storage import files
 
     found = measure(config, shape)
@@ -44,8 +44,11 @@ def dry_run(config: Mapping[str, Any], mesh_shape: Mapping[str, int], workdir: s
         files.write_json(Path(workdir) / FILE, found)
 
 
-def _pretend(shape: Mapping[str, int]) -> None:
-    """Have JAX start with virtual devices, or make sure that it has started with enough of them."""
+def pretend(shape: Mapping[str, int]) -> None:
+    """Have JAX start with virtual devices, or make sure that it has started with enough of them.
+
+    To be called before anything imports JAX.
+    """
     n = 1
     for size in shape.values():
         n *= size
