@@ -266,7 +266,10 @@ def unknown(key: str, config: ConfigDict, schema: Schema | None = None) -> str:
         words = {name.rsplit(".", 1)[-1]: name for name in defaults}
         close = words.get(nearest(last, words) or "")
     if of := owners(key, schema or {}, config):
-        return f"{of}: " + (f"did you mean {close}?" if close else "change one of them")
+        section = key.partition(".")[0]
+        words = {n.rsplit(".", 1)[-1]: n for n in defaults if n.startswith(f"{section}.")}
+        close = words.get(nearest(last, words) or "")
+        return f"{of}: " + (f"did you mean {close}?" if close else "--print_config shows its keys")
     mend = f"did you mean {close}?" if close else "--help with --config=FILE lists the keys"
     return f"the config has no key {key}: {mend}"
 
