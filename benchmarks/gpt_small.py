@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import gpt_variants, machine
+from mole_jax import experiment
 from mole_jax import main as command
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import config as configs
@@ -75,7 +76,7 @@ def of_variant(name: str, folder: Path) -> dict[str, Any]:
     config = configs.load(
         str(Path(__file__).parents[1] / "configs" / "gpt" / "mnist_loss.py") + ":cpu"
     )
-    config.update_from_flattened_dict(changes)
+    experiment.change(config, changes)
     zoo = folder / ("zoo_8" if EIGHT.items() <= changes.items() else "zoo")
     zoo.mkdir(parents=True, exist_ok=True)
     stages.run(zoo, command.STAGES, ["zoo"], config)

@@ -46,11 +46,13 @@ import jax
 import numpy as np
 
 from benchmarks import machine
+from mole_jax import experiment
 from mole_jax import main as command
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import config as configs
 from mole_jax.core.program import stages
 from mole_jax.core.program.command import explained, leave
+from mole_jax.core.program.sections import relevant
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
 from mole_jax.evaluation.baselines import adam
@@ -255,7 +257,7 @@ def configured(
     zoo: Path, changes: Mapping[str, Any] | None, sampler: tuple[str, int] | None
 ) -> Any:
     """The config of the zoo's workdir with a variant's changes."""
-    made = stages.record(zoo, "zoo")["config"]
+    made = relevant(stages.record(zoo, "zoo")["config"], experiment.SECTIONS)
     config = configs.load(str(Path(__file__).parents[1] / "configs" / "digits_mlp.py"))
     different = {
         key: value
@@ -268,8 +270,7 @@ def configured(
     different |= dict(changes or {})
     if sampler is not None:
         different |= {"sampling.name": sampler[0], "sampling.steps": sampler[1]}
-    config.update_from_flattened_dict(different)
-    return config
+    return experiment.change(config, different)
 
 
 def steps_in(seconds: float, config: Any, zoo: Path, workdir: Path) -> int:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import machine
+from mole_jax import experiment
 from mole_jax.core import rng
 from mole_jax.core.devices import flops
 from mole_jax.core.devices import mesh as mesh_lib
@@ -149,17 +150,16 @@ def _family(network: dict[str, Any], shape: tuple[int, ...], folder: Path) -> An
     labels = np.repeat(np.arange(CLASSES), n // CLASSES)
     np.savez(folder / "noise.npz", image=images, label=labels)
     config = configs.load(str(Path(__file__).parents[1] / "configs" / "digits_mlp.py"))
-    with config.unlocked():
-        config.data.source = f"npz:{folder / 'noise.npz'}"
-        config.data.classes_per_subset = CLASSES
-        config.data.held_out_subsets = 0
-        config.data.train_subsets = 1
-        config.data.max_per_class.update(
-            {"train": IMAGES, "support": IMAGES, "validation": 1, "test": 1}
-        )
-        config.data.support_per_class = 5
-        config.network.update(network)
-    return families.build(config)
+    different = {
+        "data.source": f"npz:{folder / 'noise.npz'}",
+        "data.classes_per_subset": CLASSES,
+        "data.held_out_subsets": 0,
+        "data.train_subsets": 1,
+        "data.max_per_class": {"train": IMAGES, "support": IMAGES, "validation": 1, "test": 1},
+        "data.support_per_class": 5,
+    }
+    different |= {f"network.{key}": value for key, value in network.items()}
+    return families.build(experiment.change(config, different))
 
 
 def _ours(family: Any, batch: int, width: int, steps: int, shared: bool) -> Callable[[], Any]:

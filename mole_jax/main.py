@@ -19,6 +19,7 @@ from mole_jax.core.devices import distributed, mesh_shape
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import command, stages
 from mole_jax.core.program import config as configs
+from mole_jax.core.program.sections import Schema
 from mole_jax.core.storage.paths import user_path
 
 HELP = """\
@@ -30,6 +31,7 @@ usage
 flags
   --config=FILE         the experiment; FILE:ARGUMENT chooses a variant of it
   --config.KEY=VALUE    change one key of it, such as --config.population.members=16
+  --print_config        print all keys with their values and meanings, and run nothing
   --workdir=FOLDER      where everything is kept; the same command goes on where it was
   --stages=NAMES        some of the stages, separated by commas; all when left out
   --mesh=AXIS:SIZE,...  how training arranges the devices: `data` copies the model, `fsdp` divides
@@ -56,7 +58,8 @@ examples
   launch/local.sh 2 --config=configs/digits_mlp.py --workdir=runs/digits; see also docs/clusters.md
 
 keys
-  Each file in configs/ lists its keys with their defaults and says what they mean.
+  A file in configs/ says what differs from the defaults, which configs/default.py has. Which keys
+  there are depends on network.name, metamodel.name and data.source: --print_config shows them.
 """
 
 
@@ -101,23 +104,26 @@ def run(arguments: Sequence[str]) -> None:
     # What can be refused is refused here, before a folder is made or JAX starts.
     if not given.config:
         raise UserError("--config is missing: add --config=FILE (--help shows more)")
+    if given.print_config:
+        print(_described(given))
+        return
     if given.dry_run:
-        from mole_jax.training.dry_run import dry_run
+        from mole_jax.training import dry_run
 
-        config = configs.override(configs.load(given.config), given.overrides)
-        dry_run(functools.partial(_pieces, config), given.mesh, str(given.workdir or ""))
+        pieces = functools.partial(_pieces, given)
+        dry_run.dry_run(pieces, given.mesh, str(given.workdir or ""))
         return
     if not given.workdir:
         raise UserError("--workdir is missing: add --workdir=FOLDER (--help shows more)")
     selected = stages.select(STAGES, given.stages)
     cluster = distributed.parse(given.distributed)
-    config = configs.override(configs.load(given.config), given.overrides)
+    config = _config(given)
     if cluster is not None:
         distributed.start(cluster)  # before values are checked, for which JAX starts
     distributed.agree(validate, config, given.mesh)
 
     with stages.open_workdir(given.workdir) as workdir:
-        stages.check(workdir, STAGES, config, RESULTS_DO_NOT_DEPEND_ON, compat.DEFAULTS)
+        stages.check(workdir, STAGES, config, RESULTS_DO_NOT_DEPEND_ON, compat.DEFAULTS, _schema())
         _say(f"config   {' '.join([given.config, *given.overrides])}")
         _say(f"workdir  {workdir}")
         _say(f"devices  {_devices()}")
@@ -169,6 +175,7 @@ class Command(NamedTuple):
     overrides: tuple[str, ...]
     mesh: dict[str, int]
     dry_run: bool
+    print_config: bool
     help: bool
     distributed: str
 
@@ -183,12 +190,13 @@ def parse(arguments: Sequence[str]) -> Command:
     mesh = flags.DEFINE_string("mesh", "", "", flag_values=values)
     dry_run = flags.DEFINE_bool("dry_run", False, "", flag_values=values)
     cluster = flags.DEFINE_string("distributed", "", "", flag_values=values)
+    print_config = flags.DEFINE_bool("print_config", False, "", flag_values=values)
     wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=values)
     overrides, others = _split(arguments)
     try:
         rest = values(["main", *others])[1:]
     except flags.UnrecognizedFlagError as problem:
-        known = ("config", "workdir", "stages", "mesh", "dry_run", "distributed", "help")
+        known = tuple(values)
         close = configs.nearest(problem.flagname, known)
         mend = f"did you mean --{close}?" if close else "--help shows the flags"
         raise UserError(f"flag --{problem.flagname} is unknown: {mend}") from None
@@ -205,6 +213,7 @@ def parse(arguments: Sequence[str]) -> Command:
         overrides,
         shape,
         dry_run.value,
+        print_config.value,
         wants_help.value,
         cluster.value,
     )
@@ -252,21 +261,39 @@ def validate(config: ConfigDict, mesh_shape: dict[str, int]) -> None:
     check_values(config, mesh_shape)
 
 
-def _pieces(config: ConfigDict) -> Any:
-    """What the train stage would train; imported late, since JAX starts with it."""
+def _pieces(command: Command) -> Any:
+    """What the train stage would train, as shapes; imported late, since JAX starts with it."""
+    config = _config(command)
     from mole_jax.learners import in_shapes
 
     return in_shapes.pieces(configs.Strict(config))
 
 
+def _config(command: Command) -> ConfigDict:
+    config = configs.load(command.config)
+    return configs.override(config, command.overrides, _schema())
+
+
+def _schema() -> Schema:
+    from mole_jax.experiment import SECTIONS  # imports JAX
+
+    return SECTIONS
+
+
 def _keys(command: Command) -> str:
     if not command.config:
         return ""
-    config = configs.override(configs.load(command.config), command.overrides)
-    flat = configs.flatten(config)
+    flat = configs.flatten(_config(command))
     width = max(map(len, flat), default=0)
     lines = [f"  {key:{width}}  {value!r}" for key, value in flat.items()]
     return "\n".join([f"\nkeys of {command.config}", *lines])
+
+
+def _described(command: Command) -> str:
+    config = _config(command)
+    from mole_jax.experiment import describe
+
+    return f"# {' '.join([command.config, *command.overrides])}\n{describe(config)}"
 
 
 def _devices() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,14 +10,7 @@ from ml_collections import ConfigDict
 
 from mole_jax.core.errors import UserError
 from mole_jax.core.program.config import Strict, flatten
-
-# Each after the one that it is in.
-SECTIONS = (
-    *("data", "data.pools", "data.max_per_class", "data.augment", "network"),
-    *("population", "population.ppo", "zoo", "representation", "metamodel", "metamodel.gpt"),
-    *("diffusion", "training", "training.drop", "sampling", "evaluation", "evaluation.targets"),
-)
-ZOO_DTYPES = ("float32", "bfloat16", "float16")  # networks are trained in float32
+from mole_jax.core.program.sections import chosen, defaults, read
 
 
 def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = None) -> None:
@@ -29,62 +21,52 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     Raises:
         UserError: naming the key, its value and what it should be.
     """
-    from mole_jax.core import compat
     from mole_jax.core.devices import mesh as mesh_lib
     from mole_jax.evaluation import selection
     from mole_jax.evaluation.harness import settings
     from mole_jax.learners import registry
     from mole_jax.population import recipes
     from mole_jax.tasks import family as families
-    from mole_jax.training import data as data_lib
     from mole_jax.training import live
     from mole_jax.training.pairs import Draw
+    from mole_jax.training.train_config import TrainConfig
     from mole_jax.zoo import prompt_metric
+    from mole_jax.zoo.zoo_config import ZooConfig
 
     _check_sections(config)
     _check_numbers(config)
     config = Strict(config)
     recipes.check(config["population"])
-    _positive(config, "zoo", "subsets_per_group", "runs_per_shard", "runs_per_chunk")
-    if compat.get(config, "zoo.members_per_group") < 0:
-        raise UserError(
-            f"zoo.members_per_group={config['zoo']['members_per_group']} must be 1 or more, or 0 "
-            "for all of a data subset"
-        )
-    if config["zoo"]["runs_per_shard"] % config["zoo"]["runs_per_chunk"]:
-        raise UserError("zoo.runs_per_shard must be a multiple of zoo.runs_per_chunk")
-    if config["zoo"]["dtype"] not in ZOO_DTYPES:
-        raise UserError(
-            f"zoo.dtype={config['zoo']['dtype']!r} must be one of {', '.join(ZOO_DTYPES)}"
-        )
-    readings = ("auto", *data_lib.READINGS)
-    if config["zoo"]["reading"] not in readings:
-        raise UserError(
-            f"zoo.reading={config['zoo']['reading']!r} must be one of {', '.join(readings)}"
-        )
-    if not 0 <= config["zoo"]["memory_gb"] < math.inf:
-        raise UserError(f"zoo.memory_gb={config['zoo']['memory_gb']} must be 0 or more")
+    read(ZooConfig, config["zoo"], "zoo").check()
     family = families.build(config)
     recipes.check_fits(config["population"], family)
     registry.check(config, family.network, mesh_lib.make_mesh(mesh_shape))
     prompt_metric.check(config, family)
     Draw.of(config)
-    _positive(config, "training", "steps_per_dispatch", "checkpoint_every", "keep_checkpoints")
+    read(TrainConfig, config["training"], "training").check()
     live.check(config, family)
     settings.check(config)
     selection.selected(config)
 
 
 def _check_sections(config: Mapping[str, Any]) -> None:
+    """Refuse a value where a section is expected; what is missing is said where it is read."""
+    from mole_jax.experiment import SECTIONS
+
     for name in SECTIONS:
-        found: Any = config
-        for part in name.split("."):
-            found = found.get(part, {})  # what is missing is said where it is read
-        if not isinstance(found, (ConfigDict, Mapping)):
-            raise UserError(
-                f"config.{name}={found!r} is not a section: give it keys, as configs/digits_mlp.py "
-                "does"
-            )
+        _check_section(name, config.get(name, {}))
+    for name, kind in chosen(SECTIONS, config).items():
+        for key, value in defaults(kind).items():
+            if isinstance(value, dict):
+                _check_section(f"{name}.{key}", config.get(name, {}).get(key, {}))
+
+
+def _check_section(name: str, found: Any) -> None:
+    if not isinstance(found, (ConfigDict, Mapping)):
+        raise UserError(
+            f"config.{name}={found!r} is not a section: give it keys, such as those that "
+            "--print_config shows"
+        )
 
 
 def _check_numbers(config: Mapping[str, Any]) -> None:
@@ -95,9 +77,3 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
                 raise UserError(f"{key}={value} must be finite, in float32, too")
             if isinstance(number, int) and key != "seed" and abs(number) > np.iinfo(np.int32).max:
                 raise UserError(f"{key} is far too large: it must be below 2**31")
-
-
-def _positive(config: Mapping[str, Any], section: str, *names: str) -> None:
-    for name in names:
-        if config[section][name] < 1:
-            raise UserError(f"{section}.{name}={config[section][name]} must be 1 or more")

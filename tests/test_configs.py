@@ -12,8 +12,7 @@ from mole_jax.validate import validate
 from tests import tiny
 
 FOLDER = tiny.DEMO.parent
-# Those of G.pt have a file in common, which is not to be run.
-PATHS = sorted(path for path in FOLDER.rglob("*.py") if path.name != "common.py")
+PATHS = sorted(FOLDER.rglob("*.py"))
 # Of data that has to be fetched: what it looks like.
 SHAPES = {"idx": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 NAMES = [

@@ -261,7 +261,8 @@ def test_the_process_refuses_without_traceback_and_without_starting_jax() -> Non
     code = (
         "import sys; from mole_jax.main import main;"
         f"code = main(['--config={TINY}', '--workdir=w', '--config.seed=x']);"
-        "assert 'jax' not in sys.modules; sys.exit(code)"
+        "from jax._src.xla_bridge import backends_are_initialized as started;"
+        "assert not started(); sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2

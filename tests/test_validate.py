@@ -7,18 +7,19 @@ import pytest
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import config as configs
-from mole_jax.validate import SECTIONS, validate
+from mole_jax.validate import validate
 from tests import tiny
 
-# Keys of the tiny config that nothing reads, since it has another network, and so on.
-OF_OTHERS = {
-    *(f"network.{name}" for name in ("channels", "strides", "bias", "norm_groups")),  # of a cnn
-    *(f"network.{name}" for name in ("patch", "width", "layers", "heads", "mlp", "pooling")),
-    "network.choices",  # of a policy
-    *(f"zoo.live_{name}" for name in ("runs", "every", "refresh")),
-}
+# Keys of the tiny config that nothing reads.
+OF_OTHERS = {f"zoo.live_{name}" for name in ("runs", "every", "refresh")}
 # Sections whose keys have defaults where they are read.
-WITH_DEFAULTS = ("network", "metamodel.gpt", "population.ppo", "data.max_per_class")
+WITH_DEFAULTS = ("network", "data.max_per_class")
+# What has all sections that there are, between them.
+KINDS: dict[str, dict[str, object]] = {
+    "a classifier": {},
+    "a policy": {"data__source": "env:cartpole", "network__name": "gaussian_policy"},
+    "G.pt": {"metamodel__name": "gpt"},
+}
 
 
 def test_the_demo_and_the_tiny_config_are_fine() -> None:
@@ -152,8 +153,8 @@ def test_a_config_file_may_have_any_seed_and_most_are_refused(seed: object) -> N
         validate(tiny.tiny_config().to_dict() | {"seed": seed})
 
 
-def without(key: str) -> dict[str, object]:
-    config = tiny.tiny_config().to_dict()
+def without(key: str, kind: str = "a classifier") -> dict[str, object]:
+    config = tiny.tiny_config(**KINDS[kind]).to_dict()
     *sections, last = key.split(".")
     inner = config
     for section in sections:
@@ -185,9 +186,14 @@ def test_what_a_config_lacks_is_named_before_anything_runs() -> None:
         assert f"no key {name}" in said or (section == "data.pools" and section in said), name
 
 
-@pytest.mark.parametrize("name", SECTIONS)
-def test_a_section_that_is_none_is_refused(name: str) -> None:
-    config = without(name)
+def sections(kind: str) -> list[str]:
+    keys = configs.flatten(tiny.tiny_config(**KINDS[kind]))
+    return sorted({key.rpartition(".")[0] for key in keys} - {""})
+
+
+@pytest.mark.parametrize(("kind", "name"), [(k, name) for k in KINDS for name in sections(k)])
+def test_a_section_that_is_none_is_refused(kind: str, name: str) -> None:
+    config = without(name, kind)
     *sections, last = name.split(".")
     inner: dict = config
     for section in sections:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +16,10 @@ from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
+from mole_jax import experiment
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.program import config as configs
+from mole_jax.core.program import sections
 from mole_jax.learners import registry
 from mole_jax.learners.diffusion import Diffusion
 from mole_jax.metamodel.meta_model import MetaModel
@@ -27,6 +28,7 @@ from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks import family as families
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.images import ImageFamily
+from mole_jax.tasks.task_config import DATA
 from mole_jax.training import data as data_lib
 from mole_jax.training import loop
 from mole_jax.training.hyper import Hyper
@@ -72,21 +74,20 @@ TINY = {
 
 def tiny_config(**changes: Any) -> ConfigDict:
     """The demo's config made tiny; a change of `a.b` is written `a__b=value`."""
-    config = configs.load(str(DEMO))
-    with config.unlocked():
-        for name, value in (TINY | {k.replace("__", "."): v for k, v in changes.items()}).items():
-            section, _, key = name.rpartition(".")
-            parts = section.split(".") if section else []
-            node = functools.reduce(lambda c, part: c[part], parts, config)
-            assert key in node, f"the demo's config has no key {name}"
-            node[key] = value
-    return config.lock()
+    asked = {name.replace("__", "."): value for name, value in changes.items()}
+    tags = {key: value for key, value in asked.items() if key in experiment.TAGS}
+    config = experiment.change(configs.load(str(DEMO)), tags)
+    # A key of another network, learner or source has no say.
+    there = {key: value for key, value in TINY.items() if key in configs.flatten(config)}
+    return experiment.change(config, there | asked).lock()
 
 
 def data_config(**changes: Any) -> dict[str, Any]:
     """The `data` section of the demo's config, with changes."""
-    data = configs.load(str(DEMO)).data.to_dict()
-    assert set(changes) <= set(data), f"the demo's data section has no {set(changes) - set(data)}"
+    source = {"data.source": changes.get("source", experiment.TAGS["data.source"])}
+    data = experiment.change(configs.load(str(DEMO)), source).data.to_dict()
+    known = {key for kind in DATA.choices.values() for key in sections.defaults(kind)}
+    assert set(changes) <= known, f"no data section has {set(changes) - known}"
     return {**data, **changes}
 
 

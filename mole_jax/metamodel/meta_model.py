@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from mole_jax import representation
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
+from mole_jax.metamodel import metamodel_config
 from mole_jax.metamodel.networks import features, gpt, probing, transformer
 from mole_jax.metamodel.networks.probing import Frame
 from mole_jax.metamodel.process import diffusion
@@ -125,10 +126,8 @@ def build(config: Mapping[str, Any], network: Network, objective: str = "diffusi
     """
     if objective not in OBJECTIVES:
         raise UserError(f"objective {objective!r} is unknown; there are {OBJECTIVES}")
-    m, d, r = config["metamodel"], config["diffusion"], config["representation"]
-    shape = transformer.Shape(
-        **{field.name: m[field.name] for field in dataclasses.fields(transformer.Shape)}
-    )
+    d, r = config["diffusion"], config["representation"]
+    shape = metamodel_config.shape_of(config)
     shape.check()
     shared = config["population"]["shared_start"]
     codec = representation.build(r["name"], network, chunk_size=r["chunk_size"], one_basis=shared)

@@ -222,7 +222,7 @@ def build(config: Mapping[str, Any]) -> ControlFamily:
             f"{', '.join(networks.POLICIES)}"
         )
     for name in ("held_out_classes", "unseen_class_subsets", "unseen_source_subsets", "imbalance"):
-        if c[name] not in (0, 1.0):
+        if c.get(name, 0) not in (0, 1.0):  # only configs of before have them
             raise UserError(
                 f"data.{name}={c[name]} is about images; leave it out for {chosen.name}"
             )

@@ -26,11 +26,12 @@ from mole_jax.representation.normalise import Moments, Normaliser
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.networks import Network
 from mole_jax.training.pairs import ZooArrays
+from mole_jax.zoo import zoo_config
 from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.rebuild import rebuild
 from mole_jax.zoo.storage.reader import Zoo
 
-READINGS = ("device", "host", "stream")
+READINGS = zoo_config.READINGS[1:]
 # Of a memory that nothing is said about, the zoo takes half at most.
 _SHARE = 0.5
 

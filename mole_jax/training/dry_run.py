@@ -45,7 +45,7 @@ def dry_run(
             devices.
     """
     shape = {"data": 1, "fsdp": 1, "tensor": 1} | dict(mesh_shape)
-    _pretend(shape)
+    pretend(shape)
     from mole_jax.core.storage import files
 
     found = measure(*pieces(), shape)
@@ -54,8 +54,11 @@ def dry_run(
         files.write_json(Path(workdir) / FILE, found)
 
 
-def _pretend(shape: Mapping[str, int]) -> None:
-    """Have JAX start with virtual devices, or make sure that it has started with enough of them."""
+def pretend(shape: Mapping[str, int]) -> None:
+    """Have JAX start with virtual devices, or make sure that it has started with enough of them.
+
+    To be called before anything imports JAX.
+    """
     n = 1
     for size in shape.values():
         n *= size

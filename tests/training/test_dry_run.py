@@ -58,7 +58,7 @@ def test_a_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_virtual_devices_are_made_in_time() -> None:
     """In a process of its own; here JAX has started long ago."""
     code = (
-        "from mole_jax.training import dry_run; dry_run._pretend({'data': 3, 'fsdp': 4});"
+        "from mole_jax.training import dry_run; dry_run.pretend({'data': 3, 'fsdp': 4});"
         "import jax; assert jax.device_count() == 12"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags.config_flags import UnsupportedOperationError
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.program.sections import Schema, adapt, owners, tags
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
 
@@ -114,7 +115,7 @@ class Strict(Mapping[str, Any]):
             hint = f" (did you mean {self._name}{close}?)" if close else ""
             raise UserError(
                 f"the config has no key {self._name}{key}{hint}: add it to the config file; "
-                "configs/digits_mlp.py says what it means"
+                "configs/default.py --print_config says what it means"
             )
         value = self._config[key]
         is_section = isinstance(value, (ConfigDict, Mapping))
@@ -137,39 +138,25 @@ class Strict(Mapping[str, Any]):
         return len(self._config)
 
 
-def override(config: ConfigDict, arguments: Iterable[str]) -> ConfigDict:
+def override(
+    config: ConfigDict, arguments: Iterable[str], schema: Schema | None = None
+) -> ConfigDict:
     """Apply `--config.a.b=value` arguments to `config` in order, lock it and return it.
 
-    Values take the type of the default, and references between keys follow. Raises UserError for
+    Values take the type of the default, and references between keys follow. Where a value decides
+    which keys there are (`sections.Tagged`), it comes first, and they follow. Raises UserError for
     an unknown key, a section, or a value of another type.
     """
-    defaults = flatten(config)
-    for argument in arguments:
-        match = _OVERRIDE.match(argument)
-        if match is None:
-            raise UserError(f"{argument} is not an override: write --config.key=value")
-        negated, key, _ = match.groups()
-        if key not in defaults:
-            raise UserError(_unknown(key, defaults))
-        if (negated or "=" not in argument) and not isinstance(defaults[key], bool):
-            raise UserError(f"{argument} needs a value: write --config.{key}=VALUE")
-        # One flag at a time, so that a failure can be laid at this argument's door.
-        values = flags.FlagValues()
-        config_flags.DEFINE_config_dict(
-            "config", config, flag_values=values, lock_config=True, sys_argv=["", argument]
-        )
-        try:
-            values(["", argument])
-            config = values["config"].value
-        except UnsupportedOperationError:
-            raise UserError(
-                f"config.{key} has no type to read {argument} as: give it another default in the "
-                "config file, or config_dict.placeholder(int)"
-            ) from None
-        except (flags.Error, TypeError, ValueError, SyntaxError):
-            raise UserError(_wrong_type(argument, key, defaults[key])) from None
-        if not _same_type(defaults[key], flatten(config)[key]):
-            raise UserError(_wrong_type(argument, key, defaults[key]))
+    schema = schema or {}
+    every = list(arguments)
+    first = [argument for argument in every if _parsed(argument)[1] in tags(schema)]
+    was = config.copy_and_resolve_references()
+    for argument in first:
+        config = _overridden(config, argument, schema)
+    adapt(config, schema, was)
+    for argument in every:
+        if argument not in first:
+            config = _overridden(config, argument, schema)
     for key, value in flatten(config).items():
         try:
             files.to_json(value)
@@ -179,6 +166,41 @@ def override(config: ConfigDict, arguments: Iterable[str]) -> ConfigDict:
                 "or false, and tuples of these"
             ) from None
     config.lock()
+    return config
+
+
+def _parsed(argument: str) -> tuple[bool, str]:
+    """Whether an argument is --noconfig.KEY, and the key."""
+    match = _OVERRIDE.match(argument)
+    if match is None:
+        raise UserError(f"{argument} is not an override: write --config.key=value")
+    return bool(match[1]), match[2]
+
+
+def _overridden(config: ConfigDict, argument: str, schema: Schema) -> ConfigDict:
+    defaults = flatten(config)
+    negated, key = _parsed(argument)
+    if key not in defaults:
+        raise UserError(unknown(key, config, schema))
+    if (negated or "=" not in argument) and not isinstance(defaults[key], bool):
+        raise UserError(f"{argument} needs a value: write --config.{key}=VALUE")
+    # One flag at a time, so that a failure can be laid at this argument's door.
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_dict(
+        "config", config, flag_values=values, lock_config=True, sys_argv=["", argument]
+    )
+    try:
+        values(["", argument])
+        config = values["config"].value
+    except UnsupportedOperationError:
+        raise UserError(
+            f"config.{key} has no type to read {argument} as: give it another default in the "
+            "config file, or config_dict.placeholder(int)"
+        ) from None
+    except (flags.Error, TypeError, ValueError, SyntaxError):
+        raise UserError(_wrong_type(argument, key, defaults[key])) from None
+    if not _same_type(defaults[key], flatten(config)[key]):
+        raise UserError(_wrong_type(argument, key, defaults[key]))
     return config
 
 
@@ -230,7 +252,9 @@ def _hint(name: str, names: Iterable[str], say: bool = False) -> str:
     return ": give the path of an existing one, such as configs/digits_mlp.py" if say else ""
 
 
-def _unknown(key: str, defaults: Mapping[str, Any]) -> str:
+def unknown(key: str, config: ConfigDict, schema: Schema | None = None) -> str:
+    """Say that the config has no such key, and which one may be meant."""
+    defaults = flatten(config)
     inside = [name for name in defaults if name.startswith(f"{key}.")]
     if inside:
         return f"config.{key} is a section: set one of its keys, such as --config.{inside[0]}=VALUE"
@@ -241,6 +265,11 @@ def _unknown(key: str, defaults: Mapping[str, Any]) -> str:
     if close is None:
         words = {name.rsplit(".", 1)[-1]: name for name in defaults}
         close = words.get(nearest(last, words) or "")
+    if of := owners(key, schema or {}, config):
+        section = key.partition(".")[0]
+        words = {n.rsplit(".", 1)[-1]: n for n in defaults if n.startswith(f"{section}.")}
+        close = words.get(nearest(last, words) or "")
+        return f"{of}: " + (f"did you mean {close}?" if close else "--print_config shows its keys")
     mend = f"did you mean {close}?" if close else "--help with --config=FILE lists the keys"
     return f"the config has no key {key}: {mend}"
 

@@ -28,6 +28,7 @@ from mole_jax.core.console import interrupts
 from mole_jax.core.devices import distributed
 from mole_jax.core.errors import RefusedError, UserError
 from mole_jax.core.program.config import differing_keys, nearest, sections
+from mole_jax.core.program.sections import Schema, relevant
 from mole_jax.core.storage import files
 
 FORMAT = "mole-workdir"
@@ -124,17 +125,21 @@ def check(
     config: ConfigDict,
     ignored: Sequence[str] = (),
     before: Mapping[str, Any] | None = None,
+    schema: Schema | None = None,
 ) -> None:
     """Raise UserError unless every stage begun in `workdir` ran with what `config` says now.
 
     The keys `ignored`, such as "zoo.reading", may change: no result depends on them. `before` has
     keys that configs have gained, with what held before: where a stage's record has no such key,
-    it ran with that. A section of them, as {}, ran with whatever there is now.
+    it ran with that. A section of them, as {}, ran with whatever there is now. Where a record has
+    keys of what it did not choose, as `schema` says, nothing has read them.
 
     A stage looks only at its own sections, so changing those of later, unbegun stages is fine.
     To be called before anything runs.
     """
-    distributed.from_first(_check, Path(workdir), stages, config, ignored, before or {})
+    distributed.from_first(
+        _check, Path(workdir), stages, config, ignored, before or {}, schema or {}
+    )
 
 
 def _check(
@@ -143,6 +148,7 @@ def _check(
     config: ConfigDict,
     ignored: Sequence[str],
     before: Mapping[str, Any],
+    schema: Schema,
 ) -> None:
     known = {name for stage in stages for name in stage.sections}
     if strangers := [name for name in config if name not in known]:
@@ -159,7 +165,8 @@ def _check(
     first: str | None = None
     for stage in begun:
         now = sections(config, stage.sections)
-        was = _completed(_record(workdir, stage.name)["config"], now, before)
+        was = relevant(_record(workdir, stage.name)["config"], schema)
+        was = _completed(was, now, before)
         found = differing_keys(was, _completed(now, was, before))
         found = [line for line in found if line.partition(":")[0] not in ignored]
         first = first or (stage.name if found else None)

@@ -24,6 +24,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.program.sections import NOT_A_KEY
 from mole_jax.metamodel.networks import sharding, tokenisation
 from mole_jax.metamodel.networks.attention import attention
 from mole_jax.metamodel.networks.embeddings import log_metric, sines
@@ -41,15 +42,17 @@ _INIT = nn.initializers.normal(0.02)
 class Tokens:
     """How numbers become tokens: `config.metamodel.gpt`."""
 
-    split: str = "chunk_within_layer"  # see tokenisation.POLICIES
+    # chunk, chunk_within_layer, chunk_within_input or layer_by_layer: tokenisation.py
+    split: str = "chunk_within_layer"
     chunk_size: int = 1000
     encoder_depth: int = 1  # linear layers of a token's encoder, with GELUs between them
     decoder_depth: int = 1
-    n_frequencies: int = 128
+    n_frequencies: int = 128  # of scalars
     max_frequency_log2: float = 14.0
     absolute_metrics: bool = True  # target and start metric are tokens, beside their difference
-    metric_scale: float = 1.0  # the model reads metric * scale + shift
-    metric_shift: float = 0.0
+    # An imported model may read metric * scale + shift.
+    metric_scale: float = dataclasses.field(default=1.0, metadata=NOT_A_KEY)
+    metric_shift: float = dataclasses.field(default=0.0, metadata=NOT_A_KEY)
     # Not G.pt's, but what mends it. A linear map and a LayerNorm hide how large a chunk is: its log
     # norm is added. Raw diffusion steps differ from one another by one number in 257: they are
     # scaled to 0..4, as in our other meta-model. So are metrics, as logarithms.
@@ -58,7 +61,7 @@ class Tokens:
     log_metrics: bool = False
     # In place of powers of two, where another program has computed them with other rounding: the
     # highest turn so fast that the last bit of a frequency changes what they give.
-    frequencies: tuple[float, ...] = ()
+    frequencies: tuple[float, ...] = dataclasses.field(default=(), metadata=NOT_A_KEY)
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Tokens:

@@ -45,22 +45,23 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Sizes and choices of `config.metamodel`."""
+    """Sizes and choices: the section `metamodel` of a config, with this model."""
 
-    width: int
-    layers: int
-    heads: int
-    mlp_ratio: int
-    conditioning: str
-    features: str
-    feature_width: int
-    support_queries: int
-    pairwise: bool
-    probes: int
-    descents: int
-    dtype: str
-    remat: bool
-    unroll: int
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    mlp_ratio: int = 4
+    conditioning: str = "adaln"  # or context: scalars as tokens
+    features: str = "dense"  # or conv, of images: what the set encoder sees first
+    feature_width: int = 128  # of the support set's learned features
+    support_queries: int = 2  # tokens that attend over the whole support set
+    pairwise: bool = True  # outgoing weights also as products with class tokens
+    # Refine the estimate by gradient steps on learned examples of each class.
+    probes: int = 8  # of each class; 0: none, and no descents
+    descents: int = 8  # the last steps; each block takes one of its own before them
+    dtype: str = "float32"  # or bfloat16: of the products; parameters stay float32
+    remat: bool = False  # blocks and descents anew in the backward pass: less memory
+    unroll: int = 12  # layers unrolled in the scan over layers
 
     def check(self) -> None:
         """Raises UserError for sizes that do not fit together."""

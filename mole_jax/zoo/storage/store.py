@@ -11,6 +11,7 @@ import numpy as np
 import tensorstore as ts
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.program import sections
 from mole_jax.core.program.config import differing_keys
 from mole_jax.core.storage.files import make_folder
 from mole_jax.zoo.storage.arrays import create_array, layouts, open_array, stored_runs, write_groups
@@ -190,7 +191,14 @@ def _failure(write: ts.Future) -> Exception | None:
 
 def differences(stored: ZooSchema, given: ZooSchema) -> list[str]:
     """Lines such as "storage.dtype: float32 -> float16" for all but provenance that differs."""
+    from mole_jax.population.population_config import SECTIONS  # starts JAX
+
     old, new = stored.to_json(), given.to_json()
+    # Older zoos keep the keys of networks and sources that they do not have, too.
+    for schema in (old, new):
+        schema["config"] = sections.relevant(schema["config"], SECTIONS)
+        described = sections.relevant({"network": schema["network"]}, SECTIONS)
+        schema["network"] = described["network"]
     # Dates and machines may change when a run is resumed.
     del old["provenance"], new["provenance"]
     lines = differing_keys(old, new)

@@ -70,7 +70,7 @@ def test_what_a_signal_interrupts_is_kept() -> None:
 def test_after_a_signal_python_is_not_taken_down(code: int, torn_down: bool) -> None:
     """Beneath threads of libraries, which then crash; what was printed is there all the same."""
     program = (
-        "import atexit, sys; from mole_jax.core import command; "
+        "import atexit, sys; from mole_jax.core.program import command; "
         f"atexit.register(print, 'torn down'); print('begun'); command.leave({code})"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -264,8 +264,9 @@ def test_a_config_from_before_means_what_it_did(setting: tiny.Setting) -> None:
     with config.unlocked():
         for key, value in compat.DEFAULTS.items():
             section, name = key.split(".")
-            assert value == {} or config[section][name] == value
-            del config[section][name]
+            if name in config[section]:  # others are keys of another source or model
+                assert config[section][name] == value
+                del config[section][name]
     assert models.build(config, setting.family.network).module.__class__.__name__ == "Transformer"
     assert Draw.of(config).spacing == "start_first" and Hyper.of(config).ema_warmup
     assert Tokens.of({}) == Tokens()

@@ -325,8 +325,7 @@ def test_keys_that_zoos_of_before_had_not_are_named_only_where_they_say_somethin
 ) -> None:
     family = families.build(config)
     stored = generation.make_schema(config, family).to_json()["config"]
-    assert not {
-        key for key in compat.DEFAULTS if key.split(".")[1] in stored.get(key.split(".")[0], {})
-    }
+    own = [key.split(".") for key in compat.DEFAULTS]
+    assert not [name for section, name in own if name in stored.get(section, {})]
     changed = tiny.tiny_config(population__max_weight=10.0)
     assert generation.make_schema(changed, family).config["population"]["max_weight"] == 10.0

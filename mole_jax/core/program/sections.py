@@ -1,0 +1,190 @@
+"""Sections of a config: frozen dataclasses, which hold the defaults of their keys and check them.
+
+Which keys there are depends on a few of the values themselves, the tags: those of a ViT do not
+exist where `network.name` is "mlp". Such a section is `Tagged`: one dataclass for each choice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ml_collections import ConfigDict
+
+from mole_jax.core import compat
+
+Section = TypeVar("Section")
+
+NOT_A_KEY = {"key": False}  # metadata of a field that configs do not have
+_FIELD = re.compile(r"^    (\w+): [^#]*(?:# (.*))?$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tagged:
+    """A section whose keys depend on a value of the config.
+
+    tag: the key of that value, such as "network.name". choices: name -> the section's dataclass.
+    name_of: which choice a value stands for, where the value is not the name itself.
+    """
+
+    tag: str
+    choices: Mapping[str, type]
+    name_of: Callable[[str], str] = str
+
+    def of(self, config: Mapping[str, Any] | ConfigDict) -> type | None:
+        """Return the dataclass that a config chooses; None where its tag has no known value."""
+        value = value_of(config, self.tag, compat.DEFAULTS.get(self.tag))
+        return self.choices.get(self.name_of(value)) if isinstance(value, str) else None
+
+    def others(self, chosen: type) -> set[str]:
+        """Return the keys that only other choices have."""
+        every = {key for kind in self.choices.values() for key in defaults(kind)}
+        return every - set(defaults(chosen)) - {self.tag.rpartition(".")[2]}
+
+    def common(self) -> set[str]:
+        """Return the keys that every choice has."""
+        return set.intersection(*(set(defaults(kind)) for kind in self.choices.values()))
+
+
+Schema = Mapping[str, type | Tagged]  # section -> its dataclass, or one for each choice
+
+
+def value_of(config: Mapping[str, Any] | ConfigDict, key: str, default: Any = None) -> Any:
+    """Return the value of a key such as "network.name", or the default where it is missing."""
+    found: Any = config
+    for part in key.split("."):
+        if not isinstance(found, (Mapping, ConfigDict)) or part not in found:
+            return default
+        found = found[part]
+    return found
+
+
+def tags(schema: Schema) -> set[str]:
+    """Return the keys whose values decide which other keys there are."""
+    return {section.tag for section in schema.values() if isinstance(section, Tagged)}
+
+
+def chosen(schema: Schema, config: Mapping[str, Any] | ConfigDict) -> dict[str, type]:
+    """Return the dataclass of each section; without those whose tag has no known value."""
+    found = {
+        name: section.of(config) if isinstance(section, Tagged) else section
+        for name, section in schema.items()
+    }
+    return {name: kind for name, kind in found.items() if kind is not None}
+
+
+def defaults(kind: type) -> dict[str, Any]:
+    """Return the keys of a section's dataclass with their defaults, nested sections as dicts."""
+    return {
+        field.name: defaults(type(field.default)) if _is_section(field) else field.default
+        for field in dataclasses.fields(kind)
+        if field.metadata.get("key", True)
+    }
+
+
+def read(kind: type[Section], given: Mapping[str, Any], name: str) -> Section:
+    """Return the section `name` of a config as its dataclass; lists become tuples.
+
+    A key that is missing has its default where configs once did without it (`compat.DEFAULTS`);
+    else `given[key]` raises, which for a `config.Strict` is a UserError.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        key = f"{name}.{field.name}"
+        if field.name in given or (field.metadata.get("key", True) and key not in compat.DEFAULTS):
+            value = given[field.name]
+            if _is_section(field):
+                value = read(type(field.default), value, key)
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
+
+
+def adapt(config: ConfigDict, schema: Schema, was: Mapping[str, Any] | ConfigDict) -> None:
+    """Give the tagged sections of `config` the keys of what is chosen now.
+
+    Keys of other choices go, and keys that not all choices have come with their defaults. A key of
+    both the old and the new choice keeps its value, unless that is the old choice's default.
+
+    Args:
+        config: changed in place.
+        schema: what there is to choose.
+        was: the config, or its tags alone, with the choices that `config` was written for.
+    """
+    before = chosen(schema, was)
+    for name, now in chosen(schema, config).items():
+        section, node = schema[name], config.get(name)
+        if not isinstance(section, Tagged) or not isinstance(node, ConfigDict):
+            continue
+        old = defaults(before[name]) if before.get(name, now) is not now else {}
+        with config.unlocked():
+            for key in section.others(now) & set(node):
+                del node[key]
+            for key, value in defaults(now).items():
+                if key in node:
+                    at_default = key in old and _plain(node[key]) == old[key]
+                else:
+                    at_default = key not in section.common()
+                if at_default and f"{name}.{key}" != section.tag:
+                    node[key] = value
+
+
+def relevant(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return a config, such as a stored one, without the keys of what is not chosen in it."""
+    whole = dict(config)
+    for name, now in chosen(schema, config).items():
+        section = schema[name]
+        if isinstance(section, Tagged) and isinstance(whole.get(name), Mapping):
+            others = section.others(now)
+            whole[name] = {key: x for key, x in whole[name].items() if key not in others}
+    return whole
+
+
+def owners(key: str, schema: Schema, config: Mapping[str, Any] | ConfigDict) -> str:
+    """Say which choices a key belongs to that `config` has not chosen; "" for none."""
+    name, _, rest = key.partition(".")
+    section = schema.get(name)
+    if not isinstance(section, Tagged):
+        return ""
+    absent = object()
+    of = [
+        choice
+        for choice, kind in section.choices.items()
+        if value_of(defaults(kind), rest, absent) is not absent
+    ]
+    value = value_of(config, section.tag)
+    return f"{key} is a key of {', '.join(of)}; {section.tag} is {value!r}" if of else ""
+
+
+def written(kind: type, values: Mapping[str, Any] | ConfigDict, prefix: str) -> list[str]:
+    """Return the lines "zoo.live = False  # comment" of a section, as its dataclass is written.
+
+    Lines of comments above a field come above it, too: they are about it and perhaps those after.
+    """
+    lines: list[str] = []
+    above: list[str] = []
+    nested = {f.name: type(f.default) for f in dataclasses.fields(kind) if _is_section(f)}
+    own = [base for base in reversed(kind.__mro__) if dataclasses.is_dataclass(base)]
+    for line in "".join(map(inspect.getsource, own)).splitlines():
+        if line.startswith("    # "):
+            above.append(line.strip())
+        elif match := _FIELD.match(line):
+            key, comment = match.groups()
+            comment = f"  # {comment}" if comment else ""
+            if key in nested and key in values:
+                lines += [*above, *([f"# {prefix}{key}:{comment[3:]}"] if comment else [])]
+                lines += written(nested[key], values[key], f"{prefix}{key}.")
+            elif key in values:
+                lines += [*above, f"{prefix}{key} = {values[key]!r}{comment}"]
+            above = []
+    return lines
+
+
+def _is_section(field: dataclasses.Field[Any]) -> bool:
+    return dataclasses.is_dataclass(field.default)
+
+
+def _plain(value: Any) -> Any:
+    return value.to_dict() if isinstance(value, ConfigDict) else value

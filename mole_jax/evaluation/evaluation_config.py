@@ -1,0 +1,106 @@
+"""The section `evaluation` of a config: what is measured of a meta-model, and how often."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from mole_jax.core.errors import UserError
+
+_AT_LEAST = {
+    "starts": 1,
+    "s0_tasks": 1,
+    "prompt_count": 2,
+    "adam_steps": 0,
+    "curve_points": 2,
+    "soup_size": 1,
+    "ensemble_size": 2,
+    "ensemble_tasks": 1,
+    "novelty_count": 1,
+    "sampler_batch": 1,
+    "bootstrap": 1,
+}
+_POSITIVE_LISTS = (
+    "outside_prompts",
+    "table_prompts",
+    "candidates",
+    "adam_rates",
+    "noise_sigmas",
+    "support_sizes",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetsConfig:
+    """What S1 should reach, as fractions; 0 where nothing is asked."""
+
+    regret: float = 0.01  # at most
+    score: float = 0.97  # at least
+    r2: float = 0.95  # of prompts, at least
+    support_gap: float = 0.5  # above
+    milliseconds: float = 20.0  # at most
+    share_of_adam: float = 0.0  # at least
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """The section `evaluation`."""
+
+    # What is measured: ("all",), or names of `selection.MEASURES`; what these need is measured,
+    # too, and so is the quality of generated networks.
+    measures: tuple[str, ...] = ("all",)
+    starts: int = 4  # networks of each S1 data subset, from the starts of its first runs
+    s0_tasks: int = 52  # training subsets whose held-out runs make S0; as many serve for choices
+    prompt_count: int = 20  # prompts of each network, evenly spaced from the best to its start's
+    # (best, share): prompts go from this metric to this share of the start's; empty: from the
+    # median of the zoo's last snapshots to the start's
+    prompt_range: tuple[float, ...] = ()
+    # Prompts beyond the zoo's range, as fractions of its lowest loss; where larger is better, its
+    # best metric over these fractions.
+    outside_prompts: tuple[float, ...] = (0.8, 0.6, 0.4)
+    # Asked for in the table of prompts and answers: losses in nats, or in the unit of
+    # training.metric.
+    table_prompts: tuple[float, ...] = (1.0, 0.5, 0.2, 0.1, 0.05)
+    # Prompts among which the fixed one is chosen on training subsets.
+    candidates: tuple[float, ...] = (0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)
+    # Learning rates among which Adam's is chosen on training subsets.
+    adam_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
+    adam_steps: int = 0  # of Adam as a baseline; 0: as many as the population's
+    curve_points: int = 40  # snapshots of Adam's loss curve
+    soup_size: int = 16  # networks averaged to a soup
+    # Noise in units of a tensor's spread over the zoo; chosen on training subsets.
+    noise_sigmas: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2)
+    ensemble_size: int = 16  # networks of an ensemble
+    ensemble_tasks: int = 16  # data subsets on which ensembles are made
+    # Examples per class; those below data.support_per_class are tried, and it.
+    support_sizes: tuple[int, ...] = (1, 2, 4, 7)
+    novelty_count: int = 100  # networks whose distance to the training runs is measured
+    sampler_batch: int = 64  # networks in one call of the sampler
+    bootstrap: int = 2000  # resamples for each interval
+    targets: TargetsConfig = TargetsConfig()
+
+    def check(self) -> None:
+        """Raise UserError for values that cannot be, naming the key."""
+        for name, least in _AT_LEAST.items():
+            if getattr(self, name) < least:
+                raise UserError(f"evaluation.{name}={getattr(self, name)} must be {least} or more")
+        for name in _POSITIVE_LISTS:
+            values = getattr(self, name)
+            if not values or not all(0 < value < math.inf for value in values):
+                raise UserError(f"evaluation.{name}={values} must be one or more positive numbers")
+        asked = self.prompt_range
+        if len(asked) not in (0, 2) or not all(0 <= value < math.inf for value in asked):
+            raise UserError(
+                f"evaluation.prompt_range={asked} must be empty, or (best, share), neither negative"
+            )
+        for name, value in dataclasses.asdict(self.targets).items():
+            if not 0 <= value < math.inf:
+                raise UserError(
+                    f"evaluation.targets.{name}={value} must not be negative; 0 asks for nothing"
+                )
+        if not all(value < 1 for value in self.outside_prompts):
+            raise UserError(
+                f"evaluation.outside_prompts={self.outside_prompts} must be fractions below 1"
+            )
+        if not all(isinstance(size, int) for size in self.support_sizes):
+            raise UserError(f"evaluation.support_sizes={self.support_sizes} must be whole numbers")

@@ -1,0 +1,38 @@
+"""The section `metamodel` of a config: its keys are those of the model that `name` chooses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from mole_jax.core.program.sections import Tagged, defaults
+from mole_jax.metamodel.networks.gpt import Tokens
+from mole_jax.metamodel.networks.transformer import Shape
+
+_TOKENS = Tokens()
+
+
+@dataclasses.dataclass(frozen=True)
+class GPTConfig:
+    """The section `metamodel` with the model of Peebles et al. 2022."""
+
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    mlp_ratio: int = 4
+    dtype: str = "float32"  # or bfloat16: of the products; parameters stay float32
+    remat: bool = False  # blocks anew in the backward pass: less memory
+    unroll: int = 12  # layers unrolled in the scan over layers
+    gpt: Tokens = _TOKENS
+
+
+# dit: a diffusion transformer; gpt takes representation.name='flat'.
+METAMODEL = Tagged("metamodel.name", {"dit": Shape, "gpt": GPTConfig})
+
+
+def shape_of(config: Mapping[str, Any]) -> Shape:
+    """Return the sizes of a config's meta-model, with defaults for what its kind does not have."""
+    own = set(defaults(METAMODEL.of(config) or Shape))
+    names = [field.name for field in dataclasses.fields(Shape) if field.name in own]
+    return Shape(**{name: config["metamodel"][name] for name in names})

@@ -1,0 +1,26 @@
+"""The sections `diffusion` and `sampling` of a config: the process, and how it is run backwards."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffusionConfig:
+    """The section `diffusion`."""
+
+    schedule: str = "linear"  # or cosine
+    steps: int = 1000
+    prediction: str = "edm"  # or x0, eps, v
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig:
+    """The section `sampling`."""
+
+    # ddim, heun (second order: two evaluations of the model a step, but one for the last),
+    # ancestral, or ancestral_large (with the forward process's variance, as in G.pt)
+    name: str = "ddim"
+    steps: int = 5
+    guidance: float = 1.0  # 1: none; above, away from the estimate without support and target
+    eta: float = 0.0  # ddim's share of fresh noise
