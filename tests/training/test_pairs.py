@@ -72,9 +72,7 @@ def test_the_start_comes_before_the_target_in_the_same_run(
     assert set(run) == set(range(len(setting.zoo.metric)))
     assert set(target) == {1, 2, 3, 4}
     np.testing.assert_array_equal(plain.target, setting.zoo.parameters[run, target])
-    np.testing.assert_array_equal(
-        plain.prompt.start, setting.model.codec.encode(setting.zoo.parameters[run, start])
-    )
+    np.testing.assert_array_equal(plain.prompt.start, setting.zoo.parameters[run, start])
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -142,7 +140,7 @@ def test_renamed_labels_leave_every_loss_as_it_was(setting: tiny.Setting, plain:
 
     @jax.jit
     def losses(pairs: Pairs) -> list[jax.Array]:
-        start = setting.model.codec.decode(pairs.prompt.start)
+        start = pairs.prompt.start
         return [jax.vmap(loss)(flat, pairs.prompt.support) for flat in (start, pairs.target)]
 
     for before, after in zip(losses(plain), losses(renamed), strict=True):
@@ -155,15 +153,14 @@ def test_reordered_units_keep_functions_and_the_way_from_start_to_target(
     setting: tiny.Setting, plain: Pairs
 ) -> None:
     permuted = drawn(setting, permute_units=True)
-    network, codec = setting.model.network, setting.model.codec
+    network = setting.model.network
     assert not np.array_equal(permuted.target, plain.target)
     outputs = jax.jit(
         lambda flat: jax.vmap(network.apply)(network.spec.unflatten(flat), plain.images)
     )
     np.testing.assert_allclose(outputs(permuted.target), outputs(plain.target), atol=1e-4)
     moved = [
-        np.linalg.norm(pairs.target - codec.decode(pairs.prompt.start), axis=1)
-        for pairs in (permuted, plain)
+        np.linalg.norm(pairs.target - pairs.prompt.start, axis=1) for pairs in (permuted, plain)
     ]
     np.testing.assert_allclose(*moved, rtol=1e-4)  # start and target in the same order
 
@@ -181,7 +178,7 @@ def test_fresh_starts_take_the_place_of_initial_networks_and_of_no_others(
     np.testing.assert_array_equal(before[~first], after[~first])
     np.testing.assert_array_equal(metric[~first], fresh.prompt.start_metric[~first])
     assert len(np.unique(after[first], axis=0)) == first.sum()
-    raw = setting.normaliser.denormalise(setting.model.codec.decode(after[first]))
+    raw = setting.normaliser.denormalise(after[first])
     by_path = {f.path: np.asarray(raw)[:, f.slice] for f in setting.model.network.spec.fields}
     np.testing.assert_allclose(by_path["output/bias"], 0, atol=1e-5)  # as at every beginning
     losses = np.asarray(fresh.prompt.start_metric)[first]
@@ -202,7 +199,7 @@ def test_fresh_policies_come_with_the_loss_that_they_have_in_their_task() -> Non
     tasks = setting.zoo._replace(task=jnp.zeros_like(setting.zoo.task))
     setting = dataclasses.replace(setting, zoo=tasks)
     pairs = drawn(setting, batch=8, first_start=1.0)
-    starts = setting.normaliser.denormalise(setting.model.codec.decode(pairs.prompt.start))
+    starts = setting.normaliser.denormalise(pairs.prompt.start)
     network, data = setting.family.network, setting.family.device_data
     losses = [
         data.measure(network, network.spec.unflatten(flat), "validation", jnp.array(0))[0]

@@ -27,10 +27,10 @@ CHANGES = {
 }
 WORKER = """
 import sys
-from mole_jax.core import distributed
+from mole_jax.core.devices import distributed
 address, process, *workdirs = sys.argv[1:]
 distributed.start(distributed.Cluster(address, 2, int(process)))
-from mole_jax.zoo import generate
+from mole_jax.zoo.making import generation
 from tests import tiny
 from tests.zoo.test_processes import CHANGES
 with tiny.quick_compilation():

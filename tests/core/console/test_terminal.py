@@ -22,7 +22,8 @@ termios.tcsetwinsize(0, (24, 80))
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from mole_jax.core import command, interrupts
+from mole_jax.core.console import interrupts
+from mole_jax.core.program import command
 from mole_jax.core.console.progress import Progress
 
 def work():
@@ -43,7 +44,7 @@ DISOWNED = """
 import signal, sys, time
 from pathlib import Path
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
-from mole_jax.core import command
+from mole_jax.core.program import command
 from mole_jax.core.console.progress import Progress
 
 def work():

@@ -75,7 +75,7 @@ def test_the_arguments_are_found() -> None:
 
 
 def test_paths_are_expanded_in_one_place() -> None:
-    mine = ROOT / "mole_jax" / "core" / "paths.py"
+    mine = ROOT / "mole_jax" / "core" / "storage" / "paths.py"
     found = [path for path in COMMANDS if "expanduser" in path.read_text() and path != mine]
     assert found == []
 
