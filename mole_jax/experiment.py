@@ -50,7 +50,7 @@ def defaults() -> ConfigDict:
         made[section] = {name: value}
     for name, kind in sections.chosen(SECTIONS, made).items():
         made[name] = made.get(name, {}) | sections.defaults(kind)
-    return ConfigDict({name: made[name] for name in ("seed", *SECTIONS)}).lock()
+    return ConfigDict({name: made[name] for name in ("seed", *SECTIONS)})
 
 
 def change(config: ConfigDict, differences: Mapping[str, Any]) -> ConfigDict:
@@ -104,11 +104,12 @@ def make(
 def describe(config: ConfigDict) -> str:
     """Return the keys of a config with their values and meanings, one a line."""
     kinds = sections.chosen(SECTIONS, config)
-    lines = []
-    for name in [name for name in ("seed", *SECTIONS) if name in config]:
+    order = ["seed", *SECTIONS]
+    lines: list[str] = []
+    for name in sorted(config, key=lambda name: (*order, name).index(name)):
         own = sections.written(kinds[name], config[name], f"{name}.") if name in kinds else []
         known = {line.partition(" = ")[0] for line in own}
-        left = configs.flatten({name: config[name]})
-        lines += [f"{key} = {value!r}" for key, value in left.items() if key not in known]
+        rest = configs.flatten({name: config[name]})
+        lines += [f"{key} = {value!r}" for key, value in rest.items() if key not in known]
         lines += own
     return "\n".join(lines)

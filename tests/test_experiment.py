@@ -68,6 +68,23 @@ def test_a_file_that_misspells_a_key_is_told_the_nearest_one() -> None:
         experiment.make({"training.steps": "many"})
 
 
+def test_a_file_may_change_the_config_of_another_one_by_hand(tmp_path: Path) -> None:
+    """As those of users did, when all files did."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from mole_jax.core.program import config as configs\n"
+        "def get_config():\n"
+        f"    c = configs.load({str(tiny.DEMO)!r})\n"
+        "    c.network.update({'name': 'cnn', 'channels': (4, 4), 'strides': (1, 1)})\n"
+        "    c.training.steps = 9\n"
+        "    return c\n"
+    )
+    found = configs.override(configs.load(str(file)), [], experiment.SECTIONS)
+    made = {"network.name": "cnn", "network.channels": (4, 4), "network.strides": (1, 1)}
+    asked = experiment.make(made | {"training.steps": 9})
+    assert configs.flatten(found) == configs.flatten(asked)
+
+
 def test_a_resolved_config_is_printed_line_by_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

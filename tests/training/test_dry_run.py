@@ -28,7 +28,7 @@ SMALL = (
     "--config.training.batch_size=16",
     "--config.training.accumulate=2",
 )
-PATHS = sorted(path for path in tiny.DEMO.parent.rglob("*.py") if path.name != "common.py")
+PATHS = sorted(tiny.DEMO.parent.rglob("*.py"))
 MNIST = str(tiny.DEMO.with_name("paper_mnist.py"))
 
 

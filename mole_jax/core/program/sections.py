@@ -19,7 +19,7 @@ from mole_jax.core import compat
 Section = TypeVar("Section")
 
 NOT_A_KEY = {"key": False}  # metadata of a field that configs do not have
-_FIELD = re.compile(r"^    (\w+): [^#]*(?:# (.*))?$")
+_FIELD = re.compile(r"^    (\w+): [^=#]+=[^#]*(?:# (.*))?$")  # its name, and the comment
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import re
 import time
+from dataclasses import make_dataclass
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict
 
 from mole_jax.core.errors import RefusedError, UserError
 from mole_jax.core.program import stages
+from mole_jax.core.program.sections import Tagged
 from mole_jax.core.storage import files
 
 NAMES = ("zoo", "train", "evaluate")
@@ -242,6 +244,21 @@ def test_keys_that_configs_have_gained_are_compared_with_what_held_before(tmp_pa
     now.train.kind = "new"
     with pytest.raises(UserError, match=r"train.kind: plain -> new"):
         stages.check(tmp_path, every, now, before=before)
+
+
+def test_keys_of_what_a_record_did_not_choose_are_not_compared(tmp_path: Path) -> None:
+    """Records once had the keys of all choices."""
+    dense, conv = (make_dataclass(name, [(name, int, 1)], frozen=True) for name in ("n", "m"))
+    schema = {"zoo": Tagged("zoo.kind", {"dense": dense, "conv": conv})}
+    every = [stages.Stage("zoo", ("zoo",), lambda config, workdir: None)]
+    stages.run(tmp_path, every, ["zoo"], ConfigDict({"zoo": {"kind": "dense", "n": 2, "m": 3}}))
+    now = ConfigDict({"zoo": {"kind": "dense", "n": 2}})
+    with pytest.raises(UserError, match=r"zoo.m: 3 -> \(absent\)"):
+        stages.check(tmp_path, every, now)
+    stages.check(tmp_path, every, now, schema=schema)
+    now.zoo.n = 4
+    with pytest.raises(UserError, match=r"\(zoo.n: 2 -> 4\)"):
+        stages.check(tmp_path, every, now, schema=schema)
 
 
 def test_a_stage_whose_results_came_from_elsewhere_is_on_record_as_done(tmp_path: Path) -> None:

@@ -279,6 +279,17 @@ def test_opening_with_another_schema_names_the_field(
     assert "\n" not in str(caught.value)
 
 
+def test_a_zoo_of_before_has_keys_of_other_networks_too(tmp_path: Path, make_schema: Make) -> None:
+    mlp, more = {"name": "mlp", "hidden": [16]}, {"patch": 4, "channels": [8, 16]}
+    data, ppo = {"source": "digits", "settings": "random"}, {"members": 4, "ppo": {"clip": 0.2}}
+    old = {"data": data, "network": mlp | more, "population": ppo}
+    ZooWriter.create(tmp_path, make_schema(network=mlp | more, config=old))
+    new = {"data": {"source": "digits"}, "network": mlp, "population": {"members": 4}}
+    ZooWriter.open(tmp_path, make_schema(network=mlp, config=new))
+    with pytest.raises(UserError, match=r"config\.network\.hidden: \[16\] -> \[8\]"):
+        ZooWriter.open(tmp_path, make_schema(config=new | {"network": mlp | {"hidden": [8]}}))
+
+
 def test_opening_a_zoo_without_an_array_is_refused(stored: tuple[Path, RunBatch]) -> None:
     path, _ = stored
     (path / "runs" / "seed" / "zarr.json").unlink()
