@@ -1,30 +1,34 @@
-"""Representations: parameters <-> tokens, normalisation, and the symmetries of networks."""
+"""Representations: parameters <-> tokens, normalisation, and the symmetries of networks.
+
+A representation is one file and one line of REPRESENTATIONS.
+"""
 
 from __future__ import annotations
 
-from mole_jax.core.errors import UserError
+from collections.abc import Callable
+
+from mole_jax.core.unknown import unknown
+from mole_jax.representation import chunk, flat, neuron
 from mole_jax.representation.codec import Codec
 from mole_jax.tasks.networks import Network
 
-NAMES = ("neuron", "chunk", "flat")
+# (network, representation.chunk_size, one_basis) -> codec
+REPRESENTATIONS: dict[str, Callable[[Network, int, bool], Codec]] = {
+    "neuron": lambda network, size, one_basis: neuron.build(network, one_basis),
+    "chunk": lambda network, size, one_basis: chunk.build(network, size),
+    "flat": lambda network, size, one_basis: flat.build(network),
+}
+NAMES = tuple(REPRESENTATIONS)
 
 
 def build(name: str, network: Network, *, chunk_size: int, one_basis: bool = False) -> Codec:
-    """The codec that `config.representation` names.
+    """Return the codec that `config.representation` names.
 
     With `one_basis` the units of all networks stand in one order, so that each token has a place.
 
     Raises:
         UserError: for an unknown name or a chunk size below 1.
     """
-    from mole_jax.representation import chunk, flat, neuron
-
-    if name == "neuron":
-        return neuron.build(network, one_basis)
-    if name == "chunk":
-        if chunk_size < 1:
-            raise UserError(f"representation.chunk_size={chunk_size} must be 1 or more")
-        return chunk.build(network, chunk_size)
-    if name == "flat":
-        return flat.build(network)
-    raise UserError(f"representation.name={name!r} is unknown; there are {NAMES}")
+    if name not in REPRESENTATIONS:
+        raise unknown("representation.name", name, NAMES)
+    return REPRESENTATIONS[name](network, chunk_size, one_basis)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from mole_jax.core.errors import UserError
 from mole_jax.representation.codec import Codec, outputs, table
 from mole_jax.tasks.networks import Network
 
 
 def build(network: Network, chunk_size: int) -> Codec:
-    """The chunk codec: every tensor is cut into pieces of `chunk_size`, the last one padded."""
+    """Return the chunk codec: every tensor is cut into pieces of `chunk_size`, the last one padded.
+
+    Raises:
+        UserError: for a size below 1.
+    """
+    if chunk_size < 1:
+        raise UserError(f"representation.chunk_size={chunk_size} must be 1 or more")
     spec = network.spec
     rows, kinds, positions = [], [], []
     for kind, field in enumerate(spec.fields):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.tasks.environments import Environment
+from mole_jax.tasks.environments.environment import Environment
 
 TIME_STEP = 0.02  # seconds, of Euler's method
 POSITION_LIMIT = 2.4

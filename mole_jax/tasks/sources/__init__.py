@@ -21,15 +21,22 @@ from mole_jax.core.errors import UserError
 from mole_jax.tasks.sources import digits, idx, mixture, npz, tfds
 from mole_jax.tasks.sources.image_data import ImageData
 
-__all__ = ["ImageData", "load"]
+__all__ = ["FORMS", "SHORT_NAMES", "ImageData", "load"]
 
-_READERS = {"idx": idx.read, "npz": npz.read, "tfds": tfds.read}
-_SHORT: dict[str, Callable[[], ImageData]] = {
+# A source is one file and one line of either: what names one in the config, and what reads it.
+FORMS: dict[str, Callable[[str], ImageData]] = {
+    "tfds:NAME": tfds.read,
+    "tfds:NAME@DIR": tfds.read,
+    "idx:DIR": idx.read,
+    "npz:FILE": npz.read,
+}
+SHORT_NAMES: dict[str, Callable[[], ImageData]] = {
     "digits": digits.read,
     **{name: functools.partial(tfds.read, full) for name, full in tfds.SHORT_NAMES.items()},
 }
+_READERS = {form.partition(":")[0]: read for form, read in FORMS.items()}
 # A folder's name may have a plus sign, so only one before another source joins two.
-_JOINT = re.compile(rf"\+(?=(?:{'|'.join(_READERS)}):|(?:{'|'.join(_SHORT)})(?:\+|$))")
+_JOINT = re.compile(rf"\+(?=(?:{'|'.join(_READERS)}):|(?:{'|'.join(SHORT_NAMES)})(?:\+|$))")
 
 
 def load(source: str) -> ImageData:
@@ -50,13 +57,13 @@ def load(source: str) -> ImageData:
 
 def _load_one(source: str) -> ImageData:
     kind, _, argument = source.partition(":")
-    if source in _SHORT:
-        return _SHORT[source]()
+    if source in SHORT_NAMES:
+        return SHORT_NAMES[source]()
     if kind in _READERS and argument:
         return _READERS[kind](argument)
-    near = difflib.get_close_matches(source, _SHORT, n=1)
+    near = difflib.get_close_matches(source, SHORT_NAMES, n=1)
     raise UserError(
         f"data.source={source!r} is unknown{f' (did you mean {near[0]!r}?)' if near else ''}; "
-        f"use {', '.join(map(repr, _SHORT))}, 'tfds:NAME', 'tfds:NAME@DIR', 'idx:DIR', 'npz:FILE', "
-        "or several joined by '+'; 'env:cartpole' is an environment"
+        f"use {', '.join(map(repr, (*SHORT_NAMES, *FORMS)))}, or several joined by '+'; "
+        "'env:cartpole' is an environment"
     )

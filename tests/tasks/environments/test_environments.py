@@ -30,7 +30,9 @@ def test_every_environment_keeps_its_shapes(name: str) -> None:
 
 
 def test_an_unknown_environment_is_refused() -> None:
-    with pytest.raises(UserError, match="'cart' is unknown; there are"):
+    with pytest.raises(
+        UserError, match=r"'cart' is unknown \(did you mean 'cartpole'\?\); there are"
+    ):
         environments.build("cart")
 
 
