@@ -44,7 +44,8 @@ from mole_jax.interop.gpt import export_gpt, gpt_settings, import_gpt
 from mole_jax.interop.gpt.gpt_settings import Settings
 from mole_jax.learners import stored
 from mole_jax.sampling import load
-from mole_jax.training.hyper import Hyper, learning_rate
+from mole_jax.training.adamw import learning_rate
+from mole_jax.training.train_config import TrainConfig
 
 TASK = "zoo"  # what the reference calls ours
 EVERY = 50  # steps between two lines of the log
@@ -213,7 +214,7 @@ def fit(
     """Train the reference as a variant of ours was trained; its checkpoint, and a "log"."""
     torch.manual_seed(config["seed"])
     np.random.seed(config["seed"])  # noqa: NPY002 - the reference draws diffusion times with it
-    hyper = Hyper.of(config)
+    hyper = TrainConfig.of(config)
     rates = np.asarray(jax.vmap(learning_rate(hyper))(np.arange(hyper.steps)))
     metric = config["training"]["metric"]
     column = {"test_loss": "avg_test_loss", "test_error": "avg_test_err"}.get(metric)

@@ -28,8 +28,7 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     from mole_jax.population import recipes
     from mole_jax.tasks import family as families
     from mole_jax.training import live
-    from mole_jax.training.pairs import Draw
-    from mole_jax.training.train_config import TrainConfig
+    from mole_jax.training.pairs import PairConfig
     from mole_jax.zoo import prompt_metric
     from mole_jax.zoo.zoo_config import ZooConfig
 
@@ -42,8 +41,7 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     recipes.check_fits(config["population"], family)
     registry.check(config, family.network, mesh_lib.make_mesh(mesh_shape))
     prompt_metric.check(config, family)
-    Draw.of(config)
-    read(TrainConfig, config["training"], "training").check()
+    PairConfig.of(config)
     live.check(config, family)
     settings.check(config)
     selection.selected(config)

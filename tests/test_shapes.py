@@ -39,7 +39,7 @@ from mole_jax.tasks.classification import cross_entropy, loss_and_accuracy
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import policy
 from mole_jax.training import pairs
-from mole_jax.training.pairs import Draw, Pairs, ZooArrays
+from mole_jax.training.pairs import PairConfig, Pairs, ZooArrays
 from tests import tiny
 
 KEY = jax.random.key(0)
@@ -457,7 +457,7 @@ def of_loss() -> Case:
 
 def of_draw() -> Case:
     s = setting()
-    rules, size = Draw.of(s.config), s.family.network.spec.size
+    rules, size = PairConfig.of(s.config), s.family.network.spec.size
     zoo = ZooArrays(floats(R, S, size), floats(R, S), ints(R))
 
     def draw(zoo: ZooArrays) -> Pairs:

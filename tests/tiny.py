@@ -31,10 +31,10 @@ from mole_jax.tasks.images import ImageFamily
 from mole_jax.tasks.task_config import DATA
 from mole_jax.training import data as data_lib
 from mole_jax.training import loop
-from mole_jax.training.hyper import Hyper
 from mole_jax.training.pair_source import PairSource
-from mole_jax.training.pairs import Draw, ZooArrays
+from mole_jax.training.pairs import PairConfig, ZooArrays
 from mole_jax.training.state import State
+from mole_jax.training.train_config import TrainConfig
 
 DEMO = Path(__file__).parents[1] / "configs" / "digits_mlp.py"
 
@@ -107,14 +107,14 @@ class Setting:
         return self.learner.model
 
     @property
-    def hyper(self) -> Hyper:
-        return registry.hyper(self.config, self.learner.name)
+    def hyper(self) -> TrainConfig:
+        return registry.train_config(self.config, self.learner.name)
 
     @property
     def source(self) -> PairSource:
         """Pairs of the made-up zoo."""
         return PairSource(
-            Draw.of(self.config),
+            PairConfig.of(self.config),
             self.hyper.batch_size,
             self.family.network,
             self.normaliser,

@@ -44,7 +44,7 @@ def write(
     ones = jnp.ones(network.spec.size)
     normaliser = Normaliser(0.1 * ones, 0.3 * ones, 0.5 * ones)
     learner = registry.build(config, network, "diffusion", normaliser)
-    hyper = registry.hyper(config, "diffusion")
+    hyper = registry.train_config(config, "diffusion")
     like = jax.eval_shape(lambda key: states.init(learner, hyper, key), jax.random.key(0))
     params = tiny.random_like(like.params)
     optimizer = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like.optimizer)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from mole_jax.core.errors import UserError
 from mole_jax.learners import denoising
 from mole_jax.metamodel import meta_model
 from mole_jax.metamodel.meta_model import MetaModel
@@ -29,26 +28,14 @@ from mole_jax.tasks.networks import Network
 from mole_jax.training import microbatch
 from mole_jax.training.learner import EVERYTHING, Episodes, Label, Request, Uses
 from mole_jax.training.pairs import Pairs
+from mole_jax.training.train_config import TrainConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class Objective:
-    """What is minimised: static choices of `config.training`."""
+class Objective(NamedTuple):
+    """What is minimised: choices of `config.training`."""
 
     function_weight: float  # of the networks' outputs beside their weights
     time_power: float  # below 1: more of the training at high noise
-
-    @staticmethod
-    def of(config: Mapping[str, Any]) -> Objective:
-        """Read and check the objective of a config; raises UserError."""
-        found = Objective(config["training"]["function_weight"], config["training"]["time_power"])
-        if found.time_power <= 0:
-            raise UserError(f"training.time_power={found.time_power} must be above 0")
-        if found.function_weight < 0:
-            raise UserError(
-                f"training.function_weight={found.function_weight} must not be negative"
-            )
-        return found
 
 
 LABEL = Label(
@@ -159,4 +146,6 @@ def build(
     """
     model = meta_model.build(config, network)
     shots = config["data"]["support_per_class"]
-    return Diffusion(normaliser, model, Objective.of(config), plan, shots)
+    train = TrainConfig.of(config)
+    objective = Objective(train.function_weight, train.time_power)
+    return Diffusion(normaliser, model, objective, plan, shots)

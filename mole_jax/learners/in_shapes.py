@@ -15,20 +15,20 @@ from mole_jax.tasks import family as families
 from mole_jax.tasks import images
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.sources import stand_in
-from mole_jax.training.hyper import Hyper
 from mole_jax.training.pair_source import PairSource
-from mole_jax.training.pairs import Draw, ZooArrays
+from mole_jax.training.pairs import PairConfig, ZooArrays
+from mole_jax.training.train_config import TrainConfig
 
 
-def pieces(config: Mapping[str, Any]) -> tuple[Diffusion, Hyper, PairSource]:
+def pieces(config: Mapping[str, Any]) -> tuple[Diffusion, TrainConfig, PairSource]:
     """Return learner, hyperparameters and source of batches of a config.
 
     Raises:
         UserError: for a config that cannot be.
     """
     name = registry.of(config)[0]
-    hyper = registry.hyper(config, name)
-    rules = Draw.of(config)
+    hyper = registry.train_config(config, name)
+    rules = PairConfig.of(config)
     family = family_of(config)
     population, size = config["population"], family.network.spec.size
     members = population["members"] - population["held_out_members"]

@@ -17,7 +17,7 @@ from mole_jax.tasks import pixels
 from mole_jax.training import data as data_lib
 from mole_jax.training import live, loop
 from mole_jax.training.pair_source import PairSource
-from mole_jax.training.pairs import Draw
+from mole_jax.training.pairs import PairConfig
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.storage.reader import open_zoo
 
@@ -54,9 +54,9 @@ def train(
         print(f"train: {renewed.describe()}", flush=True)
     for name in registry.of(config):
         learner = registry.build(config, family.network, name, runs.normaliser)
-        hyper = registry.hyper(config, name)
+        hyper = registry.train_config(config, name)
         source = PairSource(
-            Draw.of(config),
+            PairConfig.of(config),
             hyper.batch_size,
             family.network,
             runs.normaliser,

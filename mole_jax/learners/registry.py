@@ -17,7 +17,7 @@ from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling import sampler
 from mole_jax.sampling.sampler import DEFAULT, Plan
 from mole_jax.tasks.networks import Network
-from mole_jax.training.hyper import Hyper
+from mole_jax.training.train_config import TrainConfig
 
 NAMES = ("diffusion", "regression")
 # metamodel.name -> the learner that the main one is.
@@ -53,25 +53,20 @@ def build(
 
 def check(config: Mapping[str, Any], network: Network, mesh: Mesh) -> None:
     """Raise UserError where a learner of a config cannot be built, trained or sampled from."""
-    steps = config["training"]["regression_steps"]
-    if steps < 0:
-        raise UserError(
-            f"training.regression_steps={steps} must not be negative; 0 leaves regression out"
-        )
     for name in of(config):
         # Nothing but its size is asked of the normaliser.
         ones = Normaliser(*3 * (np.ones(network.spec.size, np.float32),))
         learner = build(config, network, name, ones)
-        hyper(config, name).check_mesh(mesh)
+        train_config(config, name).check_mesh(mesh)
         learner.check_mesh(mesh)
         sampler.plan(config["sampling"], learner.model.process.n_steps)
 
 
-def hyper(config: Mapping[str, Any], name: str) -> Hyper:
+def train_config(config: Mapping[str, Any], name: str) -> TrainConfig:
     """Return the hyperparameters that a learner is trained with; raises UserError."""
-    found = Hyper.of(config)
+    found = TrainConfig.of(config)
     if name == NAMES[0]:
         return found
-    steps = config["training"]["regression_steps"]
+    steps = found.regression_steps
     warmup = min(found.warmup_steps, max(steps // 10, 1))
     return dataclasses.replace(found, steps=steps, warmup_steps=warmup)

@@ -60,7 +60,7 @@ def load(
         raise UserError(f"{folder} is missing: no {name} model was trained in {workdir}")
     found = scales.read(workdir)
     learner = registry.build(config, network, name, found.normaliser, plan)
-    hyper = registry.hyper(config, name)
+    hyper = registry.train_config(config, name)
     like = states.shapes(learner, hyper, mesh_lib.make_mesh())
     state = _stored_state(folder / "checkpoints", checkpoint, like, hyper.steps)
     return Trained(learner, state.ema, state.params, found)

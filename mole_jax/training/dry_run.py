@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from mole_jax.core.errors import UserError
 
 if TYPE_CHECKING:  # JAX starts with them
-    from mole_jax.training.hyper import Hyper
     from mole_jax.training.learner import Learner
     from mole_jax.training.source import Source
+    from mole_jax.training.train_config import TrainConfig
 
 # Share of their peak that devices are taken to reach while they compute.
 MFU = 0.4
@@ -28,7 +28,7 @@ _FLAG = "--xla_force_host_platform_device_count"
 
 
 def dry_run(
-    pieces: Callable[[], tuple[Learner, Hyper, Source]],
+    pieces: Callable[[], tuple[Learner, TrainConfig, Source]],
     mesh_shape: Mapping[str, int],
     workdir: str,
 ) -> None:
@@ -75,7 +75,7 @@ def pretend(shape: Mapping[str, int]) -> None:
 
 
 def measure(
-    learner: Learner, hyper: Hyper, source: Source, mesh_shape: Mapping[str, int]
+    learner: Learner, hyper: TrainConfig, source: Source, mesh_shape: Mapping[str, int]
 ) -> dict[str, Any]:
     """Return everything that `dry_run` prints, as plain data; on the devices that are there."""
     import jax

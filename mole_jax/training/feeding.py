@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.training import pairs
 from mole_jax.training.data import TrainingRuns
-from mole_jax.training.pairs import Draw, ZooArrays
+from mole_jax.training.pairs import PairConfig, ZooArrays
 
 _THREADS = 8
 # Of what is read ahead: two dispatches, but no more than this.
@@ -32,7 +32,7 @@ class Feed:
         self,
         arrays: ZooArrays,
         runs: TrainingRuns | None,
-        rules: Draw,
+        rules: PairConfig,
         key_of: Callable[[jax.Array], jax.Array],
         batch_size: int,
         mesh: Mesh,
@@ -136,7 +136,7 @@ def like(
 
 
 def _chooser(
-    rules: Draw,
+    rules: PairConfig,
     shape: tuple[int, ...],
     key_of: Callable[[jax.Array], jax.Array],
     batch_size: int,

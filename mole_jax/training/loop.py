@@ -19,15 +19,15 @@ from mole_jax.core.storage import files
 from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.core.storage.writers import MetricWriter
 from mole_jax.training import state as states
-from mole_jax.training.hyper import Hyper
 from mole_jax.training.learner import Learner
 from mole_jax.training.programs import Programs
 from mole_jax.training.source import Source
 from mole_jax.training.state import State
+from mole_jax.training.train_config import TrainConfig
 
 
 def fit(
-    learner: Learner, hyper: Hyper, source: Source, root: jax.Array, folder: Path, mesh: Mesh
+    learner: Learner, hyper: TrainConfig, source: Source, root: jax.Array, folder: Path, mesh: Mesh
 ) -> State:
     """Train a learner, from its last checkpoint in `folder` where there is one.
 

@@ -18,7 +18,7 @@ from mole_jax.tasks.networks import Network
 from mole_jax.training import feeding, pairs
 from mole_jax.training.data import TrainingRuns
 from mole_jax.training.live import LiveFeed, LiveZoo
-from mole_jax.training.pairs import Draw, Pairs, ZooArrays
+from mole_jax.training.pairs import PairConfig, Pairs, ZooArrays
 from mole_jax.training.source import Feed
 
 
@@ -26,7 +26,7 @@ from mole_jax.training.source import Feed
 class PairSource:
     """Pairs of runs that are on the device, that `runs` tells the place of, or of a live zoo."""
 
-    rules: Draw
+    rules: PairConfig
     batch_size: int
     network: Network
     normaliser: Normaliser

@@ -1,4 +1,4 @@
-"""Draw training examples - (run, start, target) pairs with fresh support sets - on device."""
+"""PairConfig training examples - (run, start, target) pairs with fresh support sets - on device."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Pairs(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Draw:
+class PairConfig:
     """How pairs are drawn: the static choices of `config.training`."""
 
     first_start: float  # share of pairs whose start is the initial network
@@ -72,7 +72,7 @@ class Draw:
     metric: str = PROMPT_METRIC  # that prompts speak of
 
     @staticmethod
-    def of(config: Mapping[str, Any]) -> Draw:
+    def of(config: Mapping[str, Any]) -> PairConfig:
         """Read and check the rules of a config; raises UserError."""
         t, most = config["training"], config["data"]["support_per_class"]
         least = t["support_min_per_class"]
@@ -111,7 +111,7 @@ class Draw:
                 "training.permute_units: turn it off with population.shared_start, which gives the "
                 "units of all runs one order"
             )
-        return Draw(
+        return PairConfig(
             first_start=t["first_start"],
             support_per_class=most,
             support_min_per_class=least,
@@ -127,7 +127,7 @@ class Draw:
 
 
 def draw(
-    rules: Draw,
+    rules: PairConfig,
     network: Network,
     zoo: ZooArrays,
     data: DeviceData,
@@ -201,7 +201,7 @@ def _check(zoo: ZooArrays, batch: int, size: int) -> None:
 
 
 def choose(
-    rules: Draw, shape: tuple[int, ...], key: jax.Array, batch: int
+    rules: PairConfig, shape: tuple[int, ...], key: jax.Array, batch: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Runs, and positions of a start and of a later target, each [B], of a zoo of shape [R, S].
 
@@ -240,7 +240,7 @@ def _measured(
 
 
 def _support(
-    rules: Draw, data: DeviceData, task: jax.Array, n_classes: int, key: jax.Array
+    rules: PairConfig, data: DeviceData, task: jax.Array, n_classes: int, key: jax.Array
 ) -> Examples:
     """A fresh support set for each pair, of random size: leaves [B, K * support_per_class]."""
     batch = len(task)
@@ -256,7 +256,7 @@ def _support(
     return support._replace(mask=support.mask & (rank[None] < size[:, None]))
 
 
-def _images(rules: Draw, data: DeviceData, task: jax.Array, key: jax.Array) -> jax.Array:
+def _images(rules: PairConfig, data: DeviceData, task: jax.Array, key: jax.Array) -> jax.Array:
     """Inputs on which functions are compared, training-pool images mostly: [B, m, F].
 
     Mixing each with its neighbour in random proportion (Zhang et al. 2018) compares functions

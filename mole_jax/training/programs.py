@@ -12,10 +12,10 @@ from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.training import estimate
 from mole_jax.training import step as steps
 from mole_jax.training.estimate import Memory
-from mole_jax.training.hyper import Hyper
 from mole_jax.training.learner import Learner
 from mole_jax.training.source import Source
 from mole_jax.training.state import State
+from mole_jax.training.train_config import TrainConfig
 
 
 class Measured(NamedTuple):
@@ -32,7 +32,7 @@ class Programs:
     def __init__(
         self,
         learner: Learner,
-        hyper: Hyper,
+        hyper: TrainConfig,
         source: Source,
         mesh: Mesh,
         root: jax.Array,
@@ -94,7 +94,7 @@ class Programs:
         return estimate.of(self._like, drawn, self._source.constants)
 
 
-def describe(state: State, flops_of_step: float, hyper: Hyper) -> str:
+def describe(state: State, flops_of_step: float, hyper: TrainConfig) -> str:
     """Say how large a training is; `flops.count` says what is counted."""
     n_parameters = sum(x.size for x in jax.tree.leaves(state.params))
     return (

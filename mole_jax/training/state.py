@@ -10,8 +10,9 @@ from jax.sharding import Mesh
 
 from mole_jax.core import rng
 from mole_jax.metamodel.networks import sharding
-from mole_jax.training.hyper import Hyper, optimizer
+from mole_jax.training.adamw import optimizer
 from mole_jax.training.learner import Learner
+from mole_jax.training.train_config import TrainConfig
 
 
 class State(NamedTuple):
@@ -23,7 +24,7 @@ class State(NamedTuple):
     optimizer: Any
 
 
-def init(learner: Learner, hyper: Hyper, key: jax.Array) -> State:
+def init(learner: Learner, hyper: TrainConfig, key: jax.Array) -> State:
     """Return the state before step 0, a function of the key alone (call it under jit)."""
     params = learner.init(key)
     return State(
@@ -34,13 +35,13 @@ def init(learner: Learner, hyper: Hyper, key: jax.Array) -> State:
     )
 
 
-def shapes(learner: Learner, hyper: Hyper, mesh: Mesh) -> State:
+def shapes(learner: Learner, hyper: TrainConfig, mesh: Mesh) -> State:
     """Return shape, dtype and sharding of every array of the state: jax.ShapeDtypeStructs."""
     found = jax.eval_shape(lambda key: init(learner, hyper, key), jax.random.key(0))
     return sharding.placed(found, mesh)
 
 
-def fresh(learner: Learner, hyper: Hyper, root: jax.Array, like: State) -> State:
+def fresh(learner: Learner, hyper: TrainConfig, root: jax.Array, like: State) -> State:
     """Return the state before step 0, sharded as `like`: see `shapes`.
 
     Every device makes its own part: the whole need not fit anywhere.

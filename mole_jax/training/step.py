@@ -12,14 +12,15 @@ from jax.sharding import Mesh
 from mole_jax.core import rng
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.metamodel.networks import sharding
-from mole_jax.training.hyper import Hyper, optimizer
+from mole_jax.training.adamw import optimizer
 from mole_jax.training.learner import Learner
 from mole_jax.training.source import Source
 from mole_jax.training.state import State
+from mole_jax.training.train_config import TrainConfig
 
 
 def make(
-    hyper: Hyper, source: Source, mesh: Mesh, root: jax.Array, like: State, n_steps: int
+    hyper: TrainConfig, source: Source, mesh: Mesh, root: jax.Array, like: State, n_steps: int
 ) -> jax.stages.Wrapped:
     """Make a jitted function that takes `n_steps` training steps in one dispatch.
 

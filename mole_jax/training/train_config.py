@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
+from jax.sharding import Mesh
+
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
+from mole_jax.core.program.sections import read
+
+SCHEDULES = ("warmup_then_cosine", "warmup_times_cosine")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +59,15 @@ class TrainConfig:
     # The last ones kept, and beside them the one with the lowest loss (of a dispatch's steps).
     keep_checkpoints: int = 2
 
+    @staticmethod
+    def of(config: Mapping[str, Any]) -> TrainConfig:
+        """Read and check the section of a config; raises UserError."""
+        found = read(TrainConfig, config["training"], "training")
+        found.check()
+        return found
+
     def check(self) -> None:
-        """Raise UserError for values that cannot be; `Hyper.of` and `Draw.of` check the others."""
+        """Raise UserError for values that cannot be; `PairConfig.of` checks those of pairs."""
         for name in ("steps_per_dispatch", "checkpoint_every", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise UserError(f"training.{name}={getattr(self, name)} must be 1 or more")
@@ -60,4 +75,43 @@ class TrainConfig:
             raise UserError(
                 f"training.regression_steps={self.regression_steps} must not be negative; 0 leaves "
                 "regression out"
+            )
+        if self.schedule not in SCHEDULES:
+            raise UserError(
+                f"training.schedule={self.schedule!r} is unknown; there are {SCHEDULES}"
+            )
+        if self.steps < 1 or self.batch_size < 1 or not 0 <= self.warmup_steps <= self.steps:
+            raise UserError(
+                "training: steps and batch_size must be positive, warmup_steps in 0..steps; they "
+                f"are {self.steps}, {self.batch_size}, {self.warmup_steps}"
+            )
+        if self.accumulate < 1 or self.batch_size % self.accumulate:
+            raise UserError(
+                f"training.accumulate={self.accumulate} must be 1 or more and divide "
+                f"training.batch_size={self.batch_size}: it is into how many parts a batch is cut"
+            )
+        if self.learning_rate <= 0 or self.time_power <= 0 or not 0 <= self.ema_decay < 1:
+            raise UserError(
+                "training: learning_rate and time_power must be above 0, ema_decay in [0, 1); they "
+                f"are {self.learning_rate}, {self.time_power}, {self.ema_decay}"
+            )
+        if self.gradient_clip <= 0 or not 0 <= self.beta2 < 1:
+            raise UserError(
+                "training: gradient_clip must be above 0, beta2 in [0, 1); they are "
+                f"{self.gradient_clip} and {self.beta2}"
+            )
+        if self.weight_decay < 0 or self.function_weight < 0:
+            raise UserError(
+                "training: weight_decay and function_weight must not be negative; they are "
+                f"{self.weight_decay} and {self.function_weight}"
+            )
+
+    def check_mesh(self, mesh: Mesh) -> None:
+        """Raise UserError where the devices cannot share a batch evenly."""
+        micro, n = self.batch_size // self.accumulate, mesh_lib.shares(mesh)
+        if micro % n:
+            raise UserError(
+                f"training.batch_size={self.batch_size} in training.accumulate={self.accumulate} "
+                f"parts leaves {micro} pairs for {n} devices (data x fsdp) to share evenly: change "
+                "one of the two, or --mesh"
             )

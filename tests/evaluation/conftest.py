@@ -120,7 +120,7 @@ def pretend_to_train(config: ConfigDict, workdir: Path) -> None:
     scales.write(workdir, Scales(normaliser, family.scale, family.shift, start_loss=1.1))
     for objective in registry.of(config):
         learner = registry.build(config, family.network, objective, normaliser)
-        hyper = registry.hyper(config, objective)
+        hyper = registry.train_config(config, objective)
         init = jax.jit(functools.partial(states.init, learner, hyper))
         state = init(jax.random.key(0))
         # The last layers start at zero, and a model that returns its start would prove little.

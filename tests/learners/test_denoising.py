@@ -16,7 +16,7 @@ from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.process import diffusion
 from mole_jax.representation import permutation
 from mole_jax.training import pairs
-from mole_jax.training.pairs import Draw, Pairs
+from mole_jax.training.pairs import PairConfig, Pairs
 from tests import tiny
 
 BATCH = 8
@@ -32,7 +32,7 @@ def batch(setting: tiny.Setting) -> Pairs:
     model, data = setting.model, setting.family.device_data
     draw = jax.jit(
         lambda key: pairs.draw(
-            Draw.of(setting.config),
+            PairConfig.of(setting.config),
             model.network,
             setting.zoo,
             data,

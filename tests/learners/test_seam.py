@@ -22,8 +22,8 @@ from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 from mole_jax.training import loop
 from mole_jax.training.episode_source import EpisodeSource
-from mole_jax.training.hyper import Hyper
 from mole_jax.training.learner import Episodes, Label, Request, Uses
+from mole_jax.training.train_config import TrainConfig
 from tests import tiny
 
 INNER_RATE, INNER_STEPS = 0.1, 5
@@ -85,12 +85,12 @@ def source() -> EpisodeSource:
 
 
 @pytest.fixture(scope="module")
-def hyper() -> Hyper:
+def hyper() -> TrainConfig:
     config = tiny.tiny_config(
         training__steps=40, training__learning_rate=0.02, training__checkpoint_every=20,
         training__steps_per_dispatch=10,
     )  # fmt: skip
-    return Hyper.of(config)
+    return TrainConfig.of(config)
 
 
 def losses(folder: Path) -> list[float]:
@@ -98,7 +98,7 @@ def losses(folder: Path) -> list[float]:
 
 
 def test_it_is_trained_by_the_same_loop_and_answers_alike(
-    source: EpisodeSource, hyper: Hyper, tmp_path: Path
+    source: EpisodeSource, hyper: TrainConfig, tmp_path: Path
 ) -> None:
     learner, root, mesh = Reptile(source.network), jax.random.key(1), tiny.mesh_of(1)
     state = loop.fit(learner, hyper, source, root, tmp_path / "whole", mesh)
@@ -135,7 +135,7 @@ def test_episodes_are_a_function_of_the_step_and_disjoint(source: EpisodeSource)
 
 
 def test_a_loss_that_is_no_number_is_said_of_any_learner(
-    source: EpisodeSource, hyper: Hyper, tmp_path: Path
+    source: EpisodeSource, hyper: TrainConfig, tmp_path: Path
 ) -> None:
     @functools.partial(
         jax.tree_util.register_dataclass, data_fields=[], meta_fields=["network", "name"]

@@ -16,7 +16,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.interop.lmdb.import_lmdb import Options, import_gpt
 from mole_jax.training import data as data_lib
 from mole_jax.training import pairs
-from mole_jax.training.pairs import Draw
+from mole_jax.training.pairs import PairConfig
 from mole_jax.zoo.making.generation import generate
 from mole_jax.zoo.storage.reader import Zoo, open_zoo
 from mole_jax.zoo.storage.store import ZooWriter
@@ -58,7 +58,7 @@ def test_pairs_are_snapshots_of_one_run_with_the_metric_that_was_chosen(
     losses = zoo.metric("avg_train_loss")  # each tells which run and which snapshot it is
     np.testing.assert_allclose(found.arrays.metric, losses, rtol=1e-6)
     codec = representation.build("neuron", family.network, chunk_size=0)
-    data, rules = family.device_data, Draw.of(config)
+    data, rules = family.device_data, PairConfig.of(config)
     with tiny.quick_compilation():
         batch = jax.jit(
             lambda key: pairs.draw(

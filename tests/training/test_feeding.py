@@ -22,7 +22,7 @@ from mole_jax.training import feeding, loop, pairs
 from mole_jax.training.data import TrainingRuns
 from mole_jax.training.feeding import Feed
 from mole_jax.training.pair_source import PairSource, pairs_key
-from mole_jax.training.pairs import Draw
+from mole_jax.training.pairs import PairConfig
 from mole_jax.zoo.making import generation
 from mole_jax.zoo.storage.reader import Zoo, open_zoo
 from tests import tiny
@@ -61,7 +61,7 @@ def family(config: ConfigDict, zoo: Zoo) -> TaskFamily:
 
 def source_of(runs: TrainingRuns, config: ConfigDict, family: TaskFamily) -> PairSource:
     return PairSource(
-        Draw.of(config),
+        PairConfig.of(config),
         config.training.batch_size,
         family.network,
         runs.normaliser,
@@ -77,7 +77,7 @@ def feed_of(
     return Feed(
         runs.arrays,
         runs,
-        Draw.of(config),
+        PairConfig.of(config),
         functools.partial(pairs_key, ROOT),
         config.training.batch_size,
         tiny.mesh_of(n_devices),
@@ -145,7 +145,7 @@ def test_training_ends_the_same_wherever_the_zoo_is_kept(
         runs = readings[where]
         learner = registry.build(config, family.network, "diffusion", runs.normaliser)
         source = source_of(runs, config, family)
-        hyper = registry.hyper(config, "diffusion")
+        hyper = registry.train_config(config, "diffusion")
         return loop.fit(learner, hyper, source, ROOT, tmp_path / where, tiny.mesh_of(1)).params
 
     expected, host, stream = (trained(name) for name in ("device", "host", "stream"))
@@ -169,7 +169,7 @@ def test_parameters_of_16_bits_stay_so_on_the_host(tmp_path: Path) -> None:
         rows = np.asarray(feed.take(0, 3).rows)
     key = pairs_key(ROOT, 2)
     run, start, target = pairs.choose(
-        Draw.of(config), host.arrays.metric.shape, key, config.training.batch_size
+        PairConfig.of(config), host.arrays.metric.shape, key, config.training.batch_size
     )
     np.testing.assert_array_equal(rows[2, :, 0], device.arrays.parameters[run, start])
     np.testing.assert_array_equal(rows[2, :, 1], device.arrays.parameters[run, target])

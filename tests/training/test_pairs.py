@@ -15,7 +15,7 @@ from mole_jax.metamodel.process.prompt import CONDITIONS
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.examples import Examples
 from mole_jax.training import pairs as pairs_lib
-from mole_jax.training.pairs import Draw, Pairs
+from mole_jax.training.pairs import PairConfig, Pairs
 from tests import tiny
 
 BATCH = 64
@@ -32,7 +32,7 @@ def setting() -> tiny.Setting:
 
 
 def drawn(setting: tiny.Setting, seed: int = 0, batch: int = BATCH, **changes: object) -> Pairs:
-    rules = dataclasses.replace(Draw.of(setting.config), **changes)
+    rules = dataclasses.replace(PairConfig.of(setting.config), **changes)
     model, data = setting.model, setting.family.device_data
     draw = jax.jit(
         lambda key: pairs_lib.draw(
@@ -238,8 +238,8 @@ def test_a_draw_is_a_function_of_its_key(setting: tiny.Setting, plain: Pairs) ->
 )
 def test_impossible_rules_are_refused(change: dict) -> None:
     with pytest.raises(UserError, match=r"training"):
-        Draw.of(tiny.tiny_config(**change))
+        PairConfig.of(tiny.tiny_config(**change))
 
 
 def test_every_condition_has_a_rate() -> None:
-    assert tuple(name for name, _ in Draw.of(tiny.tiny_config()).drop) == CONDITIONS
+    assert tuple(name for name, _ in PairConfig.of(tiny.tiny_config()).drop) == CONDITIONS

@@ -25,7 +25,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.core.storage.writers import MetricWriter
 from mole_jax.learners import registry
-from mole_jax.training import hyper, loop
+from mole_jax.training import adamw, loop
 from mole_jax.training import state as states
 from mole_jax.training import step as steps
 from mole_jax.training.state import State
@@ -167,7 +167,7 @@ def test_a_loss_that_is_no_number_stops_the_training(setting: tiny.Setting, tmp_
 def fresh(setting: tiny.Setting) -> State:
     """A state before step 0, from the made-up parameters."""
     copy = jax.tree.map(jnp.copy, (setting.params, setting.params))
-    optimizer = hyper.optimizer(setting.hyper).init(setting.params)
+    optimizer = adamw.optimizer(setting.hyper).init(setting.params)
     return State(jnp.zeros((), jnp.int32), *copy, optimizer)
 
 
@@ -238,6 +238,6 @@ def test_dispatches_end_at_the_same_steps_wherever_one_resumes(
 def test_the_regression_twin_trains_its_own_number_of_steps() -> None:
     config = tiny.tiny_config(training__regression_steps=7, training__warmup_steps=10)
     assert registry.of(config) == ("diffusion", "regression")
-    assert registry.hyper(config, "diffusion").steps == STEPS
-    assert registry.hyper(config, "regression").steps == 7
+    assert registry.train_config(config, "diffusion").steps == STEPS
+    assert registry.train_config(config, "regression").steps == 7
     assert registry.of(tiny.tiny_config()) == ("diffusion",)

@@ -169,4 +169,4 @@ def _predictor(
     plan = sampler.plan(config["sampling"], config["diffusion"]["steps"])
     trained = stored.load(workdir, config, family.network, name, plan=plan)
     batch = mesh_lib.pad_to_multiple(config["evaluation"]["sampler_batch"], mesh.shape["data"])
-    return Predictor(trained, batch, mesh, registry.hyper(config, name).steps)
+    return Predictor(trained, batch, mesh, registry.train_config(config, name).steps)

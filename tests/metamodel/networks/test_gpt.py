@@ -26,13 +26,12 @@ from mole_jax.metamodel.networks import tokenisation
 from mole_jax.metamodel.networks.gpt import Tokens
 from mole_jax.metamodel.networks.probing import Frame
 from mole_jax.tasks import family as families
-from mole_jax.training import hyper as hyper_lib
-from mole_jax.training import pairs
+from mole_jax.training import adamw, pairs
 from mole_jax.training import state as states
 from mole_jax.training import step as steps
-from mole_jax.training.hyper import Hyper
-from mole_jax.training.pairs import Draw
+from mole_jax.training.pairs import PairConfig
 from mole_jax.training.state import State
+from mole_jax.training.train_config import TrainConfig
 from tests import tiny
 from tests.training.test_train import fit, fresh
 
@@ -209,8 +208,8 @@ def test_weight_decay_is_of_linear_weights_alone(setting: tiny.Setting) -> None:
     names = {path[-1].key for path, _ in jax.tree.leaves_with_path(setting.params)}
     assert names == {"kernel", "bias", "scale", "position"}
     params = {name: np.ones(2, np.float32) for name in names}
-    hyper = dataclasses.replace(Hyper.of(setting.config), weight_decay=0.1, warmup_steps=1)
-    tx, zeros = hyper_lib.optimizer(hyper), jax.tree.map(np.zeros_like, params)
+    hyper = dataclasses.replace(TrainConfig.of(setting.config), weight_decay=0.1, warmup_steps=1)
+    tx, zeros = adamw.optimizer(hyper), jax.tree.map(np.zeros_like, params)
     _, state = tx.update(zeros, tx.init(params), params)  # the rate of the first step is 0
     updates, _ = tx.update(zeros, state, params)
     assert {name for name, x in updates.items() if np.any(x)} == {"kernel"}
@@ -219,19 +218,19 @@ def test_weight_decay_is_of_linear_weights_alone(setting: tiny.Setting) -> None:
 def test_the_learning_rate_is_that_of_its_authors(setting: tiny.Setting) -> None:
     """Half a cosine from the first step to the last, times a line from 0 to 1 at the start."""
     changes = {"steps": 400, "warmup_steps": 80, "learning_rate": 0.5}
-    hyper = dataclasses.replace(Hyper.of(setting.config), **changes)
+    hyper = dataclasses.replace(TrainConfig.of(setting.config), **changes)
     assert hyper.schedule == "warmup_times_cosine"
     step = np.arange(400)
     wanted = 0.25 * (1 + np.cos(np.pi * step / 400)) * np.minimum(step / 80, 1)
-    np.testing.assert_allclose(jax.vmap(hyper_lib.learning_rate(hyper))(step), wanted, atol=1e-6)
-    at_once = hyper_lib.learning_rate(dataclasses.replace(hyper, warmup_steps=0))
+    np.testing.assert_allclose(jax.vmap(adamw.learning_rate(hyper))(step), wanted, atol=1e-6)
+    at_once = adamw.learning_rate(dataclasses.replace(hyper, warmup_steps=0))
     np.testing.assert_allclose(at_once(0), 0.5)
     with pytest.raises(UserError, match=r"training\.schedule='linear' is unknown"):
-        Hyper.of(tiny.tiny_config(training__schedule="linear"))
+        TrainConfig.of(tiny.tiny_config(training__schedule="linear"))
 
 
 def test_every_spacing_is_as_frequent_as_every_other(setting: tiny.Setting) -> None:
-    rules, (n_runs, n_snapshots, batch) = Draw.of(setting.config), (3, 6, 20_000)
+    rules, (n_runs, n_snapshots, batch) = PairConfig.of(setting.config), (3, 6, 20_000)
     run, start, target = pairs.choose(rules, (n_runs, n_snapshots), jax.random.key(0), batch)
     apart = np.asarray(target - start)
     counts = np.bincount(apart, minlength=n_snapshots)
@@ -268,6 +267,6 @@ def test_a_config_from_before_means_what_it_did(setting: tiny.Setting) -> None:
                 assert config[section][name] == value
                 del config[section][name]
     assert models.build(config, setting.family.network).module.__class__.__name__ == "Transformer"
-    assert Draw.of(config).spacing == "start_first" and Hyper.of(config).ema_warmup
+    assert PairConfig.of(config).spacing == "start_first" and TrainConfig.of(config).ema_warmup
     assert Tokens.of({}) == Tokens()
     assert registry.of(config)

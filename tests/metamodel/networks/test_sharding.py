@@ -21,8 +21,8 @@ from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.metamodel.networks import sharding
 from mole_jax.training import state as states
 from mole_jax.training import step as steps
-from mole_jax.training.hyper import Hyper
 from mole_jax.training.state import State
+from mole_jax.training.train_config import TrainConfig
 from tests import tiny
 
 ROOT = jax.random.key(0)
@@ -198,7 +198,7 @@ def test_a_training_goes_on_on_another_mesh_and_back(
 
 
 def test_what_the_devices_cannot_share_is_refused(setting: tiny.Setting) -> None:
-    hyper = Hyper.of(setting.config)
+    hyper = TrainConfig.of(setting.config)
     hyper.check_mesh(mesh_lib.make_mesh({"data": 2, "fsdp": 4}))
     dataclasses.replace(hyper, accumulate=8).check_mesh(mesh_lib.make_mesh({"tensor": 8}))
     with pytest.raises(UserError, match="leaves 4 pairs for 8 devices"):
@@ -209,7 +209,7 @@ def test_what_the_devices_cannot_share_is_refused(setting: tiny.Setting) -> None
         shape.check_tensor(8)
     for wrong in (0, 3):
         with pytest.raises(UserError, match=f"training.accumulate={wrong} must"):
-            Hyper.of(tiny.tiny_config(training__accumulate=wrong))
+            TrainConfig.of(tiny.tiny_config(training__accumulate=wrong))
 
 
 def test_gradients_are_summed_into_parts() -> None:
