@@ -47,7 +47,7 @@ def build(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> None:
 
 
 def _figure(spec: FigureSpec, data: Recorded, folder: Path) -> str:
-    """PairConfig and save one figure, and return its HTML."""
+    """Draw and save one figure, and return its HTML."""
     drawn = render(spec, data)
     svg = style.to_svg(drawn)
     write_bytes(folder / f"{spec.name}.png", style.to_png(drawn))

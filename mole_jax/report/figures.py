@@ -35,7 +35,7 @@ FIGURES: dict[str, FigureSpec] = {
 
 
 def render(spec: FigureSpec, data: Recorded) -> Figure:
-    """PairConfig one figure in the report's style; what it needs must be there."""
+    """Draw one figure in the report's style; what it needs must be there."""
     with style.canvas(spec.size) as (figure, axes):
         spec.draw(axes, data)
     return figure

@@ -154,7 +154,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], gap: float = 
 
 
 def label_identity(axes: Axes, at: float, text: str, *, above: bool) -> None:
-    """PairConfig the line y = x and write along it, beginning at `at`; call it when limits are final."""
+    """Draw the line y = x and write along it, beginning at `at`; call it when limits are final."""
     low, high = min(axes.get_xlim()[0], axes.get_ylim()[0]), max(*axes.get_xlim(), *axes.get_ylim())
     axes.plot(
         [low, high],

@@ -77,7 +77,7 @@ def sample(
     prompt: Prompt,
     key: jax.Array,
 ) -> jax.Array:
-    """PairConfig one network for each of B prompts.
+    """Draw one network for each of B prompts.
 
     `ddim` follows Song et al. 2021 (eq. 12); `ancestral` is the same with eta = 1, the posterior
     of Ho et al. 2020 on the chosen steps; `heun` corrects every step of `ddim` but the last by the

@@ -132,7 +132,7 @@ def sample(
     seed: int,
     groups: Sequence[Sequence[int]] | None = None,
 ) -> tuple[DataSubset, ...]:
-    """PairConfig distinct K-class subsets, the training ones first, then the held-out ones (S1).
+    """Draw distinct K-class subsets, the training ones first, then the held-out ones (S1).
 
     Where any are held out, every class occurs in training subsets, so that a held-out subset is a
     new combination of known classes. `n_train=0` takes all subsets that are not held out. A

@@ -59,7 +59,7 @@ class EpisodeSource:
     def draw(
         self, constants: Any, drawn: tuple[()], root: jax.Array, step: int | jax.Array
     ) -> Episodes:
-        """PairConfig B episodes; their starts have no metric, and NaN says so."""
+        """Draw B episodes; their starts have no metric, and NaN says so."""
         tasks, data = constants
         key = rng.at(root, "episodes", step)
         task = jax.random.choice(rng.named(key, "task"), tasks, (self.batch_size,))

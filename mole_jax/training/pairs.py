@@ -1,4 +1,4 @@
-"""PairConfig training examples - (run, start, target) pairs with fresh support sets - on device."""
+"""Draw training examples - (run, start, target) pairs with fresh support sets - on device."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def swap(context: EvalContext, split: str, results: Results) -> Swapped:
 
 
 def _random_prompts(context: EvalContext, episodes: Episodes) -> np.ndarray:
-    """PairConfig a prompt of its grid for each episode: [T, N]."""
+    """Draw a prompt of its grid for each episode: [T, N]."""
     grid = prompt_following.grid(context, episodes)  # [T, N, P]
     rng = np.random.default_rng([context.config["seed"], 0xC04D])
     pick = rng.integers(grid.shape[-1], size=episodes.shape)

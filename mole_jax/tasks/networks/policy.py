@@ -106,7 +106,7 @@ def build(config: PolicyConfig, input_shape: tuple[int, ...], n_outputs: int) ->
 def sample(
     network: Network, params: dict[str, Any], observation: jax.Array, key: jax.Array
 ) -> jax.Array:
-    """PairConfig actions: observation [..., O] -> [..., A] float, or [...] int for a categorical policy.
+    """Draw actions: observation [..., O] -> [..., A] float, or [...] int for a categorical policy.
 
     One key draws the actions of the whole batch, each independently.
     """
