@@ -28,27 +28,22 @@ from mole_jax.evaluation.measures import (
 
 ALL = "all"
 
-
-MEASURES = {
-    measure.name: measure
-    for measure in with_needs(
-        [
-            # Before `quality`, which compares those of them that run.
-            *(baseline.measure for baseline in BASELINES),
-            quality.MEASURE,
-            prompt_following.MEASURE,
-            conditions.MEASURE,
-            novelty.MEASURE,
-            fine_tuning.MEASURE,
-            ensembles.MEASURE,
-            calibration.MEASURE,
-            support_sizes.MEASURE,
-            trajectories.MEASURE,
-            timing.MEASURE,
-            learning_curves.MEASURE,
-        ]
-    )
-}
+# What others need is left out. Baselines stand before `quality`, which compares those that run.
+_LISTED = (
+    *(baseline.measure for baseline in BASELINES),
+    quality.MEASURE,
+    prompt_following.MEASURE,
+    conditions.MEASURE,
+    novelty.MEASURE,
+    fine_tuning.MEASURE,
+    ensembles.MEASURE,
+    calibration.MEASURE,
+    support_sizes.MEASURE,
+    trajectories.MEASURE,
+    timing.MEASURE,
+    learning_curves.MEASURE,
+)
+MEASURES = {measure.name: measure for measure in with_needs(_LISTED)}
 
 
 def selected(config: Mapping[str, Any]) -> list[Measure[Any]]:
@@ -82,8 +77,9 @@ def applicable(context: EvalContext, measures: Sequence[Measure[Any]]) -> list[M
     for measure in measures:
         if measure.applies(context) and set(measure.needs) <= set(found):
             found.append(measure)
-    if set(measures) != set(MEASURES.values()) and distributed.is_first():
+    if len(measures) < len(MEASURES) and distributed.is_first():
         print(f"evaluate: measures {', '.join(m.name for m in found)}", flush=True)
-        if left_out := [m.name for m in measures if m not in found]:
-            print(f"evaluate: {', '.join(left_out)} do not apply to these tasks", flush=True)
+        for measure in measures:
+            if measure not in found:
+                print(f"evaluate: {measure.name} does not apply to these tasks", flush=True)
     return found

@@ -76,6 +76,9 @@ def test_the_page_tells_what_was_found(built):
         "2 min 31 s",
         "packages jax",
         "Adam, support set only",
+        "from a model.",
+        "Regression had only 1,000 training steps, against MOLE&#x27;s 4,000",
+        "<dt>Regression</dt><dd>No noise.</dd>",
         "prefers-color-scheme: dark",
     ):
         assert expected in text
@@ -103,6 +106,27 @@ def test_the_least_evaluation_is_still_reported(tmp_path):
     least = {"n_tasks": 1, "n_networks": 1, "generated": {"mean": 0.5}}
     text = page(synthetic.write(tmp_path, {"splits": {"S2": least}}, {}))
     assert "unseen classes" in text and "No baseline was evaluated" in text
+
+
+def test_what_was_not_measured_is_one_line(tmp_path):
+    record = synthetic.evaluation()
+    for result in record["splits"].values():
+        del result["novelty"], result["condition_use_gap"]
+    text = page(synthetic.write(tmp_path, record, {}))
+    assert text.count("Not measured in this evaluation.") == 2
+    assert "costly look-up table" not in text and "is a knob" in text
+
+
+def test_an_evaluation_that_names_no_methods_is_reported_by_their_keys(tmp_path):
+    record = synthetic.evaluation()
+    for result in record["splits"].values():
+        del result["methods"]
+    workdir = synthetic.write(tmp_path, record)
+    config = {"training": {"steps": 1500, "regression_steps": 300}}
+    build(config, workdir)
+    text = (workdir / "report" / "index.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "Adam support</td>" in text and "regression at 93.1 %" in text
+    assert "Regression had only 300 training steps, against MOLE&#x27;s 1,500" in text
 
 
 def test_text_from_files_is_escaped(tmp_path):

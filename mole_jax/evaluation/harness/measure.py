@@ -2,7 +2,7 @@
 
 To add one: a file in `evaluation/measures/` that exports a MEASURE, and a line in
 `evaluation/selection.py`. A way of making networks without meta-training is a measure, too: a file
-in `evaluation/baselines/`, and a line in `evaluation/baselines/methods.py`.
+in `evaluation/baselines/`, and a line in `evaluation/baselines/roster.py`.
 """
 
 from __future__ import annotations
