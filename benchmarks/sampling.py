@@ -33,7 +33,7 @@ from mole_jax.evaluation.harness.context import EvalContext, Predictor, load_con
 from mole_jax.evaluation.harness.kept import read_all
 from mole_jax.evaluation.harness.measure import Results, jobs
 from mole_jax.evaluation.measures import fixed_prompt, generated, quality
-from mole_jax.sampling.sampler import Plan
+from mole_jax.metamodel.process.sampler import Plan
 
 FEW_STEPS = (("ddim", 1), ("ddim", 5), ("ddim", 10), ("ddim", 25), ("heun", 5), ("heun", 10))
 

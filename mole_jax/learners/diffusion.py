@@ -19,10 +19,10 @@ from mole_jax.learners import denoising
 from mole_jax.metamodel import meta_model
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.networks import sharding
+from mole_jax.metamodel.process import sampler
 from mole_jax.metamodel.process.prompt import Prompt, everything
+from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.sampling import sampler
-from mole_jax.sampling.sampler import Plan
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 from mole_jax.training import microbatch

@@ -11,8 +11,8 @@ from typing import Any
 
 from mole_jax.learners import diffusion
 from mole_jax.learners.diffusion import Diffusion
+from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.sampling.sampler import Plan
 from mole_jax.tasks.networks import Network
 from mole_jax.training.learner import Label, Uses
 

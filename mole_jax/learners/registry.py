@@ -13,9 +13,9 @@ from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 from mole_jax.learners import diffusion, gpt, regression
 from mole_jax.learners.diffusion import Diffusion
+from mole_jax.metamodel.process import sampler
+from mole_jax.metamodel.process.sampler import DEFAULT, Plan
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.sampling import sampler
-from mole_jax.sampling.sampler import DEFAULT, Plan
 from mole_jax.tasks.networks import Network
 from mole_jax.training.train_config import TrainConfig
 

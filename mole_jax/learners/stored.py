@@ -14,7 +14,7 @@ from mole_jax.core.storage.checkpoint_files import DamagedError, GoneError
 from mole_jax.learners import registry, scales
 from mole_jax.learners.diffusion import Diffusion
 from mole_jax.learners.scales import Scales
-from mole_jax.sampling.sampler import DEFAULT, Plan
+from mole_jax.metamodel.process.sampler import DEFAULT, Plan
 from mole_jax.tasks.networks import Network
 from mole_jax.training import state as states
 from mole_jax.training.state import State

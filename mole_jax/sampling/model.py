@@ -18,12 +18,12 @@ from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.learners import answers, registry
 from mole_jax.learners.diffusion import Diffusion
+from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling import starts, support
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.networks import Networks, built, title
 from mole_jax.sampling.quality import quality
-from mole_jax.sampling.sampler import Plan
 from mole_jax.sampling.support import Support
 from mole_jax.tasks import control
 from mole_jax.tasks.environments import Environment

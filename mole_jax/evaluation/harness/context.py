@@ -20,7 +20,7 @@ from mole_jax.evaluation.harness.episodes import Episodes
 from mole_jax.evaluation.harness.zoo_finals import ZooFinals
 from mole_jax.learners import registry, stored
 from mole_jax.learners.stored import Trained
-from mole_jax.sampling import sampler
+from mole_jax.metamodel.process import sampler
 from mole_jax.tasks import subsets
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib

@@ -9,9 +9,9 @@ import dataclasses
 class DiffusionConfig:
     """The section `diffusion`."""
 
-    schedule: str = "linear"  # or cosine
+    schedule: str = "linear"  # or cosine, or flow
     steps: int = 1000
-    prediction: str = "edm"  # or x0, eps, v
+    prediction: str = "edm"  # or x0, eps, v, flow; flow matching: both are flow
 
 
 @dataclasses.dataclass(frozen=True)
