@@ -30,6 +30,7 @@ FLOORS = (
     ("metamodel.networks",),
     ("metamodel",),
     ("training",),
+    ("learners",),
     ("sampling",),
     ("evaluation.harness",),
     ("evaluation.baselines",),

@@ -19,11 +19,11 @@ import pytest
 from mole_jax import representation
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.evaluation.harness import scoring
-from mole_jax.learners import denoising
+from mole_jax.learners import denoising, guidance
 from mole_jax.learners.denoising import Noise
 from mole_jax.metamodel.networks import features, gpt
 from mole_jax.metamodel.networks.attention import attention
-from mole_jax.metamodel.networks.probing import Frame, Probes
+from mole_jax.metamodel.networks.probing import Denoising, Probes
 from mole_jax.metamodel.networks.set_encoder import SetEncoder
 from mole_jax.metamodel.process import diffusion
 from mole_jax.metamodel.process.prompt import CONDITIONS, Prompt
@@ -34,7 +34,6 @@ from mole_jax.population.member import Recipe
 from mole_jax.population.ppo import PPORecipe
 from mole_jax.representation import normalise, permutation, rotation
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.sampling import guidance
 from mole_jax.tasks import environments, networks, outputs
 from mole_jax.tasks.classification import cross_entropy, loss_and_accuracy
 from mole_jax.tasks.examples import Examples
@@ -373,7 +372,7 @@ def of_shown() -> Case:
 def a_prompt() -> Prompt:
     """For networks of the setting."""
     s = setting()
-    n_tokens, n_channels = s.model.codec.table.shape
+    n_tokens, n_channels = s.model.shape
     return Prompt(
         floats(B, n_tokens, n_channels),
         floats(B),
@@ -402,10 +401,16 @@ def wrong_prompts() -> tuple[tuple[str, Any, str], ...]:
 
 def of_clean_estimate() -> Case:
     s = setting()
-    n_tokens, n_channels = s.model.codec.table.shape
+    n_tokens, n_channels = s.model.shape
     size = s.family.network.spec.size
+
+    def estimate(normaliser: Normaliser, noisy: Any, t: Any, prompt: Prompt) -> jax.Array:
+        own = dataclasses.replace(s.model.representation, normaliser=normaliser)
+        model = dataclasses.replace(s.model, representation=own)
+        return model.clean_estimate(s.params, noisy, t, prompt)
+
     return Case(
-        functools.partial(s.model.clean_estimate, s.params),
+        estimate,
         {
             "normaliser": normaliser(size),
             "noisy": floats(B, n_tokens, n_channels),
@@ -426,19 +431,19 @@ def of_sample() -> Case:
     s = setting()
 
     def sample(prompt: Prompt) -> jax.Array:
-        return guidance.sample(s.model, DEFAULT, s.params, s.normaliser, prompt, KEY)
+        return guidance.sample(s.model, DEFAULT, s.params, prompt, KEY)
 
     return Case(sample, {"prompt": a_prompt()}, wrong_prompts())
 
 
 def of_loss() -> Case:
     s = setting()
-    network, codec = s.family.network, s.model.codec
+    network = s.family.network
     good = Pairs(floats(B, network.spec.size), a_prompt(), floats(B, 5, network.n_inputs))
-    noise = Noise(floats(B), floats(B, *codec.table.shape))
+    noise = Noise(floats(B), floats(B, *s.model.shape))
 
     def loss(pairs: Pairs, noise: Noise) -> Any:
-        return denoising.loss(s.model, s.normaliser, s.params, pairs, noise, 1.0)
+        return denoising.loss(s.model, s.params, pairs, noise, 1.0)
 
     return Case(
         loss,
@@ -452,7 +457,7 @@ def of_loss() -> Case:
             ("pairs", good._replace(target=floats(1, network.spec.size)), "noise.t [B]"),
             ("pairs", good._replace(target=floats(B, network.spec.size + 1)), "flat [..., D]"),
             ("noise", noise._replace(t=floats()), "noise.t [B]"),
-            ("noise", noise._replace(noise=floats(1, *codec.table.shape)), "noise.noise [B, L, C]"),
+            ("noise", noise._replace(noise=floats(1, *s.model.shape)), "noise.noise [B, L, C]"),
         ),
     )
 
@@ -515,41 +520,43 @@ def of_gpt() -> Case:
     size = network.spec.size
     module = gpt.GPT(s.model.module.shape, TOKENS, EDM, (size,))
 
-    def frame(*shape: int) -> Frame:
+    def frame(*shape: int) -> Denoising:
         tokens = floats(*shape)
-        return Frame(tokens, tokens, tokens, floats(shape[0]), tokens, normaliser(size))
+        return Denoising(tokens, tokens, tokens, floats(shape[0]), tokens, None)  # type: ignore[arg-type]
 
     return Case(
         lambda frame, prompt: module.init(KEY, frame, prompt),
         {"frame": frame(B, 1, size), "prompt": a_prompt()._replace(start=floats(B, 1, size))},
-        (("frame", frame(B, 2, size), "frame [B, 1, D]"),),
+        (("frame", frame(B, 2, size), "denoising [B, 1, D]"),),
     )
 
 
 def of_transformer() -> Case:
     s = setting()
-    n_tokens, n_channels = s.model.codec.table.shape
+    n_tokens, n_channels = s.model.shape
 
-    def frame(n_channels: int) -> Frame:
+    def frame(n_channels: int) -> Denoising:
         tokens = floats(B, n_tokens, n_channels)
-        return Frame(tokens, tokens, tokens, floats(B), tokens, s.normaliser)
+        return Denoising(tokens, tokens, tokens, floats(B), tokens, s.model.representation)
 
     return Case(
-        lambda frame, prompt: s.model.module.apply({"params": s.params}, frame, prompt),
+        lambda frame, prompt: s.model.module.apply(
+            {"params": s.params}, frame, prompt, s.model.probe_gradient
+        ),
         {"frame": frame(n_channels), "prompt": a_prompt()},
-        (("frame", frame(n_channels + 1), "frame [B, L, C]"),),
+        (("frame", frame(n_channels + 1), "denoising [B, L, C]"),),
     )
 
 
-def of_push() -> Case:
+def of_probe_gradient() -> Case:
     s = setting()
     network = s.family.network
-    tokens = floats(B, *s.model.codec.table.shape)
-    frame = Frame(tokens, tokens, tokens, floats(B), tokens, normaliser(network.spec.size))
+    tokens = floats(B, *s.model.shape)
+    frame = Denoising(tokens, tokens, tokens, floats(B), tokens, s.model.representation)
     probes = Probes(floats(B, 3, network.n_inputs), ints(B, 3))
     return Case(
-        s.model.module.push,
-        {"output": tokens, "frame": frame, "probes": probes},
+        s.model.probe_gradient,
+        {"output": tokens, "of": frame, "probes": probes},
         (
             ("probes", probes._replace(targets=ints(1, 3)), "output, probes [B]"),
             ("probes", probes._replace(targets=ints(B, 4)), "labels [...]"),

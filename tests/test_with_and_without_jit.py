@@ -19,13 +19,12 @@ import pytest
 from absl.testing import parameterized
 
 from mole_jax import representation
-from mole_jax.learners import denoising
+from mole_jax.learners import denoising, guidance
 from mole_jax.learners.denoising import Noise
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.sampling import guidance
 from mole_jax.tasks import networks
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.networks import Network
@@ -127,13 +126,13 @@ class TestWithAndWithoutJit(chex.TestCase):
     def test_the_loss_of_the_meta_model_is_the_mean_squared_error_of_its_estimate(self) -> None:
         model, size = setting().model, setting().family.network.spec.size
         pairs = Pairs(normal(BATCH, size), prompt(), normal(BATCH, 4, model.network.n_inputs))
-        noise = Noise(np.array([0, 0.2, 1], np.float32), normal(BATCH, *model.codec.table.shape))
-        clean = np.asarray(model.codec.encode(pairs.target))
+        noise = Noise(np.array([0, 0.2, 1], np.float32), normal(BATCH, *model.shape))
+        clean = np.asarray(model.representation.encode(pairs.target))
 
         def loss(off: jax.Array, pairs: Pairs, noise: Noise) -> Any:
-            estimate = (clean + off) * model.codec.mask[None]
+            estimate = (clean + off) * model.representation.layout.mask[None]
             given = answering(estimate)
-            return denoising.loss(given, setting().normaliser, {}, pairs, noise, 1.0)[1]
+            return denoising.loss(given, {}, pairs, noise, 1.0)[1]
 
         parts = self.variant(loss)(np.float32(0.1), pairs, noise)
         np.testing.assert_allclose(parts["weights"], 0.01, rtol=1e-3)
@@ -149,9 +148,7 @@ class TestWithAndWithoutJit(chex.TestCase):
 
         def sample(prompt: Prompt, seed: jax.Array) -> jax.Array:
             key, plan = jax.random.key(seed), Plan(name, steps=3)
-            # Without its own jit, so that the variant decides.
-            plain = guidance.sample.__wrapped__
-            return plain(model, plan, {}, setting().normaliser, prompt, key)
+            return guidance.sample(model, plan, {}, prompt, key)
 
         found = self.variant(sample)(prompt(), np.uint32(0))
         chex.assert_trees_all_close(found, answer, rtol=1e-4, atol=1e-4)

@@ -177,7 +177,9 @@ def prompts(family: ImageFamily, model: MetaModel, batch: int, seed: int = 2) ->
     support: Examples = draw(tasks, jax.random.split(support_key, batch))
     metrics = jax.random.uniform(metric_key, (2, batch), minval=0.05, maxval=2.0)
     start = jax.random.normal(start_key, (batch, family.network.spec.size))
-    return Prompt(model.codec.encode(start), metrics[0], metrics[1], support, everything(batch))
+    return Prompt(
+        model.representation.encode(start), metrics[0], metrics[1], support, everything(batch)
+    )
 
 
 @contextlib.contextmanager

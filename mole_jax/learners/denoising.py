@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 
 from mole_jax.metamodel.meta_model import MetaModel
-from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks import outputs
 from mole_jax.training.pairs import Pairs
 
@@ -24,7 +23,7 @@ class Noise(NamedTuple):
 
 def encoded(model: MetaModel, pairs: Pairs) -> Pairs:
     """Return pairs whose starts [B, D] are tokens [B, L, C]."""
-    start = model.codec.encode(pairs.prompt.start)
+    start = model.representation.encode(pairs.prompt.start)
     return pairs._replace(prompt=pairs.prompt._replace(start=start))
 
 
@@ -44,12 +43,11 @@ def draw_noise(model: MetaModel, batch: int, key: jax.Array, time_power: float) 
     u = jax.random.uniform(time_key, (batch,)) ** time_power
     step = jnp.minimum((u * model.process.n_steps).astype(jnp.int32), model.process.n_steps - 1)
     t = model.process.time(step)
-    return Noise(t, jax.random.normal(noise_key, (batch, *model.codec.table.shape)))
+    return Noise(t, jax.random.normal(noise_key, (batch, *model.shape)))
 
 
 def loss(
     model: MetaModel,
-    normaliser: Normaliser,
     params: Any,
     pairs: Pairs,
     noise: Noise,
@@ -64,7 +62,6 @@ def loss(
 
     Args:
         model: what is trained.
-        normaliser: of the zoo.
         params: of the module.
         pairs: a batch, `encoded`.
         noise: of the same size.
@@ -74,32 +71,31 @@ def loss(
         The loss [] and its parts, for the log.
     """
     dims = chex.Dimensions(B=len(pairs.target), F=model.network.n_inputs)
-    dims["LC"] = model.codec.table.shape
+    dims["LC"] = model.shape
     message = "noise.t [B], noise.noise [B, L, C], pairs.images [B, m, F]"
     given, shapes = [*noise, pairs.images], [dims["B"], dims["BLC"], dims["B*F"]]
     chex.assert_shape(given, shapes, custom_message=message)
-    clean, t = model.codec.encode(pairs.target), noise.t  # [B, L, C], [B]
-    noisy = model.process.add_noise(clean, noise.noise, t) * model.codec.mask[None]
-    estimate = model.clean_estimate(params, normaliser, noisy, t, pairs.prompt)
+    clean, t = model.representation.encode(pairs.target), noise.t  # [B, L, C], [B]
+    mask = model.representation.layout.mask
+    noisy = model.process.add_noise(clean, noise.noise, t) * mask[None]
+    estimate = model.clean_estimate(params, noisy, t, pairs.prompt)
 
     error = (estimate - clean) ** 2  # zero in the padding
-    weight = model.loss_weight(normaliser, t, pairs.prompt)
-    n = model.codec.mask.sum() * len(error)
+    weight = model.loss_weight(t, pairs.prompt)
+    n = mask.sum() * len(error)
     weights_term = jnp.sum(weight * error) / n
     parts = {"weights": jnp.sum(error) / n}
     if not function_weight:
         return weights_term, parts | {"loss": weights_term}
-    divergence = jnp.mean(function_divergence(model, normaliser, estimate, pairs))
+    divergence = jnp.mean(function_divergence(model, estimate, pairs))
     total = weights_term + function_weight * divergence
     return total, parts | {"function": divergence, "loss": total}
 
 
-def function_divergence(
-    model: MetaModel, normaliser: Normaliser, estimate: jax.Array, pairs: Pairs
-) -> jax.Array:
+def function_divergence(model: MetaModel, estimate: jax.Array, pairs: Pairs) -> jax.Array:
     """How far the estimate's outputs are from the target's, mean over inputs: [B]."""
-    network = model.network
-    wanted = network.spec.unflatten(normaliser.denormalise(pairs.target))
-    given = network.spec.unflatten(model.networks(normaliser, estimate))
+    network, normaliser = model.network, model.representation.normaliser
+    target = network.spec.unflatten(normaliser.denormalise(pairs.target))
+    found = network.spec.unflatten(model.representation.parameters(estimate))
     apart = functools.partial(outputs.divergence, network)
-    return jnp.mean(jax.vmap(apart)(wanted, given, pairs.images), axis=-1)
+    return jnp.mean(jax.vmap(apart)(target, found, pairs.images), axis=-1)

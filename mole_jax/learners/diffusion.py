@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from mole_jax.learners import denoising
-from mole_jax.metamodel import meta_model
-from mole_jax.metamodel.meta_model import MetaModel
-from mole_jax.metamodel.networks import sharding
-from mole_jax.metamodel.process import sampler
+from mole_jax.core.errors import UserError
+from mole_jax.learners import denoising, guidance
+from mole_jax.metamodel import meta_model, metamodel_config
+from mole_jax.metamodel.meta_model import MetaModel, Module
+from mole_jax.metamodel.networks import features, sharding
+from mole_jax.metamodel.networks.transformer import Transformer
+from mole_jax.metamodel.process.diffusion import Process
 from mole_jax.metamodel.process.prompt import Prompt, everything
 from mole_jax.metamodel.process.sampler import Plan
+from mole_jax.representation.codec import Codec
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
@@ -38,6 +41,7 @@ class Objective(NamedTuple):
     time_power: float  # below 1: more of the training at high noise
 
 
+MakeModule = Callable[[Process, Codec], Module]
 LABEL = Label(
     "Diffusion",
     "A transformer over the network's weights, trained as a diffusion model on the training "
@@ -47,14 +51,13 @@ LABEL = Label(
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["normaliser"],
-    meta_fields=["model", "objective", "plan", "shots", "name", "label", "uses", "mesh", "parts"],
+    data_fields=["model"],
+    meta_fields=["objective", "plan", "shots", "name", "label", "uses", "mesh", "parts"],
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Diffusion:
     """A meta-model, what it is trained for, and how it is sampled from."""
 
-    normaliser: Normaliser
     model: MetaModel
     objective: Objective
     plan: Plan
@@ -77,7 +80,7 @@ class Diffusion:
 
     def init(self, key: jax.Array) -> Any:
         """Initial parameters of the module."""
-        network, (length, channels) = self.model.network, self.model.codec.table.shape
+        network, (length, channels) = self.model.network, self.model.shape
         n = network.n_classes * self.shots
         support = Examples(
             jnp.zeros((1, n, network.example_size)),
@@ -86,9 +89,8 @@ class Diffusion:
         )
         one, start = jnp.zeros((1,)), jnp.zeros((1, length, channels))
         prompt = Prompt(start, one, one, support, everything(1))
-        normaliser = Normaliser(*3 * (jnp.ones(network.spec.size),))
-        frame = self.model.frame(normaliser, start, jnp.zeros((1,), jnp.int32), prompt)
-        return self.model.module.init(key, frame, prompt)["params"]
+        of = self.model.denoising(start, one, prompt)
+        return self.model.module.init(key, of, prompt, self.model.probe_gradient)["params"]
 
     def gradient(
         self, theta: Any, batch: Pairs, key: jax.Array
@@ -103,7 +105,7 @@ class Diffusion:
                 if self.mesh is not None:
                     theta = sharding.gathered(theta, self.mesh)
                 weight = self.objective.function_weight
-                return denoising.loss(self.model, self.normaliser, theta, *part, weight)
+                return denoising.loss(self.model, theta, *part, weight)
 
             (_, parts), grads = jax.value_and_grad(loss, has_aux=True)(theta)
             return grads, parts
@@ -115,11 +117,11 @@ class Diffusion:
 
     def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> jax.Array:
         """Sample a network for every episode: [B, D]."""
-        tokens = self.model.codec.encode(self.normaliser.normalise(episodes.start))
-        prompt = Prompt(tokens, episodes.start_metric, request.target_metric, episodes.support,
-                        request.use)  # fmt: skip
-        found = sampler.sample(self.model, self.plan, theta, self.normaliser, prompt, key)
-        return self.model.networks(self.normaliser, found)
+        start = self.model.representation.tokens(episodes.start)
+        metrics = episodes.start_metric, request.target_metric
+        prompt = Prompt(start, *metrics, episodes.support, request.use)
+        found = guidance.sample(self.model, self.plan, theta, prompt, key)
+        return self.model.representation.parameters(found)
 
     def on(self, mesh: Mesh, parts: int) -> Self:
         return dataclasses.replace(self, model=self.model.on(mesh), mesh=mesh, parts=parts)
@@ -136,16 +138,50 @@ class Diffusion:
 
 
 def build(
-    config: Mapping[str, Any], network: Network, normaliser: Normaliser, plan: Plan
+    config: Mapping[str, Any],
+    network: Network,
+    normaliser: Normaliser,
+    plan: Plan,
+    make: MakeModule | None = None,
 ) -> Diffusion:
     """Build the learner of a config.
+
+    Args:
+        config: the experiment.
+        network: what the learner answers with.
+        normaliser: of its parameters.
+        plan: how the learner samples.
+        make: makes another module than this learner's own.
 
     Raises:
         UserError: for anything in `representation`, `metamodel`, `diffusion` or `training` that
             cannot be.
     """
-    model = meta_model.build(config, network)
-    shots = config["data"]["support_per_class"]
+    make = make or functools.partial(_transformer, config, network)
     train = TrainConfig.of(config)
-    objective = Objective(train.function_weight, train.time_power)
-    return Diffusion(normaliser, model, objective, plan, shots)
+    return Diffusion(
+        meta_model.build(config, network, normaliser, make),
+        Objective(train.function_weight, train.time_power),
+        plan,
+        config["data"]["support_per_class"],
+    )
+
+
+def _transformer(
+    config: Mapping[str, Any], network: Network, process: Process, codec: Codec
+) -> Transformer:
+    shape = metamodel_config.shape_of(config)
+    shape.check()
+    features.check(shape.features, network.input_shape)
+    if shape.pairwise and not network.classifies:
+        raise UserError(
+            f"metamodel.pairwise joins outputs to classes, and network.name={network.name!r} has "
+            "no classes; set it to False"
+        )
+    return Transformer(
+        shape,
+        process,
+        n_classes=network.n_classes,
+        input_shape=network.input_shape,
+        n_targets=0 if network.classifies else network.n_outputs,
+    )

@@ -6,12 +6,20 @@ Its transformer cuts networks into tokens by itself and does not look at the sup
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
+from mole_jax.core import compat
+from mole_jax.core.errors import UserError
 from mole_jax.learners import diffusion
 from mole_jax.learners.diffusion import Diffusion
+from mole_jax.metamodel import metamodel_config
+from mole_jax.metamodel.networks.gpt import GPT, Tokens
+from mole_jax.metamodel.process.diffusion import Process
 from mole_jax.metamodel.process.sampler import Plan
+from mole_jax.representation import flat
+from mole_jax.representation.codec import Codec
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks.networks import Network
 from mole_jax.training.learner import Label, Uses
@@ -26,5 +34,20 @@ def build(
     config: Mapping[str, Any], network: Network, normaliser: Normaliser, plan: Plan
 ) -> Diffusion:
     """Build the learner of a config; raises UserError as `diffusion.build` does."""
-    found = diffusion.build(config, network, normaliser, plan)
+    make = functools.partial(_module, config, network)
+    found = diffusion.build(config, network, normaliser, plan, make)
     return dataclasses.replace(found, label=LABEL, uses=Uses(support=False))
+
+
+def _module(config: Mapping[str, Any], network: Network, process: Process, codec: Codec) -> GPT:
+    shape = metamodel_config.shape_of(config)
+    shape.check()
+    if codec.name != "flat":
+        raise UserError(
+            f"metamodel.name='gpt' cuts networks into tokens by itself, as metamodel.gpt.split "
+            f"says: set representation.name={codec.name!r} to 'flat'"
+        )
+    tokens = Tokens.of(compat.get(config, "metamodel.gpt"))
+    module = GPT(shape, tokens, process, flat.sizes(network))
+    _ = module.splits  # raises what is wrong with them
+    return module

@@ -22,6 +22,6 @@ def of(learner: Diffusion) -> Diffusion:
         learner,
         name="regression",
         label=LABEL,
-        model=dataclasses.replace(learner.model, objective="regression"),
+        model=dataclasses.replace(learner.model, noiseless=True),
         uses=learner.uses._replace(samples=False),
     )

@@ -55,6 +55,11 @@ class Representation:
         """What the tokens are."""
         return self.codec.layout
 
+    def check(self) -> None:
+        """Assert, while a function is traced, that the normaliser is of the network."""
+        shape = (self.spec.size,)
+        chex.assert_tree_shape(self.normaliser, shape, custom_message="normaliser [D]")
+
     def encode(self, normalised: Any) -> jax.Array:
         """Normalised parameters [..., D] -> tokens [..., L, C]."""
         return self.codec.encode(normalised)

@@ -56,7 +56,9 @@ class Model:
     def learner(self) -> Diffusion:
         """What answers; its static parts are the same for the same config: it compiles once."""
         found = _learner(_text(self.config), _text(self.description), self.objective)
-        return dataclasses.replace(found, normaliser=self.normaliser, plan=self.plan)
+        own = dataclasses.replace(found.model.representation, normaliser=self.normaliser)
+        model = dataclasses.replace(found.model, representation=own)
+        return dataclasses.replace(found, model=model, plan=self.plan)
 
     @functools.cached_property
     def metric(self) -> PromptMetric:

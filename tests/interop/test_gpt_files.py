@@ -43,13 +43,13 @@ def test_it_predicts_what_the_reference_does(imported: Path) -> None:
         wanted, noisy = case["out/pred"], jnp.asarray(case["out/x_t"])
     meta, batch = model.learner.model, len(wanted)
     # The reference's vectors are what our codec makes of networks.
-    start = meta.networks(model.normaliser, x["x_prev"][:, None])
-    tokens = meta.codec.encode(model.normaliser.normalise(start))
+    start = meta.representation.parameters(x["x_prev"][:, None])
+    tokens = meta.representation.tokens(start)
     np.testing.assert_allclose(tokens[:, 0], x["x_prev"], atol=1e-6)
     nothing = (jnp.zeros((batch, 1, 64)), jnp.zeros((batch, 1), int), jnp.zeros((batch, 1), bool))
     prompt = Prompt(tokens, x["loss_prev"], x["loss_target"], Examples(*nothing), everything(batch))
     found = jax.jit(meta.clean_estimate)(
-        model.params, model.normaliser, noisy[:, None], meta.process.time(x["t"]), prompt
+        model.params, noisy[:, None], meta.process.time(x["t"]), prompt
     )
     assert np.linalg.norm(found[:, 0] - wanted) < 1e-4 * np.linalg.norm(wanted)
 
@@ -58,7 +58,7 @@ def test_networks_are_in_our_layout_and_scaled_back(imported: Path) -> None:
     model = mole_jax.load(imported)
     vector = np.arange(565, dtype=np.float32)  # 64-8-5: weights as [out, in], then biases
     found = model.learner.network.spec.unflatten(
-        model.learner.model.networks(model.normaliser, vector[None])
+        model.learner.model.representation.parameters(vector[None])
     )
     np.testing.assert_allclose(found["hidden_0"]["kernel"].T, vector[:512].reshape(8, 64) / 2)
     np.testing.assert_allclose(found["hidden_0"]["bias"], vector[512:520] / 2)

@@ -56,14 +56,14 @@ def loss(
 ) -> dict[str, float]:
     def evaluate(key: jax.Array) -> dict[str, jax.Array]:
         noise = denoising.draw_noise(model, BATCH, key, 0.5)
-        return denoising.loss(model, setting.normaliser, setting.params, batch, noise, weight)[1]
+        return denoising.loss(model, setting.params, batch, noise, weight)[1]
 
     found = jax.jit(evaluate)(jax.random.key(seed))
     return {name: float(value) for name, value in found.items()}
 
 
 def test_a_perfect_estimate_costs_nothing(setting: tiny.Setting, batch: Pairs) -> None:
-    clean = setting.model.codec.encode(batch.target)
+    clean = setting.model.representation.encode(batch.target)
     parts = loss(setting, answering(setting.model, lambda *_: clean), batch)
     assert set(parts) == {"loss", "weights", "function"}
     for name, value in parts.items():
@@ -71,7 +71,7 @@ def test_a_perfect_estimate_costs_nothing(setting: tiny.Setting, batch: Pairs) -
 
 
 def test_the_weights_term_is_a_mean_over_parameters(setting: tiny.Setting, batch: Pairs) -> None:
-    codec = setting.model.codec
+    codec = setting.model.representation.codec
     off = (codec.encode(batch.target) + 0.1) * codec.mask[None]
     parts = loss(setting, answering(setting.model, lambda *_: off), batch, weight=0.0)
     assert parts["weights"] == pytest.approx(0.01, rel=1e-3)
@@ -83,11 +83,9 @@ def test_the_function_term_sees_functions_only(setting: tiny.Setting, batch: Pai
     model = setting.model
     order = [np.random.default_rng(0).permutation(model.network.sizes["hidden_0"])]
     permuted = jax.vmap(lambda flat: permutation.permute(model.network, flat, order))(batch.target)
-    estimate = model.codec.encode(permuted)
-    divergence = jax.jit(
-        lambda estimate: denoising.function_divergence(model, setting.normaliser, estimate, batch)
-    )
-    assert float(jnp.abs(estimate - model.codec.encode(batch.target)).max()) > 0.1
+    estimate = model.representation.encode(permuted)
+    divergence = jax.jit(lambda estimate: denoising.function_divergence(model, estimate, batch))
+    assert float(jnp.abs(estimate - model.representation.encode(batch.target)).max()) > 0.1
     np.testing.assert_allclose(divergence(estimate), 0, atol=1e-5)
     others = divergence(jnp.roll(estimate, 1, axis=0))
     assert others.shape == (BATCH,)
@@ -102,18 +100,18 @@ def test_the_total_is_the_weighted_sum(setting: tiny.Setting, batch: Pairs) -> N
 
 
 def test_regression_knows_no_noise_and_no_time(setting: tiny.Setting, batch: Pairs) -> None:
-    model = dataclasses.replace(setting.model, objective="regression")
+    model = dataclasses.replace(setting.model, noiseless=True)
     parts = [loss(setting, model, batch, seed) for seed in (0, 1)]
     assert parts[0] == parts[1]
 
 
 def test_the_weights_term_is_in_units_of_the_output(setting: tiny.Setting, batch: Pairs) -> None:
     """So that tensors that move little, and times of little noise, count as much as others."""
-    codec, process = setting.model.codec, diffusion.build("linear", 50, "edm")
+    codec, process = setting.model.representation.codec, diffusion.build("linear", 50, "edm")
     model = dataclasses.replace(setting.model, process=process)
 
-    def off(params: Any, normaliser: Any, noisy: jax.Array, t: jax.Array, prompt: Any) -> Any:
-        weight = model.loss_weight(normaliser, t, prompt)
+    def off(params: Any, noisy: jax.Array, t: jax.Array, prompt: Any) -> Any:
+        weight = model.loss_weight(t, prompt)
         return (
             codec.encode(batch.target) + 0.1 / jnp.sqrt(jnp.maximum(weight, 1e-9))
         ) * codec.mask[None]

@@ -11,11 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mole_jax.learners import guidance
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.metamodel.process.sampler import Plan
-from mole_jax.sampling import guidance
-from mole_jax.training import train
 from tests import tiny
 
 BATCH = 3
@@ -34,14 +33,10 @@ def prompt(setting: tiny.Setting) -> Prompt:
 def sample(
     setting: tiny.Setting, plan: Plan, prompt: Prompt, seed: int = 0, model: MetaModel | None = None
 ) -> jax.Array:
-    return guidance.sample(
-        model or setting.model,
-        plan,
-        setting.params,
-        setting.normaliser,
-        prompt,
-        jax.random.key(seed),
-    )
+    key = jax.random.key(seed)
+    return jax.jit(
+        lambda params, prompt: guidance.sample(model or setting.model, plan, params, prompt, key)
+    )(setting.params, prompt)
 
 
 def test_a_model_that_knows_the_answer_is_followed_whatever_the_guidance(
@@ -68,7 +63,7 @@ def test_padding_stays_zero_and_keys_decide(setting: tiny.Setting, prompt: Promp
     plan = Plan("ancestral", steps=2)
     found = sample(setting, plan, prompt)
     assert found.shape == prompt.start.shape
-    mask = np.broadcast_to(setting.model.codec.mask, found.shape)
+    mask = np.broadcast_to(setting.model.representation.layout.mask, found.shape)
     assert not mask.all()
     assert np.all(np.asarray(found)[~mask] == 0)
     np.testing.assert_array_equal(sample(setting, plan, prompt), found)
@@ -76,7 +71,7 @@ def test_padding_stays_zero_and_keys_decide(setting: tiny.Setting, prompt: Promp
 
 
 def test_regression_needs_no_noise(setting: tiny.Setting, prompt: Prompt) -> None:
-    model = dataclasses.replace(setting.model, objective="regression")
+    model = dataclasses.replace(setting.model, noiseless=True)
     found = [sample(setting, Plan(steps=4), prompt, seed, model) for seed in (0, 1)]
     np.testing.assert_array_equal(*found)
 
@@ -92,14 +87,10 @@ def test_flow_matching_trains_and_samples(tmp_path: Path) -> None:
         training__checkpoint_every=40,
         training__steps_per_dispatch=10,
     )
-    data = flow.family.device_data
-    mesh = tiny.mesh_of(1)
     with tiny.quick_compilation():
-        state = train.fit(flow.config, flow.model, flow.normaliser, flow.zoo, data, tmp_path, mesh)
+        state = flow.fit(tmp_path)
     losses = [json.loads(x)["loss"] for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert len(losses) == 4 and losses[-1] < 0.9 * losses[0]
     prompt = tiny.prompts(flow.family, flow.model, BATCH)
-    found = guidance.sample(
-        flow.model, Plan(steps=4), state.params, flow.normaliser, prompt, jax.random.key(0)
-    )
-    assert np.isfinite(flow.model.networks(flow.normaliser, found)).all()
+    found = sample(dataclasses.replace(flow, params=state.params), Plan(steps=4), prompt)
+    assert np.isfinite(flow.model.representation.parameters(found)).all()

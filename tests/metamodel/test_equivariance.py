@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mole_jax.learners import guidance
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation import permutation
-from mole_jax.sampling import guidance
 from tests import tiny
 
 BATCH = 4
@@ -34,7 +34,7 @@ def setting(request: pytest.FixtureRequest) -> tiny.Setting:
 
 
 def noisy_tokens(setting: tiny.Setting) -> jax.Array:
-    codec = setting.model.codec
+    codec = setting.model.representation.codec
     noise = jax.random.normal(jax.random.key(5), (BATCH, codec.n_tokens, codec.n_channels))
     return noise * codec.mask[None]
 
@@ -44,11 +44,7 @@ def test_the_clean_estimate(setting: tiny.Setting) -> None:
     prompt = tiny.prompts(setting.family, model, BATCH)
     t = jnp.array([0, 10, 30, 49]) / 49
     order = token_order(model.network.sizes["hidden_0"])
-    estimate = jax.jit(
-        lambda noisy, prompt: model.clean_estimate(
-            setting.params, setting.normaliser, noisy, t, prompt
-        )
-    )
+    estimate = jax.jit(lambda noisy, prompt: model.clean_estimate(setting.params, noisy, t, prompt))
     plain = estimate(noisy, prompt)
     permuted = estimate(noisy[:, order], prompt._replace(start=prompt.start[:, order]))
     assert float(jnp.std(plain - prompt.start)) > 0.05  # the model does something
@@ -65,14 +61,11 @@ def test_the_sampler(setting: tiny.Setting, monkeypatch: pytest.MonkeyPatch) -> 
     prompt = tiny.prompts(setting.family, model, BATCH)
     order = token_order(model.network.sizes["hidden_0"])
     plan = Plan(name="ancestral", steps=3, guidance=1.5)
-    whole = guidance.sample.__wrapped__  # without jit, which would remember the first noise
     drawn = jax.random.normal
 
     def run(prompt: Prompt) -> jax.Array:
         return jax.jit(
-            lambda prompt: whole(
-                model, plan, setting.params, setting.normaliser, prompt, jax.random.key(0)
-            )
+            lambda prompt: guidance.sample(model, plan, setting.params, prompt, jax.random.key(0))
         )(prompt)
 
     plain = run(prompt)
@@ -86,7 +79,8 @@ def test_units_move_in_parameter_space_as_in_token_space(setting: tiny.Setting) 
     flat = jax.random.normal(jax.random.key(1), (model.network.spec.size,))
     order = token_order(model.network.sizes["hidden_0"])
     permuted = permutation.permute(model.network, flat, [order[:-1]])
-    np.testing.assert_array_equal(model.codec.encode(permuted), model.codec.encode(flat)[order])
+    encode = model.representation.encode
+    np.testing.assert_array_equal(encode(permuted), encode(flat)[order])
 
 
 def test_what_is_absent_is_not_read(setting: tiny.Setting) -> None:
@@ -95,7 +89,6 @@ def test_what_is_absent_is_not_read(setting: tiny.Setting) -> None:
     estimate = jax.jit(
         lambda prompt: model.clean_estimate(
             setting.params,
-            setting.normaliser,
             noisy_tokens(setting),
             jnp.full(BATCH, 25 / 49),
             prompt,

@@ -11,7 +11,6 @@ import pytest
 from ml_collections import ConfigDict
 from sklearn.datasets import load_digits
 
-from mole_jax import representation
 from mole_jax.core.errors import UserError
 from mole_jax.interop.lmdb.import_lmdb import Options, import_gpt
 from mole_jax.training import data as data_lib
@@ -57,17 +56,16 @@ def test_pairs_are_snapshots_of_one_run_with_the_metric_that_was_chosen(
     assert "lowest avg train loss of a run" in data_lib.describe(found)
     losses = zoo.metric("avg_train_loss")  # each tells which run and which snapshot it is
     np.testing.assert_allclose(found.arrays.metric, losses, rtol=1e-6)
-    codec = representation.build("neuron", family.network, chunk_size=0)
     data, rules = family.device_data, PairConfig.of(config)
     with tiny.quick_compilation():
         batch = jax.jit(
             lambda key: pairs.draw(
-                rules, family.network, codec, found.arrays, data, found.normaliser, key, 16
+                rules, family.network, found.arrays, data, found.normaliser, key, 16
             )
         )(jax.random.key(0))
     flat = zoo.parameters()
     targets = np.asarray(found.normaliser.denormalise(batch.target))
-    starts = np.asarray(found.normaliser.denormalise(codec.decode(batch.prompt.start)))
+    starts = np.asarray(found.normaliser.denormalise(batch.prompt.start))
 
     def place(metric: float) -> tuple[int, int]:
         ((run, snapshot),) = np.argwhere(np.isclose(losses, metric, rtol=1e-6)).tolist()

@@ -38,7 +38,7 @@ from mole_jax.core.storage.paths import user_path
 from mole_jax.interop.gpt import gpt_settings, gpt_weights
 from mole_jax.interop.gpt.gpt_settings import Settings
 from mole_jax.interop.gpt.gpt_weights import FREQUENCIES
-from mole_jax.metamodel.networks.probing import Frame
+from mole_jax.metamodel.networks.probing import Denoising
 from mole_jax.metamodel.process import sampler
 from mole_jax.metamodel.process.prompt import Prompt, everything
 
@@ -136,10 +136,10 @@ def _computed(
     def predicted(params: Any, noisy: Any, t: Any, start: Any, target: Any, metric: Any) -> Any:
         """The model's own prediction, and the estimate of x0 that it stands for: [B, D] each."""
         x, start = noisy[:, None], start[:, None]  # [B, L = 1, D]
-        frame = Frame(x, start, start, t, jnp.ones_like(x), None)  # type: ignore[arg-type]
+        of = Denoising(x, start, start, t, jnp.ones_like(x), None)  # type: ignore[arg-type]
         prompt = Prompt(start, metric, target, None, everything(len(t)))  # type: ignore[arg-type]
-        output: Any = module.apply({"params": params}, frame, prompt)
-        clean = process.clean_estimate(output, x, start, t, frame.spread)
+        output: Any = module.apply({"params": params}, of, prompt)
+        clean = process.clean_estimate(output, x, start, t, of.scale)
         return (clean if settings.predict_xstart else output)[:, 0], clean[:, 0]
 
     conditions = inputs["x_prev"], inputs["loss_target"], inputs["loss_prev"]

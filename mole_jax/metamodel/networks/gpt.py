@@ -28,11 +28,12 @@ from mole_jax.core.program.sections import NOT_A_KEY
 from mole_jax.metamodel.networks import sharding, tokenisation
 from mole_jax.metamodel.networks.attention import attention
 from mole_jax.metamodel.networks.embeddings import log_metric, sines
-from mole_jax.metamodel.networks.probing import Frame
+from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf
 from mole_jax.metamodel.networks.products import Dense, DenseGeneral
 from mole_jax.metamodel.networks.transformer import DTYPES, Shape
 from mole_jax.metamodel.process.diffusion import Process
 from mole_jax.metamodel.process.prompt import Prompt
+from mole_jax.representation.codec import Layout
 
 EPSILON = 1e-5  # of LayerNorm
 _INIT = nn.initializers.normal(0.02)
@@ -145,26 +146,28 @@ class GPT(nn.Module):
         """Sizes of the tokens that go in and come out."""
         return self.tokens.splits(self.tensors)
 
-    @property
-    def n_tokens(self) -> int:
+    def n_tokens(self, layout: Layout) -> int:
+        """Return how many tokens the blocks work on."""
         return len(self.splits.inputs)
 
     @nn.compact
-    def __call__(self, frame: Frame, prompt: Prompt) -> jax.Array:
-        """Apply the transformer to B frames and prompts."""
-        x, _ = self._stack()(self._entering(frame, prompt))
+    def __call__(
+        self, of: Denoising, prompt: Prompt, probe_gradient: ProbeGradientOf | None = None
+    ) -> jax.Array:
+        """Apply the transformer to B estimates in the making and their prompts; without probes."""
+        x, _ = self._stack()(self._entering(of, prompt))
         x = _norm("norm_out", jnp.float32)(sharding.split_batch(x, self.mesh))
         pieces = [self._decoded(i, n, x[:, i]) for i, n in enumerate(self.splits.outputs)]
         out = jnp.concatenate(pieces, axis=1)[:, None]
         # The reference adds the start to whatever it predicts, to noise as well; see `Process` for
         # the other predictions.
-        return out + frame.start if self.process.prediction == "eps" else out
+        return out + of.start if self.process.prediction == "eps" else out
 
     @nn.compact
-    def _entering(self, frame: Frame, prompt: Prompt) -> jax.Array:
+    def _entering(self, of: Denoising, prompt: Prompt) -> jax.Array:
         """The tokens that the blocks begin with: [B, L', W]."""
         dtype = DTYPES[self.shape.dtype]
-        vector = self._vector(frame, prompt).astype(dtype)
+        vector = self._vector(of, prompt).astype(dtype)
         cuts = list(itertools.accumulate(self.splits.inputs))[:-1]
         x = jnp.stack(
             [self._encoded(i, piece) for i, piece in enumerate(jnp.split(vector, cuts, axis=1))],
@@ -176,20 +179,20 @@ class GPT(nn.Module):
         place = self.param("position", nn.initializers.zeros, x.shape[1:])
         return x + place[None].astype(dtype)
 
-    def _vector(self, frame: Frame, prompt: Prompt) -> jax.Array:
+    def _vector(self, of: Denoising, prompt: Prompt) -> jax.Array:
         """All that is read, one after another: [B, 2 D + scalars]."""
         flat = (None, 1, sum(self.tensors))
-        chex.assert_shape([frame.noisy, frame.start], flat, custom_message="frame [B, 1, D]")
-        shown = self.process.shown(frame.noisy, frame.origin, frame.t, frame.spread)
+        chex.assert_shape([of.noisy, of.start], flat, custom_message="denoising [B, 1, D]")
+        shown = self.process.shown(of.noisy, of.anchor, of.t, of.scale)
         target, start = map(self._metric, (prompt.target_metric, prompt.start_metric))
         has_target, has_start = prompt.use["target_metric"], prompt.use["start"]
         scalars = [(target - start, has_target & has_start)]
         if self.tokens.absolute_metrics:
             scalars += [(target, has_target), (start, has_start)]
         features = [jnp.where(use[:, None], self._features(x), 0.0) for x, use in scalars]
-        time = 4 * frame.t if self.tokens.scaled_time else self.process.step(frame.t)
+        time = 4 * of.t if self.tokens.scaled_time else self.process.step(of.t)
         time = self._features(time)
-        return jnp.concatenate([shown[:, 0], frame.start[:, 0], time, *features], axis=1)
+        return jnp.concatenate([shown[:, 0], of.start[:, 0], time, *features], axis=1)
 
     def _metric(self, metric: jax.Array) -> jax.Array:
         if self.tokens.log_metrics:

@@ -1,4 +1,4 @@
-"""Probing: run an unfinished network on examples, and see which way they push its weights.
+"""Gradient of the probe loss at the current weight estimate, as token features.
 
 A transformer that writes weights never runs the network that they make, so small errors of many
 units add up unseen in its outputs. Here the network is run, on examples that the meta-model makes
@@ -18,28 +18,20 @@ import jax
 import jax.numpy as jnp
 
 from mole_jax.metamodel.process.diffusion import Process
-from mole_jax.representation.codec import Codec
-from mole_jax.representation.normalise import Normaliser
+from mole_jax.representation.tokens import ProbeGradient, Representation
 from mole_jax.tasks import outputs
 from mole_jax.tasks.networks import Network
 
-# Gradients are in nats for each unit of normalised parameters. Up to this size they count in
-# proportion, above it logarithmically.
-GRADIENT_UNIT = 0.01
-# Directions are gradients over a tensor's root mean square, but no less than this: near a minimum
-# the quotient would be noise, and its derivative unbounded.
-SMALLEST_SIZE = 3e-3
 
-
-class Frame(NamedTuple):
-    """What an output of the transformer is relative to: all that makes it a network."""
+class Denoising(NamedTuple):
+    """What an output of the network is relative to: all that makes it a network's tokens."""
 
     noisy: jax.Array  # [B, L, C]
     start: jax.Array  # [B, L, C] as it is seen, of order 1
-    origin: jax.Array  # [B, L, C] what the output is added to: the start, or the zoo's mean
+    anchor: jax.Array  # [B, L, C] what the output is added to: the start, or the zoo's mean
     t: jax.Array  # [B] in [0, 1]
-    spread: jax.Array  # [B, L, C] of the target around the origin
-    normaliser: Normaliser
+    scale: jax.Array  # [B, L, C] standard deviation of the target around the anchor
+    representation: Representation
 
 
 class Probes(NamedTuple):
@@ -49,39 +41,26 @@ class Probes(NamedTuple):
     targets: jax.Array  # [B, n] labels, or [B, n, O] of a policy: see `outputs.error`
 
 
-class Push(NamedTuple):
-    """Where the probes push a network, twice: only the way, and how hard."""
-
-    way: jax.Array  # [B, L, C] each tensor of order 1
-    force: jax.Array  # [B, L, C] compressed: linear up to GRADIENT_UNIT
+# (output [B, L, C], what it is relative to, probes) -> the gradient of the probe loss, in tokens.
+ProbeGradientOf = Callable[[jax.Array, Denoising, Probes], ProbeGradient]
 
 
-PushOn = Callable[[jax.Array, Frame, Probes], Push]
+def make_probe_gradient(process: Process, network: Network) -> ProbeGradientOf:
+    """Make the function that runs the current estimate on probes and differentiates their loss.
 
-
-def make_push(process: Process, codec: Codec, network: Network) -> PushOn:
-    """A function (output [B, L, C], frame, probes) -> Push.
-
-    It permutes as the network does: a reordering of hidden units in output and frame reorders the
-    push.
+    It permutes as the network does: a reordering of hidden units in output and denoising reorders
+    the gradient.
     """
 
     def loss(flat: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
         found = network.apply(network.spec.unflatten(flat), inputs)
         return jnp.mean(outputs.error(network, found, targets))
 
-    def push(output: jax.Array, frame: Frame, probes: Probes) -> Push:
-        tokens = process.clean_estimate(output, frame.noisy, frame.origin, frame.t, frame.spread)
+    def probe_gradient(output: jax.Array, of: Denoising, probes: Probes) -> ProbeGradient:
+        tokens = process.clean_estimate(output, of.noisy, of.anchor, of.t, of.scale)
         chex.assert_equal_shape_prefix([tokens, *probes], 1, custom_message="output, probes [B]")
-        flat = frame.normaliser.denormalise(codec.decode(tokens))
-        scale = frame.normaliser.scale[None]
-        down = -jax.vmap(jax.grad(loss))(flat, probes.inputs, probes.targets) * scale  # [B, D]
-        ways = []
-        for field in network.spec.fields:
-            part = down[:, field.slice]
-            square = jnp.mean(part**2, axis=1, keepdims=True)
-            ways.append(part / jnp.sqrt(square + SMALLEST_SIZE**2))
-        way = codec.encode(jnp.concatenate(ways, axis=1))
-        return Push(way, codec.encode(jnp.arcsinh(down / GRADIENT_UNIT)))
+        parameters = of.representation.parameters(tokens)
+        gradient = jax.vmap(jax.grad(loss))(parameters, probes.inputs, probes.targets)  # [B, D]
+        return of.representation.pull_back(gradient)
 
-    return push
+    return probe_gradient

@@ -2,15 +2,16 @@
 
 One token for each token of the representation carries the noisy target beside the start, so that
 a unit sees its own history; the support set joins as context tokens. Scalars (diffusion time,
-start and target metric) modulate every block (`adaln`) or join as tokens (`context`). Every
-block runs the network that is being written on learned probes, shows its tokens where those push
-it, and improves it; a few plain gradient steps on the probes, the descents, come last.
+start and target metric) modulate every block (`adaln`) or join as tokens (`context`). Each block
+decodes the current estimate, adds its probe gradient to the tokens and updates the estimate; a few
+gradient steps of learned size, the inner steps, follow.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
@@ -25,13 +26,14 @@ from mole_jax.metamodel.networks import sharding
 from mole_jax.metamodel.networks.attention import attention
 from mole_jax.metamodel.networks.embeddings import ScalarEmbedding, log_metric
 from mole_jax.metamodel.networks.features import ConvFeatures, DenseFeatures
-from mole_jax.metamodel.networks.probing import Frame, Probes, PushOn
+from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf, Probes
 from mole_jax.metamodel.networks.products import Dense, DenseGeneral
 from mole_jax.metamodel.networks.set_encoder import SetEncoder
 from mole_jax.metamodel.networks.steady import steady
 from mole_jax.metamodel.process.diffusion import Process
 from mole_jax.metamodel.process.prompt import Prompt
-from mole_jax.representation.codec import Codec
+from mole_jax.representation.codec import Layout
+from mole_jax.representation.tokens import ProbeGradient
 
 CONDITIONINGS = ("adaln", "context")
 # How far a descent goes along the way of the probes' gradient before anything is learned, in units
@@ -120,26 +122,26 @@ class Block(nn.Module):
 
     shape: Shape
     length: int  # L'
-    push: PushOn
+    probe_gradient: ProbeGradientOf
     mesh: Mesh | None = None
 
     @nn.compact
-    def __call__(self, carry: Carry, frame: Frame, probes: Probes | None) -> tuple[Carry, None]:
+    def __call__(self, carry: Carry, of: Denoising, probes: Probes | None) -> tuple[Carry, None]:
         x, output, condition = sharding.split_batch(carry, self.mesh)
         if probes is None:
             return Carry(self._mix(x, condition), output, condition), None
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         batch, n_tokens, channels = output.shape
-        push = self.push(output, frame, probes)
-        seen = jnp.concatenate([push.way, push.force], axis=-1).reshape(batch * n_tokens, -1)
+        gradient = self.probe_gradient(output, of, probes)
+        seen = jnp.concatenate(gradient, axis=-1).reshape(batch * n_tokens, -1)
         h = Dense(s.width, dtype=dtype, name="push_in")(seen).reshape(batch, n_tokens, -1)
         h = jnp.pad(h, ((0, 0), (0, self.length - n_tokens), (0, 0)))
         x = self._mix(x + h.reshape(x.shape), condition)
         own = x.reshape(batch, self.length, -1)[:, :n_tokens].reshape(batch * n_tokens, -1)
         own = nn.LayerNorm(name="norm_estimate")(own.astype(jnp.float32))
         change = nn.Dense(3 * channels, kernel_init=nn.initializers.zeros, name="estimate")(own)
-        step, way, force = jnp.split(change.reshape(batch, n_tokens, -1), 3, axis=-1)
-        output = output + step + way * push.way + force * push.force
+        step, along, by = jnp.split(change.reshape(batch, n_tokens, -1), 3, axis=-1)
+        output = output + step + along * gradient.direction + by * gradient.magnitude
         return Carry(x, output, condition), None
 
     def _mix(self, x: jax.Array, condition: jax.Array) -> jax.Array:
@@ -212,34 +214,32 @@ class Transformer(nn.Module):
 
     shape: Shape
     process: Process
-    codec: Codec
     n_classes: int  # labels of the support set
     input_shape: tuple[int, ...]  # of the network
     n_targets: int  # numbers that a probe should be answered with; 0: its label
-    push: PushOn
     mesh: Mesh | None = None
 
-    @property
-    def n_tokens(self) -> int:
-        """Those of the network, and context."""
-        return self.codec.n_tokens + self.shape.context(self.n_classes)
+    def n_tokens(self, layout: Layout) -> int:
+        """Return how many tokens the blocks work on: those of a network, and context."""
+        return layout.n_tokens + self.shape.context(self.n_classes)
 
     @nn.compact
-    def __call__(self, frame: Frame, prompt: Prompt) -> jax.Array:
-        """Apply the transformer to B frames and prompts."""
+    def __call__(self, of: Denoising, prompt: Prompt, probe_gradient: ProbeGradientOf) -> jax.Array:
+        """Apply the transformer to B estimates in the making and their prompts."""
         s, dtype = self.shape, DTYPES[self.shape.dtype]
-        batch, length, channels = frame.noisy.shape
-        tokens = (None, *self.codec.table.shape)
-        chex.assert_shape([frame.noisy, frame.start], tokens, custom_message="frame [B, L, C]")
-        shown = self.process.shown(frame.noisy, frame.origin, frame.t, frame.spread)
-        seen = jnp.concatenate([shown, frame.start], axis=-1)
+        batch, length, channels = of.noisy.shape
+        layout = of.representation.layout
+        tokens = (None, *layout.shape)
+        chex.assert_shape([of.noisy, of.start], tokens, custom_message="denoising [B, L, C]")
+        shown = self.process.shown(of.noisy, of.anchor, of.t, of.scale)
+        seen = jnp.concatenate([shown, of.start], axis=-1)
         use_start = prompt.use["start"]
         x = seen.reshape(batch * length, -1)
         x = Dense(s.width, dtype=dtype, name="tokens_in")(x).reshape(batch, length, -1)
-        x = x + self._places().astype(dtype)[None]
+        x = x + self._places(layout).astype(dtype)[None]
 
         # Time and metrics are scaled to order 1 before their Fourier features.
-        time_token = ScalarEmbedding(s.width, name="time")(4 * frame.t)
+        time_token = ScalarEmbedding(s.width, name="time")(4 * of.t)
         start_token = ScalarEmbedding(s.width, name="start_metric")(
             log_metric(prompt.start_metric), use_start
         )
@@ -261,7 +261,7 @@ class Transformer(nn.Module):
         total = x.shape[1]
         condition = (time_token + start_token + target_token).astype(dtype)
 
-        output, probes = jnp.zeros(frame.noisy.shape), None
+        output, probes = jnp.zeros(of.noisy.shape), None
         if s.probes:
             probes = self._probes(context)
         block = self._block()
@@ -272,8 +272,8 @@ class Transformer(nn.Module):
             in_axes=(nn.broadcast, nn.broadcast),
             length=s.layers,
             unroll=min(s.unroll, s.layers),
-        )(s, total, self.push, self.mesh, name=sharding.STACK)
-        carry, _ = stack(Carry(x.reshape(batch * total, -1), output, condition), frame, probes)
+        )(s, total, probe_gradient, self.mesh, name=sharding.STACK)
+        carry, _ = stack(Carry(x.reshape(batch * total, -1), output, condition), of, probes)
 
         x = sharding.split_batch(carry.x.reshape(batch, total, -1), self.mesh)
         last_context = x[:, length : length + self.n_classes].reshape(batch * self.n_classes, -1)
@@ -293,10 +293,10 @@ class Transformer(nn.Module):
         )
         out = carry.output + out.reshape(batch, length, channels)
         if s.pairwise:
-            out = out + self._towards_classes(x, last_context, batch)
+            out = out + self._towards_classes(layout, x, last_context, batch)
         if probes is None or not s.descents:
             return out
-        return self._descend(out, x, frame, probes)
+        return self._descend(out, x, lambda output: probe_gradient(output, of, probes))
 
     def _block(self) -> type[nn.Module]:
         """The block, which fetches its parameters where it runs, and again where it runs anew."""
@@ -331,7 +331,10 @@ class Transformer(nn.Module):
         return Probes(inputs, jnp.broadcast_to(labels, (batch, *labels.shape)))
 
     def _descend(
-        self, output: jax.Array, tokens: jax.Array, frame: Frame, probes: Probes
+        self,
+        output: jax.Array,
+        tokens: jax.Array,
+        gradient_at: Callable[[jax.Array], ProbeGradient],
     ) -> jax.Array:
         """Gradient steps on the probes.
 
@@ -345,9 +348,9 @@ class Transformer(nn.Module):
         gain = 1 + gain.reshape(batch, length, s.descents, 2, 1)
 
         def descend(output: jax.Array, gain: jax.Array, size: jax.Array) -> jax.Array:
-            push = self.push(output, frame, probes)
-            output = output + gain[:, :, 0] * (FIRST_STEP + size[:, :, 0]) * push.way
-            return output + gain[:, :, 1] * size[:, :, 1] * push.force
+            gradient = gradient_at(output)
+            output = output + gain[:, :, 0] * (FIRST_STEP + size[:, :, 0]) * gradient.direction
+            return output + gain[:, :, 1] * size[:, :, 1] * gradient.magnitude
 
         # Scanned, and not unrolled: compiling gradients of gradients takes long.
         def body(output: jax.Array, gain: jax.Array) -> tuple[jax.Array, None]:
@@ -357,13 +360,15 @@ class Transformer(nn.Module):
             body = jax.checkpoint(body, prevent_cse=False)
         return jax.lax.scan(body, output, jnp.moveaxis(gain, 2, 0))[0]
 
-    def _towards_classes(self, tokens: jax.Array, classes: jax.Array, batch: int) -> jax.Array:
+    def _towards_classes(
+        self, layout: Layout, tokens: jax.Array, classes: jax.Array, batch: int
+    ) -> jax.Array:
         """What a unit owes to a class: a product of its token with the token of that class.
 
         Added to the channels that belong to that class's output, so that an outgoing weight
         follows what the class looks like and not only which label it has. [B, L, C]
         """
-        s, channel = self.shape, self.codec.layout.output  # [L, C]
+        s, channel = self.shape, layout.output  # [L, C]
         unit = nn.Dense(s.width, name="unit_pair")(tokens.astype(jnp.float32))
         other = nn.Dense(s.width, name="class_pair", kernel_init=nn.initializers.zeros)(
             nn.LayerNorm(name="class_pair_norm")(classes.astype(jnp.float32))
@@ -377,13 +382,13 @@ class Transformer(nn.Module):
         place = place * (channel >= 0)[..., None]  # [L, C, K]
         return jnp.einsum("blk,lck->blc", pair, jnp.asarray(place))
 
-    def _places(self) -> jax.Array:
+    def _places(self, layout: Layout) -> jax.Array:
         """What a token is: its kind, and its position where position means something. [L, W]"""
-        codec, width = self.codec, self.shape.width
+        width = self.shape.width
         init = nn.initializers.normal(0.5)
-        kind = self.param("kind", init, (int(codec.kind.max()) + 1, width))
-        places = kind[np.asarray(codec.kind)]
-        if codec.position.max() > 0:
-            position = self.param("position", init, (int(codec.position.max()) + 1, width))
-            places = places + position[np.asarray(codec.position)]
+        kind = self.param("kind", init, (int(layout.kind.max()) + 1, width))
+        places = kind[np.asarray(layout.kind)]
+        if layout.position.max() > 0:
+            position = self.param("position", init, (int(layout.position.max()) + 1, width))
+            places = places + position[np.asarray(layout.position)]
         return places

@@ -13,7 +13,7 @@ import pytest
 from mole_jax.core.errors import UserError
 from mole_jax.interop.gpt import gpt_settings, gpt_weights
 from mole_jax.interop.gpt.gpt_settings import Settings
-from mole_jax.metamodel.networks.probing import Frame
+from mole_jax.metamodel.networks.probing import Denoising
 from mole_jax.metamodel.process.prompt import Prompt, everything
 
 SMALL = Settings((12, 3, 5), ("w", "b", "c"), "chunk", 8, 8, 2, 2, num_frequencies=4)
@@ -41,7 +41,7 @@ def shapes(settings: Settings) -> Any:
 
     def init(key: jax.Array) -> Any:
         x, one = jnp.zeros((1, 1, size)), jnp.zeros((1,))
-        frame = Frame(x, x, x, jnp.zeros((1,), int), x, None)
+        frame = Denoising(x, x, x, jnp.zeros((1,), int), x, None)
         return module.init(key, frame, Prompt(x, one, one, None, everything(1)))["params"]
 
     return jax.eval_shape(init, jax.random.key(0))

@@ -20,11 +20,11 @@ from mole_jax.core import compat
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
 from mole_jax.learners import registry
-from mole_jax.metamodel import meta_model as models
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.networks import tokenisation
 from mole_jax.metamodel.networks.gpt import Tokens
-from mole_jax.metamodel.networks.probing import Frame
+from mole_jax.metamodel.networks.probing import Denoising
+from mole_jax.metamodel.networks.transformer import Transformer
 from mole_jax.tasks import family as families
 from mole_jax.training import adamw, pairs
 from mole_jax.training import state as states
@@ -69,11 +69,7 @@ def estimates(setting: tiny.Setting, params: Any, **changes: Any) -> np.ndarray:
     prompt = tiny.prompts(setting.family, model, batch)
     noisy = jax.random.normal(jax.random.key(3), prompt.start.shape)
     estimate = jax.jit(model.clean_estimate)
-    return np.asarray(
-        estimate(
-            params, setting.normaliser, noisy, jnp.array([3, 40]) / 49, prompt._replace(**changes)
-        )
-    )
+    return np.asarray(estimate(params, noisy, jnp.array([3, 40]) / 49, prompt._replace(**changes)))
 
 
 def test_it_begins_by_answering_with_the_start(setting: tiny.Setting) -> None:
@@ -96,7 +92,7 @@ def test_noise_is_predicted_relative_to_the_start_as_well(setting: tiny.Setting)
     process = dataclasses.replace(module.process, prediction="eps")
     noise = dataclasses.replace(module, process=process)
     x = jnp.ones((2, 1, sum(module.tensors)))
-    frame = Frame(x, 2 * x, 3 * x, jnp.array([3, 40]) / 49, x, None)  # type: ignore[arg-type]
+    frame = Denoising(x, 2 * x, 3 * x, jnp.array([3, 40]) / 49, x, None)  # type: ignore[arg-type]
     prompt = tiny.prompts(setting.family, setting.model, 2)
     params = noise.init(jax.random.key(0), frame, prompt)
     np.testing.assert_array_equal(noise.apply(params, frame, prompt), frame.start)
@@ -128,7 +124,7 @@ def test_what_is_weak_in_it_can_be_mended(setting: tiny.Setting) -> None:
         mended = dataclasses.replace(
             module, tokens=dataclasses.replace(module.tokens, **mends), mesh=None
         )
-        frame = Frame(scale * x, x, x, jnp.full(batch, t / 49), x, None)  # type: ignore[arg-type]
+        frame = Denoising(scale * x, x, x, jnp.full(batch, t / 49), x, None)  # type: ignore[arg-type]
         params = mended.init(jax.random.key(0), frame, prompt)
         seen = mended.apply(params, frame, prompt, method="_entering")
         return np.asarray(seen)
@@ -257,7 +253,7 @@ def test_what_cannot_be() -> None:
         config = tiny.tiny_config(**GPT | changes)
         network = families.build(config).network
         with pytest.raises(UserError, match=message):
-            models.build(config, network)
+            registry.build(config, network, "diffusion", setting.normaliser)
 
 
 def test_a_config_from_before_means_what_it_did(setting: tiny.Setting) -> None:
@@ -268,7 +264,8 @@ def test_a_config_from_before_means_what_it_did(setting: tiny.Setting) -> None:
             if name in config[section]:  # others are keys of another source or model
                 assert config[section][name] == value
                 del config[section][name]
-    assert models.build(config, setting.family.network).module.__class__.__name__ == "Transformer"
+    learner = registry.build(config, setting.family.network, "diffusion", setting.normaliser)
+    assert isinstance(learner.model.module, Transformer)
     assert PairConfig.of(config).spacing == "start_first" and TrainConfig.of(config).ema_warmup
     assert Tokens.of({}) == Tokens()
     assert registry.of(config)

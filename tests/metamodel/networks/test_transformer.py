@@ -24,11 +24,14 @@ def estimate_and_gradient(setting: tiny.Setting, params: Any) -> tuple[jax.Array
     """The clean estimate of some noisy tokens, and the gradient of its mean square."""
     model = setting.model
     prompt = tiny.prompts(setting.family, model, BATCH)
-    noise = jax.random.normal(jax.random.key(3), prompt.start.shape) * model.codec.mask[None]
+    noise = (
+        jax.random.normal(jax.random.key(3), prompt.start.shape)
+        * model.representation.layout.mask[None]
+    )
 
     def of(params: Any) -> tuple[jax.Array, jax.Array]:
         t = jnp.array([10, 40]) / 49
-        estimate = model.clean_estimate(params, setting.normaliser, noise, t, prompt)
+        estimate = model.clean_estimate(params, noise, t, prompt)
         return jnp.mean(estimate**2), estimate
 
     (_, estimate), gradient = jax.jit(jax.value_and_grad(of, has_aux=True))(params)
