@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from mole_jax.core.program import config as configs
 from mole_jax.core.program import sections
-from mole_jax.evaluation.evaluation_config import EvaluationConfig
+from mole_jax.evaluation.harness.evaluation_config import EvaluationConfig
 from mole_jax.metamodel.metamodel_config import METAMODEL
 from mole_jax.metamodel.process.process_config import DiffusionConfig, SamplingConfig
 from mole_jax.population.population_config import POPULATION

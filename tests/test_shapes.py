@@ -21,11 +21,11 @@ from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.evaluation.harness import scoring
 from mole_jax.learners import denoising, guidance
 from mole_jax.learners.denoising import Noise
-from mole_jax.metamodel.networks import features, gpt
+from mole_jax.metamodel.networks import features, gpt_transformer
 from mole_jax.metamodel.networks.attention import attention
 from mole_jax.metamodel.networks.probing import Denoising, Probes
 from mole_jax.metamodel.networks.set_encoder import SetEncoder
-from mole_jax.metamodel.process import diffusion
+from mole_jax.metamodel.process import noising
 from mole_jax.metamodel.process.prompt import CONDITIONS, Prompt
 from mole_jax.metamodel.process.sampler import DEFAULT
 from mole_jax.population import engine, member, optimizer, ppo
@@ -76,8 +76,8 @@ CARTPOLE = environments.build("cartpole")
 D = MLP.spec.size
 CODEC = representation.build("neuron", MLP, chunk_size=0)
 L, C = CODEC.table.shape
-EDM = diffusion.build("cosine", 10, "edm")
-TOKENS = gpt.Tokens(split="chunk", chunk_size=40, n_frequencies=4)
+EDM = noising.build("cosine", 10, "edm")
+TOKENS = gpt_transformer.Tokens(split="chunk", chunk_size=40, n_frequencies=4)
 
 
 def hyper(*shape: int) -> Hyperparameters:
@@ -518,7 +518,7 @@ def of_gpt() -> Case:
     s = setting()
     network = s.family.network
     size = network.spec.size
-    module = gpt.GPT(s.model.module.shape, TOKENS, EDM, (size,))
+    module = gpt_transformer.GPT(s.model.module.shape, TOKENS, EDM, (size,))
 
     def frame(*shape: int) -> Denoising:
         tokens = floats(*shape)

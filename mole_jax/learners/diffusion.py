@@ -21,7 +21,7 @@ from mole_jax.metamodel import meta_model, metamodel_config
 from mole_jax.metamodel.meta_model import MetaModel, Module
 from mole_jax.metamodel.networks import features, sharding
 from mole_jax.metamodel.networks.transformer import Transformer
-from mole_jax.metamodel.process.diffusion import Process
+from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt, everything
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.codec import Codec

@@ -15,8 +15,8 @@ from mole_jax.core.errors import UserError
 from mole_jax.learners import diffusion
 from mole_jax.learners.diffusion import Diffusion
 from mole_jax.metamodel import metamodel_config
-from mole_jax.metamodel.networks.gpt import GPT, Tokens
-from mole_jax.metamodel.process.diffusion import Process
+from mole_jax.metamodel.networks.gpt_transformer import GPT, Tokens
+from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation import flat
 from mole_jax.representation.codec import Codec

@@ -15,18 +15,18 @@ from jax.sharding import Mesh
 from mole_jax import representation
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel.networks import gpt, transformer
+from mole_jax.metamodel.networks import gpt_transformer, transformer
 from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf, make_probe_gradient
-from mole_jax.metamodel.process import diffusion
+from mole_jax.metamodel.process import noising
 from mole_jax.metamodel.process import prompt as prompt_lib
-from mole_jax.metamodel.process.diffusion import Process
+from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.codec import Codec
 from mole_jax.representation.normalise import NORMALISERS, Normaliser
 from mole_jax.representation.tokens import Representation
 from mole_jax.tasks.networks import Network
 
-Module = transformer.Transformer | gpt.GPT
+Module = transformer.Transformer | gpt_transformer.GPT
 
 
 @functools.partial(
@@ -147,7 +147,7 @@ def build(
             "population.shared_start lie: set it to 'tensor'"
         )
     codec = representation.build(r["name"], network, chunk_size=r["chunk_size"], one_basis=shared)
-    process = diffusion.build(d["schedule"], d["steps"], d["prediction"])
+    process = noising.build(d["schedule"], d["steps"], d["prediction"])
     return MetaModel(
         Representation(normaliser, codec, network.spec),
         make(process, codec),

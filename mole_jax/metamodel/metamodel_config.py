@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mole_jax.core.program.sections import Tagged, defaults
-from mole_jax.metamodel.networks.gpt import Tokens
+from mole_jax.metamodel.networks.gpt_transformer import Tokens
 from mole_jax.metamodel.networks.transformer import Shape
 
 _TOKENS = Tokens()

@@ -23,8 +23,8 @@ from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling import starts, support
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.networks import Networks, built, title
-from mole_jax.sampling.quality import quality
 from mole_jax.sampling.support import Support
+from mole_jax.sampling.support_loss import quality
 from mole_jax.tasks import control
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.examples import Examples

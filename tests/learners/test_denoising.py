@@ -13,7 +13,7 @@ import pytest
 
 from mole_jax.learners import denoising
 from mole_jax.metamodel.meta_model import MetaModel
-from mole_jax.metamodel.process import diffusion
+from mole_jax.metamodel.process import noising
 from mole_jax.representation import permutation
 from mole_jax.training import pairs
 from mole_jax.training.pairs import PairConfig, Pairs
@@ -107,7 +107,7 @@ def test_regression_knows_no_noise_and_no_time(setting: tiny.Setting, batch: Pai
 
 def test_the_weights_term_is_in_units_of_the_output(setting: tiny.Setting, batch: Pairs) -> None:
     """So that tensors that move little, and times of little noise, count as much as others."""
-    codec, process = setting.model.representation.codec, diffusion.build("linear", 50, "edm")
+    codec, process = setting.model.representation.codec, noising.build("linear", 50, "edm")
     model = dataclasses.replace(setting.model, process=process)
 
     def off(params: Any, noisy: jax.Array, t: jax.Array, prompt: Any) -> Any:

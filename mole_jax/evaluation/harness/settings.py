@@ -7,7 +7,7 @@ from typing import Any
 
 from mole_jax.core.errors import UserError
 from mole_jax.core.program.sections import read
-from mole_jax.evaluation.evaluation_config import EvaluationConfig
+from mole_jax.evaluation.harness.evaluation_config import EvaluationConfig
 
 
 def check(config: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from mole_jax.core.storage.paths import user_path
 from mole_jax.interop.gpt import gpt_weights
 from mole_jax.interop.gpt.gpt_settings import NOISE_SCHEDULES, Settings, n_params
 from mole_jax.learners import stored
-from mole_jax.metamodel.networks.gpt import Tokens
+from mole_jax.metamodel.networks.gpt_transformer import Tokens
 from mole_jax.representation import flat
 from mole_jax.sampling import load
 from mole_jax.tasks.networks import Network, torch_layout

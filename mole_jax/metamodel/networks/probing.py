@@ -17,7 +17,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from mole_jax.metamodel.process.diffusion import Process
+from mole_jax.metamodel.process.noising import Process
 from mole_jax.representation.tokens import ProbeGradient, Representation
 from mole_jax.tasks import outputs
 from mole_jax.tasks.networks import Network

@@ -30,7 +30,7 @@ from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf, Prob
 from mole_jax.metamodel.networks.products import Dense, DenseGeneral
 from mole_jax.metamodel.networks.set_encoder import SetEncoder
 from mole_jax.metamodel.networks.steady import steady
-from mole_jax.metamodel.process.diffusion import Process
+from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.codec import Layout
 from mole_jax.representation.tokens import ProbeGradient

@@ -16,7 +16,7 @@ import numpy as np
 
 from mole_jax.core import given, rng
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel.process.diffusion import Process
+from mole_jax.metamodel.process.noising import Process
 
 # Beyond it, either way, estimates are far from all that was trained on, and may overflow.
 GUIDANCE = 100.0

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel.process import diffusion, sampler
-from mole_jax.metamodel.process.diffusion import Process
+from mole_jax.metamodel.process import noising, sampler
 from mole_jax.metamodel.process.noise_schedule import SCHEDULES
+from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.sampler import Estimate, Plan
 from tests import tiny
 
@@ -48,7 +48,7 @@ def normal_weights(process: Process) -> Estimate:
 
 @pytest.fixture(params=SCHEDULES)
 def process(request: pytest.FixtureRequest) -> Process:
-    return diffusion.build(request.param, 1000, "x0")
+    return noising.build(request.param, 1000, "x0")
 
 
 @pytest.mark.parametrize("name", sampler.SAMPLERS)
@@ -94,13 +94,13 @@ def errors(process: Process, name: str, steps: tuple[int, ...]) -> np.ndarray:
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_errors_fall_with_the_steps(schedule: str) -> None:
-    euler = errors(diffusion.build(schedule, 4001, "x0"), "ddim", (40, 80))
+    euler = errors(noising.build(schedule, 4001, "x0"), "ddim", (40, 80))
     assert np.log2(euler[0] / euler[1]) == pytest.approx(1.0, abs=0.1)
 
 
 @pytest.mark.parametrize(
     ("process", "steps"),
-    [(circle(), (10, 20, 40)), (diffusion.build("flow", 4001, "x0"), (10, 20, 40))],
+    [(circle(), (10, 20, 40)), (noising.build("flow", 4001, "x0"), (10, 20, 40))],
     ids=["circle", "flow"],
 )
 def test_heuns_errors_fall_with_the_square_of_the_steps(
@@ -114,7 +114,7 @@ def test_heuns_errors_fall_with_the_square_of_the_steps(
 
 def test_ddim_is_eulers_method_for_the_flow() -> None:
     """Also where the velocity is that of no distribution; and `heun` is Heun's."""
-    process = diffusion.build("flow", 1000, "flow")
+    process = noising.build("flow", 1000, "flow")
 
     def velocity(x: jax.Array, t: jax.Array) -> jax.Array:
         return (jnp.sin(3 * x) + t) * MASK[None]
@@ -140,7 +140,7 @@ def test_ddim_is_eulers_method_for_the_flow() -> None:
 
 def test_heun_is_that_of_karras_et_al() -> None:
     """In x / alpha and sigma / alpha, with any estimate."""
-    process = diffusion.build("linear", 1000, "x0")
+    process = noising.build("linear", 1000, "x0")
 
     def estimate(noisy: jax.Array, t: jax.Array) -> jax.Array:
         return (jnp.sin(3 * noisy) + t) * MASK[None]
@@ -176,7 +176,7 @@ def test_one_step_of_heun_is_eulers(process: Process) -> None:
 @pytest.mark.parametrize("n", [100, 15])
 def test_steps_back_undo_steps_forward(schedule: str, name: str, n: int) -> None:
     """With x_0 and noise independent, a step back from x_t gives the distribution of the next."""
-    process = diffusion.build(schedule, 100, "x0")
+    process = noising.build(schedule, 100, "x0")
     steps = sampler.steps_of(process, Plan(name, n))
     grid = np.round(steps.time * 99).astype(int)
     alpha, sigma = np.append(process.alpha[grid], 1.0), np.append(process.sigma[grid], 0.0)
@@ -207,7 +207,7 @@ def test_heun_corrects_where_a_step_ends() -> None:
 
 def steps_seen(plan: Plan) -> list[float]:
     """The steps of a grid of 50 at which the model is asked."""
-    process, seen = diffusion.build("linear", 50, "x0"), []
+    process, seen = noising.build("linear", 50, "x0"), []
 
     def estimate(noisy: jax.Array, t: jax.Array) -> jax.Array:
         jax.debug.callback(lambda step: seen.append(float(step)), process.step(t), ordered=True)
@@ -220,7 +220,7 @@ def steps_seen(plan: Plan) -> list[float]:
 
 @pytest.mark.parametrize("name", sampler.SAMPLERS)
 def test_padding_stays_zero_and_keys_decide(name: str) -> None:
-    process = diffusion.build("cosine", 50, "x0")
+    process = noising.build("cosine", 50, "x0")
     one, same, other = (
         sample(normal_weights(process), process, Plan(name, 2), seed) for seed in (0, 0, 1)
     )

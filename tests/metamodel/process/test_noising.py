@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel.process import diffusion
-from mole_jax.metamodel.process.diffusion import Process
+from mole_jax.metamodel.process import noising
 from mole_jax.metamodel.process.noise_schedule import SCHEDULES
+from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.readout import PREDICTIONS
 
 T = 100
@@ -21,7 +21,7 @@ T = 100
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("n_steps", [2, 50, 1000, 10_000])
 def test_on_the_grid_time_is_exact(schedule: str, n_steps: int) -> None:
-    process, steps = diffusion.build(schedule, n_steps, "x0"), np.arange(n_steps)
+    process, steps = noising.build(schedule, n_steps, "x0"), np.arange(n_steps)
     t = process.time(jnp.asarray(steps))
     assert t.dtype == jnp.float32 and (t[0], t[-1]) == (0, 1)
     np.testing.assert_array_equal(process.step(t), steps)
@@ -32,7 +32,7 @@ def test_on_the_grid_time_is_exact(schedule: str, n_steps: int) -> None:
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_between_times_of_the_grid_it_is_interpolated(schedule: str) -> None:
-    process = diffusion.build(schedule, 20, "x0")
+    process = noising.build(schedule, 20, "x0")
     t = jnp.linspace(0, 1, 19 * 4 + 1)
     alpha, sigma = process.coefficients(t)
     assert np.all(np.diff(alpha) <= 0) and np.all(np.diff(sigma) >= 0)
@@ -42,12 +42,12 @@ def test_between_times_of_the_grid_it_is_interpolated(schedule: str) -> None:
 
 def test_a_time_is_no_step() -> None:
     with pytest.raises(AssertionError, match=r"t in \[0, 1\]"):
-        diffusion.build("linear", T, "x0").coefficients(jnp.arange(3))
+        noising.build("linear", T, "x0").coefficients(jnp.arange(3))
 
 
 def test_little_noise_is_as_exact_as_much() -> None:
     """1 - alpha^2 of a float32 alpha near 1 would have few digits left."""
-    process = diffusion.build("linear", 1000, "x0")
+    process = noising.build("linear", 1000, "x0")
     t = process.time(jnp.arange(1000))
     noisy = process.add_noise(jnp.zeros((1000, 1)), jnp.ones((1000, 1)), t)[:, 0]
     np.testing.assert_allclose(noisy, np.sqrt(1 - process.alpha**2), rtol=3e-7)
@@ -56,7 +56,7 @@ def test_little_noise_is_as_exact_as_much() -> None:
 @pytest.fixture(params=itertools.product(SCHEDULES, PREDICTIONS), ids="-".join)
 def process(request: pytest.FixtureRequest) -> Process:
     schedule, prediction = request.param
-    return diffusion.build(schedule, T, prediction)
+    return noising.build(schedule, T, prediction)
 
 
 def draws() -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -114,7 +114,7 @@ def test_the_weight_turns_an_error_of_the_estimate_into_one_of_the_output(proces
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_noising_keeps_the_variance(schedule: str) -> None:
-    rng, process = np.random.default_rng(0), diffusion.build(schedule, T, "x0")
+    rng, process = np.random.default_rng(0), noising.build(schedule, T, "x0")
     clean, noise = (jnp.asarray(rng.normal(size=(3, 4000)), jnp.float32) for _ in range(2))
     noisy = process.add_noise(clean, noise, jnp.array([0, 0.5, 1]))
     np.testing.assert_allclose(noisy.std(axis=1), 1, atol=0.05)
@@ -127,7 +127,7 @@ def test_edm_sees_a_residual_of_unit_variance_and_needs_no_network_to_shrink_it(
     schedule: str,
 ) -> None:
     """With the spread known, input, ideal output and linear estimate have the scales promised."""
-    process, rng = diffusion.build(schedule, T, "edm"), np.random.default_rng(0)
+    process, rng = noising.build(schedule, T, "edm"), np.random.default_rng(0)
     start, change, noise = (jnp.asarray(rng.normal(size=(3, 9000)), jnp.float32) for _ in range(3))
     spread = jnp.full((3, 1), 0.4)
     clean, t = start + spread * change, jnp.array([0.05, 0.3, 0.8])
@@ -144,7 +144,7 @@ def test_of_unit_spread_edm_is_v_with_the_other_sign() -> None:
     noisy, output, start, _ = draws()
     one, t = jnp.ones((1, 1, 1)), jnp.array([0, 9, 40, 90, 99]) / (T - 1)
     edm, v = (
-        diffusion.build("cosine", T, name).clean_estimate(sign * output, noisy, start, t, one)
+        noising.build("cosine", T, name).clean_estimate(sign * output, noisy, start, t, one)
         for name, sign in (("edm", 1), ("v", -1))
     )
     np.testing.assert_allclose(edm, v, atol=1e-5)
@@ -153,11 +153,11 @@ def test_of_unit_spread_edm_is_v_with_the_other_sign() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("quadratic", T, "x0"), "diffusion.schedule='quadratic' .* cosine, linear, flow"),
-        (("cosine", T, "score"), "diffusion.prediction='score' .* x0, eps, v, edm, flow"),
-        (("cosine", 1, "x0"), "diffusion.steps=1"),
+        (("quadratic", T, "x0"), "noising.schedule='quadratic' .* cosine, linear, flow"),
+        (("cosine", T, "score"), "noising.prediction='score' .* x0, eps, v, edm, flow"),
+        (("cosine", 1, "x0"), "noising.steps=1"),
     ],
 )
 def test_what_cannot_be_built(arguments: tuple, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        diffusion.build(*arguments)
+        noising.build(*arguments)

@@ -31,7 +31,7 @@ from mole_jax.metamodel.networks.embeddings import log_metric, sines
 from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf
 from mole_jax.metamodel.networks.products import Dense, DenseGeneral
 from mole_jax.metamodel.networks.transformer import DTYPES, Shape
-from mole_jax.metamodel.process.diffusion import Process
+from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.codec import Layout
 

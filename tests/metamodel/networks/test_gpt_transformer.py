@@ -22,7 +22,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.learners import registry
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.networks import tokenisation
-from mole_jax.metamodel.networks.gpt import Tokens
+from mole_jax.metamodel.networks.gpt_transformer import Tokens
 from mole_jax.metamodel.networks.probing import Denoising
 from mole_jax.metamodel.networks.transformer import Transformer
 from mole_jax.tasks import family as families
