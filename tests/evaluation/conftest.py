@@ -51,12 +51,19 @@ SETTINGS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluated:
-    """A workdir in which the stages up to evaluate have run, and the context that was used."""
+class Prepared:
+    """A workdir in which the stages before evaluate have run, and its context."""
 
     config: ConfigDict
     workdir: Path
+    # Samplers are compiled for a context's own models: one context for all tests.
     context: EvalContext
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated(Prepared):
+    """The same after evaluate."""
+
     used: dict[str, set[str]]  # names of the measures whose results a measure's computation used
 
     def json(self) -> dict[str, Any]:
@@ -76,19 +83,21 @@ def quick_compilation() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     config = tiny.tiny_config(**SETTINGS)
     workdir = tmp_path_factory.mktemp("evaluated")
-    zoo, trained, evaluate, _ = STAGES
-    sequence = (zoo, Stage("train", trained.sections, pretend_to_train), evaluate)
+    with tiny.quick_compilation():
+        stages.run(workdir, SEQUENCE, ["zoo", "train"], config)
+        return Prepared(config, workdir, load_context(config, workdir))
+
+
+@pytest.fixture(scope="session")
+def evaluated(prepared: Prepared) -> Evaluated:
     with tiny.quick_compilation(), pytest.MonkeyPatch.context() as patch:
-        stages.run(workdir, sequence, ["zoo", "train"], config)
-        context = load_context(config, workdir)
-        # Samplers are compiled for a context's own models: one context for all tests.
-        patch.setattr(evaluation, "load_context", lambda *_: context)
+        patch.setattr(evaluation, "load_context", lambda *_: prepared.context)
         used = watch(patch)
-        stages.run(workdir, sequence, ["evaluate"], config)
-    return Evaluated(config, workdir, context, used)
+        stages.run(prepared.workdir, SEQUENCE, ["evaluate"], prepared.config)
+    return Evaluated(prepared.config, prepared.workdir, prepared.context, used)
 
 
 def watch(patch: pytest.MonkeyPatch) -> dict[str, set[str]]:
@@ -131,3 +140,7 @@ def pretend_to_train(config: ConfigDict, workdir: Path) -> None:
         state = state._replace(step=jnp.int32(hyper.steps), ema=ema)
         with Checkpoints(workdir / "train" / objective / "checkpoints") as checkpoints:
             checkpoints.save(hyper.steps, state)
+
+
+ZOO, TRAIN, EVALUATE, _ = STAGES
+SEQUENCE = (ZOO, Stage("train", TRAIN.sections, pretend_to_train), EVALUATE)

@@ -9,16 +9,17 @@ import numpy as np
 
 from mole_jax.core import rng
 from mole_jax.evaluation.baselines import adam, adam_support
-from tests.evaluation.conftest import Evaluated
+from mole_jax.evaluation.harness.measure import Job, Results
+from tests.evaluation.conftest import Prepared
 
 
-def test_adam_is_the_training_of_the_zoo(evaluated: Evaluated) -> None:
+def test_adam_is_the_training_of_the_zoo(prepared: Prepared) -> None:
     """Same start, minibatch keys and learning rate: the same network as the stored run."""
-    context = evaluated.context
+    context = prepared.context
     episodes = context.splits["S1"]
     runs = np.array([context.zoo.select(subset=int(task))[:2] for task in episodes.tasks])
     rates = context.zoo.runs["learning_rate"][runs]
-    key = rng.named(rng.key(evaluated.config.seed), "population")
+    key = rng.named(rng.key(prepared.config.seed), "population")
     curves = adam.run(context, episodes.tasks, episodes.starts, rates, key)
     assert curves.steps[-1] == context.zoo.steps[-1]
     for name in ("validation_loss", "test_loss", "test_score"):
@@ -27,16 +28,21 @@ def test_adam_is_the_training_of_the_zoo(evaluated: Evaluated) -> None:
         np.testing.assert_allclose(curves.metrics[name][..., [0, -1]], stored, rtol=1e-4, atol=1e-5)
 
 
-def test_adam_improves_on_its_starts(evaluated: Evaluated) -> None:
-    loss = evaluated.results().of(adam.MEASURE, "S1").test_loss
+def test_adam_improves_on_its_starts(prepared: Prepared) -> None:
+    context = prepared.context
+    results = Results(context)
+    for measure, split in ((adam.RATE, "choice"), (adam.MEASURE, "S1")):
+        found = measure.compute(context, split, results)
+        results.found[Job(measure, split, "")] = found
+    loss = results.of(adam.MEASURE, "S1").test_loss
     assert (loss[..., -1] < loss[..., 0]).all()
 
 
-def test_adam_support_sees_the_support_set_only(evaluated: Evaluated) -> None:
+def test_adam_support_sees_the_support_set_only(prepared: Prepared) -> None:
     """Without the training pool's images it ends at the same losses; with other support images it
     does not.
     """
-    context = evaluated.context
+    context = prepared.context
     episodes = context.splits["S1"]
     data = context.family.device_data
     rows, _ = data.tables["train"]

@@ -11,12 +11,12 @@ import pytest
 from mole_jax.evaluation.baselines import noise, retrieval, soup
 from mole_jax.evaluation.harness import scoring
 from mole_jax.representation import permutation
-from tests.evaluation.conftest import Evaluated
+from tests.evaluation.conftest import Prepared
 
 
 @pytest.mark.parametrize("group", ["choice", "S0", "S1"])
-def test_no_neighbour_is_of_the_cases_own_subset(evaluated: Evaluated, group: str) -> None:
-    context = evaluated.context
+def test_no_neighbour_is_of_the_cases_own_subset(prepared: Prepared, group: str) -> None:
+    context = prepared.context
     episodes = context.episodes(group)
     order = retrieval.rank(context, group)
     subsets = context.training.subset[order]  # [T, N, n]
@@ -25,9 +25,9 @@ def test_no_neighbour_is_of_the_cases_own_subset(evaluated: Evaluated, group: st
         assert len(np.unique(row)) == len(row)
 
 
-def test_leaving_the_own_subset_out_matters(evaluated: Evaluated) -> None:
+def test_leaving_the_own_subset_out_matters(prepared: Prepared) -> None:
     """Were it not left out, a training case would find a run of its own subset."""
-    context = evaluated.context
+    context = prepared.context
     losses = retrieval.support_losses(
         context.family.network, context.training.final, context.choice
     )
@@ -35,8 +35,8 @@ def test_leaving_the_own_subset_out_matters(evaluated: Evaluated) -> None:
     assert (best == context.choice.tasks).any()
 
 
-def test_the_first_neighbour_is_the_best_on_the_support_set(evaluated: Evaluated) -> None:
-    context = evaluated.context
+def test_the_first_neighbour_is_the_best_on_the_support_set(prepared: Prepared) -> None:
+    context = prepared.context
     episodes = context.splits["S1"]
     order = retrieval.rank(context, "S1")
     losses = retrieval.support_losses(context.family.network, context.training.final, episodes)
@@ -49,8 +49,8 @@ def test_the_first_neighbour_is_the_best_on_the_support_set(evaluated: Evaluated
     np.testing.assert_allclose(best[..., 0], direct, rtol=1e-5)
 
 
-def test_a_soup_of_one_network_in_other_orders_is_that_network(evaluated: Evaluated) -> None:
-    context = evaluated.context
+def test_a_soup_of_one_network_in_other_orders_is_that_network(prepared: Prepared) -> None:
+    context = prepared.context
     network, best = context.family.network, context.training.final[0]
     shuffled = [
         np.asarray(permutation.permute(network, best, permutation.random_orders(network, key)))
@@ -63,8 +63,8 @@ def test_a_soup_of_one_network_in_other_orders_is_that_network(evaluated: Evalua
     np.testing.assert_allclose(mixed[0, 0], best, rtol=1e-6, atol=1e-7)
 
 
-def test_noise_is_as_large_as_it_says(evaluated: Evaluated) -> None:
-    context = evaluated.context
+def test_noise_is_as_large_as_it_says(prepared: Prepared) -> None:
+    context = prepared.context
     flat = np.zeros((50, 4, context.family.network.spec.size), np.float32)
     noisy = noise.add(context, flat, 0.5, "some")
     spread = noisy.std(axis=(0, 1)) / context.training.scale

@@ -10,12 +10,12 @@ import numpy as np
 from mole_jax.evaluation.harness import prediction
 from mole_jax.evaluation.harness.episodes import shuffled_tasks
 from mole_jax.evaluation.measures import prompt_following, support_sizes
-from tests.evaluation.conftest import Evaluated
+from tests.evaluation.conftest import Prepared
 
 
-def test_prompts_of_a_case_are_answered_in_their_own_places(evaluated: Evaluated) -> None:
+def test_prompts_of_a_case_are_answered_in_their_own_places(prepared: Prepared) -> None:
     """The regression model draws no noise, so that a network depends on its case alone."""
-    context = evaluated.context
+    context = prepared.context
     episodes = context.splits["S1"]
     key = jax.random.key(0)
     asked = np.array([0.1, 0.5, 1.0], np.float32)
@@ -30,8 +30,8 @@ def test_prompts_of_a_case_are_answered_in_their_own_places(evaluated: Evaluated
     np.testing.assert_allclose(alone, together[:, :1, 1], rtol=1e-4, atol=1e-5)
 
 
-def test_the_same_key_gives_the_same_networks(evaluated: Evaluated) -> None:
-    context = evaluated.context
+def test_the_same_key_gives_the_same_networks(prepared: Prepared) -> None:
+    context = prepared.context
     episodes = context.splits["S0"]
     first, again, other = (
         prediction.predict(context, context.learner, episodes, 0.2, jax.random.key(seed))
@@ -41,8 +41,8 @@ def test_the_same_key_gives_the_same_networks(evaluated: Evaluated) -> None:
     assert not np.allclose(first, other)
 
 
-def test_the_grid_runs_from_the_best_loss_to_the_starts(evaluated: Evaluated) -> None:
-    context = evaluated.context
+def test_the_grid_runs_from_the_best_loss_to_the_starts(prepared: Prepared) -> None:
+    context = prepared.context
     episodes = context.splits["S1"]
     grid = prompt_following.grid(context, episodes)
     np.testing.assert_allclose(grid[..., 0], context.training.median_final)
@@ -51,8 +51,8 @@ def test_the_grid_runs_from_the_best_loss_to_the_starts(evaluated: Evaluated) ->
     np.testing.assert_allclose(spaces, spaces[..., :1] * np.ones_like(spaces), rtol=1e-6)
 
 
-def test_starts_and_their_metrics_are_the_first_snapshots(evaluated: Evaluated) -> None:
-    context = evaluated.context
+def test_starts_and_their_metrics_are_the_first_snapshots(prepared: Prepared) -> None:
+    context = prepared.context
     for split, episodes in context.splits.items():
         for t, task in enumerate(episodes.tasks):
             runs = context.zoo.select(split=split, subset=int(task))[: episodes.shape[1]]
@@ -63,8 +63,8 @@ def test_starts_and_their_metrics_are_the_first_snapshots(evaluated: Evaluated) 
             np.testing.assert_array_equal(episodes.start_metric[t], stored)
 
 
-def test_support_sets_are_of_the_support_pool_and_differ(evaluated: Evaluated) -> None:
-    context = evaluated.context
+def test_support_sets_are_of_the_support_pool_and_differ(prepared: Prepared) -> None:
+    context = prepared.context
     episodes = context.splits["S1"]
     table = context.family.pools["support"]
     for t in range(episodes.shape[0]):
@@ -77,8 +77,8 @@ def test_support_sets_are_of_the_support_pool_and_differ(evaluated: Evaluated) -
     assert not np.array_equal(flat[0], flat[1])
 
 
-def test_fewer_support_examples_keep_so_many_of_each_class(evaluated: Evaluated) -> None:
-    episodes = evaluated.context.splits["S1"]
+def test_fewer_support_examples_keep_so_many_of_each_class(prepared: Prepared) -> None:
+    episodes = prepared.context.splits["S1"]
     fewer = support_sizes.fewer(episodes, 2, 3).support
     for labels, mask in zip(fewer.labels[:, 0], fewer.mask[:, 0], strict=True):
         np.testing.assert_array_equal(np.bincount(labels[mask]), 2)

@@ -7,11 +7,11 @@ import numpy as np
 
 from mole_jax.evaluation.harness import scoring
 from mole_jax.tasks.classification import loss_and_accuracy
-from tests.evaluation.conftest import Evaluated
+from tests.evaluation.conftest import Prepared
 
 
-def test_chunks_and_padding_change_nothing(evaluated: Evaluated, monkeypatch) -> None:
-    context = evaluated.context
+def test_chunks_and_padding_change_nothing(prepared: Prepared, monkeypatch) -> None:
+    context = prepared.context
     network, data = context.family.network, context.family.device_data
     flat = context.training.final[:7]
     tasks = context.training.subset[:7]
@@ -22,8 +22,8 @@ def test_chunks_and_padding_change_nothing(evaluated: Evaluated, monkeypatch) ->
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
-def test_pool_metrics_are_those_of_the_zoo(evaluated: Evaluated) -> None:
-    context = evaluated.context
+def test_pool_metrics_are_those_of_the_zoo(prepared: Prepared) -> None:
+    context = prepared.context
     runs = context.training.runs[:5]
     flat = context.training.final[:5]
     tasks = context.training.subset[:5]
@@ -37,8 +37,8 @@ def test_pool_metrics_are_those_of_the_zoo(evaluated: Evaluated) -> None:
         )
 
 
-def test_probabilities_agree_with_labels_and_mask(evaluated: Evaluated) -> None:
-    context = evaluated.context
+def test_probabilities_agree_with_labels_and_mask(prepared: Prepared) -> None:
+    context = prepared.context
     network, data = context.family.network, context.family.device_data
     flat, task = context.training.final[0], context.training.subset[0]
     p = scoring.probabilities(network, data, "test", flat[None], task[None])[0]
@@ -48,8 +48,8 @@ def test_probabilities_agree_with_labels_and_mask(evaluated: Evaluated) -> None:
     assert np.isclose((p.argmax(-1) == labels)[mask].mean(), accuracy[0])
 
 
-def test_masked_support_examples_do_not_count(evaluated: Evaluated) -> None:
-    context = evaluated.context
+def test_masked_support_examples_do_not_count(prepared: Prepared) -> None:
+    context = prepared.context
     episodes = context.splits["S1"].first()
     mask = np.zeros_like(episodes.support.mask)
     mask[..., ::2] = True
