@@ -63,11 +63,8 @@ def change(config: ConfigDict, differences: Mapping[str, Any]) -> ConfigDict:
         TypeError: for a value of another type.
     """
     was = config.copy_and_resolve_references()
-    tags = sections.tags(SECTIONS)
     with config.unlocked():
-        for key in sorted(differences, key=lambda key: key not in tags):
-            if key not in tags:
-                break
+        for key in sections.tags(SECTIONS) & set(differences):
             _set(config, key, differences[key])
         sections.adapt(config, SECTIONS, was)
         for key, value in differences.items():

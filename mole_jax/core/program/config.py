@@ -115,7 +115,7 @@ class Strict(Mapping[str, Any]):
             hint = f" (did you mean {self._name}{close}?)" if close else ""
             raise UserError(
                 f"the config has no key {self._name}{key}{hint}: add it to the config file; "
-                "configs/default.py --print_config says what it means"
+                "--config=configs/default.py --print_config says what it means"
             )
         value = self._config[key]
         is_section = isinstance(value, (ConfigDict, Mapping))
