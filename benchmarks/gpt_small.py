@@ -27,7 +27,7 @@ from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage.paths import user_path
 from mole_jax.evaluation.harness import scoring
 from mole_jax.evaluation.harness.context import EvalContext, load_context
-from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.prediction import predict
 
 EIGHT = {"population.members": 9, "population.held_out_members": 1}
@@ -94,7 +94,7 @@ def of_variant(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def accuracy(context: EvalContext, episodes: Episodes) -> float:
+def accuracy(context: EvalContext, episodes: EpisodeGrid) -> float:
     """Mean test accuracy of networks asked for `PROMPT`, one from each start."""
     prompts = np.full((len(episodes.tasks), 1, 1), PROMPT)
     key = context.key("small")

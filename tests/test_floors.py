@@ -101,6 +101,12 @@ def test_every_folder_is_a_floor() -> None:
     assert folders == known, "give every folder its place in FLOORS"
 
 
+def test_no_two_public_classes_have_one_name() -> None:
+    trees = {path: ast.parse(path.read_text()) for path in FILES}
+    names = [n.name for tree in trees.values() for n in tree.body if isinstance(n, ast.ClassDef)]
+    assert sorted({n for n in names if names.count(n) > 1 and not n.startswith("_")}) == []
+
+
 def test_no_two_files_have_one_name() -> None:
     names = [path.stem for path in FILES if not path.stem.startswith("__")]
     assert sorted(n for n in set(names) if names.count(n) > 1) == []

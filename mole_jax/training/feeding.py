@@ -20,7 +20,7 @@ _THREADS = 8
 _AHEAD_BYTES = 256 * 2**20
 
 
-class Feed:
+class RowFeed:
     """What each dispatch of a training draws from, in order; a context manager.
 
     For a zoo on the device that is always the same arrays. Otherwise they come with the rows of the
@@ -111,7 +111,7 @@ class Feed:
         step = jax.device_put(np.int32(first), self._whole)
         return self._arrays._replace(rows=rows, first_step=step)
 
-    def __enter__(self) -> Feed:
+    def __enter__(self) -> RowFeed:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,7 +124,7 @@ class Feed:
 def like(
     arrays: ZooArrays, runs: TrainingRuns | None, batch_size: int, mesh: Mesh, n_steps: int
 ) -> ZooArrays:
-    """What `Feed.take` gives for so many steps, as shapes with shardings; arguments as there."""
+    """What `RowFeed.take` gives for so many steps, as shapes with shardings; arguments as there."""
     whole = mesh_lib.replicated(mesh)
     known = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole), arrays)
     if arrays.parameters is not None or runs is None:

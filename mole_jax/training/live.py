@@ -73,7 +73,7 @@ def check(config: Mapping[str, Any], family: TaskFamily) -> None:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Plan:
+class LivePlan:
     """Which runs the buffer has, group after group of `refresh` runs."""
 
     seed: int
@@ -123,7 +123,7 @@ class LiveZoo:
     config: Mapping[str, Any]
     family: TaskFamily
     runs: TrainingRuns
-    plan: Plan
+    plan: LivePlan
     at_once: int
 
     def like(self, mesh: Mesh) -> ZooArrays:
@@ -167,7 +167,7 @@ def make(config: Mapping[str, Any], family: TaskFamily, runs: TrainingRuns, mesh
             "runs; set zoo.live=False"
         )
     settings, stored = config["zoo"], len(runs.runs)
-    plan = Plan(
+    plan = LivePlan(
         seed=config["seed"],
         subsets=family.indices("train"),
         stored=stored,

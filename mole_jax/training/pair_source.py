@@ -49,7 +49,7 @@ class PairSource:
     ) -> AbstractContextManager[Feed]:
         if self.renewed is not None:
             return LiveFeed(self.renewed, mesh)
-        return feeding.Feed(
+        return feeding.RowFeed(
             distributed.put(self.arrays, mesh_lib.replicated(mesh)),
             self.runs,
             self.rules,

@@ -14,7 +14,7 @@ import safetensors.numpy
 from mole_jax.core.errors import UserError
 from mole_jax.interop import network_files, zoo_files
 from mole_jax.interop.__main__ import main
-from mole_jax.interop.lmdb.import_lmdb import Options, import_gpt
+from mole_jax.interop.lmdb.import_lmdb import LmdbOptions, import_gpt
 from mole_jax.interop.network_files import load_network, save_network
 from mole_jax.interop.zoo_files import export_zoo, import_zoo
 from mole_jax.tasks.networks import shorthand
@@ -236,7 +236,7 @@ def test_a_zoo_without_a_usable_run_comes_in_but_is_no_success(
 
 
 def test_an_imported_zoo_comes_back_the_same(tmp_path: Path) -> None:
-    import_gpt(gpt_data.make(tmp_path / "data", 3), tmp_path / "zoo", Options("mlp:4,3,2"))
+    import_gpt(gpt_data.make(tmp_path / "data", 3), tmp_path / "zoo", LmdbOptions("mlp:4,3,2"))
     export_zoo(tmp_path / "zoo", tmp_path / "out")
     import_zoo(tmp_path / "out", tmp_path / "back")
     assert_same(open_zoo(tmp_path / "zoo"), open_zoo(tmp_path / "back"))

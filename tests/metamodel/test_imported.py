@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from sklearn.datasets import load_digits
 
 from mole_jax.core.errors import UserError
-from mole_jax.interop.lmdb.import_lmdb import Options, import_gpt
+from mole_jax.interop.lmdb.import_lmdb import LmdbOptions, import_gpt
 from mole_jax.training import data as data_lib
 from mole_jax.training import pairs
 from mole_jax.training.pairs import PairConfig
@@ -26,7 +26,7 @@ from tests.interop.lmdb import gpt_data
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     path = tmp_path_factory.mktemp("workdir") / "zoo"
-    import_gpt(gpt_data.EXAMPLE, path, Options("mlp:64,8,5", metric="avg_train_loss"))
+    import_gpt(gpt_data.EXAMPLE, path, LmdbOptions("mlp:64,8,5", metric="avg_train_loss"))
     return open_zoo(path)
 
 

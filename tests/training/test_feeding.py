@@ -20,7 +20,7 @@ from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib
 from mole_jax.training import feeding, loop, pairs
 from mole_jax.training.data import TrainingRuns
-from mole_jax.training.feeding import Feed
+from mole_jax.training.feeding import RowFeed
 from mole_jax.training.pair_source import PairSource, pairs_key
 from mole_jax.training.pairs import PairConfig
 from mole_jax.zoo.making import generation
@@ -73,8 +73,8 @@ def source_of(runs: TrainingRuns, config: ConfigDict, family: TaskFamily) -> Pai
 
 def feed_of(
     runs: TrainingRuns, config: ConfigDict, n_devices: int = 1, first: int = 0, last: int = 6
-) -> Feed:
-    return Feed(
+) -> RowFeed:
+    return RowFeed(
         runs.arrays,
         runs,
         PairConfig.of(config),

@@ -22,7 +22,7 @@ from mole_jax.population import subset_runs
 from mole_jax.tasks import family as families
 from mole_jax.training import data as data_lib
 from mole_jax.training import live
-from mole_jax.training.live import LiveFeed, LiveZoo, Plan
+from mole_jax.training.live import LiveFeed, LivePlan, LiveZoo
 from mole_jax.training.pairs import ZooArrays
 from mole_jax.validate import validate
 from mole_jax.zoo.making import generation
@@ -86,7 +86,7 @@ def test_no_run_comes_twice_and_every_subset_once_a_round(zoo: LiveZoo) -> None:
 
 
 def test_groups_go_where_the_oldest_runs_are() -> None:
-    plan = Plan(0, np.arange(8), stored=10, capacity=14, refresh=3, every=5, first_member=3)
+    plan = LivePlan(0, np.arange(8), stored=10, capacity=14, refresh=3, every=5, first_member=3)
     assert [plan.made(step) for step in (0, 4, 5, 14, 15)] == [2, 2, 3, 4, 5]
     ages = np.arange(14) - 14  # when each place was written, all before group 0
     ages[10:] = -100  # what was never written goes first

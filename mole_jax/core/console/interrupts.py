@@ -30,7 +30,7 @@ class HungUp(Terminated):
 _RAISES = {signal.SIGTERM: Terminated, signal.SIGHUP: HungUp}
 
 
-class _State:
+class _Held:
     """Of this process, since signals come to a process and to its main thread."""
 
     holding = False
@@ -52,14 +52,14 @@ def handled() -> Iterator[None]:
     try:
         yield
     except Exception as problem:
-        if _State.raised is not None:
+        if _Held.raised is not None:
             # An extension that a signal stops in its tracks raises what it likes. Said, in case
             # that it has nothing to do with the signal.
             print(f"after a signal: {type(problem).__name__}: {problem}", file=sys.stderr)
         check()
         raise
     finally:
-        _State.raised = None
+        _Held.raised = None
         for s in taken:
             signal.signal(s, before[s])
 
@@ -70,8 +70,8 @@ def check() -> None:
     Python itself drops what is raised in a finaliser, and so do libraries here and there, such as
     while they are imported.
     """
-    if _State.raised is not None:
-        _raise(_State.raised)
+    if _Held.raised is not None:
+        _raise(_Held.raised)
 
 
 @contextlib.contextmanager
@@ -87,8 +87,8 @@ def held() -> Iterator[Callable[[], bool]]:
         A function that tells whether one has come to any process, so that the block can keep what
         it has. A second signal is not held back, unless it says again that the terminal is gone.
     """
-    _State.holding = True
-    _State.asked = _State.asked or _State.raised
+    _Held.holding = True
+    _Held.asked = _Held.asked or _Held.raised
     agreed: list[signal.Signals] = []
 
     def asked() -> bool:
@@ -99,20 +99,20 @@ def held() -> Iterator[Callable[[], bool]]:
     try:
         yield asked
     finally:
-        _State.holding, late = False, _State.asked
-        _State.asked = None
+        _Held.holding, late = False, _Held.asked
+        _Held.asked = None
     if agreed:
         distributed.part_together()
         _raise(agreed[0])
     if late is not None:  # has come since, and not to all: the next block begins with it
         if distributed.count() == 1:
             _raise(late)
-        _State.asked = late
+        _Held.asked = late
 
 
 def _agreed() -> signal.Signals | None:
     """The signal that has come to one of the processes, if any."""
-    largest = distributed.largest(_State.asked or 0)
+    largest = distributed.largest(_Held.asked or 0)
     return signal.Signals(largest) if largest else None
 
 
@@ -121,14 +121,14 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
     if asked == signal.SIGHUP:
         terminal.leave()  # writing to it would fail
         # A shell that ends tells its programs so, and the system then tells them once more.
-        if _State.holding and _State.asked is not None:
+        if _Held.holding and _Held.asked is not None:
             return
-    if not _State.holding or _State.asked is not None:
+    if not _Held.holding or _Held.asked is not None:
         _raise(asked)
-    _State.asked = asked
+    _Held.asked = asked
     print("stopping as soon as this is saved; once more to stop at once", file=sys.stderr)
 
 
 def _raise(asked: signal.Signals) -> None:
-    _State.raised = asked
+    _Held.raised = asked
     raise _RAISES.get(asked, KeyboardInterrupt)

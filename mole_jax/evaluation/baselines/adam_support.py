@@ -11,7 +11,7 @@ from mole_jax.evaluation.baselines import training
 from mole_jax.evaluation.baselines.baseline import Baseline, Scores
 from mole_jax.evaluation.baselines.training import Curves
 from mole_jax.evaluation.harness.context import EvalContext
-from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.measure import Measure, Record, Results, labelled
 
 # Numbers of steps among which the best is chosen.
@@ -56,7 +56,7 @@ def from_starts(context: EvalContext, split: str, results: Results) -> Scores:
     return Scores(curves.metrics["test_loss"][..., at], curves.metrics["test_score"][..., at])
 
 
-def run(context: EvalContext, episodes: Episodes, rate: np.ndarray, key: jax.Array) -> Curves:
+def run(context: EvalContext, episodes: EpisodeGrid, rate: np.ndarray, key: jax.Array) -> Curves:
     """Train a network of every episode on its own support set: curves [T, N, S]."""
     n_tasks, n_starts = episodes.shape
     each = n_tasks * n_starts

@@ -15,7 +15,7 @@ from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.measure import Measure
 
 
-class Tested(Protocol):
+class Scored(Protocol):
     """The result of a baseline: how good its networks are on the test pool."""
 
     @property
@@ -34,7 +34,7 @@ class Scores(NamedTuple):
     test_score: np.ndarray  # [T, N]
 
 
-class Networks(NamedTuple):
+class ScoredNetworks(NamedTuple):
     """Networks and how good they are."""
 
     parameters: np.ndarray  # [T, N, D]
@@ -48,10 +48,10 @@ class Baseline:
 
     label: str
     sentence: str
-    measure: Measure[Tested]  # on each split
+    measure: Measure[Scored]  # on each split
 
 
-def tested(context: EvalContext, split: str, flat: np.ndarray) -> Networks:
+def tested(context: EvalContext, split: str, flat: np.ndarray) -> ScoredNetworks:
     """Test networks [T, N, D], one for each episode of a split."""
     tasks = context.splits[split].tasks
-    return Networks(flat, *scoring.on_own_tasks(context.family, "test", flat, tasks))
+    return ScoredNetworks(flat, *scoring.on_own_tasks(context.family, "test", flat, tasks))

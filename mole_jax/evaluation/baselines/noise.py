@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mole_jax.evaluation.baselines import retrieval
-from mole_jax.evaluation.baselines.baseline import Baseline, Networks, tested
+from mole_jax.evaluation.baselines.baseline import Baseline, ScoredNetworks, tested
 from mole_jax.evaluation.harness import scoring
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.measure import Measure, Record, Results
@@ -33,7 +33,7 @@ def choose(context: EvalContext, split: str, results: Results) -> NoiseLevel:
     return NoiseLevel(sigmas, score, sigmas[np.argmax(score)])
 
 
-def networks(context: EvalContext, split: str, results: Results) -> Networks:
+def networks(context: EvalContext, split: str, results: Results) -> ScoredNetworks:
     """Add noise to the networks that retrieval finds."""
     sigma = float(results.of(LEVEL).chosen)
     best = results.of(retrieval.MEASURE, split).parameters
@@ -55,5 +55,5 @@ def _record(context: EvalContext, split: str, results: Results) -> Record:
 
 
 LEVEL = Measure("noise_level", NoiseLevel, choose, "choice", record=_record)
-MEASURE = Measure("noise", Networks, networks, needs=(LEVEL, retrieval.MEASURE))
+MEASURE = Measure("noise", ScoredNetworks, networks, needs=(LEVEL, retrieval.MEASURE))
 BASELINE = Baseline("Noise", "A training network with random noise added to its weights.", MEASURE)

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.evaluation.baselines.baseline import Baseline, Networks, tested
+from mole_jax.evaluation.baselines.baseline import Baseline, ScoredNetworks, tested
 from mole_jax.evaluation.harness.context import EvalContext
-from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.measure import Measure, Results
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.examples import Examples
@@ -29,7 +29,7 @@ def neighbours(context: EvalContext, split: str, results: Results) -> Neighbours
     return Neighbours(rank(context, split))
 
 
-def networks(context: EvalContext, split: str, results: Results) -> Networks:
+def networks(context: EvalContext, split: str, results: Results) -> ScoredNetworks:
     """Copy the nearest network."""
     nearest = results.of(NEIGHBOURS, split).order[..., 0]  # [T, N]
     return tested(context, split, context.training.final[nearest])
@@ -66,7 +66,7 @@ def rank(context: EvalContext, split: str) -> np.ndarray:
     return order
 
 
-def strangeness(context: EvalContext, episodes: Episodes) -> np.ndarray:
+def strangeness(context: EvalContext, episodes: EpisodeGrid) -> np.ndarray:
     """How strange the tasks of the training runs are to each episode's own: [T, R].
 
     What tasks without labels have in common are their dynamics: the mean squared difference of
@@ -82,7 +82,7 @@ def strangeness(context: EvalContext, episodes: Episodes) -> np.ndarray:
     return np.array(apart) * (1 + 1e-6 * context.training.selection_loss)
 
 
-def support_losses(network: Network, flat: np.ndarray, episodes: Episodes) -> np.ndarray:
+def support_losses(network: Network, flat: np.ndarray, episodes: EpisodeGrid) -> np.ndarray:
     """Loss of R networks [R, D] on the support set of every episode: [T, N, R]."""
     support = jax.tree.map(lambda x: jnp.asarray(x.reshape(-1, *x.shape[2:])), episodes.support)
     return np.asarray(_losses(network, jnp.asarray(flat), support)).reshape(*episodes.shape, -1)
@@ -107,7 +107,7 @@ def _losses(network: Network, flat: jax.Array, support: Examples) -> jax.Array:
 
 
 NEIGHBOURS = Measure("neighbours", Neighbours, neighbours)
-MEASURE = Measure("retrieval", Networks, networks, needs=(NEIGHBOURS,))
+MEASURE = Measure("retrieval", ScoredNetworks, networks, needs=(NEIGHBOURS,))
 BASELINE = Baseline(
     "Retrieval", "The final network of the training subset most like the new one.", MEASURE
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from mole_jax.evaluation.baselines import retrieval
-from mole_jax.evaluation.baselines.baseline import Baseline, Networks, tested
+from mole_jax.evaluation.baselines.baseline import Baseline, ScoredNetworks, tested
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.measure import Measure, Results
 from mole_jax.representation import alignment
 
 
-def networks(context: EvalContext, split: str, results: Results) -> Networks:
+def networks(context: EvalContext, split: str, results: Results) -> ScoredNetworks:
     """Average the nearest networks of every episode."""
     return tested(context, split, mix(context, results.of(retrieval.NEIGHBOURS, split).order))
 
@@ -31,5 +31,5 @@ def mix(context: EvalContext, order: np.ndarray) -> np.ndarray:
     return np.array(soups, np.float32).reshape(*order.shape[:2], -1)
 
 
-MEASURE = Measure("soup", Networks, networks, needs=(retrieval.NEIGHBOURS,))
+MEASURE = Measure("soup", ScoredNetworks, networks, needs=(retrieval.NEIGHBOURS,))
 BASELINE = Baseline("Soup", "The mean of trained networks, units matched first.", MEASURE)

@@ -16,7 +16,7 @@ from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
 from mole_jax.evaluation.harness import episodes, zoo_finals
-from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.zoo_finals import ZooFinals
 from mole_jax.learners import registry, stored
 from mole_jax.learners.stored import Trained
@@ -54,8 +54,8 @@ class EvalContext:
     learner: str  # the one that is measured: the first of them, or another one (see `measuring`)
     prompt_metric: PromptMetric
     training: ZooFinals
-    choice: Episodes  # of training subsets: all choices are made on these
-    splits: dict[str, Episodes]  # S0, S1, ...: what is reported
+    choice: EpisodeGrid  # of training subsets: all choices are made on these
+    splits: dict[str, EpisodeGrid]  # S0, S1, ...: what is reported
     seconds: dict[str, float | None]  # that earlier stages took, None where it is not on record
 
     @property
@@ -82,7 +82,7 @@ class EvalContext:
         """Return the same context with another learner measured."""
         return dataclasses.replace(self, learner=learner)
 
-    def episodes(self, split: str) -> Episodes:
+    def episodes(self, split: str) -> EpisodeGrid:
         """Return the episodes of a split, or those of `CHOICE`."""
         return self.choice if split == CHOICE else self.splits[split]
 

@@ -21,7 +21,7 @@ _AT_ONCE = 64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Episodes:
+class EpisodeGrid:
     """T tasks x N starts, each with a support set of its own.
 
     Where a zoo is of one task only, T are runs of it, with one start each.
@@ -37,7 +37,7 @@ class Episodes:
         """(T, N)."""
         return self.starts.shape[0], self.starts.shape[1]
 
-    def first(self, which: np.ndarray | None = None) -> Episodes:
+    def first(self, which: np.ndarray | None = None) -> EpisodeGrid:
         """Return the first start of every task, or of tasks at positions `which` [t]: [t, 1]."""
         at = slice(None) if which is None else which
         return dataclasses.replace(
@@ -56,7 +56,7 @@ def of_runs(
     runs: np.ndarray,
     key: jax.Array,
     per_class: int,
-) -> Episodes:
+) -> EpisodeGrid:
     """Return episodes that start where stored runs started.
 
     Args:
@@ -72,7 +72,7 @@ def of_runs(
     size = family.network.spec.size
     each = np.repeat(tasks, runs.shape[1])
     support = _support_sets(family.device_data, each, flat, key, per_class)
-    return Episodes(
+    return EpisodeGrid(
         tasks=tasks,
         starts=zoo.parameters(flat, [0]).reshape(*runs.shape, size),
         start_metric=np.asarray(metric.of_runs(zoo, flat)[:, 0], np.float32).reshape(runs.shape),

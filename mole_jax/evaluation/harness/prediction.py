@@ -12,7 +12,7 @@ from mole_jax.core import rng
 from mole_jax.core.devices import distributed
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.evaluation.harness.context import EvalContext, Predictor
-from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.learners import answers
 from mole_jax.tasks.examples import Examples
 from mole_jax.training import learner as seam
@@ -21,7 +21,7 @@ from mole_jax.training import learner as seam
 def predict(
     context: EvalContext,
     learner: str,
-    episodes: Episodes,
+    episodes: EpisodeGrid,
     target: np.ndarray | float,
     key: jax.Array,
 ) -> np.ndarray:

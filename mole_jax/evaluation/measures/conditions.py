@@ -10,7 +10,7 @@ import numpy as np
 
 from mole_jax.evaluation.harness import scoring
 from mole_jax.evaluation.harness.context import EvalContext
-from mole_jax.evaluation.harness.episodes import Episodes, shuffled_tasks
+from mole_jax.evaluation.harness.episodes import EpisodeGrid, shuffled_tasks
 from mole_jax.evaluation.harness.measure import Measure, Record, Results
 from mole_jax.evaluation.harness.prediction import predict
 from mole_jax.evaluation.measures import fixed_prompt, prompt_following
@@ -41,7 +41,7 @@ def swap(context: EvalContext, split: str, results: Results) -> Swapped:
     support = jax.tree.map(lambda x: x[other], episodes.support)
     starts, metric = episodes.starts[other], episodes.start_metric[other]
 
-    def reached(swapped: Episodes, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def reached(swapped: EpisodeGrid, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         key = context.key(f"conditions {split}")
         flat = predict(context, context.learner, swapped, target, key)
         return scoring.on_own_tasks(context.family, "test", flat, episodes.tasks)
@@ -55,7 +55,7 @@ def swap(context: EvalContext, split: str, results: Results) -> Swapped:
     return Swapped(*right, *(np.stack(x) for x in zip(*of_condition, strict=True)))
 
 
-def _random_prompts(context: EvalContext, episodes: Episodes) -> np.ndarray:
+def _random_prompts(context: EvalContext, episodes: EpisodeGrid) -> np.ndarray:
     """Draw a prompt of its grid for each episode: [T, N]."""
     grid = prompt_following.grid(context, episodes)  # [T, N, P]
     rng = np.random.default_rng([context.config["seed"], 0xC04D])

@@ -10,7 +10,7 @@ import numpy as np
 
 from mole_jax.evaluation.harness import scoring
 from mole_jax.evaluation.harness.context import EvalContext
-from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.measure import Measure, Record, Results, labelled
 from mole_jax.evaluation.harness.prediction import predict
 from mole_jax.evaluation.measures import fixed_prompt
@@ -56,7 +56,7 @@ def average(context: EvalContext, split: str, results: Results) -> Ensembles:
     return Ensembles(np.stack(single), np.stack(together), np.array([p.shape[1] for p in kinds]))
 
 
-def with_many_starts(context: EvalContext, split: str, which: np.ndarray, n: int) -> Episodes:
+def with_many_starts(context: EvalContext, split: str, which: np.ndarray, n: int) -> EpisodeGrid:
     """Return the tasks at positions `which` with n starts each, all with a task's first support
     set.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mole_jax.evaluation.harness import scoring
 from mole_jax.evaluation.harness.context import EvalContext
-from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.measure import Measure, Results
 from mole_jax.evaluation.harness.prediction import predict
 from mole_jax.evaluation.measures import fixed_prompt
@@ -35,7 +35,7 @@ def generate(context: EvalContext, split: str, results: Results) -> Generated:
 
 
 def judged(
-    context: EvalContext, episodes: Episodes, flat: np.ndarray, data: DeviceData
+    context: EvalContext, episodes: EpisodeGrid, flat: np.ndarray, data: DeviceData
 ) -> Generated:
     """Measure networks [T, N, D] on the pools of `data`, and on labelled support sets."""
     network, tasks = context.family.network, episodes.tasks[:, None]

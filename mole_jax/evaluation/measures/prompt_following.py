@@ -8,7 +8,7 @@ import numpy as np
 
 from mole_jax.evaluation.harness import scoring, settings, statistics
 from mole_jax.evaluation.harness.context import EvalContext
-from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.measure import Arrays, Measure, Record, Results
 from mole_jax.evaluation.harness.prediction import predict
 
@@ -36,7 +36,7 @@ class Followed(NamedTuple):
         return Followed(*(x[..., columns] for x in self))
 
 
-def grid(context: EvalContext, episodes: Episodes) -> np.ndarray:
+def grid(context: EvalContext, episodes: EpisodeGrid) -> np.ndarray:
     """Return prompts from the best metric to the start's, evenly spaced: [T, N, P].
 
     The best is the median final metric of the training runs, unless `evaluation.prompt_range` says

@@ -9,7 +9,7 @@ import numpy as np
 
 from mole_jax.evaluation.harness import scoring, settings
 from mole_jax.evaluation.harness.context import EvalContext
-from mole_jax.evaluation.harness.episodes import Episodes
+from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.measure import Arrays, Measure, Record, Results
 from mole_jax.evaluation.harness.prediction import predict
 from mole_jax.evaluation.measures import fixed_prompt
@@ -35,7 +35,7 @@ def score(context: EvalContext, split: str, results: Results) -> BySize:
     return BySize(n_classes * np.array(sizes), np.array(found))
 
 
-def fewer(episodes: Episodes, per_class: int, n_classes: int) -> Episodes:
+def fewer(episodes: EpisodeGrid, per_class: int, n_classes: int) -> EpisodeGrid:
     """Return the episodes with all but `per_class` support examples of each class masked."""
     mask = episodes.support.mask  # [T, N, n], class by class
     each = mask.shape[-1] // n_classes

@@ -14,7 +14,7 @@ from mole_jax.interop.lmdb import lmdb_runs
 from mole_jax.interop.lmdb.lmdb_runs import RunReader
 from mole_jax.tasks.networks.torch_layout import layout
 from mole_jax.zoo.importing import into_zoo
-from mole_jax.zoo.importing.foreign import EPOCH, ITERATION, History
+from mole_jax.zoo.importing.foreign import EPOCH, ITERATION, StoredHistory
 from mole_jax.zoo.importing.ingest import Skip
 from mole_jax.zoo.importing.into_zoo import Form
 
@@ -24,7 +24,7 @@ PROMPT_METRICS = ("avg_test_loss", "test_loss", "train_ret")
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(into_zoo.Options):
+class LmdbOptions(into_zoo.Options):
     """How a data set becomes a zoo."""
 
     max_weight: float = MAX_WEIGHT
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", type=user_path, metavar="DIR", help="the data set: one folder a run, or fused"
     )
-    into_zoo.add_arguments(parser, Options(""), PROMPT_METRICS)
+    into_zoo.add_arguments(parser, LmdbOptions(""), PROMPT_METRICS)
     parser.add_argument(
         "--out", type=user_path, required=True, metavar="ZOO", help="the zoo's folder"
     )
@@ -45,12 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> int:
     """Runs the command."""
-    options = into_zoo.of_flags(Options, flags)
+    options = into_zoo.of_flags(LmdbOptions, flags)
     into_zoo.report(flags.out, import_gpt(flags.source, flags.out, options))
     return 0
 
 
-def import_gpt(source: str | Path, out: str | Path, options: Options) -> list[Skip]:
+def import_gpt(source: str | Path, out: str | Path, options: LmdbOptions) -> list[Skip]:
     """Makes the zoo of a checkpoint data set, run by run; a broken-off import goes on.
 
     Parameters keep their bits. A run is left out, and counted, when it is not finished, lacks
@@ -71,7 +71,7 @@ def import_gpt(source: str | Path, out: str | Path, options: Options) -> list[Sk
     form = Form(FORMAT, PROMPT_METRICS, {"unfinished": options.unfinished})
     with RunReader(data, torch.sizes) as reader:
 
-        def read(position: int) -> History:
+        def read(position: int) -> StoredHistory:
             run = data.runs[position]
             stored = reader.parameters(run)  # [S, D] in PyTorch's order
             history = reader.history(run)
@@ -83,6 +83,6 @@ def import_gpt(source: str | Path, out: str | Path, options: Options) -> list[Sk
                 for name in data.metrics
             }
             keys = [checkpoint.key for checkpoint in history]
-            return History(torch.from_torch(stored), keys, metrics, fields)
+            return StoredHistory(torch.from_torch(stored), keys, metrics, fields)
 
         return into_zoo.import_runs(data, form, described, read, out, options)

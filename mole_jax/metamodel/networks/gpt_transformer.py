@@ -104,7 +104,7 @@ class Tokens:
         )
 
 
-class Block(nn.Module):
+class GPTBlock(nn.Module):
     """A pre-norm transformer block: attention over all tokens, then an MLP, each added."""
 
     shape: Shape
@@ -233,7 +233,7 @@ class GPT(nn.Module):
 
     def _stack(self) -> nn.Module:
         """The blocks, each of which fetches its parameters where it runs."""
-        s, mesh, block = self.shape, self.mesh, Block
+        s, mesh, block = self.shape, self.mesh, GPTBlock
         if mesh is not None and mesh.shape["fsdp"] > 1:
             block = nn.map_variables(
                 block, "params", lambda params: sharding.gathered(params, mesh, s.layers)

@@ -52,13 +52,13 @@ class MLP(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:  # [..., n_inputs]
         columns = x.reshape(-1, x.shape[-1]).T
         for i, width in enumerate(self.hidden):
-            layer = Dense(width, self.begins, name=f"hidden_{i}")
+            layer = _Dense(width, self.begins, name=f"hidden_{i}")
             columns = ACTIVATIONS[self.activation](layer(columns))
-        columns = Dense(self.n_outputs, self.begins, name="output")(columns)
+        columns = _Dense(self.n_outputs, self.begins, name="output")(columns)
         return columns.T.reshape(*x.shape[:-1], self.n_outputs)
 
 
-class Dense(nn.Module):
+class _Dense(nn.Module):
     """A linear layer of examples that stand side by side: [F, B] -> [features, B].
 
     With kernels stored transposed (see `Network.by_columns`) a population's product with a shared

@@ -47,17 +47,17 @@ class Attention(nn.Module):
         width = x.shape[0]
         features = (self.heads, width // self.heads)
         q, k, v = (
-            Dense((width,), features, name=name)(x).reshape(*features, self.batch, -1)
+            _Dense((width,), features, name=name)(x).reshape(*features, self.batch, -1)
             for name in ("query", "key", "value")
         )  # [H, d, B, N]
         q, k, v = (jnp.transpose(a, (0, 2, 3, 1)) for a in (q, k, v))  # [H, B, N, d]
         scores = (q / math.sqrt(features[1])) @ jnp.swapaxes(k, -1, -2)
         y = nn.softmax(scores) @ v
         y = jnp.transpose(y, (0, 3, 1, 2)).reshape(width, -1)
-        return Dense(features, (width,), name="out")(y)
+        return _Dense(features, (width,), name="out")(y)
 
 
-class Dense(nn.Module):
+class _Dense(nn.Module):
     """A linear layer with several axes of inputs and outputs: [inputs, B] -> [outputs, B]."""
 
     inputs: tuple[int, ...]
@@ -106,7 +106,7 @@ class ViT(nn.Module):
         x = x.reshape(b, height // p, p, width // p, p, channels)
         n_pixels = p * p * channels
         x = jnp.transpose(x, (2, 4, 5, 0, 1, 3)).reshape(n_pixels, -1)  # of a patch; [.., B * N]
-        x = Dense((n_pixels,), w, name="embed")(x).reshape(self.width, b, -1)
+        x = _Dense((n_pixels,), w, name="embed")(x).reshape(self.width, b, -1)
         small = nn.initializers.normal(0.02)
         if self.pooling == "token":
             token = self.param("class_token", small, w)
@@ -118,11 +118,11 @@ class ViT(nn.Module):
             h = LayerNorm(name=f"block_{i}_norm_attention")(x)
             x = x + Attention(self.heads, b, name=f"block_{i}_attention")(h)
             h = LayerNorm(name=f"block_{i}_norm_mlp")(x)
-            h = nn.gelu(Dense(w, (self.mlp,), name=f"block_{i}_mlp_in")(h))
-            x = x + Dense((self.mlp,), w, name=f"block_{i}_mlp_out")(h)
+            h = nn.gelu(_Dense(w, (self.mlp,), name=f"block_{i}_mlp_in")(h))
+            x = x + _Dense((self.mlp,), w, name=f"block_{i}_mlp_out")(h)
         x = LayerNorm(name="norm")(x).reshape(self.width, b, -1)
         x = x[:, :, 0] if self.pooling == "token" else jnp.mean(x, axis=2)
-        return Dense(w, (self.n_outputs,), name="output")(x).T
+        return _Dense(w, (self.n_outputs,), name="output")(x).T
 
 
 def build(config: ViTConfig, input_shape: tuple[int, ...], n_outputs: int) -> Network:

@@ -27,9 +27,9 @@ from mole_jax.zoo.importing.foreign import (
     ITERATION,
     LARGEST,
     DataSet,
-    History,
     Progress,
     Scanned,
+    StoredHistory,
     UnusableRunError,
     agreed,
     check_activation,
@@ -99,7 +99,7 @@ def scan(
     return agreed(path, found, wanted, notes)
 
 
-def read(data: DataSet, position: int, torch: TorchLayout) -> History:
+def read(data: DataSet, position: int, torch: TorchLayout) -> StoredHistory:
     """Reads the run at a position; raises UnusableRunError where a checkpoint will not do."""
     folder = data.path / data.runs[position].folder
     try:
@@ -108,7 +108,9 @@ def read(data: DataSet, position: int, torch: TorchLayout) -> History:
         raise UnusableRunError(_told(error)) from error
 
 
-def _read(data: DataSet, folder: Path, details: Mapping[str, Any], torch: TorchLayout) -> History:
+def _read(
+    data: DataSet, folder: Path, details: Mapping[str, Any], torch: TorchLayout
+) -> StoredHistory:
     snapshots, _ = _snapshots(folder)
     if len(snapshots) != data.n_snapshots:
         raise UnusableRunError(f"has changed since it was scanned: {len(snapshots)} snapshots")
@@ -120,7 +122,7 @@ def _read(data: DataSet, folder: Path, details: Mapping[str, Any], torch: TorchL
         except UserError as error:
             raise UnusableRunError(one_line(error).replace(f"{folder}/", "")) from error
     lines = [_metrics(snapshot.line) for snapshot in snapshots]
-    return History(
+    return StoredHistory(
         parameters=np.stack(rows),
         snapshots=[snapshot.entry for snapshot in snapshots],
         metrics={

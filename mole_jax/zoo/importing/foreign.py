@@ -68,7 +68,7 @@ class DataSet:
 
 
 @dataclasses.dataclass(frozen=True)
-class History:
+class StoredHistory:
     """One run, as it was read."""
 
     parameters: np.ndarray  # [S, D] float32, in MOLE's order

@@ -13,7 +13,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.storage.paths import user_path
 from mole_jax.tasks.networks.torch_layout import layout
 from mole_jax.zoo.importing import checkpoint_runs, into_zoo, matrix_runs
-from mole_jax.zoo.importing.foreign import DataSet, History, check_folder
+from mole_jax.zoo.importing.foreign import DataSet, StoredHistory, check_folder
 from mole_jax.zoo.importing.ingest import Skip
 from mole_jax.zoo.importing.into_zoo import Form
 
@@ -21,7 +21,7 @@ PROMPT_METRICS = ("validation_loss", "val_loss", "test_loss", "avg_test_loss")
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(into_zoo.Options):
+class TorchOptions(into_zoo.Options):
     """How a data set becomes a zoo."""
 
     limit: int = 0  # runs; 0 for all
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's flags."""
     text = "folders RUN/checkpoint_N with RUN/result.json, or weights.npy with metrics.csv.gz"
     parser.add_argument("source", type=user_path, metavar="DIR", help=text)
-    into_zoo.add_arguments(parser, Options(""), PROMPT_METRICS)
+    into_zoo.add_arguments(parser, TorchOptions(""), PROMPT_METRICS)
     parser.add_argument(
         "--out", type=user_path, required=True, metavar="ZOO", help="the zoo's folder"
     )
@@ -49,12 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: argparse.Namespace) -> int:
     """Runs the command."""
-    options = into_zoo.of_flags(Options, flags)
+    options = into_zoo.of_flags(TorchOptions, flags)
     into_zoo.report(flags.out, import_torch(flags.source, flags.out, options))
     return 0
 
 
-def import_torch(source: str | Path, out: str | Path, options: Options) -> list[Skip]:
+def import_torch(source: str | Path, out: str | Path, options: TorchOptions) -> list[Skip]:
     """Makes the zoo of a zoo of state_dicts, run by run; a broken-off import goes on.
 
     Weights keep their bits where they are float32, and nothing that a checkpoint names is run. A
@@ -77,7 +77,7 @@ def import_torch(source: str | Path, out: str | Path, options: Options) -> list[
     torch = layout(described.network)
     # Those of the shorthand that name none have ReLU.
     activation = str(described.config.get("activation", "relu"))
-    read: Callable[[int], History]
+    read: Callable[[int], StoredHistory]
     data: DataSet
     settings = {"limit": options.limit} if options.limit else {}
     if (source / matrix_runs.WEIGHTS).is_file():
@@ -97,7 +97,7 @@ def import_torch(source: str | Path, out: str | Path, options: Options) -> list[
         )
         form = Form("torch-checkpoints", PROMPT_METRICS, settings)
 
-        def read(position: int) -> History:
+        def read(position: int) -> StoredHistory:
             return checkpoint_runs.read(data, position, torch)
 
     for note in data.notes:

@@ -22,7 +22,7 @@ from mole_jax.tasks.networks.shorthand import Described
 from mole_jax.tasks.networks.torch_layout import layout
 from mole_jax.tasks.subsets import DataSubset
 from mole_jax.zoo.importing import ingest
-from mole_jax.zoo.importing.foreign import DataSet, History, StoredRun, UnusableRunError
+from mole_jax.zoo.importing.foreign import DataSet, StoredHistory, StoredRun, UnusableRunError
 from mole_jax.zoo.importing.ingest import Intake, Skip
 from mole_jax.zoo.storage.manifest import FILE
 from mole_jax.zoo.storage.reader import open_zoo
@@ -106,7 +106,7 @@ def import_runs(
     data: DataSet,
     form: Form,
     described: Described,
-    read: Callable[[int], History],
+    read: Callable[[int], StoredHistory],
     out: Path,
     options: Options,
 ) -> list[Skip]:
@@ -216,7 +216,7 @@ def make_schema(data: DataSet, form: Form, described: Described, options: Option
     )
 
 
-def _check_numbers(history: History, max_weight: float) -> None:
+def _check_numbers(history: StoredHistory, max_weight: float) -> None:
     # The largest is NaN or infinite where any number is.
     largest = np.abs(history.parameters).max(axis=1)  # [S]
     bad = np.flatnonzero(~np.isfinite(largest) | (largest > max_weight))
@@ -230,7 +230,7 @@ def _check_numbers(history: History, max_weight: float) -> None:
             raise UnusableRunError(f"has a {name} that is not finite")
 
 
-def _batch(history: History, data: DataSet, position: int, split: str) -> RunBatch:
+def _batch(history: StoredHistory, data: DataSet, position: int, split: str) -> RunBatch:
     return RunBatch(
         parameters=history.parameters[None],
         metrics={name: np.asarray(history.metrics[name])[None] for name in data.metrics},
@@ -260,7 +260,7 @@ def _prompt_metric(data: DataSet, asked: str, usual: tuple[str, ...]) -> str:
 
 
 def _check_network(
-    data: DataSet, read: Callable[[int], History], described: Described, network: str
+    data: DataSet, read: Callable[[int], StoredHistory], described: Described, network: str
 ) -> None:
     """Raises UserError when none of the first runs has the network's tensors."""
     first = None

@@ -22,8 +22,8 @@ from mole_jax.zoo.importing.foreign import (
     ITERATION,
     LARGEST,
     DataSet,
-    History,
     Scanned,
+    StoredHistory,
     UnusableRunError,
     agreed,
     check_activation,
@@ -52,7 +52,7 @@ class Matrix:
     _columns: np.ndarray  # [D] of the weights, in MOLE's order
     _metrics: Mapping[str, np.ndarray]  # name -> [row]
 
-    def read(self, position: int) -> History:
+    def read(self, position: int) -> StoredHistory:
         """Reads one run."""
         rows = self.rows[position]
         run = self.data.runs[position]
@@ -63,7 +63,7 @@ class Matrix:
             stored[i] = self._weights[rows[i]]
         steps = self._metrics[ITERATION][rows].astype(np.int64)
         details = self.data.details[position] if self.data.details else {}
-        return History(
+        return StoredHistory(
             # What is not finite after the cast is found, and its snapshot named, by the import.
             parameters=weights(run.name, stored, finite=False)[:, self._columns],
             snapshots=[f"row {row} (step {step})" for row, step in zip(rows, steps, strict=True)],

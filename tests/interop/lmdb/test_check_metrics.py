@@ -11,7 +11,7 @@ import pytest
 
 from mole_jax.core.errors import UserError
 from mole_jax.interop.lmdb.check_metrics import read_test_set
-from mole_jax.interop.lmdb.import_lmdb import Options, import_gpt
+from mole_jax.interop.lmdb.import_lmdb import LmdbOptions, import_gpt
 from mole_jax.tasks.networks import shorthand
 from mole_jax.zoo.__main__ import main
 from tests.interop.lmdb import gpt_data
@@ -20,7 +20,7 @@ from tests.interop.lmdb import gpt_data
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     zoo = tmp_path_factory.mktemp("example") / "zoo"
-    import_gpt(gpt_data.EXAMPLE, zoo, Options("mlp:64,8,5"))
+    import_gpt(gpt_data.EXAMPLE, zoo, LmdbOptions("mlp:64,8,5"))
     return zoo
 
 
@@ -63,7 +63,7 @@ def test_a_cnn_takes_images_of_either_order(
     metrics = {"avg_test_loss": float(np.log(5)), "avg_test_err": 75.0}
     gpt_data.change_json(folder, checkpoints=dict.fromkeys(checkpoints, metrics))
     assert key in checkpoints
-    import_gpt(data, tmp_path / "zoo", Options("cnn:3,2,4,5"))
+    import_gpt(data, tmp_path / "zoo", LmdbOptions("cnn:3,2,4,5"))
     label = np.array([0, 1, 2, 4])
     for shape in ((8, 6, 3), (3, 8, 6)):
         np.savez(tmp_path / "set.npz", image=np.ones((4, *shape), "f4"), label=label)

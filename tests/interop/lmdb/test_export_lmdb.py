@@ -13,7 +13,7 @@ import pytest
 from mole_jax.core.errors import UserError
 from mole_jax.interop.lmdb import export_lmdb as module
 from mole_jax.interop.lmdb.export_lmdb import export_gpt
-from mole_jax.interop.lmdb.import_lmdb import Options, import_gpt
+from mole_jax.interop.lmdb.import_lmdb import LmdbOptions, import_gpt
 from mole_jax.tasks.networks import shorthand
 from mole_jax.zoo.storage.reader import open_zoo
 from mole_jax.zoo.storage.schema import RunBatch, ZooSchema
@@ -82,7 +82,7 @@ def test_own_runs_have_the_metrics_that_the_reference_reads(
 def test_what_goes_out_comes_in_again(own: tuple[Path, RunBatch], tmp_path: Path) -> None:
     path, batch = own
     export_gpt(path, tmp_path / "out")
-    assert import_gpt(tmp_path / "out", tmp_path / "again", Options("mlp:5,4,3")) == []
+    assert import_gpt(tmp_path / "out", tmp_path / "again", LmdbOptions("mlp:5,4,3")) == []
     again = open_zoo(tmp_path / "again").parameters()
     train = np.flatnonzero((np.array(batch.split) == "train") & np.asarray(batch.finite))
     np.testing.assert_array_equal(again[: len(train)], batch.parameters[train])

@@ -12,7 +12,7 @@ import pytest
 
 from mole_jax.core.errors import UserError
 from mole_jax.interop.lmdb.export_lmdb import export_gpt
-from mole_jax.interop.lmdb.import_lmdb import Options, import_gpt
+from mole_jax.interop.lmdb.import_lmdb import LmdbOptions, import_gpt
 from mole_jax.tasks import networks
 from mole_jax.zoo.__main__ import main
 from mole_jax.zoo.importing import ingest
@@ -21,7 +21,7 @@ from mole_jax.zoo.storage.store import ZooWriter
 from mole_jax.zoo.storage.verify import verify
 from tests.interop.lmdb import gpt_data
 
-MLP = Options("mlp:4,3,2")
+MLP = LmdbOptions("mlp:4,3,2")
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def data(tmp_path: Path) -> Path:
     return gpt_data.make(tmp_path / "data")
 
 
-def imported(data: Path, options: Options = MLP, name: str = "zoo") -> Zoo:
+def imported(data: Path, options: LmdbOptions = MLP, name: str = "zoo") -> Zoo:
     import_gpt(data, data.parent / name, options)
     return open_zoo(data.parent / name)
 
@@ -78,7 +78,7 @@ def test_every_network_keeps_its_bytes_and_its_metrics(tmp_path: Path, network: 
     policy = network.startswith("policy")
     metrics = ("train_ret",) if policy else ("avg_test_err", "avg_test_loss", "avg_train_loss")
     data = gpt_data.make(tmp_path / "data", 3, network=network, epochs=not policy, metrics=metrics)
-    zoo = imported(data, Options(network))
+    zoo = imported(data, LmdbOptions(network))
     assert verify(zoo.path) == []
     assert set(zoo.schema.metrics) == set(metrics)
     assert zoo.schema.steps == (0, 1, 2, 3, 4)  # since every run has iterations of its own
@@ -215,26 +215,26 @@ def test_unfinished_runs_come_in_when_asked_for(data: Path) -> None:
         (folder / "DONE.txt").unlink()
     with pytest.raises(UserError, match=r"none of its 6 runs .* add --unfinished"):
         import_gpt(data, data.parent / "zoo", MLP)
-    assert imported(data, Options("mlp:4,3,2", unfinished=True)).n_runs == 6
+    assert imported(data, LmdbOptions("mlp:4,3,2", unfinished=True)).n_runs == 6
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (Options("mlp:4,2,2"), "does not hold networks mlp:4,2,2"),
-        (Options("mlp:4,3"), "needs three sizes at least"),
-        (Options("mlp:4,0,2"), "size below 1"),
-        (Options("rnn:4,3,2"), "none that MOLE has the same of"),
-        (Options("cnn:3,2,4,5"), "does not hold networks cnn"),
-        (Options("mlp:4,3,2", metric="loss"), "have the metrics avg_test_err, avg_test_loss"),
-        (Options("mlp:4,3,2", held_out_runs=6), "leaves nothing to train on"),
-        (Options("mlp:4,3,2", held_out_runs=-1), "must be"),
-        (Options("mlp:4,3,2", max_weight=0), "must be above 0"),
-        (Options("mlp:4,3,2", max_weight=math.nan), "must be above 0"),
+        (LmdbOptions("mlp:4,2,2"), "does not hold networks mlp:4,2,2"),
+        (LmdbOptions("mlp:4,3"), "needs three sizes at least"),
+        (LmdbOptions("mlp:4,0,2"), "size below 1"),
+        (LmdbOptions("rnn:4,3,2"), "none that MOLE has the same of"),
+        (LmdbOptions("cnn:3,2,4,5"), "does not hold networks cnn"),
+        (LmdbOptions("mlp:4,3,2", metric="loss"), "have the metrics avg_test_err, avg_test_loss"),
+        (LmdbOptions("mlp:4,3,2", held_out_runs=6), "leaves nothing to train on"),
+        (LmdbOptions("mlp:4,3,2", held_out_runs=-1), "must be"),
+        (LmdbOptions("mlp:4,3,2", max_weight=0), "must be above 0"),
+        (LmdbOptions("mlp:4,3,2", max_weight=math.nan), "must be above 0"),
     ],
 )
 def test_what_cannot_be_imported_is_refused_before_a_zoo_is_made(
-    data: Path, options: Options, words: str
+    data: Path, options: LmdbOptions, words: str
 ) -> None:
     with pytest.raises(UserError, match=words):
         import_gpt(data, data.parent / "zoo", options)
@@ -251,11 +251,11 @@ def test_what_is_no_data_set_is_refused(data: Path, place: str) -> None:
 
 
 def test_options_say_what_is_held_out_and_what_prompts_speak_of(data: Path) -> None:
-    zoo = imported(data, Options("mlp:4,3,2", metric="avg_test_err", held_out_runs=2))
+    zoo = imported(data, LmdbOptions("mlp:4,3,2", metric="avg_test_err", held_out_runs=2))
     assert zoo.runs["split"].tolist() == ["train"] * 4 + ["S0"] * 2
     assert zoo.schema.prompt_metric == "avg_test_err"
     with pytest.raises(UserError, match=r"other settings: .*held_out_runs: 2 -> 0"):
-        import_gpt(data, zoo.path, Options("mlp:4,3,2", metric="avg_test_err"))
+        import_gpt(data, zoo.path, LmdbOptions("mlp:4,3,2", metric="avg_test_err"))
 
 
 class Killed(BaseException):

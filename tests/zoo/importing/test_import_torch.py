@@ -20,14 +20,14 @@ from mole_jax.tasks import networks
 from mole_jax.tasks.networks import shorthand
 from mole_jax.zoo.__main__ import main
 from mole_jax.zoo.importing import ingest, matrix_runs
-from mole_jax.zoo.importing.import_torch import Options, import_torch
+from mole_jax.zoo.importing.import_torch import TorchOptions, import_torch
 from mole_jax.zoo.storage.reader import Zoo, open_zoo
 from mole_jax.zoo.storage.store import ZooWriter
 from mole_jax.zoo.storage.verify import verify
 from tests import torch_modules
 from tests.zoo.importing import torch_data
 
-MLP = Options(torch_data.NETWORK)
+MLP = TorchOptions(torch_data.NETWORK)
 FORMS: dict[str, Callable[..., Path]] = {
     "folders": torch_data.make,
     "matrix": torch_data.make_matrix,
@@ -39,7 +39,7 @@ def data(tmp_path: Path) -> Path:
     return torch_data.make(tmp_path / "data")
 
 
-def imported(data: Path, options: Options = MLP, name: str = "zoo") -> Zoo:
+def imported(data: Path, options: TorchOptions = MLP, name: str = "zoo") -> Zoo:
     import_torch(data, data.parent / name, options)
     return open_zoo(data.parent / name)
 
@@ -93,7 +93,7 @@ def test_both_forms_come_in_through_the_command(
 @pytest.mark.parametrize("form", FORMS)
 def test_options_choose_runs_and_the_metric(tmp_path: Path, form: str) -> None:
     data = FORMS[form](tmp_path / "data")
-    zoo = imported(data, Options("mlp:4,3,2", metric="test_acc", limit=2, held_out_runs=1))
+    zoo = imported(data, TorchOptions("mlp:4,3,2", metric="test_acc", limit=2, held_out_runs=1))
     assert zoo.n_runs == 2
     assert zoo.schema.prompt_metric == "test_acc"
 
@@ -135,7 +135,7 @@ def test_imported_networks_compute_what_the_torch_modules_do(tmp_path: Path, net
             torch.save(content, file)
         lines = [{"training_iteration": n, "loss": 0.5} for n in (1, 2)]
         (folder / "result.json").write_text("\n".join(map(json.dumps, lines)))
-    zoo = imported(tmp_path / "data", Options(network, image_side=torch_modules.SIDE))
+    zoo = imported(tmp_path / "data", TorchOptions(network, image_side=torch_modules.SIDE))
     found = networks.from_json(zoo.schema.network)
     for run, own in enumerate(modules):
         params = zoo.schema.spec.unflatten(zoo.parameters([run], [-1])[0, 0])
@@ -223,7 +223,7 @@ def test_a_metric_that_most_runs_have_not_is_left_out_and_said(
     torch_data.change_lines(data / "r3", lambda entry: entry.update({"val/loss": 1.0}))
     assert_whole(imported(data))
     assert "config, date, done, timesteps_total, val_loss" in capsys.readouterr().err
-    asked = imported(data, Options("mlp:4,3,2", metric="val_loss"), "asked")
+    asked = imported(data, TorchOptions("mlp:4,3,2", metric="val_loss"), "asked")
     assert asked.names() == ["r3"] and asked.schema.prompt_metric == "val_loss"
 
 
@@ -507,7 +507,7 @@ def test_columns_of_any_name_can_be_told(tmp_path: Path) -> None:
     ]
     (data / "metrics.csv.gz").unlink()
     torch_data.write_table(data / "metrics.csv", table)
-    zoo = imported(data, Options("mlp:4,3,2", run_column="who", step_column="when"))
+    zoo = imported(data, TorchOptions("mlp:4,3,2", run_column="who", step_column="when"))
     assert_whole(zoo)
 
 
@@ -515,16 +515,19 @@ def test_columns_of_any_name_can_be_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (Options("mlp:4,2,2"), r"fc1.weight has shape \[3, 4\], and the network needs \[2, 4\]"),
-        (Options("cnn:3,2,4,5"), r"it has fc1.weight \[3, 4\].*needs conv1.weight"),
-        (Options("mlp:4,3,2", metric="loss"), "have the metrics test_acc, test_loss"),
-        (Options("mlp:4,3,2", held_out_runs=4), "leaves nothing to train on"),
-        (Options("mlp:4,3,2", limit=-1), "must be 0 or more"),
-        (Options("mlp:4,3,2", max_weight=0), "must be above 0"),
+        (
+            TorchOptions("mlp:4,2,2"),
+            r"fc1.weight has shape \[3, 4\], and the network needs \[2, 4\]",
+        ),
+        (TorchOptions("cnn:3,2,4,5"), r"it has fc1.weight \[3, 4\].*needs conv1.weight"),
+        (TorchOptions("mlp:4,3,2", metric="loss"), "have the metrics test_acc, test_loss"),
+        (TorchOptions("mlp:4,3,2", held_out_runs=4), "leaves nothing to train on"),
+        (TorchOptions("mlp:4,3,2", limit=-1), "must be 0 or more"),
+        (TorchOptions("mlp:4,3,2", max_weight=0), "must be above 0"),
     ],
 )
 def test_what_cannot_be_imported_is_refused(
-    tmp_path: Path, form: str, options: Options, words: str
+    tmp_path: Path, form: str, options: TorchOptions, words: str
 ) -> None:
     data = FORMS[form](tmp_path / "data")
     with pytest.raises(UserError, match=words):
@@ -548,7 +551,7 @@ def test_the_usual_cnn_of_model_zoos_is_refused_with_what_does_not_fit(tmp_path:
     }
     data = torch_data.make(tmp_path / "data", 2, content=lambda _: content)
     with pytest.raises(UserError, match=r"it has module_list.0.weight \[8, 1, 5, 5\].*needs conv1"):
-        import_torch(data, tmp_path / "zoo", Options("cnn:1,8,6,4,10"))
+        import_torch(data, tmp_path / "zoo", TorchOptions("cnn:1,8,6,4,10"))
 
 
 @pytest.mark.parametrize("place", ["nowhere", "empty", "r0", "r0/result.json"])
