@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -18,6 +19,12 @@ from mole_jax.metamodel.process.sampler import Plan
 from tests import tiny
 
 BATCH = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation() -> Iterator[None]:
+    with tiny.quick_compilation():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -81,16 +88,20 @@ def test_flow_matching_trains_and_samples(tmp_path: Path) -> None:
     flow = tiny.made_up(
         diffusion__schedule="flow",
         diffusion__prediction="flow",
+        representation__name="chunk",
+        representation__chunk_size=16,
         metamodel__probes=0,
         metamodel__descents=0,
-        training__steps=40,
-        training__checkpoint_every=40,
-        training__steps_per_dispatch=10,
+        training__permute_units=True,
+        training__function_weight=0.0,
+        training__learning_rate=5e-3,
+        training__steps=60,
+        training__checkpoint_every=60,
+        training__steps_per_dispatch=20,
     )
-    with tiny.quick_compilation():
-        state = flow.fit(tmp_path)
+    state = flow.fit(tmp_path)
     losses = [json.loads(x)["loss"] for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert len(losses) == 4 and losses[-1] < 0.9 * losses[0]
+    assert len(losses) == 3 and losses[-1] < 0.8 * losses[0]
     prompt = tiny.prompts(flow.family, flow.model, BATCH)
     found = sample(dataclasses.replace(flow, params=state.params), Plan(steps=4), prompt)
     assert np.isfinite(flow.model.representation.parameters(found)).all()
