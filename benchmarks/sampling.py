@@ -32,7 +32,7 @@ from mole_jax.evaluation import generated, schedule, statistics
 from mole_jax.evaluation.baselines import training
 from mole_jax.evaluation.bench import Bench
 from mole_jax.evaluation.generated import Predictor
-from mole_jax.sampling.sampler import Plan
+from mole_jax.metamodel.process.sampler import Plan
 
 FEW_STEPS = (("ddim", 1), ("ddim", 5), ("ddim", 10), ("ddim", 25), ("heun", 5), ("heun", 10))
 

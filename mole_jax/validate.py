@@ -33,8 +33,8 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     from mole_jax.core.devices import mesh as mesh_lib
     from mole_jax.evaluation import settings
     from mole_jax.metamodel import meta_model as models
+    from mole_jax.metamodel.process import sampler
     from mole_jax.population import recipes
-    from mole_jax.sampling import sampler
     from mole_jax.tasks import family as families
     from mole_jax.training import data as data_lib
     from mole_jax.training import live, train

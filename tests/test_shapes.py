@@ -25,13 +25,14 @@ from mole_jax.metamodel.networks.probing import Frame, Probes
 from mole_jax.metamodel.networks.set_encoder import SetEncoder
 from mole_jax.metamodel.process import diffusion
 from mole_jax.metamodel.process.prompt import CONDITIONS, Prompt
+from mole_jax.metamodel.process.sampler import DEFAULT
 from mole_jax.population import engine, member, optimizer, ppo
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import Recipe
 from mole_jax.population.ppo import PPORecipe
 from mole_jax.representation import normalise, permutation, rotation
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.sampling import sampler
+from mole_jax.sampling import guidance
 from mole_jax.tasks import environments, networks, outputs
 from mole_jax.tasks.classification import cross_entropy, loss_and_accuracy
 from mole_jax.tasks.examples import Examples
@@ -334,11 +335,12 @@ def of_fit_shared() -> Case:
 def of_noise() -> Case:
     return Case(
         EDM.add_noise,
-        {"clean": floats(B, L, C), "noise": floats(B, L, C), "t": ints(B)},
+        {"clean": floats(B, L, C), "noise": floats(B, L, C), "t": floats(B)},
         (
             ("noise", floats(1, L, C), "clean, noise [B, ...]"),
-            ("t", ints(), "t [B]"),
-            ("t", ints(1), "t [B]"),
+            ("t", floats(), "t [B]"),
+            ("t", floats(1), "t [B]"),
+            ("t", ints(B), "t in [0, 1]"),
         ),
     )
 
@@ -347,7 +349,7 @@ def of_process_estimate() -> Case:
     tokens = floats(B, L, C)
     return Case(
         EDM.clean_estimate,
-        {"output": tokens, "noisy": tokens, "start": tokens, "t": ints(B), "spread": tokens},
+        {"output": tokens, "noisy": tokens, "start": tokens, "t": floats(B), "spread": tokens},
         (
             ("output", floats(B, L, 1), "output, noisy, start [B, ...]"),
             ("start", floats(1, L, C), "output, noisy, start [B, ...]"),
@@ -360,7 +362,7 @@ def of_shown() -> Case:
     tokens = floats(B, L, C)
     return Case(
         EDM.shown,
-        {"noisy": tokens, "start": tokens, "t": ints(B), "spread": floats(1, 1, C)},
+        {"noisy": tokens, "start": tokens, "t": floats(B), "spread": floats(1, 1, C)},
         (("start", floats(B, L, 1), "noisy, start"), ("spread", floats(L), "spread [B, ...]")),
     )
 
@@ -404,14 +406,14 @@ def of_clean_estimate() -> Case:
         {
             "normaliser": normaliser(size),
             "noisy": floats(B, n_tokens, n_channels),
-            "t": ints(B),
+            "t": floats(B),
             "prompt": a_prompt(),
         },
         (
             ("normaliser", normaliser(1), "normaliser [D]"),
             ("noisy", floats(1, n_tokens, n_channels), "noisy [B, L, C], t [B]"),
             ("noisy", floats(B, n_channels, n_tokens), "noisy [B, L, C]"),
-            ("t", ints(1), "t [B]"),
+            ("t", floats(1), "t [B]"),
             *wrong_prompts(),
         ),
     )
@@ -421,7 +423,7 @@ def of_sample() -> Case:
     s = setting()
 
     def sample(prompt: Prompt) -> jax.Array:
-        return sampler.sample(s.model, sampler.DEFAULT, s.params, s.normaliser, prompt, KEY)
+        return guidance.sample(s.model, DEFAULT, s.params, s.normaliser, prompt, KEY)
 
     return Case(sample, {"prompt": a_prompt()}, wrong_prompts())
 
@@ -430,7 +432,7 @@ def of_loss() -> Case:
     s = setting()
     network, codec = s.family.network, s.model.codec
     good = Pairs(floats(B, network.spec.size), a_prompt(), floats(B, 5, network.n_inputs))
-    noise = Noise(ints(B), floats(B, *codec.table.shape))
+    noise = Noise(floats(B), floats(B, *codec.table.shape))
 
     def loss(pairs: Pairs, noise: Noise) -> Any:
         return objective.loss(s.model, s.normaliser, s.params, pairs, noise, 1.0)
@@ -446,7 +448,7 @@ def of_loss() -> Case:
             ),
             ("pairs", good._replace(target=floats(1, network.spec.size)), "noise.t [B]"),
             ("pairs", good._replace(target=floats(B, network.spec.size + 1)), "flat [..., D]"),
-            ("noise", noise._replace(t=ints()), "noise.t [B]"),
+            ("noise", noise._replace(t=floats()), "noise.t [B]"),
             ("noise", noise._replace(noise=floats(1, *codec.table.shape)), "noise.noise [B, L, C]"),
         ),
     )
@@ -512,7 +514,7 @@ def of_gpt() -> Case:
 
     def frame(*shape: int) -> Frame:
         tokens = floats(*shape)
-        return Frame(tokens, tokens, tokens, ints(shape[0]), tokens, normaliser(size))
+        return Frame(tokens, tokens, tokens, floats(shape[0]), tokens, normaliser(size))
 
     return Case(
         lambda frame, prompt: module.init(KEY, frame, prompt),
@@ -527,7 +529,7 @@ def of_transformer() -> Case:
 
     def frame(n_channels: int) -> Frame:
         tokens = floats(B, n_tokens, n_channels)
-        return Frame(tokens, tokens, tokens, ints(B), tokens, s.normaliser)
+        return Frame(tokens, tokens, tokens, floats(B), tokens, s.normaliser)
 
     return Case(
         lambda frame, prompt: s.model.module.apply({"params": s.params}, frame, prompt),
@@ -540,7 +542,7 @@ def of_push() -> Case:
     s = setting()
     network = s.family.network
     tokens = floats(B, *s.model.codec.table.shape)
-    frame = Frame(tokens, tokens, tokens, ints(B), tokens, normaliser(network.spec.size))
+    frame = Frame(tokens, tokens, tokens, floats(B), tokens, normaliser(network.spec.size))
     probes = Probes(floats(B, 3, network.n_inputs), ints(B, 3))
     return Case(
         s.model.module.push,

@@ -21,9 +21,9 @@ from absl.testing import parameterized
 from mole_jax import representation
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.process.prompt import Prompt
+from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.sampling import sampler
-from mole_jax.sampling.sampler import Plan
+from mole_jax.sampling import guidance
 from mole_jax.tasks import networks
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.networks import Network
@@ -127,7 +127,7 @@ class TestWithAndWithoutJit(chex.TestCase):
     def test_the_loss_of_the_meta_model_is_the_mean_squared_error_of_its_estimate(self) -> None:
         model, size = setting().model, setting().family.network.spec.size
         pairs = Pairs(normal(BATCH, size), prompt(), normal(BATCH, 4, model.network.n_inputs))
-        noise = Noise(np.array([0, 7, 49], np.int32), normal(BATCH, *model.codec.table.shape))
+        noise = Noise(np.array([0, 0.2, 1], np.float32), normal(BATCH, *model.codec.table.shape))
         clean = np.asarray(model.codec.encode(pairs.target))
 
         def loss(off: jax.Array, pairs: Pairs, noise: Noise) -> Any:
@@ -150,7 +150,7 @@ class TestWithAndWithoutJit(chex.TestCase):
         def sample(prompt: Prompt, seed: jax.Array) -> jax.Array:
             key, plan = jax.random.key(seed), Plan(name, steps=3)
             # Without its own jit, so that the variant decides.
-            plain = sampler.sample.__wrapped__
+            plain = guidance.sample.__wrapped__
             return plain(model, plan, {}, setting().normaliser, prompt, key)
 
         found = self.variant(sample)(prompt(), np.uint32(0))

@@ -17,7 +17,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.evaluation import cases as cases_lib
 from mole_jax.evaluation.cases import Cases
 from mole_jax.evaluation.generated import Predictor
-from mole_jax.sampling import sampler
+from mole_jax.metamodel.process import sampler
 from mole_jax.tasks import subsets
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib

@@ -14,8 +14,8 @@ from mole_jax.core.devices import distributed
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.evaluation import measure
 from mole_jax.evaluation.cases import Cases
+from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.sampling import load as sampling
-from mole_jax.sampling.sampler import Plan
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
 from mole_jax.training.train import Trained

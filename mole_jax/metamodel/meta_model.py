@@ -63,8 +63,8 @@ class MetaModel:
         Args:
             params: of the module.
             normaliser: of the zoo.
-            noisy: [B, L, C] normalised tokens at diffusion step t.
-            t: [B] int in 0..T-1.
+            noisy: [B, L, C] normalised tokens at diffusion time t.
+            t: [B] in [0, 1].
             prompt: B prompts.
 
         Returns:
@@ -96,7 +96,7 @@ class MetaModel:
             away = self.codec.encode(normaliser.change[None])
             start = start / jnp.where(away > 0, away, 1.0)
         if self.objective == "regression":
-            t = jnp.full_like(t, self.process.n_steps - 1)
+            t = jnp.ones_like(t)
             noisy = self.process.add_noise(origin, jnp.zeros_like(origin), t)
         return Frame(noisy, start, origin, t, self.spread(normaliser, prompt), normaliser)
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.process.prompt import CONDITIONS, Prompt
+from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.sampling import sampler
-from mole_jax.sampling.sampler import Plan
+from mole_jax.sampling import guidance
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
@@ -74,7 +74,7 @@ def _generate(
     tokens = metamodel.codec.encode(normaliser.normalise(starts))
     prompt = prompt._replace(start=tokens)
     return metamodel.networks(
-        normaliser, sampler.sample(metamodel, plan, params, normaliser, prompt, key)
+        normaliser, guidance.sample(metamodel, plan, params, normaliser, prompt, key)
     )
 
 

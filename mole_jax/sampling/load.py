@@ -21,12 +21,12 @@ from mole_jax.core.program.config import nearest
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
 from mole_jax.metamodel.meta_model import OBJECTIVES
-from mole_jax.sampling import sampler
+from mole_jax.metamodel.process import sampler
+from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.sampling.generate import generate
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.model import Model
 from mole_jax.sampling.networks import Networks
-from mole_jax.sampling.sampler import Plan
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network
 from mole_jax.training import train

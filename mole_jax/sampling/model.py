@@ -18,12 +18,12 @@ from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.metamodel import meta_model as models
 from mole_jax.metamodel.meta_model import MetaModel
+from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling import starts, support
 from mole_jax.sampling.generate import generate, quality
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.networks import Networks, built, title
-from mole_jax.sampling.sampler import Plan
 from mole_jax.sampling.support import Support
 from mole_jax.tasks import control
 from mole_jax.tasks.environments import Environment

@@ -18,7 +18,7 @@ from mole_jax.training.pairs import Pairs
 class Noise(NamedTuple):
     """What is random in the loss of a batch."""
 
-    t: jax.Array  # [B] int
+    t: jax.Array  # [B] in [0, 1]
     noise: jax.Array  # [B, L, C]
 
 
@@ -36,7 +36,8 @@ def draw_noise(model: MetaModel, batch: int, key: jax.Array, time_power: float) 
     """
     time_key, noise_key = jax.random.split(key)
     u = jax.random.uniform(time_key, (batch,)) ** time_power
-    t = jnp.minimum((u * model.process.n_steps).astype(jnp.int32), model.process.n_steps - 1)
+    step = jnp.minimum((u * model.process.n_steps).astype(jnp.int32), model.process.n_steps - 1)
+    t = model.process.time(step)
     return Noise(t, jax.random.normal(noise_key, (batch, *model.codec.table.shape)))
 
 

@@ -161,7 +161,7 @@ def _example(model: MetaModel, rules: Draw) -> tuple[Frame, Prompt]:
     start = jnp.zeros((1, length, channels))
     prompt = Prompt(start, one, one, support, everything(1))
     normaliser = Normaliser(*3 * (jnp.ones(model.network.spec.size),))
-    return model.frame(normaliser, start, jnp.zeros((1,), jnp.int32), prompt), prompt
+    return model.frame(normaliser, start, one, prompt), prompt
 
 
 def make_step(

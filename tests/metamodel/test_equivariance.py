@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mole_jax.metamodel.process.prompt import Prompt
+from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation import permutation
-from mole_jax.sampling import sampler
-from mole_jax.sampling.sampler import Plan
+from mole_jax.sampling import guidance
 from tests import tiny
 
 BATCH = 4
@@ -42,7 +42,7 @@ def noisy_tokens(setting: tiny.Setting) -> jax.Array:
 def test_the_clean_estimate(setting: tiny.Setting) -> None:
     model, noisy = setting.model, noisy_tokens(setting)
     prompt = tiny.prompts(setting.family, model, BATCH)
-    t = jnp.array([0, 10, 30, 49])
+    t = jnp.array([0, 10, 30, 49]) / 49
     order = token_order(model.network.sizes["hidden_0"])
     estimate = jax.jit(
         lambda noisy, prompt: model.clean_estimate(
@@ -65,7 +65,7 @@ def test_the_sampler(setting: tiny.Setting, monkeypatch: pytest.MonkeyPatch) -> 
     prompt = tiny.prompts(setting.family, model, BATCH)
     order = token_order(model.network.sizes["hidden_0"])
     plan = Plan(name="ancestral", steps=3, guidance=1.5)
-    whole = sampler.sample.__wrapped__  # without jit, which would remember the first noise
+    whole = guidance.sample.__wrapped__  # without jit, which would remember the first noise
     drawn = jax.random.normal
 
     def run(prompt: Prompt) -> jax.Array:
@@ -94,7 +94,11 @@ def test_what_is_absent_is_not_read(setting: tiny.Setting) -> None:
     model = setting.model
     estimate = jax.jit(
         lambda prompt: model.clean_estimate(
-            setting.params, setting.normaliser, noisy_tokens(setting), jnp.full(BATCH, 25), prompt
+            setting.params,
+            setting.normaliser,
+            noisy_tokens(setting),
+            jnp.full(BATCH, 25 / 49),
+            prompt,
         )
     )
     prompt = tiny.prompts(setting.family, model, BATCH)

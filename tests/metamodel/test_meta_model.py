@@ -12,7 +12,7 @@ from tests import tiny
 def test_the_output_is_added_to_the_start() -> None:
     setting = tiny.made_up()
     prompt = tiny.prompts(setting.family, setting.model, 3)
-    frame = setting.model.frame(setting.normaliser, prompt.start, jnp.zeros(3, int), prompt)
+    frame = setting.model.frame(setting.normaliser, prompt.start, jnp.zeros(3), prompt)
     np.testing.assert_array_equal(frame.origin, prompt.start)
     np.testing.assert_array_equal(frame.start, prompt.start)
     mask = setting.model.codec.mask
@@ -22,7 +22,7 @@ def test_the_output_is_added_to_the_start() -> None:
 def test_with_a_shared_start_it_is_added_to_the_mean_and_the_start_is_only_seen() -> None:
     setting = tiny.made_up(population__shared_start=True)
     prompt = tiny.prompts(setting.family, setting.model, 3)
-    t = jnp.full(3, setting.model.process.n_steps - 1)
+    t = jnp.ones(3)
     frame = setting.model.frame(setting.normaliser, prompt.start, t, prompt)
     assert not np.asarray(frame.origin).any()
     np.testing.assert_allclose(frame.start, 2 * prompt.start)  # in units of its own spread, 0.5

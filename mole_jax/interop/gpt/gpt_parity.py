@@ -39,9 +39,8 @@ from mole_jax.interop.gpt import gpt_settings, gpt_weights
 from mole_jax.interop.gpt.gpt_settings import Settings
 from mole_jax.interop.gpt.gpt_weights import FREQUENCIES
 from mole_jax.metamodel.networks.probing import Frame
-from mole_jax.metamodel.process import diffusion
+from mole_jax.metamodel.process import sampler
 from mole_jax.metamodel.process.prompt import Prompt, everything
-from mole_jax.sampling import sampler
 
 TOLERANCE = 1e-4
 _IN = ("x0", "x_prev", "noise", "t", "loss_target", "loss_prev")
@@ -131,7 +130,8 @@ def _computed(
     """What our model makes of a case's inputs, by the names of its outputs."""
     module, process = settings.module(frequencies), settings.process()
     inputs = {name: jnp.asarray(arrays[f"in/{name}"], jnp.float32) for name in _IN if name != "t"}
-    t = jnp.asarray(arrays["in/t"], jnp.int32)
+    step = arrays["in/t"]
+    t = jnp.asarray(process.time(step), jnp.float32)
 
     def predicted(params: Any, noisy: Any, t: Any, start: Any, target: Any, metric: Any) -> Any:
         """The model's own prediction, and the estimate of x0 that it stands for: [B, D] each."""
@@ -154,9 +154,11 @@ def _computed(
     (mean, (each, prediction, clean)), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(
         params
     )
-    signal = np.append(process.alpha_bar[::-1], 1.0)
-    steps = diffusion.reverse(signal, settings.variance)
-    of_clean, of_noisy, variance = (jnp.asarray(x[::-1], jnp.float32)[t][:, None] for x in steps)
+    steps = sampler.steps_of(process, settings.plan())
+    of_clean, of_noisy, variance = (
+        jnp.asarray(x[::-1][step], jnp.float32)[:, None]
+        for x in (steps.clean, steps.noisy, steps.fresh**2)
+    )
     found = {
         "out/x_t": noisy,
         "out/pred": prediction,
@@ -176,8 +178,7 @@ def _computed(
             def estimate(x: Any, t: Any) -> Any:
                 return predicted(params, x, jnp.full(len(x), t), *few)[1]
 
-            times = np.arange(process.n_steps)[::-1]
-            return sampler.ancestral(estimate, noise[0], times, steps, lambda i: noise[i + 1])
+            return sampler.walk(estimate, noise[0], steps, lambda i: noise[i + 1])
 
         found["out/chain_sample"] = chain(params, noise)
     return {name: np.asarray(value) for name, value in found.items()}

@@ -15,7 +15,10 @@ from mole_jax.metamodel.networks.gpt import GPT, Tokens
 from mole_jax.metamodel.networks.transformer import Shape
 from mole_jax.metamodel.process import diffusion
 from mole_jax.metamodel.process.diffusion import Process
+from mole_jax.metamodel.process.sampler import Plan
 
+NOISE_SCHEDULES = ("cosine", "linear")
+VARIANCES = ("fixed_small", "fixed_large")
 _COUNTS = ("chunk_size", "n_embd", "n_layer", "n_head", "num_frequencies")
 # Far beyond any model, and what a damaged file would take all memory and time for.
 _MOST = {"parameters": 2**31 - 1, "tokens": 100_000, "diffusion.steps": 1_000_000}
@@ -67,6 +70,11 @@ class Settings:
         """Its diffusion."""
         prediction = "x0" if self.predict_xstart else "eps"
         return diffusion.build(self.noise_schedule, self.diffusion_steps, prediction)
+
+    def plan(self) -> Plan:
+        """How it is sampled from."""
+        name = "ancestral_large" if self.variance == "fixed_large" else "ancestral"
+        return Plan(name, self.diffusion_steps)
 
     def shape(self) -> dict[str, Any]:
         """Its sizes as keys of `config.metamodel`, with values for all that G.pt has not."""
@@ -198,14 +206,14 @@ def _check_values(settings: Settings) -> None:
             f"{len(settings.parameter_names)} parameter_names and "
             f"{len(settings.parameter_sizes)} parameter_sizes: let there be equally many"
         )
-    if settings.variance not in diffusion.VARIANCES:
+    if settings.variance not in VARIANCES:
         raise UserError(
-            f"diffusion.variance={settings.variance!r} is unknown; there are {diffusion.VARIANCES}"
+            f"diffusion.variance={settings.variance!r} is unknown; there are {VARIANCES}"
         )
-    if settings.noise_schedule not in diffusion.SCHEDULES:
+    if settings.noise_schedule not in NOISE_SCHEDULES:
         raise UserError(
             f"diffusion.noise_schedule={settings.noise_schedule!r} is unknown; "
-            f"there are {diffusion.SCHEDULES}"
+            f"there are {NOISE_SCHEDULES}"
         )
     if settings.diffusion_steps < 2:
         raise UserError(f"diffusion.steps={settings.diffusion_steps} must be 2 or more")

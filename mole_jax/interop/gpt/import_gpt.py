@@ -232,10 +232,5 @@ def make_config(
             "permute_labels": 0.0,
             "drop": {"support": 0.0, "target_metric": 0.0, "start": 0.0},
         },
-        "sampling": {
-            "name": "ancestral_large" if settings.variance == "fixed_large" else "ancestral",
-            "steps": process.n_steps,
-            "guidance": 1.0,
-            "eta": 0.0,
-        },
+        "sampling": dataclasses.asdict(settings.plan()),
     }

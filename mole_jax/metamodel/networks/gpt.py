@@ -184,9 +184,7 @@ class GPT(nn.Module):
         if self.tokens.absolute_metrics:
             scalars += [(target, has_target), (start, has_start)]
         features = [jnp.where(use[:, None], self._features(x), 0.0) for x, use in scalars]
-        time = frame.t.astype(jnp.float32)
-        if self.tokens.scaled_time:
-            time = 4 * time / (self.process.n_steps - 1)
+        time = 4 * frame.t if self.tokens.scaled_time else self.process.step(frame.t)
         time = self._features(time)
         return jnp.concatenate([shown[:, 0], frame.start[:, 0], time, *features], axis=1)
 

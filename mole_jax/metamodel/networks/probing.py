@@ -37,7 +37,7 @@ class Frame(NamedTuple):
     noisy: jax.Array  # [B, L, C]
     start: jax.Array  # [B, L, C] as it is seen, of order 1
     origin: jax.Array  # [B, L, C] what the output is added to: the start, or the zoo's mean
-    t: jax.Array  # [B]
+    t: jax.Array  # [B] in [0, 1]
     spread: jax.Array  # [B, L, C] of the target around the origin
     normaliser: Normaliser
 

@@ -232,14 +232,13 @@ class Transformer(nn.Module):
         chex.assert_shape([frame.noisy, frame.start], tokens, custom_message="frame [B, L, C]")
         shown = self.process.shown(frame.noisy, frame.origin, frame.t, frame.spread)
         seen = jnp.concatenate([shown, frame.start], axis=-1)
-        time = frame.t / (self.process.n_steps - 1)
         use_start = prompt.use["start"]
         x = seen.reshape(batch * length, -1)
         x = Dense(s.width, dtype=dtype, name="tokens_in")(x).reshape(batch, length, -1)
         x = x + self._places().astype(dtype)[None]
 
         # Time and metrics are scaled to order 1 before their Fourier features.
-        time_token = ScalarEmbedding(s.width, name="time")(4 * time)
+        time_token = ScalarEmbedding(s.width, name="time")(4 * frame.t)
         start_token = ScalarEmbedding(s.width, name="start_metric")(
             log_metric(prompt.start_metric), use_start
         )

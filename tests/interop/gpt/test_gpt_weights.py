@@ -41,7 +41,7 @@ def shapes(settings: Settings) -> Any:
 
     def init(key: jax.Array) -> Any:
         x, one = jnp.zeros((1, 1, size)), jnp.zeros((1,))
-        frame = Frame(x, x, x, jnp.zeros((1,), int), x, None)
+        frame = Frame(x, x, x, one, x, None)
         return module.init(key, frame, Prompt(x, one, one, None, everything(1)))["params"]
 
     return jax.eval_shape(init, jax.random.key(0))

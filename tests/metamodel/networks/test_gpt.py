@@ -67,7 +67,9 @@ def estimates(setting: tiny.Setting, params: Any, **changes: Any) -> np.ndarray:
     noisy = jax.random.normal(jax.random.key(3), prompt.start.shape)
     estimate = jax.jit(model.clean_estimate)
     return np.asarray(
-        estimate(params, setting.normaliser, noisy, jnp.array([3, 40]), prompt._replace(**changes))
+        estimate(
+            params, setting.normaliser, noisy, jnp.array([3, 40]) / 49, prompt._replace(**changes)
+        )
     )
 
 
@@ -93,7 +95,7 @@ def test_noise_is_predicted_relative_to_the_start_as_well(setting: tiny.Setting)
     process = dataclasses.replace(module.process, prediction="eps")
     noise = dataclasses.replace(module, process=process)
     x = jnp.ones((2, 1, sum(module.tensors)))
-    frame = Frame(x, 2 * x, 3 * x, jnp.array([3, 40]), x, None)  # type: ignore[arg-type]
+    frame = Frame(x, 2 * x, 3 * x, jnp.array([3, 40]) / 49, x, None)  # type: ignore[arg-type]
     prompt = tiny.prompts(setting.family, setting.model, 2)
     params = noise.init(jax.random.key(0), frame, prompt)
     np.testing.assert_array_equal(noise.apply(params, frame, prompt), frame.start)
@@ -125,7 +127,7 @@ def test_what_is_weak_in_it_can_be_mended(setting: tiny.Setting) -> None:
         mended = dataclasses.replace(
             module, tokens=dataclasses.replace(module.tokens, **mends), mesh=None
         )
-        frame = Frame(scale * x, x, x, jnp.full(batch, t), x, None)  # type: ignore[arg-type]
+        frame = Frame(scale * x, x, x, jnp.full(batch, t / 49), x, None)  # type: ignore[arg-type]
         params = mended.init(jax.random.key(0), frame, prompt)
         seen = mended.apply(params, frame, prompt, method="_entering")
         return np.asarray(seen)

@@ -25,7 +25,7 @@ def setting() -> tiny.Setting:
 def frame(setting: tiny.Setting) -> Frame:
     model = setting.model
     prompt = tiny.prompts(setting.family, model, BATCH)
-    return model.frame(setting.normaliser, prompt.start, jnp.full((BATCH,), 30), prompt)
+    return model.frame(setting.normaliser, prompt.start, jnp.full((BATCH,), 30 / 49), prompt)
 
 
 @pytest.fixture(scope="module")

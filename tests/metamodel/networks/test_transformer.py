@@ -27,7 +27,7 @@ def estimate_and_gradient(setting: tiny.Setting, params: Any) -> tuple[jax.Array
     noise = jax.random.normal(jax.random.key(3), prompt.start.shape) * model.codec.mask[None]
 
     def of(params: Any) -> tuple[jax.Array, jax.Array]:
-        t = jnp.array([10, 40])
+        t = jnp.array([10, 40]) / 49
         estimate = model.clean_estimate(params, setting.normaliser, noise, t, prompt)
         return jnp.mean(estimate**2), estimate
 

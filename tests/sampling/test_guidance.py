@@ -1,0 +1,85 @@
+"""Sampling from a meta-model: guidance, padding, and what regression leaves out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mole_jax.metamodel.meta_model import MetaModel
+from mole_jax.metamodel.process.prompt import Prompt
+from mole_jax.metamodel.process.sampler import Plan
+from mole_jax.sampling import guidance
+from tests import tiny
+
+BATCH = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation() -> Iterator[None]:
+    with tiny.quick_compilation():
+        yield
+
+
+@pytest.fixture(scope="module")
+def setting() -> tiny.Setting:
+    return tiny.made_up()
+
+
+@pytest.fixture(scope="module")
+def prompt(setting: tiny.Setting) -> Prompt:
+    return tiny.prompts(setting.family, setting.model, BATCH)
+
+
+def sample(
+    setting: tiny.Setting, plan: Plan, prompt: Prompt, seed: int = 0, model: MetaModel | None = None
+) -> jax.Array:
+    return guidance.sample(
+        model or setting.model,
+        plan,
+        setting.params,
+        setting.normaliser,
+        prompt,
+        jax.random.key(seed),
+    )
+
+
+def test_a_model_that_knows_the_answer_is_followed_whatever_the_guidance(
+    setting: tiny.Setting, prompt: Prompt
+) -> None:
+    answer = prompt.start * 2 + 1
+    model = dataclasses.replace(setting.model)
+    object.__setattr__(model, "clean_estimate", lambda *_: answer)
+    found = sample(setting, Plan(steps=4, guidance=3.0), prompt, model=model)
+    np.testing.assert_allclose(found, answer, rtol=1e-4, atol=1e-4)
+
+
+def test_guidance_of_one_is_none_and_more_is_something(
+    setting: tiny.Setting, prompt: Prompt
+) -> None:
+    plain = sample(setting, Plan(steps=2), prompt)
+    almost = sample(setting, Plan(steps=2, guidance=1.0 + 1e-6), prompt)
+    more = sample(setting, Plan(steps=2, guidance=2.0), prompt)
+    np.testing.assert_allclose(almost, plain, rtol=1e-3, atol=1e-3)
+    assert float(jnp.abs(more - plain).max()) > 1e-3
+
+
+def test_padding_stays_zero_and_keys_decide(setting: tiny.Setting, prompt: Prompt) -> None:
+    plan = Plan("ancestral", steps=2)
+    found = sample(setting, plan, prompt)
+    assert found.shape == prompt.start.shape
+    mask = np.broadcast_to(setting.model.codec.mask, found.shape)
+    assert not mask.all()
+    assert np.all(np.asarray(found)[~mask] == 0)
+    np.testing.assert_array_equal(sample(setting, plan, prompt), found)
+    assert not np.array_equal(sample(setting, plan, prompt, seed=1), found)
+
+
+def test_regression_needs_no_noise(setting: tiny.Setting, prompt: Prompt) -> None:
+    model = dataclasses.replace(setting.model, objective="regression")
+    found = [sample(setting, Plan(steps=4), prompt, seed, model) for seed in (0, 1)]
+    np.testing.assert_array_equal(*found)
