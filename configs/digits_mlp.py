@@ -154,7 +154,7 @@ def get_config(variant: str = "") -> ConfigDict:
     # scaled to order 1; metrics enter as logarithms.
     c.metamodel.gpt.update({"visible_norms": False, "scaled_time": False, "log_metrics": False})
 
-    # prediction: x0, eps, v or edm.
+    # schedule: linear, cosine or flow; prediction: x0, eps, v, edm or flow (flow matching: both)
     c.diffusion = ConfigDict({"schedule": "linear", "steps": 1000, "prediction": "edm"})
 
     c.training = ConfigDict()

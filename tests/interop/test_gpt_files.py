@@ -16,7 +16,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
 from mole_jax.core.storage import torch_file
 from mole_jax.interop import __main__ as command
-from mole_jax.interop.gpt import gpt_network, gpt_settings
+from mole_jax.interop.gpt import export_gpt, gpt_network, gpt_settings
 from mole_jax.interop.gpt.gpt_settings import Settings
 from mole_jax.metamodel.process.prompt import Prompt, everything
 from mole_jax.tasks.examples import Examples
@@ -49,7 +49,7 @@ def test_it_predicts_what_the_reference_does(imported: Path) -> None:
     nothing = (jnp.zeros((batch, 1, 64)), jnp.zeros((batch, 1), int), jnp.zeros((batch, 1), bool))
     prompt = Prompt(tokens, x["loss_prev"], x["loss_target"], Examples(*nothing), everything(batch))
     found = jax.jit(meta.clean_estimate)(
-        model.params, model.normaliser, noisy[:, None], x["t"], prompt
+        model.params, model.normaliser, noisy[:, None], meta.process.time(x["t"]), prompt
     )
     assert np.linalg.norm(found[:, 0] - wanted) < 1e-4 * np.linalg.norm(wanted)
 
@@ -91,6 +91,14 @@ def test_and_back_again(imported: Path, tmp_path: Path) -> None:
     assert settings.tokens() == given.tokens()
     assert settings.parameter_names == given.parameter_names
     assert settings.variance == given.variance == "fixed_large"
+
+
+def test_what_the_reference_does_not_know_is_not_exported(imported: Path) -> None:
+    model = mole_jax.load(imported)
+    for key, value in (("schedule", "flow"), ("prediction", "flow")):
+        config = {**model.config, "diffusion": {**model.config["diffusion"], key: value}}
+        with pytest.raises(UserError, match=f"diffusion.{key}='.*'flow': it cannot be exported"):
+            export_gpt._settings(config, model.metamodel.network, model.normaliser, True)
 
 
 def test_the_variance_comes_back(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.sampling import guidance
+from mole_jax.training import train
 from tests import tiny
 
 BATCH = 3
@@ -83,3 +86,31 @@ def test_regression_needs_no_noise(setting: tiny.Setting, prompt: Prompt) -> Non
     model = dataclasses.replace(setting.model, objective="regression")
     found = [sample(setting, Plan(steps=4), prompt, seed, model) for seed in (0, 1)]
     np.testing.assert_array_equal(*found)
+
+
+def test_flow_matching_trains_and_samples(tmp_path: Path) -> None:
+    """A schedule and a read-out of the config are all that it takes."""
+    flow = tiny.made_up(
+        diffusion__schedule="flow",
+        diffusion__prediction="flow",
+        representation__name="chunk",
+        representation__chunk_size=16,
+        metamodel__probes=0,
+        metamodel__descents=0,
+        training__permute_units=True,
+        training__function_weight=0.0,
+        training__learning_rate=5e-3,
+        training__steps=60,
+        training__checkpoint_every=60,
+        training__steps_per_dispatch=20,
+    )
+    data = flow.family.device_data
+    mesh = tiny.mesh_of(1)
+    state = train.fit(flow.config, flow.model, flow.normaliser, flow.zoo, data, tmp_path, mesh)
+    losses = [json.loads(x)["loss"] for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert len(losses) == 3 and losses[-1] < 0.8 * losses[0]
+    prompt = tiny.prompts(flow.family, flow.model, BATCH)
+    found = guidance.sample(
+        flow.model, Plan(steps=4), state.params, flow.normaliser, prompt, jax.random.key(0)
+    )
+    assert np.isfinite(flow.model.networks(flow.normaliser, found)).all()

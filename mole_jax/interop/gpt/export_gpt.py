@@ -15,7 +15,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.storage import files, torch_file
 from mole_jax.core.storage.paths import user_path
 from mole_jax.interop.gpt import gpt_weights
-from mole_jax.interop.gpt.gpt_settings import Settings, n_params
+from mole_jax.interop.gpt.gpt_settings import NOISE_SCHEDULES, Settings, n_params
 from mole_jax.metamodel.networks.gpt import Tokens
 from mole_jax.representation import flat
 from mole_jax.sampling import load
@@ -72,6 +72,11 @@ def _settings(
         raise UserError(
             "the reference has metamodel.mlp_ratio=4 and diffusion.prediction='x0' or 'eps', and "
             f"this meta-model {m['mlp_ratio']} and {d['prediction']!r}: it cannot be exported"
+        )
+    if d["schedule"] not in NOISE_SCHEDULES:
+        raise UserError(
+            "the reference has diffusion.schedule='linear' or 'cosine', and this meta-model "
+            f"{d['schedule']!r}: it cannot be exported"
         )
     mean, scale = np.asarray(normaliser.mean), np.asarray(normaliser.scale)
     if mean.any() or np.ptp(scale):
