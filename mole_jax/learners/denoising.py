@@ -28,7 +28,7 @@ def encoded(model: MetaModel, pairs: Pairs) -> Pairs:
 
 
 def draw_noise(model: MetaModel, batch: int, key: jax.Array, time_power: float) -> Noise:
-    """Times and noise of a whole batch.
+    """Draw times and noise of a whole batch.
 
     Diffusion times are u^time_power for uniform u: below 1, more of them are noisy. What the
     conditions say is all there is at high noise, whereas at low noise the answer is in the input.

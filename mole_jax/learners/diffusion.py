@@ -79,7 +79,7 @@ class Diffusion:
         return self.model.n_tokens
 
     def init(self, key: jax.Array) -> Any:
-        """Initial parameters of the module."""
+        """Return initial parameters of the module."""
         network, (length, channels) = self.model.network, self.model.shape
         n = network.n_classes * self.shots
         support = Examples(
@@ -95,7 +95,7 @@ class Diffusion:
     def gradient(
         self, theta: Any, batch: Pairs, key: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
-        """The gradient of the denoising loss at random times, and the parts of the loss."""
+        """Return the gradient of the denoising loss at random times, and the parts of the loss."""
         pairs = denoising.encoded(self.model, batch)
         noise = denoising.draw_noise(self.model, len(batch.target), key, self.objective.time_power)
         pairs, noise = sharding.split_batch((pairs, noise), self.mesh)

@@ -28,9 +28,9 @@ def train(
     """Train on WORKDIR/zoo; leaves WORKDIR/train/LEARNER/checkpoints.
 
     `mesh_shape` says how the devices are arranged (see `mesh.make_mesh`). It changes no number
-    beyond rounding, so a training may go on with another one.
+    beyond rounding, so a training may resume on another one.
 
-    With `zoo.live` new runs replace those of the zoo as the training goes on (see `live.py`).
+    With `zoo.live` new runs replace those of the zoo during the training (see `live.py`).
     """
     workdir = Path(workdir)
     zoo = open_zoo(workdir / "zoo")

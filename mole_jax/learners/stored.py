@@ -67,7 +67,7 @@ def load(
 
 
 def _stored_state(folder: Path, checkpoint: str | int, like: State, steps: int) -> State:
-    """The state of a checkpoint, read without a change to any file; see `load` for its names.
+    """Return the state of a checkpoint without a change to any file; see `load` for names.
 
     A training may replace checkpoints meanwhile: then the choice is made once more.
     """

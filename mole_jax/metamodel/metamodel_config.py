@@ -22,7 +22,7 @@ class GPTConfig:
     heads: int = 4
     mlp_ratio: int = 4
     dtype: str = "float32"  # or bfloat16: of the products; parameters stay float32
-    remat: bool = False  # blocks anew in the backward pass: less memory
+    remat: bool = False  # recompute blocks in the backward pass: less memory
     unroll: int = 12  # layers unrolled in the scan over layers
     gpt: Tokens = _TOKENS
 

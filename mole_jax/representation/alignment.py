@@ -11,7 +11,7 @@ from mole_jax.tasks.networks import Network
 
 # Orders and bases are matched in turn; more rounds than this gain little.
 ROUNDS = 5
-# Of the references that look nearest after being aligned to one network, so many are matched anew.
+# Of the references that look nearest after being aligned to one network, this many are matched again.
 CANDIDATES = 4
 
 
@@ -23,7 +23,7 @@ class Move(NamedTuple):
 
 
 def match(network: Network, flat: np.ndarray, reference: np.ndarray) -> list[Move]:
-    """The moves that bring `flat` [D] closest to `reference` [D].
+    """Return the moves that bring `flat` [D] closest to `reference` [D].
 
     Exact where a network has one axis of units; else a local optimum of alternating exact steps.
     """
@@ -63,7 +63,7 @@ def nearest(network: Network, query: np.ndarray, reference: np.ndarray) -> np.nd
     """Distance of each query [Q, D] to the closest reference [R, D], modulo symmetries: [Q].
 
     Matching every pair would take R times as long as matching to one: all networks are aligned to
-    the first reference, and only each query's nearest CANDIDATES are matched to it anew. So this
+    the first reference, and only each query's nearest CANDIDATES are matched to it again. So this
     is the distance along some path, and never below the true one.
     """
     middle = reference[0]

@@ -15,7 +15,7 @@ from mole_jax.tasks.parameters import ParameterField
 
 
 def build(network: Network) -> Codec:
-    """The flat codec: L = 1, C = D."""
+    """Return the flat codec: L = 1, C = D."""
     order = np.concatenate(
         [_indices(field) for field in fields(network)], dtype=np.int32, casting="same_kind"
     )

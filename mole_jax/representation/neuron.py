@@ -20,7 +20,7 @@ from mole_jax.tasks.networks import Network
 
 
 def build(network: Network, one_basis: bool = False) -> Codec:
-    """The neuron codec of any network: L = units and what is left over, C = the widest of them.
+    """Return the neuron codec of a network: L = units and the rest, C = the widest of them.
 
     With `one_basis` no unit can change places with another: every token of a kind has a position.
     """
@@ -58,7 +58,7 @@ def build(network: Network, one_basis: bool = False) -> Codec:
 
 
 def _units_of(network: Network, path: str) -> list[tuple[str, ...]]:
-    """The kinds of units that a tensor belongs to."""
+    """Return the kinds of units that a tensor belongs to."""
     return [unit for unit in network.units if set(unit) <= set(network.axes[path])]
 
 

@@ -48,7 +48,7 @@ class Moments(NamedTuple):
 
 
 def moments(blocks: Iterable[np.ndarray]) -> Moments:
-    """The moments of runs that come in blocks [run, snapshot, D], finite; there must be some."""
+    """Return the moments of runs in blocks [run, snapshot, D], finite; there must be some."""
     found: Moments | None = None
     for block in blocks:
         n_runs, n_snapshots, size = block.shape
@@ -149,14 +149,14 @@ def fit_shared(network: Network, runs: np.ndarray | Moments, others: np.ndarray)
 
 
 def _moments_of(spec: ParameterSpec, runs: np.ndarray | Moments) -> Moments:
-    """The moments of runs [R, S, D], which may be given as such."""
+    """Return the moments of runs [R, S, D]; moments pass as they are."""
     m = runs if isinstance(runs, Moments) else moments([runs])
     chex.assert_shape([*m[2:]], (spec.size,), custom_message="runs [R, S, D]")
     return m
 
 
 def _squares_around(m: Moments, middle: Any, at: slice) -> np.ndarray:
-    """Sums of squared differences from `middle` for the parameters of a slice, 0 or more."""
+    """Return sums of squared differences from `middle` for the parameters of a slice, 0 or more."""
     shift = middle - m.origin[at]
     n = m.n_runs * m.n_snapshots
     return np.maximum(m.squares[at] - 2 * shift * m.total[at] + n * shift**2, 0)

@@ -66,7 +66,7 @@ def _reorder(network: Network, flat: Any, orders: dict[str, Any]) -> Any:
 
 
 def random_orders(network: Network, key: jax.Array) -> list[jax.Array]:
-    """A uniformly random one of the allowed permutations for every axis."""
+    """Draw one of the allowed permutations for every axis, uniformly."""
     found = []
     for symmetry, k in zip(
         network.permutations, jax.random.split(key, len(network.permutations)), strict=True
@@ -80,7 +80,7 @@ def random_orders(network: Network, key: jax.Array) -> list[jax.Array]:
 
 
 def match(network: Network, flat: np.ndarray, reference: np.ndarray) -> list[np.ndarray]:
-    """The permutations that bring `flat` closest to `reference` (Hungarian method).
+    """Return the permutations that bring `flat` closest to `reference` (Hungarian method).
 
     Exact for one axis. Several are matched in turn, each with the others as they are by then, until
     nothing changes: weight matching of Ainsworth et al. 2023, a local optimum.
@@ -129,7 +129,7 @@ def _gain(network: Network, flat: np.ndarray, reference: np.ndarray, axis: str) 
 
 
 def _assign(symmetry: Permutation, gain: np.ndarray) -> np.ndarray:
-    """The allowed order with the largest sum of gains: [n]."""
+    """Return the allowed order with the largest sum of gains: [n]."""
     if symmetry.blocks == 1:
         return linear_sum_assignment(gain, maximize=True)[1]
     g, size = symmetry.blocks, len(gain) // symmetry.blocks

@@ -57,7 +57,7 @@ def random_turns(network: Network, key: jax.Array) -> list[jax.Array]:
 
 
 def match(network: Network, flat: np.ndarray, reference: np.ndarray) -> list[np.ndarray]:
-    """The turns that bring `flat` closest to `reference`, exactly (Schönemann 1966)."""
+    """Return the turns that bring `flat` closest to `reference`, exactly (Schönemann 1966)."""
     turns = []
     for symmetry in network.rotations:
         a, b = (_stacked(network, x, symmetry) for x in (flat, reference))  # [m, n, F]

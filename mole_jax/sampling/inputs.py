@@ -66,7 +66,7 @@ class Inputs:
         return rows * scale + shift
 
     def strangeness(self, name: str, rows: jax.Array) -> str:
-        """What is to be said of rows [m, F] on another scale than in training; "" where nothing is.
+        """Describe how rows [m, F] are on another scale than in training; "" where they are not.
 
         One factor over all of them is looked for, so that unusual images are no reason: of a single
         one it may be 4, of many up to 2.
@@ -99,7 +99,7 @@ class Inputs:
         return f"{name}: numbers are on another scale than in training ({said})"
 
     def _accepted(self) -> list[tuple[int, ...]]:
-        """The shapes that one example may have."""
+        """Return the shapes that one example may have."""
         short = [self.shape[:-1]] if len(self.shape) == 3 and self.shape[-1] == 1 else []
         return [(self.size,), *short, self.shape]
 
@@ -131,7 +131,7 @@ class _Spread:
 
 @jax.jit
 def _moments(rows: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The largest size of numbers, and in units of it their mean and that of their squares."""
+    """Return the largest size of numbers, and in units of it their mean and mean square."""
     largest = jnp.maximum(jnp.max(jnp.abs(rows)), 1e-30)
     shares = rows / largest
     return largest, jnp.mean(shares), jnp.mean(jnp.square(shares))

@@ -101,10 +101,10 @@ def load(
 
 
 def _inputs(network: Network, scales: Scales) -> Inputs:
-    """What is known of the inputs of a model's networks."""
+    """Return what is known of the inputs of a model's networks."""
     scale, shift = (np.atleast_1d(x) for x in (scales.input_scale, scales.input_shift))
     mean, std = scales.pixel_mean, scales.pixel_std
-    # Workdirs of before have no statistics, but scaled what was trained on to a mean of 0 and a
+    # Older workdirs have no statistics, but scaled what was trained on to a mean of 0 and a
     # spread of 1. Without any scaling nothing is known: policies, and what was imported.
     if mean is None and not ((scale == 1).all() and (shift == 0).all()):
         mean, std = -shift / scale, 1 / scale
@@ -113,7 +113,7 @@ def _inputs(network: Network, scales: Scales) -> Inputs:
 
 
 def described(workdir: Path) -> tuple[dict[str, Any], Network]:
-    """The config that a workdir's meta-model was trained with, and the network that it writes.
+    """Return the config that a workdir's learner was trained with, and its network.
 
     Raises:
         UserError: when there is no such workdir, or the train stage has not begun there.
@@ -130,7 +130,7 @@ def described(workdir: Path) -> tuple[dict[str, Any], Network]:
 
 
 def description(workdir: Path) -> dict[str, Any]:
-    """What `tasks.networks.from_json` builds the network from that a workdir's meta-model writes.
+    """Return what `tasks.networks.from_json` builds a workdir's network from.
 
     It is JSON: a card of `interop.network_files` takes it, too.
     """

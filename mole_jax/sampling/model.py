@@ -50,7 +50,7 @@ class Model:
     normaliser: Normaliser
     plan: Plan
     inputs: Inputs
-    start_loss: float  # median of the zoo's starts, in what prompts speak of
+    start_loss: float  # median prompt metric of the zoo's starts
 
     @functools.cached_property
     def learner(self) -> Diffusion:
@@ -62,7 +62,7 @@ class Model:
 
     @functools.cached_property
     def metric(self) -> PromptMetric:
-        """What prompts speak of."""
+        """The prompt metric."""
         return prompt_metric.of(self.config)
 
     @functools.cached_property
@@ -183,7 +183,7 @@ class Model:
             return Networks(network.spec.unflatten(flat), metric, described, self.inputs)
 
     def _target(self, loss: Any, reward: Any) -> float:
-        """What to ask for, in what prompts speak of."""
+        """Return the prompt metric to ask for."""
         if (loss is None) == (reward is None):
             raise UserError("give one of target_loss and target_return")
         if reward is None:
@@ -195,7 +195,7 @@ class Model:
         return reward if self.metric.kind == "return" else 1 - reward / horizon
 
     def _start_loss(self, loss: Any, n: int) -> np.ndarray:
-        """A start's loss for each of n networks."""
+        """Return a start's loss for each of n networks."""
         if loss is None:
             return np.full(n, self.start_loss, np.float32)
         each = given.array("start_loss", loss)
@@ -207,7 +207,7 @@ class Model:
         return np.full(n, found, np.float32)
 
     def _metric(self, name: str, value: Any) -> float:
-        """A value of what prompts speak of, such as a loss."""
+        """Check a value of the prompt metric, such as a loss."""
         largest = {"error": 100.0, "accuracy": 1.0}.get(self.metric.kind, given.LARGEST)
         if self.metric.kind == "return" and self.environment is not None:
             largest = self.environment.horizon
@@ -223,7 +223,7 @@ class Model:
         return support.transitions(self.environment, network.example_size, x, y)
 
     def _measured(self, flat: jax.Array, examples: Examples) -> jax.Array:
-        """What prompts speak of, of networks [n, D] on a support set: [n]."""
+        """Measure the prompt metric of networks [n, D] on a support set: [n]."""
         loss, accuracy = quality(self.learner.network, flat, examples)
         return self.metric.of_measured(loss, accuracy, 1.0)
 
@@ -237,7 +237,7 @@ class Model:
             )
 
     def _miss(self, target: float, metric: jax.Array) -> str:
-        """What is to be said where networks are far from the target, "" where they are not."""
+        """Describe how far networks are from the target; "" where they are near."""
         if given.is_traced(metric):
             return ""
         n_classes, found = self.learner.network.n_outputs, float(np.median(metric))
@@ -263,13 +263,13 @@ class Model:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields: what was built from them holds functions, which do not pickle."""
+        """Return the fields: what was built from them holds functions, which do not pickle."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
 @functools.lru_cache(maxsize=16)
 def _learner(config: str, description: str, objective: str) -> Diffusion:
-    """The learner of a config and a network, both in JSON; it may be asked for inside of jit."""
+    """Build the learner of a config and a network, both in JSON, also inside of jit."""
     with jax.ensure_compile_time_eval():
         network = built(description)
         none = Normaliser(*3 * (np.ones(network.spec.size, np.float32),))

@@ -32,7 +32,7 @@ class Networks:
     """
 
     params: dict[str, Any]  # leaves [n, *shape]
-    # [n] on the support set, in what prompts speak of: mostly the loss in nats. None of policies.
+    # [n] the prompt metric on the support set, mostly the loss in nats. None of policies.
     predicted_metric: jax.Array | None
     described: str  # JSON of `description`: text can be compared, as jit does it
     inputs: Inputs
@@ -96,7 +96,7 @@ class Networks:
 
 @functools.lru_cache(maxsize=64)
 def built(described: str) -> Network:
-    """The network of a description in JSON, always the same object: what is compiled is kept by it.
+    """Return the network of a description in JSON, always the same object.
 
     It may be asked for inside of jit.
     """
@@ -105,7 +105,7 @@ def built(described: str) -> Network:
 
 
 def title(network: Network) -> str:
-    """A network in a few words: "mlp [8, 8, 1] -> 5, D = 1,125"."""
+    """Describe a network in a few words: "mlp [8, 8, 1] -> 5, D = 1,125"."""
     return (
         f"{network.name} {list(network.input_shape)} -> {network.n_outputs}, "
         f"D = {network.spec.size:,}"

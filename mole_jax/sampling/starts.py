@@ -64,7 +64,7 @@ def of_caller(network: Network, start: Any, n: int) -> jax.Array:
 
 
 def _tensors(network: Network, start: Mapping[Any, Any]) -> dict[str, np.ndarray]:
-    """The leaves of nested or flat parameters, by path with slashes."""
+    """Return the leaves of nested or flat parameters, by path with slashes."""
     found: dict[str, np.ndarray] = {}
     for path, leaf in _leaves(start, ""):
         if not hasattr(leaf, "shape"):
@@ -87,7 +87,7 @@ def _leaves(node: Mapping[Any, Any], prefix: str) -> Iterable[tuple[str, Any]]:
 
 
 def _torch_layout(network: Network, tensors: Mapping[str, Any]) -> TorchLayout | None:
-    """The layout of a state_dict, where the names are those of one: ours has no `weight`."""
+    """Return the layout of a state_dict, where the names are those of one: ours has no `weight`."""
     if network.kind.torch is None:
         return None
     found = layout(network)

@@ -27,7 +27,7 @@ class Support(NamedTuple):
 
 
 def labelled(inputs: Inputs, n_classes: int, x: Any, y: Any) -> Support:
-    """A support set of images with labels.
+    """Make a support set of images with labels.
 
     Args:
         inputs: of the model's networks.
@@ -86,7 +86,7 @@ def _scaled(inputs: Inputs, rows: Any) -> Any:
 
 
 def _missing(labels: np.ndarray, n_classes: int) -> str:
-    """What is to be said of classes without an example."""
+    """Name the classes without an example; "" where there are none."""
     there = set(labels.tolist())
     absent = [str(k) for k in range(n_classes) if k not in there]
     if not absent:

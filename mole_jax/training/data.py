@@ -177,7 +177,7 @@ def _fitted(zoo: Zoo, family: TaskFamily, moments: Moments, normaliser: str) -> 
 
 
 def _initial(network: Network, n: int = 256) -> np.ndarray:
-    """Initial networks [n, D], always the same: only how far they spread matters."""
+    """Return initial networks [n, D], always the same: only how far they spread matters."""
     keys = jax.random.split(jax.random.key(0), n)
     return np.asarray(jax.jit(jax.vmap(lambda k: network.spec.flatten(network.init(k))))(keys))
 

@@ -36,7 +36,7 @@ def dry_run(
 
     Args:
         pieces: makes learner, hyperparameters and source of batches, whose arrays may be shapes;
-            called when JAX has been told of the virtual devices.
+            called once JAX knows of the virtual devices.
         mesh_shape: sizes of the mesh axes; those left out are 1.
         workdir: where to leave `dry_run.json` with the same figures; "" for nowhere.
 
@@ -110,7 +110,7 @@ def measure(
 
 
 def _sums(found: Iterable[Any]) -> list[dict[str, Any]]:
-    """Collectives of one kind between equally many devices, taken together."""
+    """Add up collectives of one kind between equally many devices."""
     sums: dict[tuple[str, int], dict[str, Any]] = {}
     for c in found:
         key = (c.kind, c.groups.shape[1])
@@ -144,7 +144,7 @@ def _times(
 
 
 def table(found: Mapping[str, Any]) -> list[str]:
-    """The figures of `measure` as lines."""
+    """Return the figures of `measure` as lines."""
     from mole_jax.core.devices import memory
 
     written = memory.written

@@ -35,7 +35,7 @@ class Memory:
         return kept + self.temporary + self.other
 
     def compiled(self, step: jax.stages.Compiled) -> Memory:
-        """The same, with what the compiler says, where it does."""
+        """Return the same with the compiler's own figures, where it has them."""
         stats = step.memory_analysis()
         if stats is None:
             return self

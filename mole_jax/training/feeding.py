@@ -49,7 +49,7 @@ class RowFeed:
             key_of: step -> the key that its pairs are drawn with.
             batch_size: pairs of a step, B.
             mesh: where the rows go: the batch is divided over the axes `data` and `fsdp`.
-            first_step: that the training begins with, or goes on from.
+            first_step: that the training begins or resumes with.
             last_step: before which it ends.
             steps_ahead: how many steps to read ahead: those of one dispatch or a few.
         """
@@ -90,7 +90,7 @@ class RowFeed:
         return self._arrays.parameters is not None
 
     def take(self, first: int, stop: int) -> ZooArrays:
-        """What the steps [first, stop) draw from; each step is taken once, in order."""
+        """Return what the steps [first, stop) draw from; each step is taken once, in order."""
         if self.resident:
             return self._arrays
         if self._rows is None:
@@ -124,7 +124,7 @@ class RowFeed:
 def like(
     arrays: ZooArrays, runs: TrainingRuns | None, batch_size: int, mesh: Mesh, n_steps: int
 ) -> ZooArrays:
-    """What `RowFeed.take` gives for so many steps, as shapes with shardings; arguments as there."""
+    """Return what `RowFeed.take` gives for `n_steps`, as shapes with shardings."""
     whole = mesh_lib.replicated(mesh)
     known = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole), arrays)
     if arrays.parameters is not None or runs is None:
@@ -141,7 +141,7 @@ def _chooser(
     key_of: Callable[[jax.Array], jax.Array],
     batch_size: int,
 ) -> Callable[[int], list[np.ndarray]]:
-    """A function step -> runs, starts and targets [B], computed beside the devices at work."""
+    """Make a function step -> runs, starts and targets [B], computed on the host."""
     chosen = jax.jit(lambda step: pairs.choose(rules, shape, key_of(step), batch_size))
     try:
         host = jax.local_devices(backend="cpu")[0]
@@ -156,7 +156,7 @@ def _chooser(
 
 
 def _gather(runs: TrainingRuns) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """A function (runs [n], snapshots [n]) -> normalised parameters [n, D], float32."""
+    """Make a function (runs [n], snapshots [n]) -> normalised parameters [n, D], float32."""
     mean, scale = np.asarray(runs.normaliser.mean), np.asarray(runs.normaliser.scale)
     kept = runs.kept
     if kept is not None:
@@ -187,7 +187,7 @@ def _sharding(mesh: Mesh, batch_size: int) -> NamedSharding:
 
 
 def _local(sharding: NamedSharding, batch_size: int) -> slice:
-    """The part of a batch that this process's devices hold, from the first to the last of it."""
+    """Return the part of a batch that this process's devices hold, first to last."""
     places = sharding.addressable_devices_indices_map((1, batch_size, 1, 1)).values()
     bounds: list[Any] = [place[1].indices(batch_size) for place in places if place is not None]
     return slice(min(b[0] for b in bounds), max(b[1] for b in bounds))

@@ -95,7 +95,7 @@ class Learner(Protocol):
         """Return networks for B episodes: parameters [B, D]."""
 
     def on(self, mesh: Mesh, parts: int) -> Self:
-        """Return the learner that computes gradients on a mesh, in so many parts of a batch."""
+        """Return the learner that computes gradients on a mesh, in this many parts of a batch."""
 
     def check_mesh(self, mesh: Mesh) -> None:
         """Raise UserError where a mesh cannot divide its layers evenly."""

@@ -4,7 +4,7 @@ The runs that training draws from are a buffer on the device. It begins with the
 the stored zoo, which evaluation compares with; after them come, in an order that the seed fixes,
 new members of the training data subsets, group by group, which are nowhere stored. What the buffer
 holds at a step depends on the config, the zoo and the step alone, so a resumed training trains the
-runs of its buffer again and goes on as if it had not been stopped.
+runs of its buffer again and continues as if it had not been stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from mole_jax.zoo.prompt_metric import PromptMetric
 
 
 def check(config: Mapping[str, Any], family: TaskFamily) -> None:
-    """Raises UserError for a live zoo that cannot be."""
+    """Raise UserError where the settings of a live zoo are inconsistent."""
     settings, population = config["zoo"], config["population"]
     if not settings["live"]:
         return
@@ -92,7 +92,7 @@ class LivePlan:
         return -(-(self.capacity - self.stored) // self.refresh) + step // self.every
 
     def group(self, number: int) -> tuple[np.ndarray, int]:
-        """The data subsets [F] of a group, and their new member's number.
+        """Return the data subsets [F] of a group, and their new member's number.
 
         A round takes every training data subset once, in a new order, but for a rest that is too
         small for a group. So no run comes twice.
@@ -108,7 +108,7 @@ class LivePlan:
         return (first + np.arange(self.refresh)) % self.capacity
 
     def order(self, name: str, n: int) -> np.ndarray:
-        """A permutation [n] that depends on the seed and the name."""
+        """Return a permutation [n] that depends on the seed and the name."""
         key = rng.named(rng.named(rng.key(self.seed), "live"), name)
         return np.asarray(jax.random.permutation(key, n))
 
@@ -127,7 +127,7 @@ class LiveZoo:
     at_once: int
 
     def like(self, mesh: Mesh) -> ZooArrays:
-        """The buffer as shapes with shardings."""
+        """Return the buffer as shapes with shardings."""
         n, (_, n_snapshots) = self.plan.capacity, self.runs.arrays.metric.shape
         size = self.family.network.spec.size
 
@@ -150,7 +150,7 @@ class LiveZoo:
 
 
 def make(config: Mapping[str, Any], family: TaskFamily, runs: TrainingRuns, mesh: Mesh) -> LiveZoo:
-    """The live zoo of a config.
+    """Make the live zoo of a config.
 
     Args:
         config: the experiment.
@@ -205,7 +205,7 @@ class LiveFeed:
         self._buffer: ZooArrays | None = None
 
     def take(self, first: int, stop: int) -> ZooArrays:
-        """What the steps [first, stop) draw from; valid until the next call.
+        """Return what the steps [first, stop) draw from; valid until the next call.
 
         Steps are taken in order, those of one dispatch at a time. The first call fills the buffer,
         whatever its step is.
@@ -232,7 +232,7 @@ class LiveFeed:
         return self._buffer
 
     def _fill(self, made: int) -> None:
-        """The stored runs, and over them the groups up to `made`, the last of them first.
+        """Lay out the stored runs, and over them the groups up to `made`, the last of them first.
 
         Backwards, because a run that has diverged leaves what was in its place before.
         """

@@ -103,7 +103,7 @@ def fit(
 
 
 def speed(rate: float, tokens: int, flops_of_step: float, mesh: Mesh) -> dict[str, float]:
-    """How fast a training is, for the log.
+    """Return how fast a training is, for the log.
 
     Args:
         rate: steps per second.
@@ -137,7 +137,7 @@ def _write_batch(
 
 
 def dispatches(step: int, total: int, size: int) -> list[int]:
-    """The steps at which dispatches end: multiples of `size`, whatever step one resumes from.
+    """Return the steps at which dispatches end: multiples of `size`, wherever one resumes.
 
     The metrics logged are means over a dispatch, so fixed ends give a resumed run the same log.
     """

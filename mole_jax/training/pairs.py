@@ -29,7 +29,7 @@ class ZooArrays(NamedTuple):
     """The training runs of a zoo on device: all parameters, or those that some steps draw."""
 
     parameters: jax.Array | None  # [R, S, D] normalised; None where there are `rows`
-    metric: jax.Array  # [R, S] the metric that prompts speak of
+    metric: jax.Array  # [R, S] the prompt metric
     task: jax.Array  # [R] the run's position in the task table
     rows: Any = None  # [N, B, 2, D] normalised: starts and targets of N steps
     first_step: Any = None  # [] that rows[0] are of
@@ -67,9 +67,9 @@ class PairConfig:
     permute_units: bool
     permute_labels: float  # share of pairs with renamed labels
     drop: tuple[tuple[str, float], ...]  # condition -> rate at which it is dropped
-    fresh_starts: bool  # pairs from the first snapshot start from a network drawn anew
+    fresh_starts: bool  # pairs from the first snapshot start from a fresh network
     spacing: str = "start_first"
-    metric: str = PROMPT_METRIC  # that prompts speak of
+    metric: str = PROMPT_METRIC  # of prompts
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> PairConfig:
@@ -135,14 +135,14 @@ def draw(
     key: jax.Array,
     batch: int,
 ) -> Pairs:
-    """A batch of pairs: start before target in the same run, each with its own support set.
+    """Draw a batch of pairs: start before target in the same run, each with its own support set.
 
     With `permute_units` start and target are moved by the same random symmetry of the network - its
     units reordered, its bases turned - which representations that are not equivariant need; neuron
     tokens of MLPs with one hidden layer do not. With `permute_labels` the labels of each pair are
     renamed at random, outputs and examples alike: a data subset then stands for K! tasks, and what
     the model learns of a class cannot lean on its label. With `fresh_starts` the initial network,
-    which all runs share, is replaced by one drawn anew for every pair, with the metric that it has.
+    which all runs share, is replaced by a fresh one for every pair, with the metric that it has.
     `zoo` holds all parameters, or the rows of this step: see `ZooArrays.at`.
     """
     _check(zoo, batch, network.spec.size)
@@ -203,7 +203,7 @@ def _check(zoo: ZooArrays, batch: int, size: int) -> None:
 def choose(
     rules: PairConfig, shape: tuple[int, ...], key: jax.Array, batch: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Runs, and positions of a start and of a later target, each [B], of a zoo of shape [R, S].
+    """Choose runs, a start and a later target, each [B], of a zoo of shape [R, S].
 
     `key` is the one that `draw` takes: whoever reads rows ahead of it chooses the same ones.
     """
@@ -222,7 +222,7 @@ def choose(
 
 
 def _fresh(network: Network, key: jax.Array, batch: int) -> jax.Array:
-    """Initial networks [B, D]."""
+    """Draw initial networks [B, D]."""
     init = jax.vmap(lambda k: network.spec.flatten(network.init(k)))
     return init(jax.random.split(key, batch))
 
@@ -230,7 +230,7 @@ def _fresh(network: Network, key: jax.Array, batch: int) -> jax.Array:
 def _measured(
     metric: PromptMetric, network: Network, data: DeviceData, flat: jax.Array, task: jax.Array
 ) -> jax.Array:
-    """The metric of networks [B, D] on tasks [B]: [B]."""
+    """Measure the metric of networks [B, D] on tasks [B]: [B]."""
 
     def one(flat: jax.Array, task: jax.Array) -> jax.Array:
         found = data.measure(network, network.spec.unflatten(flat), metric.pool, task)
@@ -242,7 +242,7 @@ def _measured(
 def _support(
     rules: PairConfig, data: DeviceData, task: jax.Array, n_classes: int, key: jax.Array
 ) -> Examples:
-    """A fresh support set for each pair, of random size: leaves [B, K * support_per_class]."""
+    """Draw a fresh support set for each pair, of random size: leaves [B, K * support_per_class]."""
     batch = len(task)
     set_key, size_key = jax.random.split(key)
     support = jax.vmap(lambda t, k: data.support(t, k, rules.support_per_class))(
@@ -257,7 +257,7 @@ def _support(
 
 
 def _images(rules: PairConfig, data: DeviceData, task: jax.Array, key: jax.Array) -> jax.Array:
-    """Inputs on which functions are compared, training-pool images mostly: [B, m, F].
+    """Draw inputs on which functions are compared, mostly training images: [B, m, F].
 
     Mixing each with its neighbour in random proportion (Zhang et al. 2018) compares functions
     between the examples too; no labels are needed for that.

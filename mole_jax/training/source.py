@@ -30,7 +30,7 @@ class Source(Protocol):
         """Arrays that every step draws with, the same for all."""
 
     def like(self, mesh: Mesh, n_steps: int) -> Any:
-        """Return what a feed gives for so many steps, as shapes with shardings."""
+        """Return what a feed gives for `n_steps`, as shapes with shardings."""
 
     def feed(
         self, root: jax.Array, mesh: Mesh, first_step: int, last_step: int, steps_ahead: int

@@ -29,7 +29,7 @@ class TrainConfig:
     """The section `training`."""
 
     steps: int = 1500
-    regression_steps: int = 300  # of the deterministic twin, a baseline; 0 leaves it out
+    regression_steps: int = 300  # of the regression ablation; 0 leaves it out
     batch_size: int = 64
     accumulate: int = 1  # parts that a batch is cut into, one after another: less memory
     learning_rate: float = 2e-3

@@ -18,7 +18,7 @@ _SMALLEST_SIDE = 4
 
 
 def check(kind: str, input_shape: tuple[int, ...]) -> None:
-    """Raises UserError for an unknown kind, or convolutions over what is no image."""
+    """Raise UserError for an unknown kind, or convolutions over what is no image."""
     if kind not in KINDS:
         raise UserError(f"metamodel.features={kind!r} is unknown; there are {KINDS}")
     if kind == "conv" and len(input_shape) != 3:

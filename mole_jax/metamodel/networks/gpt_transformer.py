@@ -5,7 +5,7 @@ time, target metric minus start metric, target metric, start metric (see `tokeni
 has its own linear encoder without bias; what they share is a LayerNorm, learned positions, pre-norm
 blocks and a last LayerNorm. The first tokens that come out are decoded, each by its own linear map
 that starts at zero. Scalars enter as they are - raw steps, raw metrics - in sines and cosines. The
-support set is not looked at. What is known to be weak in it can be mended, one thing at a time (see
+support set is not looked at. What is known to be weak in it can be repaired, one thing at a time (see
 `Tokens`).
 """
 
@@ -54,7 +54,7 @@ class Tokens:
     # An imported model may read metric * scale + shift.
     metric_scale: float = dataclasses.field(default=1.0, metadata=NOT_A_KEY)
     metric_shift: float = dataclasses.field(default=0.0, metadata=NOT_A_KEY)
-    # Not G.pt's, but what mends it. A linear map and a LayerNorm hide how large a chunk is: its log
+    # Not G.pt's, but its repairs. A linear map and a LayerNorm hide how large a chunk is: its log
     # norm is added. Raw diffusion steps differ from one another by one number in 257: they are
     # scaled to 0..4, as in our other meta-model. So are metrics, as logarithms.
     visible_norms: bool = False
@@ -97,7 +97,7 @@ class Tokens:
         return 2 * self.n_frequencies + 1
 
     def splits(self, tensors: tuple[int, ...]) -> tokenisation.Splits:
-        """Sizes of the tokens for a network with tensors of so many parameters."""
+        """Sizes of the tokens for a network with tensors of these sizes."""
         n_scalars = 4 if self.absolute_metrics else 2
         return tokenisation.splits(
             self.split, self.chunk_size, tensors, n_scalars, self.scalar_size
@@ -165,7 +165,7 @@ class GPT(nn.Module):
 
     @nn.compact
     def _entering(self, of: Denoising, prompt: Prompt) -> jax.Array:
-        """The tokens that the blocks begin with: [B, L', W]."""
+        """Return the tokens that the blocks begin with: [B, L', W]."""
         dtype = DTYPES[self.shape.dtype]
         vector = self._vector(of, prompt).astype(dtype)
         cuts = list(itertools.accumulate(self.splits.inputs))[:-1]
@@ -200,7 +200,7 @@ class GPT(nn.Module):
         return metric * self.tokens.metric_scale + self.tokens.metric_shift
 
     def _sizes(self, vector: jax.Array, cuts: list[int]) -> jax.Array:
-        """What a chunk's root mean square adds to its token: [B, L', W]."""
+        """Return what a chunk's root mean square adds to its token: [B, L', W]."""
         pieces = jnp.split(vector.astype(jnp.float32), cuts, axis=1)
         size = jnp.stack([jnp.sqrt(jnp.mean(piece**2, axis=1) + 1e-6) for piece in pieces], axis=1)
         shape = (len(pieces), self.shape.width)
@@ -232,7 +232,7 @@ class GPT(nn.Module):
         return Dense(size, use_bias=False, dtype=dtype, kernel_init=_INIT, name=name)
 
     def _stack(self) -> nn.Module:
-        """The blocks, each of which fetches its parameters where it runs."""
+        """Return the blocks, each of which fetches its parameters where it runs."""
         s, mesh, block = self.shape, self.mesh, GPTBlock
         if mesh is not None and mesh.shape["fsdp"] > 1:
             block = nn.map_variables(

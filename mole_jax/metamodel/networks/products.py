@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 
 def dot_general(x: jax.Array, kernel: jax.Array, dimensions: Any, **options: Any) -> jax.Array:
-    """What Flax's dense layers call for their product.
+    """Compute a product as Flax's dense layers ask for it.
 
     Args:
         x: [..., C].

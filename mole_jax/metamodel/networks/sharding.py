@@ -112,7 +112,7 @@ _gather.defvjp(
 def split_batch(tree: Any, mesh: Mesh | None, axis: int = 0) -> Any:
     """Divide axis `axis` of every array over the devices that share a batch; as it is without any.
 
-    Compilers find most of this by themselves; where they may choose, they are told.
+    Compilers find most of this by themselves; where they may choose, this decides.
     """
     if mesh is None or mesh_lib.shares(mesh) == 1:
         return tree

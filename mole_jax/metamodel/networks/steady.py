@@ -17,11 +17,11 @@ import jax.numpy as jnp
 
 
 def steady(step: Callable[..., jax.Array], growth: float) -> Callable[..., jax.Array]:
-    """The same step, whose transposed derivative makes no example's cotangent longer.
+    """Return the same step, whose transposed derivative makes no example's cotangent longer.
 
     Args:
         step: (x [B, ...], *others) -> new x [B, ...]. It may close over arrays.
-        growth: an example's cotangent of x is at most so many times as long as that of the result.
+        growth: an example's cotangent of x is at most this many times as long as that of the result.
 
     Returns:
         A function of the same arguments and values. The derivatives in the other arguments are

@@ -33,7 +33,7 @@ class Splits(NamedTuple):
 def splits(
     policy: str, chunk_size: int, tensors: Sequence[int], n_scalars: int, scalar_size: int
 ) -> Splits:
-    """The tokens of a meta-model.
+    """Return the tokens of a meta-model.
 
     Args:
         policy: one of POLICIES.

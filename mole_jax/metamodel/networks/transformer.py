@@ -62,11 +62,11 @@ class Shape:
     probes: int = 8  # of each class; 0: none, and no descents
     descents: int = 8  # the last steps; each block takes one of its own before them
     dtype: str = "float32"  # or bfloat16: of the products; parameters stay float32
-    remat: bool = False  # blocks and descents anew in the backward pass: less memory
+    remat: bool = False  # recompute blocks and descents in the backward pass: less memory
     unroll: int = 12  # layers unrolled in the scan over layers
 
     def check(self) -> None:
-        """Raises UserError for sizes that do not fit together."""
+        """Raise UserError for sizes that do not fit together."""
         for name in ("width", "layers", "heads", "mlp_ratio", "feature_width", "unroll"):
             if getattr(self, name) < 1:
                 raise UserError(f"metamodel.{name}={getattr(self, name)} must be 1 or more")
@@ -91,7 +91,7 @@ class Shape:
             raise UserError(f"metamodel.dtype={self.dtype!r} is unknown; there are {tuple(DTYPES)}")
 
     def check_tensor(self, parts: int) -> None:
-        """Raises UserError where blocks cannot be divided into so many parts."""
+        """Raise UserError where blocks cannot be divided into this many parts."""
         for what, size in (("heads", self.heads), ("mlp_ratio x width", self.hidden)):
             if size % parts:
                 raise UserError(
@@ -189,7 +189,7 @@ class Block(nn.Module):
 
 
 def _light(params: Any, shape: Shape) -> Any:
-    """A block's parameters, cast as its products cast them: then fewer bytes have to travel."""
+    """Cast a block's parameters as its products would: then fewer bytes have to travel."""
     return {
         name: {
             kind: x.astype(DTYPES[shape.dtype])
@@ -299,7 +299,7 @@ class Transformer(nn.Module):
         return self._descend(out, x, lambda output: probe_gradient(output, of, probes))
 
     def _block(self) -> type[nn.Module]:
-        """The block, which fetches its parameters where it runs, and again where it runs anew."""
+        """Return the block, which fetches its parameters each time it runs."""
         s, mesh, block = self.shape, self.mesh, Block
         if mesh is not None and mesh.shape["fsdp"] > 1:
             block = nn.map_variables(
@@ -363,7 +363,7 @@ class Transformer(nn.Module):
     def _towards_classes(
         self, layout: Layout, tokens: jax.Array, classes: jax.Array, batch: int
     ) -> jax.Array:
-        """What a unit owes to a class: a product of its token with the token of that class.
+        """Multiply each unit's token with the token of each class.
 
         Added to the channels that belong to that class's output, so that an outgoing weight
         follows what the class looks like and not only which label it has. [B, L, C]
@@ -383,7 +383,7 @@ class Transformer(nn.Module):
         return jnp.einsum("blk,lck->blc", pair, jnp.asarray(place))
 
     def _places(self, layout: Layout) -> jax.Array:
-        """What a token is: its kind, and its position where position means something. [L, W]"""
+        """Embed what a token is: its kind, and its position where that has a meaning. [L, W]"""
         width = self.shape.width
         init = nn.initializers.normal(0.5)
         kind = self.param("kind", init, (int(layout.kind.max()) + 1, width))

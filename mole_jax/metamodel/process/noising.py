@@ -79,7 +79,7 @@ class Process:
     def shown(
         self, noisy: jax.Array, start: jax.Array, t: jax.Array, spread: jax.Array
     ) -> jax.Array:
-        """What the network sees of the noisy target [B, ...]; arguments as in `clean_estimate`."""
+        """Return what the network sees of the noisy target; arguments as in `clean_estimate`."""
         chex.assert_equal_shape([noisy, start], custom_message="noisy, start [B, ...]")
         chex.assert_is_broadcastable(spread.shape, noisy.shape, custom_message="spread [B, ...]")
         if self.prediction != "edm":
