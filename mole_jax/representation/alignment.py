@@ -11,7 +11,8 @@ from mole_jax.tasks.networks import Network
 
 # Orders and bases are matched in turn; more rounds than this gain little.
 ROUNDS = 5
-# Of the references that look nearest after being aligned to one network, this many are matched again.
+# Of the references that look nearest after being aligned to one network, how many are matched
+# again.
 CANDIDATES = 4
 
 

@@ -45,8 +45,8 @@ def check(config: Mapping[str, Any], family: TaskFamily) -> None:
     n_subsets = len(family.indices("train"))
     if not 1 <= settings["live_refresh"] <= n_subsets:
         raise UserError(
-            f"zoo.live_refresh={settings['live_refresh']} must lie in 1..{n_subsets}: there are "
-            "so many training data subsets, and one run of each at most is trained at a time"
+            f"zoo.live_refresh={settings['live_refresh']} must lie in 1..{n_subsets}: that is how "
+            "many training data subsets there are, and one run of each at most is trained at a time"
         )
     stored = n_subsets * (population["members"] - population["held_out_members"])
     if settings["live_runs"] and settings["live_runs"] < stored:

@@ -5,8 +5,8 @@ time, target metric minus start metric, target metric, start metric (see `tokeni
 has its own linear encoder without bias; what they share is a LayerNorm, learned positions, pre-norm
 blocks and a last LayerNorm. The first tokens that come out are decoded, each by its own linear map
 that starts at zero. Scalars enter as they are - raw steps, raw metrics - in sines and cosines. The
-support set is not looked at. What is known to be weak in it can be repaired, one thing at a time (see
-`Tokens`).
+support set is not looked at. What is known to be weak in it can be repaired, one thing at a time
+(see `Tokens`).
 """
 
 from __future__ import annotations

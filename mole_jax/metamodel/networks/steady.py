@@ -21,7 +21,7 @@ def steady(step: Callable[..., jax.Array], growth: float) -> Callable[..., jax.A
 
     Args:
         step: (x [B, ...], *others) -> new x [B, ...]. It may close over arrays.
-        growth: an example's cotangent of x is at most this many times as long as that of the result.
+        growth: an example's cotangent of x is at most this many times as long as the result's.
 
     Returns:
         A function of the same arguments and values. The derivatives in the other arguments are
