@@ -111,7 +111,7 @@ def held() -> Iterator[Callable[[], bool]]:
 
 
 def _agreed() -> signal.Signals | None:
-    """The signal that has come to one of the processes, if any."""
+    """Return the signal that has come to one of the processes, if any."""
     largest = distributed.largest(_State.asked or 0)
     return signal.Signals(largest) if largest else None
 

@@ -90,7 +90,7 @@ def _printed(run: Callable[[], int | None]) -> int:
 
 
 def _unwritten() -> OSError | None:
-    """What keeps standard output or error from being written, None where nothing does.
+    """Return what keeps standard output or error from being written, None if nothing does.
 
     Such a stream is turned to nowhere, since Python writes its buffer once more at its end and
     complains on stderr.
@@ -112,7 +112,7 @@ def _unwritten() -> OSError | None:
 
 
 def _is_broken(stream: TextIO) -> bool:
-    """Whether a stream is a pipe that nobody reads."""
+    """Return whether a stream is a pipe that nobody reads."""
     poll = select.poll()
     try:
         poll.register(stream.fileno(), 0)

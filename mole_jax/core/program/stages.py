@@ -181,7 +181,7 @@ def _check(
 def _completed(
     config: Mapping[str, Any], other: Mapping[str, Any], before: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The config with the keys of `before` that another one has and it has not."""
+    """Return the config with those keys of `before` that it lacks and another config has."""
     whole = {name: dict(x) if isinstance(x, Mapping) else x for name, x in config.items()}
     for key, value in before.items():
         section, _, name = key.partition(".")

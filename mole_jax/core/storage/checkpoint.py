@@ -89,7 +89,7 @@ class Checkpoints:
         return stored.read(self._path, step, like)
 
     def restore_latest(self, like: Any) -> tuple[int, Any] | None:
-        """Step and state of the newest checkpoint that is undamaged, or None without any.
+        """Return step and state of the newest undamaged checkpoint, or None without any.
 
         A damaged one is put aside with a warning, so that the run continues from the one before.
         It is moved to the folder `damaged` beside the checkpoints, and nothing is deleted.
@@ -136,7 +136,7 @@ class Checkpoints:
         self._manager.reload()
 
     def _finalized(self) -> None:
-        """Called when all files of a checkpoint are written, and before it gets its name."""
+        """Write the digests: all files of a checkpoint are there, but not its name."""
         if not distributed.is_first():
             return
         for path in self._path.glob(f"{self._saving}.*"):

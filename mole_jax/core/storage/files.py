@@ -28,7 +28,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes its place at `path` once the block ends without an error."""
+    """Open a file to write, which takes its place at `path` if the block ends without an error."""
     path = Path(path)
     make_folder(path.parent)
     # In the same folder, because os.replace is atomic only within one file system. Opened by hand
@@ -131,7 +131,7 @@ def check_file(path: str | Path) -> None:
 
 
 def is_disk_full(problem: BaseException) -> bool:
-    """Whether an exception, or one that it came from, says that there is no space left.
+    """Return whether an exception, or one that it came from, says that there is no space left.
 
     Libraries in C++ say it in words only.
     """

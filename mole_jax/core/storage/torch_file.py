@@ -102,7 +102,7 @@ class TorchFile:
             raise UserError(f"{path} is damaged: {problem}") from None
 
     def read(self, tensor: Tensor) -> np.ndarray:
-        """The numbers of a tensor; raises UserError where the file has not got them."""
+        """Return the numbers of a tensor; raise UserError where the file lacks them."""
         kind, n = tensor.dtype, tensor.storage.size
         name = f"data/{tensor.storage.key}"
         if self._size(name) != n * kind.itemsize:
@@ -278,7 +278,7 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _pickled(value: Any, storages: list[np.ndarray]) -> bytes:
-    """The operations of pickle protocol 2 that put a value on the stack."""
+    """Return the operations of pickle protocol 2 that put a value on the stack."""
     if isinstance(value, Mapping):
         items = b"".join(
             _pickled(key, storages) + _pickled(item, storages) for key, item in value.items()
