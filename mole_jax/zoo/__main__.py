@@ -49,7 +49,7 @@ MODULES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command.
+    """Run the command.
 
     Returns:
         The exit code: 0 fine, 1 problems found, or those of `command.explained`.
@@ -94,7 +94,7 @@ def _run(flags: argparse.Namespace) -> int:
 
 
 def summary(zoo: Zoo) -> Iterator[str]:
-    """The lines of `info`: sizes, runs and final metrics by split, hyperparameters, provenance."""
+    """Yield the lines of `info`: sizes, runs, final metrics by split, hyperparameters, origin."""
     schema, runs = zoo.schema, zoo.runs
     sets = [task.split for task in schema.tasks]
     yield f"zoo          {schema.name} at {zoo.path}, made {zoo.created}"

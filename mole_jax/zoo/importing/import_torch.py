@@ -30,7 +30,7 @@ class Options(into_zoo.Options):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     text = "folders RUN/checkpoint_N with RUN/result.json, or weights.npy with metrics.csv.gz"
     parser.add_argument("source", type=user_path, metavar="DIR", help=text)
     into_zoo.add_arguments(parser, Options(""), PROMPT_METRICS)
@@ -48,14 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    """Runs the command."""
+    """Run the command."""
     options = into_zoo.of_flags(Options, flags)
     into_zoo.report(flags.out, import_torch(flags.source, flags.out, options))
     return 0
 
 
 def import_torch(source: str | Path, out: str | Path, options: Options) -> list[Skip]:
-    """Makes the zoo of a zoo of state_dicts, run by run; a broken-off import goes on.
+    """Make the zoo of a zoo of state_dicts, run by run, resuming an interrupted import.
 
     Weights keep their bits where they are float32, and nothing that a checkpoint names is run. A
     run is left out, and counted, when a file of it cannot be read or is not the network's, when it

@@ -60,7 +60,7 @@ class Form:
 def add_arguments(
     parser: argparse.ArgumentParser, default: Options, prompt_metrics: tuple[str, ...]
 ) -> None:
-    """The flags of every form, but for the source and --out."""
+    """Add the flags of every form, but for the source and --out."""
     text = f"what it holds: {shorthand.USAGE}"
     parser.add_argument("--network", required=True, help=text)
     text = "the metric of prompts (default: the first there is of " + ", ".join(prompt_metrics)
@@ -81,19 +81,19 @@ def add_arguments(
 
 
 def of_flags(kind: type[Own], flags: argparse.Namespace) -> Own:
-    """A form's own options, from flags of the same names."""
+    """Return a form's own options, from flags of the same names."""
     return kind(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(kind)})
 
 
 def report(out: Path, skips: Sequence[Skip]) -> None:
-    """Says how many runs came in, and which did not."""
+    """Print how many runs came in, and which did not."""
     for line in ingest.counted(skips):
         print(line, file=sys.stderr)
     print(f"{out}: {open_zoo(out).n_runs} runs, {len(skips)} left out")
 
 
 def check(options: Options) -> Described:
-    """The network that is asked for; raises UserError for options that will not do."""
+    """Return the network that is asked for; raise UserError for options that will not do."""
     if not options.max_weight > 0 or options.held_out_runs < 0:
         raise UserError(
             f"--max-weight={options.max_weight:g} must be above 0, --held-out-runs="
@@ -110,7 +110,7 @@ def import_runs(
     out: Path,
     options: Options,
 ) -> list[Skip]:
-    """Makes the zoo of a data set, run by run; a broken-off import goes on.
+    """Make the zoo of a data set, run by run, resuming an interrupted import.
 
     Args:
         data: its runs.
@@ -179,7 +179,7 @@ def import_runs(
 
 
 def make_schema(data: DataSet, form: Form, described: Described, options: Options) -> ZooSchema:
-    """What the zoo of a data set holds."""
+    """Return the schema of a data set's zoo."""
     network = described.network
     name = data.path.resolve().name
     increasing = data.iterations is not None and bool((np.diff(data.iterations) > 0).all())
@@ -262,7 +262,7 @@ def _prompt_metric(data: DataSet, asked: str, usual: tuple[str, ...]) -> str:
 def _check_network(
     data: DataSet, read: Callable[[int], History], described: Described, network: str
 ) -> None:
-    """Raises UserError when none of the first runs has the network's tensors."""
+    """Raise UserError if none of the first runs has the network's tensors."""
     first = None
     for position in data.usable[:_TRIED]:
         try:

@@ -53,7 +53,7 @@ class Matrix:
     _metrics: Mapping[str, np.ndarray]  # name -> [row]
 
     def read(self, position: int) -> History:
-        """Reads one run."""
+        """Read one run."""
         rows = self.rows[position]
         run = self.data.runs[position]
         # In the file's order, which is a disk's, too.
@@ -83,7 +83,7 @@ def open_matrix(
     run_column: str = "",
     step_column: str = "",
 ) -> Matrix:
-    """Reads the table and the layout, and leaves the weights where they are.
+    """Read the table and the layout, and leave the weights where they are.
 
     Args:
         path: the data set.
@@ -184,7 +184,7 @@ def _column(
 
 
 def _steps(file: Path, table: dict[str, Column], asked: str, names: str) -> np.ndarray:
-    """The step of each row; a run of one row needs none. The column is taken out of the table."""
+    """Take the step of each row out of the table; a run of one row needs none."""
     alone = len(table[names].texts) == len(table[names].codes)
     if alone and not asked and not any(name in table for name in STEP_COLUMNS):
         return np.zeros(len(table[names].codes))
@@ -198,7 +198,7 @@ def _steps(file: Path, table: dict[str, Column], asked: str, names: str) -> np.n
 
 
 def _is_setting(name: str, column: Column, order: np.ndarray, starts: np.ndarray) -> bool:
-    """Whether a column says how a run was trained: it is the same in all rows of a run."""
+    """Return whether a column says how a run was trained: it is the same in all rows of a run."""
     codes = column.codes[order]
     same = np.maximum.reduceat(codes, starts) == np.minimum.reduceat(codes, starts)
     if name.lower().startswith(_CONFIG):

@@ -64,7 +64,7 @@ def generate(config: Mapping[str, Any], workdir: Path) -> None:
 
 
 def make_schema(config: Mapping[str, Any], family: TaskFamily) -> ZooSchema:
-    """What the zoo of a config holds."""
+    """Return the schema of a config's zoo."""
     network = family.network
     made_of = sections(config, ("seed", "data", "network", "population", "zoo"))
     for section, names in _WITHOUT_EFFECT.items():

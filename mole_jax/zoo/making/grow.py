@@ -61,13 +61,13 @@ def grow(path: str | Path, members: int) -> None:
 
 
 def _members(zoo: Zoo) -> np.ndarray:
-    """How many runs each data subset has: [T]."""
+    """Return how many runs each data subset has: [T]."""
     return np.bincount(zoo.runs["subset"], minlength=len(zoo.schema.tasks))
 
 
 @contextlib.contextmanager
 def _held(path: Path) -> Iterator[None]:
-    """Keeps other commands out of the workdir that a zoo may lie in; raises UserError."""
+    """Keep other commands out of the workdir that a zoo may lie in, or raise UserError."""
     workdir = path.resolve().parent
     if not (workdir / stages.MARK).exists():
         yield
