@@ -14,7 +14,7 @@ from mole_jax.tasks.networks import shorthand
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     text = "the state_dict; its card is the .json beside it"
     parser.add_argument("file", type=user_path, metavar="FILE.safetensors", help=text)
     text = f"needed without a card: {shorthand.USAGE}"
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Runs the command."""
+    """Run the command."""
     if flags.out.suffix != ".npz":
         raise UserError(f"--out={flags.out} must end in .npz")
     refuse_overwriting([flags.out], [flags.file, flags.file.with_suffix(".json")])

@@ -47,7 +47,7 @@ def save_network(
     metrics: Mapping[str, float] | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a network and its card; each file is either whole or absent.
+    """Write a network and its card; each file is either whole or absent.
 
     Args:
         path: ends in .safetensors.
@@ -85,7 +85,7 @@ def save_network(
 
 
 def load_network(path: str | Path, network: str = "") -> NetworkFile:
-    """Reads a network of `save_network`, or any state_dict with the same names and layouts.
+    """Read a network of `save_network`, or any state_dict with the same names and layouts.
 
     Args:
         path: the .safetensors file; its card is the .json beside it.
@@ -113,7 +113,7 @@ def load_network(path: str | Path, network: str = "") -> NetworkFile:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The tensors of a safetensors file and its metadata; raises UserError."""
+    """Read the tensors of a safetensors file and its metadata; raise UserError if unreadable."""
     check_file(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:

@@ -24,7 +24,7 @@ from mole_jax.tasks.networks import Network, torch_layout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     text = "a workdir: of a training with metamodel.name='gpt', or imported"
     parser.add_argument("workdir", type=user_path, metavar="DIR", help=text)
     text = "the checkpoint, with the entries G and G_ema; FILE.json beside it has its settings"
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Runs the command."""
+    """Run the command."""
     convert(flags.workdir, flags.out)
     print(f"{flags.out} and {flags.out.with_suffix('.json')}: written")
 
@@ -116,7 +116,7 @@ def _settings(
 
 
 def _names(network: Network) -> tuple[str, ...]:
-    """PyTorch's names of the network's tensors; where it has none, made up of ours."""
+    """Return PyTorch's names of the network's tensors; where it has none, made up of ours."""
     if network.kind.torch is None:
         return tuple(_name(field.path) for field in torch_layout.fields(network))
     return tuple(tensor.name for tensor in torch_layout.layout(network).tensors)
@@ -129,7 +129,7 @@ def _name(path: str) -> str:
 
 
 def written(settings: Settings) -> dict[str, Any]:
-    """The settings as their file has them."""
+    """Return the settings as their file has them."""
     written = dataclasses.asdict(settings)
     names = {"diffusion_steps": "steps", "noise_schedule": "noise_schedule", "variance": "variance"}
     process = {theirs: written.pop(ours) for ours, theirs in names.items()}

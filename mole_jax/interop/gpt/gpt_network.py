@@ -21,7 +21,7 @@ _KERNEL = 3  # side of a convolution
 
 
 def find(settings: Settings, told: Path | None = None) -> tuple[dict[str, Any], Network]:
-    """The network, and its description as the schemas of zoos have it.
+    """Find the network, and its description as the schemas of zoos have it.
 
     Found without being told are the three kinds of G.pt's data sets: MLPs (taken to have ReLU);
     CNNs of 3x3 convolutions, of which the first has stride 2 and the others 1, on images of 32 x 32
@@ -68,7 +68,7 @@ def _layered(name: str, activation: str, layers: list[int]) -> dict[str, Any]:
 
 
 def _dense(sizes: tuple[int, ...]) -> list[int] | None:
-    """Inputs and widths of linear layers with these weights and biases, None where they are none.
+    """Return inputs and widths of linear layers with these weights and biases, or None.
 
     Layers follow one another: a weight's size is the product of two widths.
     """
@@ -81,7 +81,7 @@ def _dense(sizes: tuple[int, ...]) -> list[int] | None:
 
 
 def _convolutions(sizes: tuple[int, ...]) -> dict[str, Any] | None:
-    """A CNN, with biases or without, told from its end: the last layer is linear and has one."""
+    """Recognise a CNN, with biases or without, from its end: a linear layer with a bias."""
     if len(sizes) < 3 or sizes[-2] % sizes[-1]:
         return None
     *before, weight, n_out = sizes

@@ -50,7 +50,7 @@ _KEY_BIAS = ".attn.key.bias"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+    """Run the command; return its exit code."""
     return command.explained(lambda: _run(arguments))
 
 
@@ -93,7 +93,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def compare(path: Path, arrays: Mapping[str, np.ndarray] | None = None) -> dict[str, float]:
-    """The relative error of every quantity of a case; NaN where it cannot be told.
+    """Return the relative error of every quantity of a case; NaN where it is unknown.
 
     `arrays` are what the file has, where it has been read.
 
@@ -128,13 +128,13 @@ def _computed(
     frequencies: tuple[float, ...],
     arrays: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """What our model makes of a case's inputs, by the names of its outputs."""
+    """Compute our model's outputs for a case's inputs, by name."""
     module, process = settings.module(frequencies), settings.process()
     inputs = {name: jnp.asarray(arrays[f"in/{name}"], jnp.float32) for name in _IN if name != "t"}
     t = jnp.asarray(arrays["in/t"], jnp.int32)
 
     def predicted(params: Any, noisy: Any, t: Any, start: Any, target: Any, metric: Any) -> Any:
-        """The model's own prediction, and the estimate of x0 that it stands for: [B, D] each."""
+        """Return the model's own prediction, and the estimate of x0 it implies: [B, D] each."""
         x, start = noisy[:, None], start[:, None]  # [B, L = 1, D]
         frame = Frame(x, start, start, t, jnp.ones_like(x), None)  # type: ignore[arg-type]
         prompt = Prompt(start, metric, target, None, everything(len(t)))  # type: ignore[arg-type]
@@ -199,7 +199,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check(settings: Settings, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raises UserError for inputs that do not fit the settings, or each other."""
+    """Raise UserError for inputs that do not fit the settings, or each other."""
     for name in _IN:
         if f"in/{name}" not in arrays:
             raise UserError(f"in/{name} is missing")
@@ -231,7 +231,7 @@ def _check(settings: Settings, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _check_wanted(arrays: Mapping[str, np.ndarray], networks: tuple[int, int]) -> None:
-    """Raises UserError for quantities that are none, or not shaped like it: networks are [B, D]."""
+    """Raise UserError for unknown quantities, or wrong shapes: networks are [B, D]."""
     shapes: dict[str, tuple[int, ...]] = {
         f"out/{name}": networks for name in ("x_t", "pred", "p_mean", "p_variance")
     }

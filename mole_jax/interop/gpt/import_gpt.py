@@ -42,7 +42,7 @@ PUBLISHED_SCALES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     parser.add_argument(
         "file", type=user_path, metavar="FILE.pt", help="with the entries G and G_ema"
     )
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Runs the command."""
+    """Run the command."""
     convert(
         flags.file,
         flags.settings,
@@ -146,7 +146,7 @@ def _scale(settings: Settings, given: float | None) -> float:
 
 
 def _weights(file: Path, settings: Settings) -> tuple[dict[str, Any], tuple[float, ...]]:
-    """Our parameters for each of WEIGHTS that a file has, and the frequencies of scalars."""
+    """Return our parameters for each of WEIGHTS that a file has, and the frequencies of scalars."""
     found: dict[str, Any] = {}
     frequencies: tuple[float, ...] = ()
     with TorchFile(file) as opened:
@@ -169,7 +169,7 @@ def _weights(file: Path, settings: Settings) -> tuple[dict[str, Any], tuple[floa
 
 
 def _tensors(state: Any) -> dict[str, Tensor]:
-    """The tensors of a model, without the prefixes that wrappers give their names."""
+    """Return the tensors of a model, without the prefixes that wrappers give their names."""
     if not isinstance(state, Mapping) or not all(
         isinstance(k, str) and isinstance(t, Tensor) for k, t in state.items()
     ):
@@ -187,7 +187,7 @@ def make_config(
     frequencies: tuple[float, ...],
     metric: str,
 ) -> dict[str, Any]:
-    """A config with what prediction reads; for training it would lack a zoo."""
+    """Return a config with what prediction reads; for training it would lack a zoo."""
     tokens, process = settings.tokens(frequencies), settings.process()
     source = "imported"
     if not network.classifies:
