@@ -155,7 +155,7 @@ def of_module(
     units: tuple[tuple[str, ...], ...],
     symmetries: tuple[Permutation | Rotation, ...],
 ) -> Network:
-    """A network from a Flax module.
+    """Build a network from a Flax module.
 
     With `images` the module takes [B, *input_shape], else [..., n_inputs]. The other arguments are
     the network's own.

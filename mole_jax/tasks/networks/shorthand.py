@@ -22,7 +22,7 @@ class Described(NamedTuple):
     network: Network
 
     def to_json(self) -> dict[str, Any]:
-        """What `networks.from_json` builds the network from."""
+        """Return what `networks.from_json` builds the network from."""
         return networks.to_json(self.config, self.network)
 
 
