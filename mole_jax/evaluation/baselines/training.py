@@ -33,7 +33,7 @@ class Curves:
 
 
 def recipe(context: EvalContext, points: int) -> Recipe | PPORecipe:
-    """Adam with the population's batch size and schedule, `points` snapshots."""
+    """Run Adam with the population's batch size and schedule, `points` snapshots."""
     at = recipes.snapshot_steps(settings.adam_steps(context.config), points, _POWER)
     return recipes.adam(recipes.of(context.config["population"], context.family.network), at)
 
@@ -98,7 +98,7 @@ def train(
 
 @jax.jit
 def _keys(key: jax.Array, groups_are: jax.Array) -> jax.Array:
-    """The keys of minibatches, as the zoo derives them from its own: [G]."""
+    """Return the keys of minibatches, as the zoo derives them from its own: [G]."""
     return jax.vmap(lambda i: rng.at(key, "minibatches", i))(groups_are)
 
 
