@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def draw(axes: Axes, rows: list[dict[str, Any] | None]) -> None:
-    """A dot and an interval for each variant that there is; lines for Adam and for guessing."""
+    """Draw a dot and an interval for each variant, and lines for Adam and for guessing."""
     done = [(y, row) for y, row in enumerate(rows) if row is not None]
     for y, row in done:
         colour = style.GENERATED if y == len(rows) - 1 else style.BASELINE

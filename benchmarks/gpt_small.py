@@ -95,7 +95,7 @@ def of_variant(name: str, folder: Path) -> dict[str, Any]:
 
 
 def accuracy(context: EvalContext, episodes: Episodes) -> float:
-    """Mean test accuracy of networks asked for `PROMPT`, one from each start."""
+    """Measure the mean test accuracy of networks asked for `PROMPT`, one from each start."""
     prompts = np.full((len(episodes.tasks), 1, 1), PROMPT)
     key = context.key("small")
     flat = predict(context, context.learner, episodes.first(), prompts, key)

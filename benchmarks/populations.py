@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def of_case(name: str, rounds: int) -> tuple[dict[tuple[str, int], float], float]:
-    """Member-steps per second of each side at each width, and FLOP of a member-step."""
+    """Measure member-steps per second of each side at each width, and FLOP of a member-step."""
     network, shape, batch, widths = CASES[name]
     times = GPU if jax.default_backend() == "gpu" else 1
     widths = (1, *(times * width for width in widths[1:]))
@@ -143,7 +143,7 @@ def of_case(name: str, rounds: int) -> tuple[dict[tuple[str, int], float], float
 
 
 def _family(network: dict[str, Any], shape: tuple[int, ...], folder: Path) -> Any:
-    """One data subset of ten classes of noise: what is learned does not matter here."""
+    """Return a data subset of ten classes of noise: what is learned does not matter here."""
     rng_ = np.random.default_rng(0)
     n = CLASSES * IMAGES * 4
     images = rng_.integers(0, 256, (n, *shape), np.uint8)
@@ -181,7 +181,7 @@ def _ours(family: Any, batch: int, width: int, steps: int, shared: bool) -> Call
 
 
 def _operations(family: Any, batch: int) -> float:
-    """FLOP of the products of one member's step."""
+    """Count FLOP of the products of one member's step."""
     network = family.network
     params = jax.eval_shape(network.init, jax.random.key(0))
     x = jax.ShapeDtypeStruct((batch, network.example_size), jnp.float32)

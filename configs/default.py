@@ -15,5 +15,5 @@ from mole_jax import experiment
 
 
 def get_config() -> ConfigDict:
-    """The defaults: an MLP on digits."""
+    """Return the defaults: an MLP on digits."""
     return experiment.defaults()

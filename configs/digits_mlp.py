@@ -44,5 +44,5 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The demo; `full`: trained longer; `few`: few training examples; `live`: runs are replaced."""
+    """Return the demo; `full`: trained longer; `few`: few training examples; `live`: a live zoo."""
     return experiment.make(CONFIG, VARIANTS, variant)

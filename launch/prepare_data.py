@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Sequence[str]) -> str:
-    """Do what the command line says; return what to tell the user.
+    """Do what the command line says; return a message for the user.
 
     Raises:
         UserError: for wrong arguments, a missing TensorFlow, and what `prepare` raises.

@@ -95,7 +95,7 @@ STAGES = (
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Do what the command line says; raises UserError for what the user can mend."""
+    """Do what the command line says; raise UserError for what the user can fix."""
     given = parse(arguments)
     if given.help:
         print(HELP + _keys(given))
@@ -229,7 +229,7 @@ def _folder(workdir: str) -> Path | None:
 
 
 def _arranged(every: Sequence[stages.Stage], mesh: dict[str, int]) -> list[stages.Stage]:
-    """The stages, of which training gets the mesh; it is no part of the config."""
+    """Return the stages, with the mesh for training; it is no part of the config."""
 
     def arranged(stage: stages.Stage) -> stages.Stage:
         run: Callable[..., None] = stage.run
@@ -262,7 +262,7 @@ def validate(config: ConfigDict, mesh_shape: dict[str, int]) -> None:
 
 
 def _pieces(command: Command) -> Any:
-    """What the train stage would train, as shapes; imported late, since JAX starts with it."""
+    """Return what the train stage would train, as shapes; late import, since JAX starts with it."""
     config = _config(command)
     from mole_jax.learners import in_shapes
 

@@ -46,7 +46,7 @@ def read_task(support: str, test: str | None, model: Model) -> Task:
 def _labelled(
     flag: str, source: str, network: Network, *, of_test: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Flat images [m, F] and labels [m] of a data source, of its test split or of the rest."""
+    """Read flat images [m, F] and labels [m] of a data source: its test split or the rest."""
     from mole_jax.tasks import sources
 
     try:
