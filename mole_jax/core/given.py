@@ -1,6 +1,6 @@
 """What callers give: arrays and numbers, each checked once, where it enters.
 
-Every function takes the name under which a message speaks of the value, and raises UserError in one
+Every function takes the name that messages use for the value, and raises UserError in one
 line for what it cannot be. Numbers are looked at after their cast to float32, which is what MOLE
 computes in: 1e39 is infinite there.
 """

@@ -216,7 +216,7 @@ def _all_used(
         program: all computations.
         where: the one that the names are of.
         names: of the arrays.
-        wanted: tells of an instruction and the name of its operand.
+        wanted: whether an instruction and the name of its operand are as wanted.
         passing: other instructions that may come before.
         outside: answers for a result of `where` itself.
     """

@@ -168,9 +168,9 @@ def agree(do: Callable[..., Any], *arguments: Any) -> Any:
         problem = str(error)
     _State.client.key_value_set(f"{name}/{_State.index}", json.dumps(problem))
     for i in range(_State.count):
-        told = json.loads(_State.client.blocking_key_value_get(f"{name}/{i}", _FOREVER_MS))
-        if told:
-            _refuse(told if i == 0 else f"process {i}: {told}")
+        refusal = json.loads(_State.client.blocking_key_value_get(f"{name}/{i}", _FOREVER_MS))
+        if refusal:
+            _refuse(refusal if i == 0 else f"process {i}: {refusal}")
     return found
 
 
@@ -260,7 +260,7 @@ def end(code: int) -> None:
 def _vanish(code: int) -> NoReturn:
     if sys.exc_info()[0] is not None:
         traceback.print_exc()  # Python will not come to it
-    # All may have been told to stop: those who lose process 0 could no longer say so themselves.
+    # All may have got a signal to stop: those who lose process 0 could no longer say so themselves.
     if is_first():
         time.sleep(2)
     os._exit(code)

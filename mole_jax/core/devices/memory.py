@@ -16,7 +16,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 def available(device: jax.Device) -> int | None:
     """Return the bytes that a process may use on a device, None where they are unknown.
 
-    Accelerators tell their limit; devices on a CPU share evenly what the machine has left.
+    Accelerators report their limit; devices on a CPU share evenly what the machine has left.
     """
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:

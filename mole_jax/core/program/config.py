@@ -270,8 +270,8 @@ def unknown(key: str, config: ConfigDict, schema: Schema | None = None) -> str:
         words = {n.rsplit(".", 1)[-1]: n for n in defaults if n.startswith(f"{section}.")}
         close = words.get(nearest(last, words) or "")
         return f"{of}: " + (f"did you mean {close}?" if close else "--print_config shows its keys")
-    mend = f"did you mean {close}?" if close else "--help with --config=FILE lists the keys"
-    return f"the config has no key {key}: {mend}"
+    remedy = f"did you mean {close}?" if close else "--help with --config=FILE lists the keys"
+    return f"the config has no key {key}: {remedy}"
 
 
 def _wrong_type(argument: str, key: str, default: Any) -> str:

@@ -16,7 +16,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.storage import checkpoint_files as stored
 from mole_jax.core.storage.checkpoint_files import DamagedError, checksum
 
-ASIDE = "damaged"  # a folder beside that of the checkpoints
+ASIDE = "damaged"  # a folder next to the checkpoints'
 
 
 class Checkpoints:
@@ -92,7 +92,7 @@ class Checkpoints:
         """Return step and state of the newest undamaged checkpoint, or None without any.
 
         A damaged one is put aside with a warning, so that the run continues from the one before.
-        It is moved to the folder `damaged` beside the checkpoints, and nothing is deleted.
+        It is moved to the folder `damaged` next to the checkpoints, and nothing is deleted.
 
         Raises:
             UnreadableError: where one cannot be read, and is not known to be damaged.

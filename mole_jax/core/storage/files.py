@@ -47,7 +47,7 @@ def writing(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def make_folder(path: str | Path) -> None:
-    """Make a folder, and those above it, where it is missing; raises UserError if it cannot be."""
+    """Make a folder, and those above it, where it is missing; raise UserError if it cannot be."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -91,7 +91,7 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
 
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """Read the named arrays of an .npz; raises UserError when it is missing, damaged or none."""
+    """Read the named arrays of an .npz; raise UserError if it is missing, damaged or none."""
     path = Path(path)
     try:
         # Opened here, because NumPy leaves a file open whose beginning it cannot read.
@@ -109,7 +109,7 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file; raises UserError naming the file when it is missing or not JSON."""
+    """Read a JSON file; raise UserError naming the file if it is missing or not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
