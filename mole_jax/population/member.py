@@ -34,7 +34,7 @@ class Recipe:
     share_minibatches: bool
     pool: str = "train"  # where minibatches come from
     coupled_decay: bool = False  # weight decay is a part of the gradient
-    epoch_steps: int = 0  # above 0: a schedule changes the rate after so many steps only
+    epoch_steps: int = 0  # above 0: a schedule changes the rate only after this many steps
 
 
 class History(NamedTuple):

@@ -59,7 +59,7 @@ def check(config: Mapping[str, Any]) -> None:
     if config["shared_start"] and tuple(config["init_scale"]) != (1, 1):
         raise UserError(
             f"population.init_scale={tuple(config['init_scale'])} must be (1, 1) with "
-            "population.shared_start: starts are then drawn anew in training, unscaled"
+            "population.shared_start: starts are then newly drawn in training, unscaled"
         )
     if config["schedule"] not in SCHEDULES:
         raise UserError(

@@ -1,7 +1,7 @@
 """Control tasks: one environment with many settings of its parameters, one policy network.
 
-A setting of the parameters is to a policy what a data subset is to a classifier, and a task's
-support set are transitions: what random actions did in it.
+A control task is one setting of the environment's parameters, as a classifier's task is one data
+subset; its support set is transitions under random actions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mole_jax.tasks.subsets import DataSubset
 PREFIX = "env"  # of data.source: env:cartpole
 # Parameters of tasks: drawn for each task, or those that the environment usually has.
 SETTINGS = ("random", "default")
-# Significant digits of a task's parameters, so that its name tells them exactly.
+# Significant digits of a task's parameters, so that its name gives them exactly.
 _DIGITS = 4
 # How near to rest policies are compared, as a share of the region in which episodes live.
 _NEAREST = 0.01
@@ -150,7 +150,7 @@ def features(environment: Environment, found: jax.Array) -> jax.Array:
     """Return transitions [..., O + A + O] as the meta-model sees them, of the same shape.
 
     The next observation becomes the rate of change, in tenths of a unit per second: between two
-    observations so close in time, what tells one task from another would otherwise hardly show.
+    observations so close in time, what distinguishes tasks would otherwise hardly show.
     """
     o = environment.n_observations
     before, action, after = found[..., :o], found[..., o:-o], found[..., -o:]
@@ -222,7 +222,7 @@ def build(config: Mapping[str, Any]) -> ControlFamily:
             f"{', '.join(networks.POLICIES)}"
         )
     for name in ("held_out_classes", "unseen_class_subsets", "unseen_source_subsets", "imbalance"):
-        if c.get(name, 0) not in (0, 1.0):  # only configs of before have them
+        if c.get(name, 0) not in (0, 1.0):  # only older configs have them
             raise UserError(
                 f"data.{name}={c[name]} is about images; leave it out for {chosen.name}"
             )

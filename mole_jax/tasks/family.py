@@ -1,4 +1,4 @@
-"""A family of tasks: what an experiment's tasks share, whatever they are about."""
+"""A family of tasks: what an experiment's tasks share, images or control."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TaskFamily(Protocol):
     """Everything that tasks of one experiment share.
 
     source: the name of where they come from. subsets: the task table. score: the name of what is
-    reported of a network beside its loss, higher being better; divided by score_unit it is a share
+    reported of a network besides its loss, higher being better; divided by score_unit it is a share
     of 1. chance: the share that an untrained network has. guess_loss: about the loss that it has.
     labelled: whether examples of the support set have labels, so that a network has a loss on them.
     n_classes: how many labels.

@@ -137,7 +137,7 @@ class ImageTasks:
         if self.limits is None or self.firsts is None or name not in _LIMITED:
             return rows, counts
         limited = jnp.minimum(counts, self.limits[task])
-        if name == "train":  # a support set is drawn anew each time, from the whole pool
+        if name == "train":  # a new support set each time, from the whole pool
             places = self.firsts[task][:, None] + jnp.arange(rows.shape[1])[None]
             rows = jnp.take_along_axis(rows, places % counts[:, None], axis=1)
         return rows, limited

@@ -23,7 +23,7 @@ HELD_OUT = ("S1", "S2", "S3")
 
 @dataclasses.dataclass(frozen=True)
 class DataSubset:
-    """What tells one task from another, and which part of the experiment it belongs to."""
+    """What distinguishes one task from another, and which part of the experiment it belongs to."""
 
     id: str
     classes: tuple[int, ...]  # the position of a class is its label
@@ -205,13 +205,13 @@ def _parts(
             f"data.held_out_classes={n} must lie in 0..{max(len(others) - k, 0)}: of "
             f"{len(others)} classes {k} make a subset"
         )
-    for key, part, mend in (
+    for key, part, other in (
         ("unseen_class_subsets", n, "data.held_out_classes"),
         ("unseen_source_subsets", len(foreign), "data.held_out_sources"),
     ):
         if config[key] < 0 or bool(config[key]) != bool(part):
             raise UserError(
-                f"data.{key}={config[key]} and {mend}={config[mend.partition('.')[2]]!r} go "
+                f"data.{key}={config[key]} and {other}={config[other.partition('.')[2]]!r} go "
                 "together: give both, or neither"
             )
     unseen = np.random.default_rng([seed, 0xC1A5]).permutation(others)[:n].tolist()

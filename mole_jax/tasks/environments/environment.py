@@ -1,4 +1,4 @@
-"""A family of control problems as pure functions, whose parameters tell its problems apart."""
+"""A family of control problems as pure functions, whose parameters distinguish its problems."""
 
 from __future__ import annotations
 

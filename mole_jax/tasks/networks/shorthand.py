@@ -12,7 +12,7 @@ from mole_jax.tasks.networks import Network
 
 KINDS = {kind.shorthand.word: kind for kind in networks.KINDS.values() if kind.shorthand}
 USAGE = ", ".join(f"{k.shorthand.word}:{k.shorthand.sizes}" for k in KINDS.values() if k.shorthand)
-IMAGE_SIDE = 32  # of a CNN's images, whose size its parameters do not tell
+IMAGE_SIDE = 32  # of a CNN's images; its parameters do not imply their size
 
 
 class Described(NamedTuple):
