@@ -105,7 +105,7 @@ def summary(zoo: Zoo) -> Iterator[str]:
     yield f"snapshots    {len(schema.steps)} a run, at steps {_shortened(schema.steps)}"
     if schema.imported:
         yield f"imported     {_pairs(schema.config[IMPORT])}"
-        yield f"  prompts speak of {schema.prompt_metric}"
+        yield f"  prompt metric {schema.prompt_metric}"
         yield from (f"  {line}" for line in counted(read_skips(zoo.path)))
     if schema.snapshot_fields:
         yield f"  each snapshot has its own {' and '.join(schema.snapshot_fields)}"

@@ -1,4 +1,4 @@
-"""The metric that prompts speak of: `config.training.metric`, or what the zoo says.
+"""The prompt metric: `config.training.metric`, or what the zoo says.
 
 A name is a pool and a kind, such as `validation_loss`, `test_error` or `test_return`. Zoos of
 classifiers store accuracies; errors, in percent, follow from them.
@@ -30,12 +30,12 @@ class PromptMetric:
 
     @property
     def pool(self) -> str:
-        """Where it is measured: the validation pool, where the name does not tell."""
+        """Where it is measured: the validation pool, unless the name says otherwise."""
         return next((pool for pool in POOLS if pool in self.name.split("_")), "validation")
 
     @property
     def kind(self) -> str:
-        """One of KINDS: a loss in nats, where the name does not tell."""
+        """One of KINDS: a loss in nats, unless the name says otherwise."""
         last = self.name.rpartition("_")[2]
         last = _SHORT.get(last, last)
         return last if last in KINDS else "loss"
@@ -114,6 +114,6 @@ def check(config: Mapping[str, Any], family: TaskFamily) -> None:
         )
     if asked.startswith("train_") and not family.labelled and config["population"]["shared_start"]:
         raise UserError(
-            f"training.metric={asked!r} is of what policies did while they were trained, which "
-            "the new starts of population.shared_start have not: use a validation or test metric"
+            f"training.metric={asked!r} is of what policies did while they were trained, and "
+            "the new starts of population.shared_start lack it: use a validation or test metric"
         )

@@ -36,11 +36,11 @@ def _of_imported(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
     """Build the tasks of a config, and make sure that an imported zoo's networks are theirs.
 
     Raises:
-        UserError: when they are not, or the import was broken off.
+        UserError: when they are not, or the import was interrupted.
     """
     if IMPORT_FINISHED not in zoo.schema.provenance:
         raise UserError(
-            f"the import into {zoo.path} was broken off: run the command that began it to its end"
+            f"the import into {zoo.path} was interrupted: run the command that began it to its end"
         )
     family = families.build(config)
     if family.network.spec != zoo.schema.spec:

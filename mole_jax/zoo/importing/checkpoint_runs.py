@@ -1,6 +1,6 @@
 """Model zoos as folders of PyTorch checkpoints, the way Ray Tune leaves them.
 
-    DIR/RUN/checkpoint_000050/checkpoints   what torch.save wrote: a state_dict, alone or beside an
+    DIR/RUN/checkpoint_000050/checkpoints   what torch.save wrote: a state_dict, alone or with an
                                             optimizer's; also checkpoint_50, or another file name
     DIR/RUN/result.json                     a JSON object a line, one an epoch: its metrics
     DIR/RUN/params.json                     how the run was trained; may be missing

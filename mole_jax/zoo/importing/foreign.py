@@ -40,7 +40,7 @@ class UnusableRunError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class StoredRun:
-    """A run of a data set; `problem` says why it cannot be used, as far as a scan tells."""
+    """A run of a data set; `problem` says why it cannot be used, as far as a scan shows."""
 
     name: str
     folder: str

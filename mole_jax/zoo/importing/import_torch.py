@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     text = "take the first N runs only (default: all)"
     parser.add_argument("--limit", type=int, default=0, metavar="N", help=text)
-    text = "the column of metrics.csv that tells the {} (default: the first there is of {})"
+    text = "the column of metrics.csv with the {} (default: the first there is of {})"
     runs, steps = (", ".join(x) for x in (matrix_runs.RUN_COLUMNS, matrix_runs.STEP_COLUMNS))
     parser.add_argument("--run-column", default="", metavar="NAME", help=text.format("run", runs))
     parser.add_argument(

@@ -66,7 +66,7 @@ def take_in(
         intake: the runs.
         writer: the zoo.
         first: the position after the last run that the zoo has.
-        done: is told after each append how many positions it took, and which of them were skipped.
+        done: called after each append with the number of positions it took, and those skipped.
     """
     skips = [skip for skip in read_skips(writer.path) if skip.position < first]
     known, start = len(skips), first
@@ -91,7 +91,7 @@ def take_in(
             skips.append(Skip(position, intake.name(source), found))
         else:
             waiting.append(found)
-        # To the end of the shard that a broken-off intake has begun, then shard by shard.
+        # To the end of the shard that an interrupted intake has begun, then shard by shard.
         if waiting and (writer.n_runs + len(waiting)) % size == 0:
             flush(position + 1)
     flush(len(intake.sources))

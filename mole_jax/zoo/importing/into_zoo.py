@@ -1,4 +1,4 @@
-"""Foreign runs become a zoo, whatever form they come in: flags, checks, the schema, the loop."""
+"""Foreign runs of any form become a zoo: flags, checks, the schema, the loop."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def import_runs(
         skips = ingest.take_in(runs, writer, first, done)
     if writer.n_runs == 0:
         raise UserError(
-            f"{source}: none of its {len(data.runs)} runs can be used; {skips[0]}; mend the runs"
+            f"{source}: none of its {len(data.runs)} runs can be used; {skips[0]}; fix the runs"
         )
     if IMPORT_FINISHED not in writer.schema.provenance:
         date = datetime.now(UTC).isoformat(timespec="seconds")
@@ -273,7 +273,7 @@ def _check_network(
     sizes = ", ".join(map(str, layout(described.network).sizes))
     raise UserError(
         f"{data.path} does not hold networks {network}, which are tensors of {sizes} numbers: "
-        f"{first}; give the --network of its runs, or mend them"
+        f"{first}; give the --network of its runs, or fix them"
     )
 
 
@@ -284,4 +284,4 @@ def _refuse_first(data: DataSet) -> None:
 
 
 def _refusal(source: Path, run: StoredRun, problem: str) -> str:
-    return f"{source}: the run {run.name} {problem}; mend it, or leave out --strict"
+    return f"{source}: the run {run.name} {problem}; fix it, or leave out --strict"

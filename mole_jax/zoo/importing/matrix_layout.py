@@ -6,7 +6,7 @@
 
 Tensors follow one another, or say where they begin ("start"). In the order "pytorch" kernels are
 [out, in] and OIHW; in "tensorflow" they are [in, out] and HWIO, as MOLE's own ("mole" is the same).
-Where no order is said, the names tell: PyTorch calls a kernel weight, TensorFlow kernel.
+Without an order, the names decide: PyTorch calls a kernel weight, TensorFlow kernel.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _order(file: Path, tensors: Iterable[str]) -> str:
     if "weight" in leaves and "kernel" not in leaves:
         return PYTORCH
     raise UserError(
-        f'{file} does not say how kernels lie, and the names do not tell: add "order": '
+        f'{file} does not say how kernels lie, and neither do the names: add "order": '
         f'"{PYTORCH}" ([out, in], OIHW) or "{TENSORFLOW}" ([in, out], HWIO) to a layout.json'
     )
 

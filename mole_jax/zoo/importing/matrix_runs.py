@@ -178,7 +178,7 @@ def _column(
         said = f"no column {asked}" if asked else f"none of the columns {', '.join(usual)}"
         raise UserError(
             f"{file} has {said}; it has {', '.join(table)}: say with --{what}-column which of them "
-            f"tells the {what}"
+            f"has the {what}"
         )
     return name
 
@@ -190,7 +190,7 @@ def _steps(file: Path, table: dict[str, Column], asked: str, names: str) -> np.n
         return np.zeros(len(table[names].codes))
     name = _column(file, table, asked, STEP_COLUMNS, "step")
     if name == names:
-        raise UserError(f"{file}: the column {name} cannot tell both the run and the step")
+        raise UserError(f"{file}: the column {name} cannot be both the run and the step")
     steps = table.pop(name).numbers()
     if steps is None:
         raise UserError(f"{file}: the column {name} must hold the step of each row, as a number")
@@ -206,7 +206,7 @@ def _is_setting(name: str, column: Column, order: np.ndarray, starts: np.ndarray
     if column.numbers() is not None:
         if set(name.lower().replace(".", "_").split("_")) & set(_MEASURES):
             return False
-        if len(starts) == len(codes):  # one row a run: what it is, only its name can tell
+        if len(starts) == len(codes):  # one row a run: only its name says what it is
             return bool(hyperparameters({name: 1.0}))
     return bool(same.all())
 

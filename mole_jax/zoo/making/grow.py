@@ -24,8 +24,8 @@ def grow(path: str | Path, members: int) -> None:
 
     The zoo's own config says how. Its `population.members` stays what it was: it is part of what
     the first runs draw their numbers from (`run_numbers`), so any run, old or new, can be trained
-    again from the zoo. Members that are added to training subsets are trained on. A growth that was
-    broken off goes on with the same call.
+    again from the zoo. Members that are added to training subsets are trained on. The same call
+    resumes an interrupted growth.
 
     Raises:
         UserError: when the zoo is not finished, has more members already, its data source has

@@ -36,7 +36,7 @@ def rounds(
     several processes it takes more where that makes it end where a shard ends, so that no two
     processes write to one file.
 
-    With `members_per_group` a group has so many members at most, of one data subset; more where
+    With `members_per_group` a group has at most this many members, of one data subset; more where
     that makes it end where a shard ends.
 
     Args:

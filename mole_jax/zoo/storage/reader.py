@@ -33,7 +33,7 @@ class Zoo:
     """An opened zoo. `runs` holds one array [run] a field, strings decoded; arrays read on demand.
 
     The fields are subset, split, member, seed, finite, optimizer, learning_rate, weight_decay and
-    init_scale; an imported zoo has not got those hyperparameters that nobody knows.
+    init_scale; an imported zoo lacks unknown hyperparameters.
     """
 
     path: Path
@@ -122,7 +122,7 @@ class Zoo:
     def metric(self, name: str, run_indices: Any = None) -> np.ndarray:
         """Return one metric [run, snapshot] of the given runs; all without them.
 
-        Raises KeyError for a metric the zoo has not got, IndexError for runs that are not there,
+        Raises KeyError for a metric the zoo lacks, IndexError for runs that are not there,
         UserError for damaged data.
         """
         if name not in self.schema.metrics:
@@ -134,7 +134,7 @@ class Zoo:
     def snapshot_field(self, name: str, run_indices: Any = None) -> np.ndarray:
         """Return a field of whole numbers [run, snapshot] of snapshots, such as "iteration".
 
-        Raises KeyError for a field the zoo has not got, else as `metric` does.
+        Raises KeyError for a field the zoo lacks, else as `metric` does.
         """
         if name not in self.schema.snapshot_fields:
             raise KeyError(

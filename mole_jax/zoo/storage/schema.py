@@ -29,13 +29,13 @@ _SPLITS_OF = {"train": ("train", "S0")}
 HYPERPARAMETERS = ("learning_rate", "weight_decay", "init_scale", "optimizer")
 PARAMETER_DTYPES = ("bfloat16", "float16", "float32", "float64")
 METRIC_DTYPES = ("float32", "float64")
-# Prompts speak of the loss on the validation pool, where nothing else is asked for: the test pool
-# is then only ever measured.
+# The default prompt metric is the loss on the validation pool: the test pool is then only ever
+# measured.
 PROMPT_METRIC = "validation_loss"
 IMPORT = "import"  # the section of a zoo's config that says how it was imported
 IMPORT_FINISHED = "import_finished"  # in its provenance, once it has all runs
 
-# What zoo.json leaves out, and zoos of earlier MOLEs have not got.
+# What zoo.json leaves out, and zoos of earlier MOLEs lack.
 _DEFAULTS: dict[str, Any] = {
     "prompt_metric": PROMPT_METRIC,
     "metric_dtype": "float32",

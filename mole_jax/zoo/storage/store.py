@@ -162,7 +162,7 @@ class ZooWriter:
                 commits.append(transaction.commit_async())
         finally:
             # All arrays at once, since a disk takes longer to sync than to write a small file; and
-            # whatever happens nothing may go on writing when this returns.
+            # nothing may still be writing when this returns, even after a failure.
             failures = [problem for problem in map(_failure, commits) if problem is not None]
         if failures:
             raise failures[0]
