@@ -15,7 +15,7 @@ from mole_jax.tasks.networks import shorthand
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    text = "the state_dict; its card is the .json beside it"
+    text = "the state_dict; its card is the .json next to it"
     parser.add_argument("file", type=user_path, metavar="FILE.safetensors", help=text)
     text = f"needed without a card: {shorthand.USAGE}"
     parser.add_argument("--network", default="", help=text)

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     text = "a workdir: of a training with metamodel.name='gpt', or imported"
     parser.add_argument("workdir", type=user_path, metavar="DIR", help=text)
-    text = "the checkpoint, with the entries G and G_ema; FILE.json beside it has its settings"
+    text = "the checkpoint, with the entries G and G_ema; FILE.json next to it has its settings"
     parser.add_argument("--out", type=user_path, required=True, metavar="FILE.pt", help=text)
 
 
@@ -38,7 +38,7 @@ def run(flags: argparse.Namespace) -> None:
 
 
 def convert(workdir: Path, out: Path) -> None:
-    """Write OUT, and its settings beside it as a `.json`; needs no PyTorch.
+    """Write OUT, and its settings next to it as a `.json`; needs no PyTorch.
 
     Raises:
         UserError: when there is no finished training in the workdir, or its meta-model is none
@@ -85,7 +85,7 @@ def _settings(
             raise UserError(
                 f"metamodel.gpt.{name}=True is not the reference's: it cannot be exported"
             )
-    # An imported policy's only turn our metric into the return that the model was told.
+    # An imported policy's only turn our metric into the return that the model was prompted with.
     if not imported and (tokens.metric_scale, tokens.metric_shift) != (1.0, 0.0):
         raise UserError(
             "the reference reads metrics as they are, and this meta-model with "

@@ -2,7 +2,7 @@
 
     python -m mole_jax.interop.gpt.gpt_parity CASE.npz ...
 
-A case is a small model of the reference with what it computes. `CASE.json` beside it has the
+A case is a small model of the reference with what it computes. `CASE.json` next to it has the
 model's settings. In `CASE.npz`, with B examples of networks with D parameters:
 
     state/NAME     the model's tensors, by PyTorch's names and in its layouts
@@ -14,9 +14,9 @@ model's settings. In `CASE.npz`, with B examples of networks with D parameters:
 
 Only what a case has is compared. For every quantity the relative error |a - b| / |b| is printed, in
 the Euclidean norm. The gradient of a key's bias is zero, since a softmax does not see what all keys
-have in common: what is there is rounding, and |b| is that of the key's weight. Beside cases other
-.npz files, without any state/*, are left out with a word. Exit code 0: all errors are at most 1e-4;
-1: some are not; 2: a case cannot be read (the others are compared nevertheless), or there is none.
+have in common: what is there is rounding, and |b| is that of the key's weight. Other .npz files,
+without any state/*, are left out and named. Exit code 0: all errors are at most 1e-4; 1: some are
+not; 2: a case cannot be read (the others are compared nevertheless), or there is none.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         epilog="exit code 0: all relative errors are at most 1e-4; 1: some are not; 2: bad files",
     )
     parser.add_argument(
-        "cases", type=user_path, nargs="+", metavar="CASE.npz", help="with CASE.json beside it"
+        "cases", type=user_path, nargs="+", metavar="CASE.npz", help="with CASE.json next to it"
     )
     flags = parser.parse_args(arguments)
     worst, compared, unread = 0.0, False, False

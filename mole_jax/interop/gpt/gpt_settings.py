@@ -1,4 +1,4 @@
-"""The settings of a G.pt model, as the JSON beside its weights gives them, checked."""
+"""The settings of a G.pt model, as the JSON next to its weights gives them, checked."""
 
 from __future__ import annotations
 

@@ -52,12 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help=text)
     text = "which of them to predict with; the moving average by default"
     parser.add_argument("--weights", choices=WEIGHTS, default="G_ema", help=text)
-    text = "what the model is told of a classifier: its loss in nats (default) or error in percent"
+    text = "the prompt metric of classifiers: loss in nats (default) or error in percent"
     parser.add_argument("--metric", choices=METRICS, help=text)
     text = "what parameters are multiplied by before the model reads them; by default the "
     text += "settings' `scale`, that of a published model where the sizes are those of one, or 1"
     parser.add_argument("--scale", type=float, metavar="NUMBER", help=text)
-    text = "the network that it writes, where its sizes alone do not tell"
+    text = "the network that it writes, where its sizes alone leave this open"
     parser.add_argument("--network", type=user_path, metavar="FILE.json", help=text)
 
 
@@ -95,7 +95,7 @@ def convert(
         settings_file: the model's settings.
         out: a folder that is not there, or is empty.
         weights: of WEIGHTS, those to predict with; both are kept where both are there.
-        metric: of METRICS, what a model that writes classifiers was told; None for the loss.
+        metric: of METRICS, the prompt metric of a model that writes classifiers; None: loss.
         scale: of parameters; None for what is known of it.
         network_file: description of the network that is written; None to find it out.
 
@@ -158,7 +158,7 @@ def _weights(file: Path, settings: Settings) -> tuple[dict[str, Any], tuple[floa
                 continue
             try:
                 tensors = _tensors(content[name])
-                # Before they are read: what does not belong together is told at once.
+                # Before they are read: what does not belong together is refused at once.
                 gpt_weights.check(settings, {k: t.shape for k, t in tensors.items()})
                 state = {k: opened.read(t) for k, t in tensors.items()}
                 found[name] = gpt_weights.load(settings, state)

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="npz:FILE", help=text)
     text = f"exit code 1 for a larger difference (default: {TOLERANCE:g})"
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, metavar="X", help=text)
-    text = "only so many runs, evenly spaced (default: all)"
+    text = "only N runs, evenly spaced (default: all)"
     parser.add_argument("--runs", type=int, default=0, metavar="N", help=text)
 
 

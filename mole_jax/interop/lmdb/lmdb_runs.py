@@ -71,7 +71,7 @@ def scan(
 
     A run is usable when it is finished, its checkpoints can be understood, and it has as many of
     them and the same metrics as most runs. In a fused folder, which is made of finished runs, the
-    number of checkpoints tells, and no DONE.txt is needed.
+    number of checkpoints decides, and no DONE.txt is needed.
 
     Args:
         path: the data set.
@@ -338,7 +338,8 @@ def _unusual(shape: _Shape, usual: _Shape) -> str:
 
 def _nothing(path: Path, runs: list[StoredRun]) -> str:
     first = runs[0]
-    mend = "mend the runs"
+    remedy = "fix the runs"
     if all(DONE in (run.problem or "") for run in runs):
-        mend = "add --unfinished to take such runs, too"
-    return f"{path}: none of its {len(runs)} runs can be used; {first.name} {first.problem}; {mend}"
+        remedy = "add --unfinished to take such runs, too"
+    unusable = f"{path}: none of its {len(runs)} runs can be used"
+    return f"{unusable}; {first.name} {first.problem}; {remedy}"
