@@ -22,7 +22,7 @@ LOSSES = (
     *("zoo_loss", "prompts", "achieved_loss", "zoo_loss_range", "pca_loss", "pca_prompts"),
     *("adam_curve_loss", "generated_loss_median"),
 )
-SMALLEST_LOSS = 1e-3  # the meta-model does not tell smaller ones apart either
+SMALLEST_LOSS = 1e-3  # the meta-model does not distinguish smaller ones either
 
 
 def build(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> None:

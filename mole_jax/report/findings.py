@@ -173,20 +173,20 @@ def _against_best(generated: Quality, best: Method | None) -> str:
     difference = abs(100 * (generated["mean"] - best.mean))
     gap = f"{numbers.number(difference, 2)} points"
     paired = best.quality.get("gain_ci95")
-    told = (
+    evidence = (
         f"95 % interval of the difference {numbers.interval_points(paired)}"
         if paired
         else "with intervals apart"
     )
     match compare(generated, best.quality):
         case "better":
-            return f"The best baseline is {score}; MOLE is {gap} better, {told}."
+            return f"The best baseline is {score}; MOLE is {gap} better, {evidence}."
         case "worse":
-            return f"The best baseline is {score}, and it beats MOLE by {gap}, {told}."
-    told = told if paired else "the intervals overlap"
+            return f"The best baseline is {score}, and it beats MOLE by {gap}, {evidence}."
+    evidence = evidence if paired else "the intervals overlap"
     if generated["mean"] < best.mean:
-        return f"The best baseline is {score}, {gap} above MOLE; {told}."
-    return f"The best baseline is {score}, {gap} below MOLE; {told}, so call it level."
+        return f"The best baseline is {score}, {gap} above MOLE; {evidence}."
+    return f"The best baseline is {score}, {gap} below MOLE; {evidence}, so call it level."
 
 
 def _against_support(generated: Quality, support_only: Quality) -> str:

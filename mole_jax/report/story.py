@@ -366,11 +366,11 @@ def _provenance(
 
 def _words(result: findings.Result) -> dict[str, str]:
     """Return the glossary, with a sentence on each baseline and other learner."""
-    told = {
+    sentences = {
         findings.method_name(result, key): findings.described(result, key).get("sentence")
         for key in result.get("baselines", {})
     }
-    return GLOSSARY | {name: str(sentence) for name, sentence in told.items() if sentence}
+    return GLOSSARY | {name: str(sentence) for name, sentence in sentences.items() if sentence}
 
 
 def _section(

@@ -124,7 +124,7 @@ def inline_svg(svg: str, name: str, label: str) -> str:
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], gap: float = 0.075) -> None:
-    """Write names at the right edge beside their lines, pushed apart where they would touch.
+    """Write names at the right edge next to their lines, pushed apart where they would touch.
 
     ends: (y in data units, text, colour) per line. gap: smallest distance, as a fraction of the
     axes' height. Call it last: it needs the final y limits and scale.

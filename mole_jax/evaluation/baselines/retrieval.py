@@ -70,8 +70,8 @@ def strangeness(context: EvalContext, episodes: Episodes) -> np.ndarray:
     """Measure how strange the training runs' tasks are to each episode's own: [T, R].
 
     What tasks without labels have in common are their dynamics: the mean squared difference of
-    what happens in the same situations. They are those of the true parameters, which retrieval is
-    told and the model is not. Of runs of one task the one with the lower loss counts as nearer.
+    what happens in the same situations. They are those of the true parameters, which retrieval
+    knows and the model does not. Of one task's runs the one with the lower loss counts as nearer.
     """
     dynamics = np.asarray(context.family.device_data.dynamics(context.key("dynamics")))
     dynamics = dynamics.reshape(len(dynamics), -1)
