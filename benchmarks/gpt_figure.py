@@ -3,7 +3,7 @@
     python -m benchmarks.gpt_figure
 
 Writes docs/gpt_variants.svg: for each zoo and split the test accuracy of generated networks, with
-95 % intervals, beside Adam's from the same starts and what guessing gives.
+95 % intervals, with Adam's from the same starts and what guessing gives.
 """
 
 from __future__ import annotations

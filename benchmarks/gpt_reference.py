@@ -257,12 +257,12 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             t, _ = times.sample(hyper.batch_size, "cpu")
-            told = {
+            prompts = {
                 "x_prev": batch["parameters_0"],
                 "loss_prev": batch[f"{column}_0"],
                 "loss_target": batch[f"{column}_1"],
             }
-            found = diffusion.training_losses(model, batch["parameters_1"], t, model_kwargs=told)
+            found = diffusion.training_losses(model, batch["parameters_1"], t, model_kwargs=prompts)
             loss = found["loss"].mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -1,4 +1,4 @@
-"""G.pt against G.pt with its weaknesses mended one at a time, and against MOLE's own meta-model.
+"""G.pt against G.pt with its weaknesses fixed one at a time, and against MOLE's own meta-model.
 
     make demo
     python -m benchmarks.gpt_variants --zoo=runs/digits --folder=runs/gpt_variants

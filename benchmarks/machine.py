@@ -97,7 +97,7 @@ def facts() -> dict[str, Any]:
 def write(name: str, **results: Any) -> Path:
     """Leave results in benchmarks/results/NAME.json, with where they come from.
 
-    Those of an accelerator are in NAME_gpu.json or NAME_tpu.json, beside those of CPUs.
+    Those of an accelerator are in NAME_gpu.json or NAME_tpu.json, next to those of CPUs.
     """
     RESULTS.mkdir(exist_ok=True)
     backend = jax.default_backend()

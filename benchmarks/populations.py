@@ -53,10 +53,10 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, ...], int, tuple[int, ...]]] =
 }
 CLASSES = 10
 IMAGES = 20  # of each class
-# On a GPU so many times as many members, and steps of members. No side takes more steps than that.
+# On a GPU this many times more members, and steps of members. No side takes more steps than that.
 GPU = 16
 MOST_STEPS = 8192
-# Enough that measuring the first and the last snapshot, which PyTorch's side has not, is little.
+# Enough that measuring the first and the last snapshot, only on MOLE's side, costs little.
 MEMBER_STEPS = {"mlp 784-10-10": 8192, "cnn, D = 5,370": 512, "vit, 64 tokens of 32": 256}
 
 

@@ -4,7 +4,7 @@ It looks at a workdir whose evaluation is done (`make demo` makes one), and leav
 Every sampler predicts a network for each start of the unseen data subsets, at the prompt that the
 evaluation has chosen for the config's own sampler. Adam is what the evaluation compares with:
 tuned rate, the same starts, the whole training pool. Steps to a loss are read off its curves on
-the test pool; its seconds are measured here beside the samplers', as many networks at once, and
+the test pool; its seconds are measured here with the samplers', as many networks at once, and
 without measuring on the way. All of it on one device.
 """
 

@@ -36,7 +36,7 @@ them as files. Nothing is trained, and nothing is written before everything has 
 """
 EPILOG = """\
 files
-  --out=NAME.safetensors   tensors with PyTorch's names and layouts, and beside them a card
+  --out=NAME.safetensors   tensors with PyTorch's names and layouts, and next to it a card
                            NAME.json: what the network is, how it computes, how pixels are scaled
   --out=NAME.npz           tensors with MOLE's names, for networks of any kind
   With -n N above 1 there is one file a network: NAME-0, NAME-1, ... Files of these names are
