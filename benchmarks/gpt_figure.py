@@ -3,7 +3,7 @@
     python -m benchmarks.gpt_figure
 
 Writes docs/gpt_variants.svg: for each zoo and split the test accuracy of generated networks, with
-95 % intervals, beside Adam's from the same starts and what guessing gives.
+95 % intervals, with Adam's from the same starts and what guessing gives.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def draw(axes: Axes, rows: list[dict[str, Any] | None]) -> None:
-    """A dot and an interval for each variant that there is; lines for Adam and for guessing."""
+    """Draw a dot and an interval for each variant, and lines for Adam and for guessing."""
     done = [(y, row) for y, row in enumerate(rows) if row is not None]
     for y, row in done:
         colour = style.GENERATED if y == len(rows) - 1 else style.BASELINE

@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def compare(torch: Any, flags: argparse.Namespace) -> None:
-    """The reference's and MOLE's G.pt on the same cases."""
+    """Compare the reference's and MOLE's G.pt on the same cases."""
     config = dict(stages.record(flags.like, "train")["config"])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "like.pt"
@@ -135,7 +135,7 @@ def compare(torch: Any, flags: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def reference(torch: Any, folder: Path, settings: Settings) -> Iterator[types.SimpleNamespace]:
-    """The reference's modules, without those that need a GPU, a simulator or the internet."""
+    """Import the reference's modules but those that need a GPU, a simulator or the internet."""
     if not (folder / "Gpt" / "models" / "transformer.py").exists():
         raise UserError(f"--reference={folder} is no checkout of G.pt: it has no Gpt/models")
     package, tasks, download = (types.ModuleType(f"Gpt{x}") for x in ("", ".tasks", ".download"))
@@ -171,7 +171,7 @@ def reference(torch: Any, folder: Path, settings: Settings) -> Iterator[types.Si
 
 
 def architecture(torch: Any, settings: Settings) -> Any:
-    """A PyTorch MLP of the zoo's form: tensors of the settings' sizes, weight after weight."""
+    """Return a PyTorch MLP of the zoo's form: tensors of the settings' sizes, in their order."""
     sizes = settings.parameter_sizes
     if len(sizes) % 2 or not all(name.endswith(("weight", "bias")) for name in
                                  settings.parameter_names):  # fmt: skip
@@ -184,7 +184,7 @@ def architecture(torch: Any, settings: Settings) -> Any:
 
 
 def permuted(torch: Any) -> Any:
-    """How hidden units are permuted, as a function of the form that the reference asks of a task.
+    """Return the permutation of hidden units, as a function of the reference's form.
 
     It is given what permutes a tensor's inputs, outputs or both, and what leaves one as it is, and
     has to name every tensor once, in order.
@@ -257,12 +257,12 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             t, _ = times.sample(hyper.batch_size, "cpu")
-            told = {
+            prompts = {
                 "x_prev": batch["parameters_0"],
                 "loss_prev": batch[f"{column}_0"],
                 "loss_target": batch[f"{column}_1"],
             }
-            found = diffusion.training_losses(model, batch["parameters_1"], t, model_kwargs=told)
+            found = diffusion.training_losses(model, batch["parameters_1"], t, model_kwargs=prompts)
             loss = found["loss"].mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -33,12 +33,12 @@ from mole_jax.evaluation.harness.prediction import predict
 EIGHT = {"population.members": 9, "population.held_out_members": 1}
 UNPERMUTED = {"training.permute_units": False}
 UNIT_TOKENS = {"metamodel.gpt.chunk_size": 64}
-MENDED = {f"metamodel.gpt.{name}": True for name in ("visible_norms", "scaled_time", "log_metrics")}
+FIXED = {f"metamodel.gpt.{name}": True for name in ("visible_norms", "scaled_time", "log_metrics")}
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "units not permuted": UNPERMUTED,
     "a token for each unit": UNIT_TOKENS,
-    "a token for each unit, mended": UNIT_TOKENS | MENDED,
+    "a token for each unit, mended": UNIT_TOKENS | FIXED,
     "as it is, longer": {"training.steps": 9000},
     "8 runs": EIGHT,
     "8 runs, units not permuted": EIGHT | UNPERMUTED,
@@ -95,7 +95,7 @@ def of_variant(name: str, folder: Path) -> dict[str, Any]:
 
 
 def accuracy(context: EvalContext, episodes: EpisodeGrid) -> float:
-    """Mean test accuracy of networks asked for `PROMPT`, one from each start."""
+    """Measure the mean test accuracy of networks asked for `PROMPT`, one from each start."""
     prompts = np.full((len(episodes.tasks), 1, 1), PROMPT)
     key = context.key("small")
     flat = predict(context, context.learner, episodes.first(), prompts, key)

@@ -1,4 +1,4 @@
-"""G.pt against G.pt with its weaknesses mended one at a time, and against MOLE's own meta-model.
+"""G.pt against G.pt with its weaknesses fixed one at a time, and against MOLE's own meta-model.
 
     make demo
     python -m benchmarks.gpt_variants --zoo=runs/digits --folder=runs/gpt_variants
@@ -237,7 +237,7 @@ def of_variant(name: str, flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def variants(size: str) -> dict[str, tuple[dict[str, Any] | None, tuple[str, int] | None]]:
-    """Of each variant all that differs from the demo's config (None: nothing), and the sampler."""
+    """Return each variant's differences from the demo's config (None: nothing), and its sampler."""
     found = {}
     for name, (changes, sampler) in VARIANTS.items():
         whole = None if changes is None else GPT | changes
@@ -256,7 +256,7 @@ def _file_name(variant: str) -> str:
 def configured(
     zoo: Path, changes: Mapping[str, Any] | None, sampler: tuple[str, int] | None
 ) -> Any:
-    """The config of the zoo's workdir with a variant's changes."""
+    """Return the config of the zoo's workdir with a variant's changes."""
     made = relevant(stages.record(zoo, "zoo")["config"], experiment.SECTIONS)
     config = configs.load(str(Path(__file__).parents[1] / "configs" / "digits_mlp.py"))
     different = {
@@ -274,7 +274,7 @@ def configured(
 
 
 def steps_in(seconds: float, config: Any, zoo: Path, workdir: Path) -> int:
-    """How many steps fit into so many seconds, after a few that are timed."""
+    """Count the steps that fit into `seconds`, after a few that are timed."""
     probe = workdir.with_name(f"{workdir.name}_probe")
     short = config.copy_and_resolve_references()
     short.training.update({"steps": 2 * FIRST, "steps_per_dispatch": FIRST, "warmup_steps": 1})
@@ -286,7 +286,7 @@ def steps_in(seconds: float, config: Any, zoo: Path, workdir: Path) -> int:
 
 
 def train(config: Any, zoo: Path, workdir: Path) -> None:
-    """The train stage, on a zoo that stays where it is: there is a link to it."""
+    """Run the train stage on a zoo that stays where it is: the workdir links to it."""
     if not (workdir / "zoo").exists():
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / "zoo").symlink_to((zoo / "zoo").resolve())
@@ -295,7 +295,7 @@ def train(config: Any, zoo: Path, workdir: Path) -> None:
 
 
 def evaluated(context: EvalContext, adam_folder: Path) -> dict[str, Any]:
-    """What the networks are worth on each split; Adam's are the same for all, and kept."""
+    """Evaluate the networks on each split; Adam's results are the same for all, and kept."""
     results = Results(context)
     for job in jobs(context, with_needs([quality.MEASURE, novelty.MEASURE])):
         if job.measure in (adam.RATE, adam.MEASURE):
@@ -321,7 +321,7 @@ def evaluated(context: EvalContext, adam_folder: Path) -> dict[str, Any]:
 
 
 def followed(context: EvalContext, split: str) -> dict[str, Any]:
-    """Prompts between the best loss and the start's, what test losses they gave, and R2 of these.
+    """Return prompts between the best loss and the start's, the test losses they gave, and R2.
 
     Prompts and losses [P] are medians over networks.
     """

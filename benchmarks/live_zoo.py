@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def of_workdir(workdir: Path) -> dict[str, Any]:
-    """What became of an experiment, and how many runs its meta-model has been trained on.
+    """Return an experiment's results, and how many runs its meta-model was trained on.
 
     Raises:
         UserError: where its evaluation is not done.
@@ -114,7 +114,7 @@ def of_workdir(workdir: Path) -> dict[str, Any]:
 
 
 def once(context: EvalContext) -> np.ndarray:
-    """The last snapshots of the runs that a live zoo had beside the stored ones: [n, D]."""
+    """Return the last snapshots of the runs that a live zoo had besides the stored ones: [n, D]."""
     config, mesh = context.config, mesh_lib.first_device()
     size = context.family.network.spec.size
     if not config["zoo"]["live"]:
@@ -133,12 +133,12 @@ def once(context: EvalContext) -> np.ndarray:
 
 
 def units(context: EvalContext, rows: np.ndarray) -> np.ndarray:
-    """Hidden units [n, H, F] of networks [n, D]."""
+    """Return hidden units [n, H, F] of networks [n, D]."""
     return novelty.units(context.family.network, rows)
 
 
 def spread(rows: np.ndarray) -> np.ndarray:
-    """At most COUNT of the finite rows, evenly spaced."""
+    """Return at most COUNT of the finite rows, evenly spaced."""
     rows = rows[np.isfinite(rows).all(1)]
     return rows[np.unique(np.linspace(0, len(rows) - 1, COUNT).round().astype(int))]
 

@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def in_turn(sides: Mapping[str, Callable[[], Any]], rounds: int = 5) -> dict[str, float]:
-    """Seconds of each function: the fastest of several rounds, after one to warm up.
+    """Time each function in seconds: the fastest of several rounds, after one to warm up.
 
     A round runs every side once, so that a machine whose speed drifts is as fast for one as for
     the other. What JAX returns is waited for.
@@ -36,7 +36,7 @@ def in_turn(sides: Mapping[str, Callable[[], Any]], rounds: int = 5) -> dict[str
 
 
 def product_rates(n: int = 0) -> dict[str, float]:
-    """FLOP/s of products [n, n] x [n, n], the ceiling of everything else.
+    """Measure FLOP/s of products [n, n] x [n, n], the ceiling of everything else.
 
     0: large enough for the device. On GPUs float32 products are as each program has them by
     default: JAX's are in TF32, PyTorch's are not.
@@ -60,7 +60,7 @@ def product_rates(n: int = 0) -> dict[str, float]:
 
 
 def torch_or_none() -> Any:
-    """PyTorch on all cores that this process may use, or None where it is not installed."""
+    """Import PyTorch for all cores this process may use; None where it is not installed."""
     try:
         import torch
     except ImportError:
@@ -70,12 +70,12 @@ def torch_or_none() -> Any:
 
 
 def torch_device(torch: Any) -> str:
-    """Where PyTorch works: on the GPU that JAX uses, or else on the CPU."""
+    """Return PyTorch's device: the GPU that JAX uses, or else the CPU."""
     return "cuda" if torch.cuda.is_available() and jax.default_backend() == "gpu" else "cpu"
 
 
 def waited_for(torch: Any, function: Callable[[], Any]) -> Callable[[], None]:
-    """A function of PyTorch's that returns when its work is done, on a GPU too."""
+    """Wrap a function of PyTorch's so that it returns when its work is done, on a GPU too."""
 
     def run() -> None:
         function()
@@ -86,7 +86,7 @@ def waited_for(torch: Any, function: Callable[[], Any]) -> Callable[[], None]:
 
 
 def facts() -> dict[str, Any]:
-    """Hardware, versions and date of a measurement."""
+    """Return hardware, versions and date of a measurement."""
     found = environment()
     torch = torch_or_none()
     if torch is not None:
@@ -97,7 +97,7 @@ def facts() -> dict[str, Any]:
 def write(name: str, **results: Any) -> Path:
     """Leave results in benchmarks/results/NAME.json, with where they come from.
 
-    Those of an accelerator are in NAME_gpu.json or NAME_tpu.json, beside those of CPUs.
+    Those of an accelerator are in NAME_gpu.json or NAME_tpu.json, next to those of CPUs.
     """
     RESULTS.mkdir(exist_ok=True)
     backend = jax.default_backend()
@@ -108,7 +108,7 @@ def write(name: str, **results: Any) -> Path:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; numbers to three figures."""
+    """Return a Markdown table; numbers to three figures."""
     cells = [list(head), *([_shown(x) for x in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     lines = ["| " + " | ".join(x.ljust(w) for x, w in zip(r, widths, strict=True)) + " |"

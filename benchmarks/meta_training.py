@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def _ours(flags: Any, dtype: str) -> tuple[Callable[[], Any], float]:
-    """A function that takes one training step, and the FLOP of its products."""
+    """Return a function that takes one training step, and the FLOP of its products."""
     shape = Shape(
         width=flags.width,
         layers=flags.layers,

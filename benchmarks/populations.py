@@ -53,10 +53,10 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, ...], int, tuple[int, ...]]] =
 }
 CLASSES = 10
 IMAGES = 20  # of each class
-# On a GPU so many times as many members, and steps of members. No side takes more steps than that.
+# On a GPU this many times more members, and steps of members. No side takes more steps than that.
 GPU = 16
 MOST_STEPS = 8192
-# Enough that measuring the first and the last snapshot, which PyTorch's side has not, is little.
+# Enough that measuring the first and the last snapshot, only on MOLE's side, costs little.
 MEMBER_STEPS = {"mlp 784-10-10": 8192, "cnn, D = 5,370": 512, "vit, 64 tokens of 32": 256}
 
 
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def of_case(name: str, rounds: int) -> tuple[dict[tuple[str, int], float], float]:
-    """Member-steps per second of each side at each width, and FLOP of a member-step."""
+    """Measure member-steps per second of each side at each width, and FLOP of a member-step."""
     network, shape, batch, widths = CASES[name]
     times = GPU if jax.default_backend() == "gpu" else 1
     widths = (1, *(times * width for width in widths[1:]))
@@ -143,7 +143,7 @@ def of_case(name: str, rounds: int) -> tuple[dict[tuple[str, int], float], float
 
 
 def _family(network: dict[str, Any], shape: tuple[int, ...], folder: Path) -> Any:
-    """One data subset of ten classes of noise: what is learned does not matter here."""
+    """Return a data subset of ten classes of noise: what is learned does not matter here."""
     rng_ = np.random.default_rng(0)
     n = CLASSES * IMAGES * 4
     images = rng_.integers(0, 256, (n, *shape), np.uint8)
@@ -181,7 +181,7 @@ def _ours(family: Any, batch: int, width: int, steps: int, shared: bool) -> Call
 
 
 def _operations(family: Any, batch: int) -> float:
-    """FLOP of the products of one member's step."""
+    """Count FLOP of the products of one member's step."""
     network = family.network
     params = jax.eval_shape(network.init, jax.random.key(0))
     x = jax.ShapeDtypeStruct((batch, network.example_size), jnp.float32)

@@ -4,7 +4,7 @@ It looks at a workdir whose evaluation is done (`make demo` makes one), and leav
 Every sampler predicts a network for each start of the unseen data subsets, at the prompt that the
 evaluation has chosen for the config's own sampler. Adam is what the evaluation compares with:
 tuned rate, the same starts, the whole training pool. Steps to a loss are read off its curves on
-the test pool; its seconds are measured here beside the samplers', as many networks at once, and
+the test pool; its seconds are measured here with the samplers', as many networks at once, and
 without measuring on the way. All of it on one device.
 """
 
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def load(workdir: Path) -> tuple[EvalContext, Results]:
-    """The context of a workdir on one device, and what its evaluation has kept.
+    """Load the context of a workdir on one device, and the results that its evaluation kept.
 
     Raises:
         UserError: where that evaluation is not done.
@@ -80,7 +80,7 @@ def load(workdir: Path) -> tuple[EvalContext, Results]:
 
 
 def samplers(context: EvalContext, *, quick: bool) -> dict[str, Predictor]:
-    """What is compared, by name."""
+    """Return the predictors to compare, by name."""
     main = context.learners[context.learner]
     n_steps = main.trained.learner.model.process.n_steps
     plans = [(name, steps) for name, steps in FEW_STEPS if steps <= n_steps]
@@ -95,13 +95,13 @@ def samplers(context: EvalContext, *, quick: bool) -> dict[str, Predictor]:
 
 
 def _sampling(predictor: Predictor, plan: Plan) -> Predictor:
-    """The same learner, sampled from in another way."""
+    """Return the same learner with another sampling plan."""
     learner = dataclasses.replace(predictor.trained.learner, plan=plan)
     return dataclasses.replace(predictor, trained=predictor.trained._replace(learner=learner))
 
 
 def quality_of(context: EvalContext, predictor: Predictor, results: Results) -> dict[str, Any]:
-    """The evaluation's record of quality, regret and worth in steps of Adam."""
+    """Return the evaluation's record of quality, regret and worth in steps of Adam."""
     learner, split = predictor.trained.learner.name, context.main_split
     context = dataclasses.replace(context, learners={learner: predictor}, learner=learner)
     own = Results(context, dict(results.found))
@@ -118,7 +118,7 @@ def quality_of(context: EvalContext, predictor: Predictor, results: Results) -> 
 def timings(
     context: EvalContext, predictors: Mapping[str, Predictor], results: Results, rounds: int
 ) -> dict[tuple[str, int], float]:
-    """Seconds of a call by (sampler, networks in it); of Adam, with all its steps, as "adam"."""
+    """Return a call's seconds by (sampler, networks in it); those of Adam's steps as "adam"."""
     batch = context.learners[context.learner].batch
     quick: dict[Any, Callable[[], Any]] = {}
     slow: dict[Any, Callable[[], Any]] = {}
@@ -136,7 +136,7 @@ def timings(
 
 
 def _call(context: EvalContext, predictor: Predictor, results: Results) -> Callable[[], jax.Array]:
-    """One call of a sampler on the first episodes of the main split."""
+    """Return one call of a sampler on the first episodes of the main split."""
     episodes = context.splits[context.main_split]
     starts, metric, support = jax.tree.map(
         lambda x: np.resize(x.reshape(-1, *x.shape[2:]), (predictor.batch, *x.shape[2:])),
@@ -149,7 +149,7 @@ def _call(context: EvalContext, predictor: Predictor, results: Results) -> Calla
 
 
 def _adam(context: EvalContext, rate: float, n: int) -> Callable[[], Any]:
-    """Adam on the first episodes of the main split, n networks at once, measured at its ends alone.
+    """Run Adam on the main split's first episodes, n networks at once, measured at its ends.
 
     Those of a data subset share minibatches, as in the evaluation.
     """

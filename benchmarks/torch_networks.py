@@ -59,7 +59,7 @@ class ViTBlock(nn.Module):
 
 
 def build(network: dict[str, Any], shape: tuple[int, ...], classes: int) -> nn.Module:
-    """The module of a network's config."""
+    """Return the module of a network's config."""
     if network["name"] == "mlp":
         sizes = [shape[0] * shape[1] * shape[2], *network["hidden"]]
         layers: list[nn.Module] = [nn.Flatten()]

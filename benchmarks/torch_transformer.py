@@ -57,7 +57,7 @@ class Stack(nn.Module):
 def trainer(
     width: int, layers: int, heads: int, batch: int, tokens: int, dtype: str, compiled: bool
 ) -> Callable[[], None]:
-    """A function that takes one training step; bfloat16 by autocast, as is usual in PyTorch."""
+    """Return a function that takes one training step; bfloat16 by autocast, as usual in PyTorch."""
     device = machine.torch_device(torch)
     stack = Stack(width, layers, heads).to(device)
     x, y = torch.randn(2, batch, tokens, width, device=device)

@@ -123,7 +123,7 @@ def _config(flags: argparse.Namespace) -> ConfigDict:
 
 
 def _generate(flags: argparse.Namespace) -> dict[str, Any]:
-    """Populations are trained and stored, as the zoo stage does it."""
+    """Train and store populations, as the zoo stage does it."""
     from mole_jax.zoo.making import generation
 
     generation.generate(_config(flags).lock(), flags.folder)
@@ -132,21 +132,21 @@ def _generate(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def _verify(flags: argparse.Namespace) -> dict[str, Any]:
-    """Every byte is read and checked."""
+    """Read and check every byte."""
     from mole_jax.zoo.storage.verify import verify
 
     return {"problems": len(verify(_zoo(flags))), **_sizes(flags)}
 
 
 def _open(flags: argparse.Namespace) -> dict[str, Any]:
-    """The table of runs is read."""
+    """Read the table of runs."""
     from mole_jax.zoo.storage.reader import open_zoo
 
     return {"runs": open_zoo(_zoo(flags)).n_runs}
 
 
 def _read(flags: argparse.Namespace) -> dict[str, Any]:
-    """All parameters are read, block by block."""
+    """Read all parameters, block by block."""
     from mole_jax.zoo.storage.reader import open_zoo
 
     n = sum(len(block) for block in open_zoo(_zoo(flags)).blocks())
@@ -155,7 +155,7 @@ def _read(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def _read_random(flags: argparse.Namespace) -> dict[str, Any]:
-    """Random runs are read, one call."""
+    """Read random runs in one call."""
     import numpy as np
 
     from mole_jax.zoo.storage.reader import open_zoo
@@ -167,7 +167,7 @@ def _read_random(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def _write(flags: argparse.Namespace) -> dict[str, Any]:
-    """Groups of random networks are written: what a device may deliver at most without waiting."""
+    """Write groups of random networks: the most that a device may deliver without waiting."""
     import numpy as np
 
     from mole_jax.zoo.storage.reader import open_zoo
@@ -203,7 +203,7 @@ def _write(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def _train_streamed(flags: argparse.Namespace) -> dict[str, Any]:
-    """The meta-model is trained with room for a tenth of the zoo."""
+    """Train the meta-model with room for a tenth of the zoo."""
     for file in _zoo(flags).rglob("*"):
         if file.is_file():
             with file.open("rb") as opened:
@@ -212,7 +212,7 @@ def _train_streamed(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def _train_on_device(flags: argparse.Namespace) -> dict[str, Any]:
-    """The same with all of it on the device."""
+    """Train the meta-model with the whole zoo on the device."""
     return _train(flags, "device", 0.0)
 
 

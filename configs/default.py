@@ -1,4 +1,4 @@
-"""Every key with its default, and no experiment: what the files beside it differ from.
+"""Every key with its default, and no experiment: what the files next to it differ from.
 
     python -m mole_jax.main --config=configs/default.py --print_config
     python -m mole_jax.main --config=configs/default.py --config.network.name=vit --print_config
@@ -15,5 +15,5 @@ from mole_jax import experiment
 
 
 def get_config() -> ConfigDict:
-    """The defaults: an MLP on digits."""
+    """Return the defaults: an MLP on digits."""
     return experiment.defaults()

@@ -3,7 +3,7 @@
     python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/digits
         97.4 % accuracy on 52 unseen subsets, Adam 98.6 %; 4 min 21 s (two cores, AMD EPYC)
     python -m mole_jax.main --config=configs/digits_mlp.py:full --config.seed=1 --workdir=runs/full
-        98.6 %, Adam 98.9 %; 20 min 22 s with other work beside it (two cores, Intel Xeon)
+        98.6 %, Adam 98.9 %; 20 min 22 s with other work running (two cores, Intel Xeon)
     python -m mole_jax.main --config=configs/digits_mlp.py:few --workdir=runs/few
         93.7 %, Adam 79.1 % on the same few examples; 14 min 28 s (two cores, AMD EPYC)
     python -m mole_jax.main --config=configs/digits_mlp.py:live --workdir=runs/live
@@ -44,5 +44,5 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The demo; `full`: trained longer; `few`: few training examples; `live`: runs are replaced."""
+    """Return the demo; `full`: trained longer; `few`: few training examples; `live`: a live zoo."""
     return experiment.make(CONFIG, VARIANTS, variant)

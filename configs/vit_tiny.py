@@ -45,7 +45,7 @@ FULL = {
     "metamodel.dtype": "bfloat16",
     "metamodel.features": "conv",
     # Gradients of gradients of ViTs on probes are what takes memory: 545 GB for a step of 256 pairs
-    # with 16 probes of each class and nothing computed anew.
+    # with 16 probes of each class and nothing computed again.
     "metamodel.remat": True,
     "training.steps": 50_000,
     "training.regression_steps": 50_000,

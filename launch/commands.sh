@@ -3,7 +3,7 @@
 
 dry_run=false
 
-# Say on one line what is wrong and how to mend it, and end.
+# Say on one line what is wrong and how to fix it, and end.
 fail() {
   echo "error: $*" >&2
   exit 2

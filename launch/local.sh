@@ -21,7 +21,7 @@ example
 
 Each process writes WORKDIR/logs/process_I.log, and process 0's is shown. When one ends with an
 error the others are stopped, within a minute. Ctrl-C and SIGTERM go to all of them; a second one
-does not wait. The same command goes on where they were. The exit code is that of the first
+does not wait. The same command resumes the run. The exit code is that of the first
 process that failed.
 
 PYTHON names an interpreter other than .venv/bin/python. Processes use the CPU unless JAX_PLATFORMS

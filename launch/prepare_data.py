@@ -14,7 +14,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-# So that it runs from a checkout, whatever the current folder.
+# So that it runs from a checkout, in any current folder.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from mole_jax.core.errors import UserError
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Sequence[str]) -> str:
-    """Do what the command line says; return what to tell the user.
+    """Do what the command line says; return a message for the user.
 
     Raises:
         UserError: for wrong arguments, a missing TensorFlow, and what `prepare` raises.

@@ -34,8 +34,8 @@ Run it on a login node, in a checkout with .venv (make setup, then the GPU build
 README.md) that all nodes mount. WORKDIR has to lie on such a file system, too. The job writes
 WORKDIR/logs/slurm_JOB.log.
 
-A job that is preempted, that reaches its time limit or loses a node is queued again and goes on
-where it was; before the limit, and where the cluster grants it before preemption, its processes get
+A job that is preempted, that reaches its time limit or loses a node is queued again and
+resumes; before the limit, and where the cluster grants it before preemption, its processes get
 SIGTERM and save. An error of the user's or of the program ends it.
 
 PYTHON names an interpreter other than .venv/bin/python.
@@ -99,11 +99,11 @@ END
 trap : TERM # the processes have it; this script waits for them
 code=0
 srun --label --kill-on-bad-exit=1 --wait=60 $(quoted "$python" -u -m mole_jax.main "$@" --distributed=auto) || code=\$?
-# 3: lost another process; 134, 137, 139: died; 143: was told to stop.
+# 3: lost another process; 134, 137, 139: died; 143: was asked to stop.
 case \$code in
   3 | 134 | 137 | 139 | 143)
     if ((\${SLURM_RESTART_COUNT:-0} < $restarts)); then
-      echo "code \$code: queued again, and goes on where it was"
+      echo "code \$code: queued again, and resumes"
       scontrol requeue "\$SLURM_JOB_ID"
     fi
     ;;

@@ -35,9 +35,9 @@ WORKDIR has to lie on a file system that all workers mount, and that outlives th
 another NFS. gs:// is refused, and gcsfuse will not do: MOLE relies on file locks and on renames
 that happen at once.
 
-The files that git tracks are copied as they are now. This script has to go on running: start it in
+The files that git tracks are copied as they are now. This script has to keep running: start it in
 tmux or on a machine that stays awake. Ctrl-C stops it and the experiment, which saves; the same
-command goes on where it was. A failure while the TPU is whole ends it, with the logs at hand.
+command resumes the run. A failure while the TPU is whole ends it, with the logs at hand.
 END
 }
 
@@ -152,7 +152,7 @@ stopped() { # code
   trap '' INT TERM
   say "stopping"
   stop || true
-  say "stopped; the same command goes on where it was"
+  say "stopped; the same command resumes the run"
   finish "$1"
 }
 trap 'stopped 130' INT
@@ -168,10 +168,10 @@ for ((attempt = 0; ; attempt++)); do
   sleep 60 # a preemption takes a while to show
   if [[ $(state) == READY ]]; then
     copy
-    say "error: the experiment failed while $name was whole, see $copies/logs; the same command goes on where it was"
+    say "error: the experiment failed while $name was whole, see $copies/logs; the same command resumes the run"
     finish "$code"
   fi
-  ((attempt < restarts)) || { say "error: $name was lost or could not be had $((attempt + 1)) times; the same command goes on where it was" && finish "$code"; }
+  ((attempt < restarts)) || { say "error: $name was lost or could not be had $((attempt + 1)) times; the same command resumes the run" && finish "$code"; }
   say "$name is lost or could not be had ($(state)), tried again in $pause s ($((attempt + 1)) of $restarts)"
   sleep "$pause"
   pause=$((pause < 300 ? 2 * pause : 600))

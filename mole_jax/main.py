@@ -32,7 +32,7 @@ flags
   --config=FILE         the experiment; FILE:ARGUMENT chooses a variant of it
   --config.KEY=VALUE    change one key of it, such as --config.population.members=16
   --print_config        print all keys with their values and meanings, and run nothing
-  --workdir=FOLDER      where everything is kept; the same command goes on where it was
+  --workdir=FOLDER      where everything is kept; the same command resumes an interrupted run
   --stages=NAMES        some of the stages, separated by commas; all when left out
   --mesh=AXIS:SIZE,...  how training arranges the devices: `data` copies the model, `fsdp` divides
                         it, both divide the batch, `tensor` divides layers; left out, all are data
@@ -80,7 +80,7 @@ FOR_TRAIN = (*FOR_ZOO, "representation", "metamodel", "diffusion", "training")
 FOR_EVALUATE = (*FOR_TRAIN, "sampling", "evaluation")
 FOR_REPORT = (*FOR_EVALUATE, "report")
 
-# Where a training keeps the zoo: a machine with less memory may go on with what another began.
+# Where a training keeps the zoo: a machine with less memory may resume what another began.
 RESULTS_DO_NOT_DEPEND_ON = (
     *("population.at_once", "zoo.reading", "zoo.memory_gb"),
     "zoo.members_per_group",
@@ -95,7 +95,7 @@ STAGES = (
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Do what the command line says; raises UserError for what the user can mend."""
+    """Do what the command line says; raise UserError for what the user can fix."""
     given = parse(arguments)
     if given.help:
         print(HELP + _keys(given))
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 3 when another process was lost, or those of `command.explained`.
     """
-    code = 1  # of a bug, which goes on its way
+    code = 1  # of a bug, which is raised again
     try:
         code = _explained(sys.argv[1:] if arguments is None else arguments)
         return code
@@ -153,14 +153,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _explained(arguments: Sequence[str]) -> int:
     try:
         return command.explained(
-            functools.partial(run, arguments), "; the same command goes on where it was"
+            functools.partial(run, arguments), "; the same command resumes the run"
         )
     except Exception as problem:
         if distributed.is_loss(problem):
             reason = " ".join(str(problem).split())[:300]
             _explain(
                 f"error: another process is gone, its own log may say why ({reason}); the same "
-                "command goes on where all were"
+                "command resumes all"
             )
             return 3
         raise
@@ -181,7 +181,7 @@ class Command(NamedTuple):
 
 
 def parse(arguments: Sequence[str]) -> Command:
-    """Split the command line; raises UserError for flags and arguments that do not exist."""
+    """Split the command line; raise UserError for flags and arguments that do not exist."""
     values = flags.FlagValues()  # our own: libraries add theirs to the global ones
     config = flags.DEFINE_string("config", "", "", flag_values=values)
     workdir = flags.DEFINE_string("workdir", "", "", flag_values=values)
@@ -198,8 +198,8 @@ def parse(arguments: Sequence[str]) -> Command:
     except flags.UnrecognizedFlagError as problem:
         known = tuple(values)
         close = configs.nearest(problem.flagname, known)
-        mend = f"did you mean --{close}?" if close else "--help shows the flags"
-        raise UserError(f"flag --{problem.flagname} is unknown: {mend}") from None
+        remedy = f"did you mean --{close}?" if close else "--help shows the flags"
+        raise UserError(f"flag --{problem.flagname} is unknown: {remedy}") from None
     except flags.Error as problem:
         raise UserError(f"{' '.join(str(problem).split())}: --help shows how") from None
     if rest:
@@ -229,7 +229,7 @@ def _folder(workdir: str) -> Path | None:
 
 
 def _arranged(every: Sequence[stages.Stage], mesh: dict[str, int]) -> list[stages.Stage]:
-    """The stages, of which training gets the mesh; it is no part of the config."""
+    """Return the stages, with the mesh for training; it is no part of the config."""
 
     def arranged(stage: stages.Stage) -> stages.Stage:
         run: Callable[..., None] = stage.run
@@ -262,7 +262,7 @@ def validate(config: ConfigDict, mesh_shape: dict[str, int]) -> None:
 
 
 def _pieces(command: Command) -> Any:
-    """What the train stage would train, as shapes; imported late, since JAX starts with it."""
+    """Return what the train stage would train, as shapes; late import, since JAX starts with it."""
     config = _config(command)
     from mole_jax.learners import in_shapes
 

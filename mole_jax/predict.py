@@ -36,7 +36,7 @@ them as files. Nothing is trained, and nothing is written before everything has 
 """
 EPILOG = """\
 files
-  --out=NAME.safetensors   tensors with PyTorch's names and layouts, and beside them a card
+  --out=NAME.safetensors   tensors with PyTorch's names and layouts, and next to it a card
                            NAME.json: what the network is, how it computes, how pixels are scaled
   --out=NAME.npz           tensors with MOLE's names, for networks of any kind
   With -n N above 1 there is one file a network: NAME-0, NAME-1, ... Files of these names are
@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Do what the command line says; raises UserError for what the user can mend."""
+    """Do what the command line says; raise UserError for what the user can fix."""
     if flags.n < 1:
         raise UserError(f"-n {flags.n}: ask for 1 network or more")
     checked_seed(flags.seed, "--seed")
@@ -306,7 +306,7 @@ def write(found: Predicted) -> None:
 
 
 def _metrics(found: Predicted) -> dict[str, np.ndarray]:
-    """What is known of the networks, [n] each."""
+    """Return what is known about the networks, [n] each."""
     known = {}
     if found.nets.predicted_metric is not None:
         known[f"support_{found.model.metric.kind}"] = np.asarray(found.nets.predicted_metric)
@@ -316,7 +316,7 @@ def _metrics(found: Predicted) -> dict[str, np.ndarray]:
 
 
 def _card(found: Predicted) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the card of every network says of its task, and of its making."""
+    """Return what the card of every network says about its task and its origin."""
     flags, model = found.flags, found.model
     task = {"support": flags.support, "support_examples": len(found.task.x)}
     if found.task.y is not None:

@@ -46,7 +46,7 @@ def read_task(support: str, test: str | None, model: Model) -> Task:
 def _labelled(
     flag: str, source: str, network: Network, *, of_test: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Flat images [m, F] and labels [m] of a data source, of its test split or of the rest."""
+    """Read flat images [m, F] and labels [m] of a data source: its test split or the rest."""
     from mole_jax.tasks import sources
 
     try:
@@ -62,8 +62,8 @@ def _labelled(
         )
     if data.n_classes > network.n_outputs:
         raise UserError(
-            f"{flag}={source}: it has {data.n_classes} classes, and the networks tell "
-            f"{network.n_outputs} apart; choose some, and label them 0..{network.n_outputs - 1}"
+            f"{flag}={source}: it has {data.n_classes} classes, and the networks have "
+            f"{network.n_outputs}; choose some, and label them 0..{network.n_outputs - 1}"
         )
     rows = data.official_test == of_test
     if of_test and not rows.any():

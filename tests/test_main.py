@@ -125,7 +125,7 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr(command, "STAGES", (whole[0], broken, *whole[2:]))
     assert command.main(arguments) == 130
     err = capsys.readouterr().err
-    assert err.endswith("interrupted; the same command goes on where it was\n")
+    assert err.endswith("interrupted; the same command resumes the run\n")
     monkeypatch.setattr(command, "STAGES", whole)
     assert command.main(arguments) == 0
     assert ran == ["zoo", "train", "evaluate", "report"]
@@ -154,7 +154,7 @@ def test_a_full_disk_is_explained(
     monkeypatch.setattr(command, "STAGES", (stages.Stage("zoo", command.FOR_REPORT, write),))
     assert command.main([f"--config={TINY}", f"--workdir={tmp_path}"]) == 2
     assert capsys.readouterr().err.endswith(
-        "error: the disk is full: make space; the same command goes on where it was\n"
+        "error: the disk is full: make space; the same command resumes the run\n"
     )
 
 
@@ -170,7 +170,7 @@ def test_sigterm_stops_and_says_how_to_go_on(
     monkeypatch.setattr(command, "STAGES", (stages.Stage("zoo", command.FOR_REPORT, preempted),))
     assert command.main([f"--config={TINY}", f"--workdir={tmp_path}"]) == 143
     err = capsys.readouterr().err
-    assert err.endswith("terminated; the same command goes on where it was\n")
+    assert err.endswith("terminated; the same command resumes the run\n")
 
 
 def test_a_bug_keeps_its_traceback(

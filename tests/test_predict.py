@@ -266,7 +266,7 @@ def refused(
         (["--support=npz:{E}/nowhere.npz"], "--support: .*nowhere.npz: no such file"),
         (["--support=npz:{E}/no_image.npz"], "--support: .*no array 'image'"),
         (["--support=nothing"], "--support: .*'nothing' is unknown"),
-        (["--support=npz:{E}/four.npz"], "it has 4 classes, and the networks tell 3 apart"),
+        (["--support=npz:{E}/four.npz"], "it has 4 classes, and the networks have 3"),
         (["--support=npz:{E}/small.npz"], "images are 7 x 8 x 1, and the networks take 8 x 8 x 1"),
         (["--support=npz:{E}/all_test.npz"], "marks all of its images as test images"),
         (["--test=npz:{E}/four.npz"], "--test=.* it has 4 classes"),

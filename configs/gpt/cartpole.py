@@ -1,4 +1,4 @@
-"""G.pt for Cartpole, told the mean return (Peebles et al. 2022).
+"""G.pt for Cartpole, prompted with the mean return (Peebles et al. 2022).
 
     python -m mole_jax.main --config=configs/gpt/cartpole.py --workdir=runs/gpt_cartpole
         50,026 runs, 347,351,040 parameters, 301 TFLOP a step by the dry run; not run yet

@@ -1,4 +1,4 @@
-"""G.pt for CIFAR-10, told the test loss (Peebles et al. 2022).
+"""G.pt for CIFAR-10, prompted with the test loss (Peebles et al. 2022).
 
     python launch/prepare_data.py cifar10     (once; or --config.data.source=npz:FILE)
     python -m mole_jax.main --config=configs/gpt/cifar10_loss.py --workdir=runs/gpt_cifar10_loss

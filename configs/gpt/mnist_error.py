@@ -1,4 +1,4 @@
-"""G.pt for MNIST, told the test error in percent (Peebles et al. 2022).
+"""G.pt for MNIST, prompted with the test error in percent (Peebles et al. 2022).
 
     python launch/prepare_data.py mnist     (once; or --config.data.source=idx:DIR)
     python -m mole_jax.main --config=configs/gpt/mnist_error.py --workdir=runs/gpt_mnist_error

@@ -16,7 +16,7 @@ DEFAULTS: dict[str, Any] = {
     "data.settings": "random",
     "evaluation.measures": ("all",),
     "evaluation.prompt_range": (),
-    "metamodel.gpt": {},  # whatever it says now: nothing depended on it
+    "metamodel.gpt": {},  # any value: nothing depended on it
     "metamodel.name": "dit",
     "network.init": "default",
     "population.coupled_decay": False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something the user can mend; the message says what is wrong, where, and how to mend it.
+    """An error that the user can fix; the message says what is wrong, where, and the remedy.
 
     One line. `main` prints it as `error: ...` on stderr and exits with 2, without a traceback.
     """

@@ -1,6 +1,6 @@
 """What callers give: arrays and numbers, each checked once, where it enters.
 
-Every function takes the name under which a message speaks of the value, and raises UserError in one
+Every function takes the name that messages use for the value, and raises UserError in one
 line for what it cannot be. Numbers are looked at after their cast to float32, which is what MOLE
 computes in: 1e39 is infinite there.
 """
@@ -133,7 +133,7 @@ def _all_finite(x: jax.Array) -> jax.Array:
 
 
 def _scalar(name: str, value: Any, what: str) -> np.ndarray:
-    """A number as a 0-d array of its own type."""
+    """Return a number as a 0-d array of its own type."""
     if value is None or isinstance(value, (bool, str, bytes)):
         raise UserError(f"{name}={_short(value)} must be {what}")
     found = array(name, value)
@@ -143,7 +143,7 @@ def _scalar(name: str, value: Any, what: str) -> np.ndarray:
 
 
 def _short(value: Any) -> str:
-    """How a message shows a value."""
+    """Return how a message shows a value."""
     if isinstance(value, int) and value.bit_length() > 100:
         return f"an integer of {value.bit_length()} bits"
     text = " ".join(repr(value).split())

@@ -10,7 +10,7 @@ from mole_jax.core.seeds import checked_seed
 
 
 def key(seed: int) -> jax.Array:
-    """Return the root key of a seed; raises UserError as `checked_seed` does."""
+    """Return the root key of a seed; raise UserError as `checked_seed` does."""
     return jax.random.key(checked_seed(seed))
 
 

@@ -11,7 +11,7 @@ from mole_jax.zoo.storage.reader import open_zoo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     parser.add_argument("zoo", type=user_path, metavar="ZOO", help="the zoo's folder")
     text = "row of the zoo, or the name of an imported run"
     parser.add_argument("--run", dest="row", required=True, metavar="RUN", help=text)
@@ -22,13 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Runs the command."""
+    """Run the command."""
     export_network(flags.zoo, flags.row, flags.snapshot, flags.out)
     print(flags.out)
 
 
 def export_network(path: str, run: str, snapshot: int, out: str) -> None:
-    """Writes one snapshot of a zoo with its card.
+    """Write one snapshot of a zoo with its card.
 
     Args:
         path: the zoo.

@@ -9,7 +9,7 @@ from mole_jax.interop.zoo_files import export_zoo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     parser.add_argument("source", type=user_path, metavar="ZOO", help="what to read")
     parser.add_argument(
         "--out", type=user_path, required=True, metavar="DIR", help="the folder to write"
@@ -17,5 +17,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Runs the command."""
+    """Run the command."""
     print(f"{flags.out}: {export_zoo(flags.source, flags.out)} runs")

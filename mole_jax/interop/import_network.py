@@ -14,8 +14,8 @@ from mole_jax.tasks.networks import shorthand
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
-    text = "the state_dict; its card is the .json beside it"
+    """Add the command's flags."""
+    text = "the state_dict; its card is the .json next to it"
     parser.add_argument("file", type=user_path, metavar="FILE.safetensors", help=text)
     text = f"needed without a card: {shorthand.USAGE}"
     parser.add_argument("--network", default="", help=text)
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Runs the command."""
+    """Run the command."""
     if flags.out.suffix != ".npz":
         raise UserError(f"--out={flags.out} must end in .npz")
     refuse_overwriting([flags.out], [flags.file, flags.file.with_suffix(".json")])

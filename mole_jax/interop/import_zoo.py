@@ -11,7 +11,7 @@ from mole_jax.zoo.storage.reader import open_zoo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     parser.add_argument("source", type=user_path, metavar="DIR", help="what to read")
     parser.add_argument(
         "--out", type=user_path, required=True, metavar="ZOO", help="the folder to write"
@@ -19,6 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Runs the command; raises UserError where no run that came in can be trained on."""
+    """Run the command; raise UserError where no run that came in can be trained on."""
     print(f"{flags.out}: {import_zoo(flags.source, flags.out)} runs")
     usable.check(open_zoo(flags.out))

@@ -1,4 +1,4 @@
-"""Single networks as safetensors, with PyTorch's names and layouts, and a JSON card beside them.
+"""Single networks as safetensors, with PyTorch's names and layouts, and a JSON card next to them.
 
 NAME.safetensors   the tensors of a PyTorch module's state_dict
 NAME.json          the card: which network it is, how the module computes, its metrics, where
@@ -47,7 +47,7 @@ def save_network(
     metrics: Mapping[str, float] | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a network and its card; each file is either whole or absent.
+    """Write a network and its card; each file is either whole or absent.
 
     Args:
         path: ends in .safetensors.
@@ -79,16 +79,16 @@ def save_network(
         "source": dict(source or {}),
         "mole": mole_jax.__version__,
     }
-    # "pt" is what other programs look for to tell the layout.
+    # By "pt" other programs recognise the layout.
     write_bytes(path, safetensors.numpy.save(tensors, metadata={"format": "pt"}))
     write_json(path.with_suffix(".json"), card)
 
 
 def load_network(path: str | Path, network: str = "") -> NetworkFile:
-    """Reads a network of `save_network`, or any state_dict with the same names and layouts.
+    """Read a network of `save_network`, or any state_dict with the same names and layouts.
 
     Args:
-        path: the .safetensors file; its card is the .json beside it.
+        path: the .safetensors file; its card is the .json next to it.
         network: see `shorthand.parse`; needed where there is no card.
 
     Raises:
@@ -104,7 +104,7 @@ def load_network(path: str | Path, network: str = "") -> NetworkFile:
         described = _described(file, card["network"])
     else:
         raise UserError(
-            f"{path} has no card {file.name} beside it: say with --network what it is, such as "
+            f"{path} has no card {file.name} next to it: say with --network what it is, such as "
             "mlp:64,8,5"
         )
     flat = layout(described).from_state_dict(tensors, str(path))
@@ -113,7 +113,7 @@ def load_network(path: str | Path, network: str = "") -> NetworkFile:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The tensors of a safetensors file and its metadata; raises UserError."""
+    """Read the tensors of a safetensors file and its metadata; raise UserError if unreadable."""
     check_file(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -126,10 +126,10 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 def _tensor(path: Path, file: Any, name: str) -> np.ndarray:
     try:
         return file.get_tensor(name)
-    except (KeyError, TypeError, AttributeError) as error:  # a type that NumPy has not got
+    except (KeyError, TypeError, AttributeError) as error:  # a type that NumPy lacks
         kind = file.get_slice(name).get_dtype()
         raise UserError(
-            f"{path}: {name} is of type {kind}, which NumPy has not got; save it as float32"
+            f"{path}: {name} is of type {kind}, which NumPy lacks; save it as float32"
         ) from error
 
 

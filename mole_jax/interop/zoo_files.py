@@ -34,7 +34,7 @@ METRICS, SNAPSHOTS, RUN = "metrics/", "snapshots/", "run"
 
 
 def export_zoo(path: str | Path, out: str | Path) -> int:
-    """Writes every run of a zoo as a file of its own; a broken-off export goes on.
+    """Write every run of a zoo as a file of its own, resuming an interrupted export.
 
     Numbers keep their bits; those of 16 bits become float32, which holds them.
 
@@ -73,7 +73,7 @@ def export_zoo(path: str | Path, out: str | Path) -> int:
 
 
 def import_zoo(path: str | Path, out: str | Path) -> int:
-    """Makes the zoo that `export_zoo` has written; a broken-off import goes on.
+    """Make a zoo of what `export_zoo` has written, resuming an interrupted import.
 
     Returns:
         How many runs there are.
@@ -110,7 +110,7 @@ def import_zoo(path: str | Path, out: str | Path) -> int:
 
 
 def run_file(folder: Path, run: int) -> Path:
-    """The file of a run, by its row in the zoo."""
+    """Return the file of a run, by its row in the zoo."""
     return folder / RUNS / f"{run:06d}{SUFFIX}"
 
 

@@ -61,7 +61,7 @@ def choose(
     members: int,
     runs: int,
 ) -> Width:
-    """The fastest width for `groups` data subsets of `members` members at a time on each device.
+    """Find the fastest width for `groups` data subsets of `members` members on each device.
 
     A lane has one of the parts of them that train at the same time (see `engine.lanes`).
 
@@ -93,7 +93,7 @@ def choose(
 
 
 def _promises(width: int, rates: dict[int, float]) -> bool:
-    """Whether to try a width: larger ones up to one that is slower, 1 if the smallest is best."""
+    """Return whether to try a width: larger ones until one is slower, 1 if the smallest is best."""
     best = max(rates.values())
     if width > max(rates):
         return rates[max(rates)] >= GIVE_UP * best
@@ -101,7 +101,7 @@ def _promises(width: int, rates: dict[int, float]) -> bool:
 
 
 def candidates(most: int) -> list[int]:
-    """Widths to try, in this order: from FIRST up, `most`, and 1."""
+    """Return widths to try, in this order: from FIRST up, `most`, and 1."""
     widths = [min(FIRST, most)]
     while widths[-1] < most:
         widths.append(min(widths[-1] * GROWTH, most))
@@ -111,7 +111,7 @@ def candidates(most: int) -> list[int]:
 def measure(
     network: Network, recipe: Recipe | PPORecipe, data: DeviceData, width: int, members: int
 ) -> float:
-    """Member-steps per second of one device, with `width` members at once in each of its lanes.
+    """Measure a device's member-steps per second, with `width` members at once in each thread.
 
     Snapshots are included.
     """
@@ -154,7 +154,7 @@ def measure(
 
 
 def cache_file() -> Path:
-    """Where measurements are kept: mole/widths.json in $XDG_CACHE_HOME, or else in ~/.cache."""
+    """Return the measurements' file: mole/widths.json in $XDG_CACHE_HOME, or else in ~/.cache."""
     folder = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     return folder / "mole" / "widths.json"
 
@@ -175,7 +175,7 @@ def _read() -> dict[str, dict[str, float]]:
 def _name(
     network: Network, recipe: Recipe | PPORecipe, data: DeviceData, most: int, runs: int
 ) -> str:
-    """What a measurement depends on, in a few characters."""
+    """Name what a measurement depends on, in a few characters."""
     shapes = [(x.shape, str(x.dtype)) for x in jax.tree.leaves(data)]
     what = (
         network.name,

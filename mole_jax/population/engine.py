@@ -188,7 +188,7 @@ def train(
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def _collected(history: History, n_groups: int, n_members: int, parts: int) -> History:
-    """What `_divided` and `_filled_up` have made more of, as it was: leaves [G, M, S, ...].
+    """Undo `_divided` and `_filled_up`: leaves [G, M, S, ...].
 
     One program for all leaves: here devices exchange what they have, and where programs that do
     so are under way at the same time, those of a CPU may wait for one another for ever.
@@ -202,7 +202,7 @@ def _collected(history: History, n_groups: int, n_members: int, parts: int) -> H
 
 
 def lanes(mesh: Mesh) -> int:
-    """How many parts of a population train at the same time on each device of a mesh."""
+    """Return how many parts of a population train at the same time on each device of a mesh."""
     if mesh.size > 1 or mesh.devices.flat[0].platform != "cpu":
         return 1
     known = hasattr(os, "sched_getaffinity")
@@ -268,7 +268,7 @@ def _compiled(
 
 
 def _divided(work: Work, parts: int) -> Work:
-    """Each data subset as `parts` subsets with a part of its members: [G, M] -> [G * parts, m].
+    """Divide each data subset's members among `parts` subsets: [G, M] -> [G * parts, m].
 
     The last part is filled up by repeating the last member.
     """
@@ -300,18 +300,18 @@ def _filled_up(batch: Any, multiple: int) -> Any:
 
 
 def _rows(batch: Any, i: int, n: int) -> Any:
-    """The i-th of `n` equal parts of the rows of every leaf."""
+    """Return the i-th of `n` equal parts of the rows of every leaf."""
     size = len(jax.tree.leaves(batch)[0]) // n
     return jax.tree.map(lambda x: x[i * size : (i + 1) * size], batch)
 
 
 def _own(recipe: Recipe | PPORecipe) -> tuple[str, ...]:
-    """The fields of Work in which the members of a subset differ."""
+    """Return the fields of Work in which the members of a subset differ."""
     return ("start", "hyper") if _shares(recipe) else ("batch_key", "start", "hyper")
 
 
 def _shares(recipe: Recipe | PPORecipe) -> bool:
-    """Whether the members of a task see the same minibatches; policies see what they have met."""
+    """Return whether a task's members see the same minibatches; policies see what they meet."""
     return isinstance(recipe, Recipe) and recipe.share_minibatches
 
 
@@ -319,7 +319,7 @@ def _shares(recipe: Recipe | PPORecipe) -> bool:
 def initial(
     network: Network, key: jax.Array, members: jax.Array, hyper: Hyperparameters
 ) -> jax.Array:
-    """Fresh starts: members [...] int -> parameters [..., D]; depends on (key, member) alone."""
+    """Draw starts: members [...] int -> parameters [..., D]; depends on (key, member) alone."""
 
     # Flat they would fit in any order of their axes.
     chex.assert_tree_shape(hyper, members.shape, custom_message="hyper [...] as members [...]")

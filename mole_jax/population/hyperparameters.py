@@ -24,7 +24,7 @@ class Hyperparameters(NamedTuple):
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Raises UserError for ranges that cannot be drawn from."""
+    """Raise UserError for ranges that cannot be drawn from."""
     for name in ("learning_rate", "weight_decay", "init_scale"):
         bounds = tuple(config[name])
         sign = "<=" if name == "weight_decay" else "<"
@@ -39,7 +39,7 @@ def check(config: Mapping[str, Any]) -> None:
 
 
 def draw(config: Mapping[str, Any], key: jax.Array) -> Hyperparameters:
-    """One member's hyperparameters: learning rate and init scale log-uniform, decay uniform.
+    """Return one member's hyperparameters: learning rate and init scale log-uniform, decay uniform.
 
     Each range is (low, high); low == high fixes the value.
     """

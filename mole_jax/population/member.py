@@ -34,7 +34,7 @@ class Recipe:
     share_minibatches: bool
     pool: str = "train"  # where minibatches come from
     coupled_decay: bool = False  # weight decay is a part of the gradient
-    epoch_steps: int = 0  # above 0: a schedule changes the rate after so many steps only
+    epoch_steps: int = 0  # above 0: a schedule changes the rate only after this many steps
 
 
 class History(NamedTuple):
@@ -45,7 +45,7 @@ class History(NamedTuple):
 
 
 def initial(network: Network, key: jax.Array, init_scale: jax.Array) -> dict[str, Any]:
-    """A freshly initialised network, its parameters multiplied by `init_scale`."""
+    """Initialise a network, its parameters multiplied by `init_scale`."""
     chex.assert_rank(init_scale, 0, custom_message="init_scale []: vmap over members")
     return jax.tree.map(lambda p: p * init_scale, network.init(key))
 
@@ -138,7 +138,7 @@ def make_step(
 
 
 def scheduled(recipe: Recipe, i: jax.Array | int) -> jax.Array:
-    """The factor of the learning rate at step i: []; cosine goes from 1 to 0 at the last step.
+    """Return the learning rate's factor at step i: []; cosine falls from 1 to 0 at the last step.
 
     Source of cosine: Loshchilov & Hutter 2017, without restarts.
     """
@@ -151,7 +151,7 @@ def scheduled(recipe: Recipe, i: jax.Array | int) -> jax.Array:
 def _gradient(
     loss: Callable[[Any, Examples], jax.Array], params: Any, batch: Examples, piece: int
 ) -> Any:
-    """The gradient of a mean over a batch, at most `piece` examples at a time; 0: all."""
+    """Return the gradient of a mean over a batch, at most `piece` examples at a time; 0: all."""
     size = len(batch.labels)
     size_of_part = next(n for n in range(min(piece or size, size), 0, -1) if size % n == 0)
     n = size // size_of_part
@@ -167,7 +167,7 @@ def _gradient(
 
 
 def turned(network: Network, params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters with all matrices transposed, where training keeps them so; its own inverse."""
+    """Transpose all matrices, where training keeps them so; its own inverse."""
     if not network.by_columns:
         return params
     return jax.tree.map(lambda p: p.T if p.ndim == 2 else p, params)
@@ -176,7 +176,7 @@ def turned(network: Network, params: dict[str, Any]) -> dict[str, Any]:
 def evaluate(
     network: Network, params: dict[str, Any], data: ImageTasks, task: jax.Array
 ) -> dict[str, jax.Array]:
-    """Loss and accuracy on each whole pool: `{"test_loss": [], "test_accuracy": [], ...}`."""
+    """Measure loss and accuracy on whole pools: `{"test_loss": [], "test_accuracy": [], ...}`."""
     out = {}
     for pool in POOLS:
         out[f"{pool}_loss"], out[f"{pool}_accuracy"] = data.measure(network, params, pool, task)
@@ -184,5 +184,5 @@ def evaluate(
 
 
 def metrics(score: str) -> tuple[str, ...]:
-    """The names of a snapshot's metrics; `score` is what a family reports beside the loss."""
+    """Return the names of a snapshot's metrics; `score` is what a family reports with the loss."""
     return tuple(f"{pool}_{kind}" for pool in POOLS for kind in ("loss", score))

@@ -26,7 +26,7 @@ class PopulationConfig:
     share_minibatches: bool = False
     optimizers: tuple[str, ...] = ("adam",)  # or sgd, with Nesterov's momentum of 0.9
     schedule: str = "constant"  # or cosine
-    epoch_steps: int = 0  # above 0: a schedule changes the rate after so many steps only
+    epoch_steps: int = 0  # above 0: a schedule changes the rate only after this many steps
     coupled_decay: bool = False  # weight decay in the gradient, as in PyTorch's SGD
     # Ranges (low, high) from which each member draws; equal ends fix the value.
     learning_rate: tuple[float, float] = (3e-3, 3e-3)

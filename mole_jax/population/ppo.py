@@ -88,7 +88,7 @@ class _Batch(NamedTuple):
 
 
 def check(recipe: PPORecipe, network: Network, environment: Environment) -> None:
-    """Raises UserError for a recipe, a network and an environment that do not go together."""
+    """Raise UserError for a recipe, a network and an environment that do not go together."""
     steps = recipe.snapshot_steps
     if steps[:1] != (0,) or any(a >= b for a, b in itertools.pairwise(steps)):
         raise UserError(f"snapshot_steps={steps} must begin with 0 and increase")
@@ -206,7 +206,7 @@ def train(
 
 
 def metrics(environment: Environment, returns: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """METRICS of mean returns on POOLS, which may have any shape."""
+    """Return METRICS of mean returns on POOLS, which may have any shape."""
     found = {f"{pool}_return": value for pool, value in returns.items()}
     return found | {
         # A difference first, so that nothing missed is a loss of exactly 0.
@@ -217,7 +217,7 @@ def metrics(environment: Environment, returns: dict[str, jax.Array]) -> dict[str
 
 @functools.cache
 def _critic(network: Network) -> Network:
-    """The value network: an MLP with the hidden layers of the policy."""
+    """Return the value network: an MLP with the hidden layers of the policy."""
     hidden = tuple(network.sizes[axis] for (axis,) in network.units)
     return mlp.build(MLPConfig(hidden, "tanh"), network.input_shape, 1)
 
@@ -230,7 +230,7 @@ def _begin(
     key: jax.Array,
     params: dict[str, Any],
 ) -> _Worlds:
-    """Environments at the start of an episode, after a whole one each for the record."""
+    """Start every environment's episode, after a whole one each for the record."""
     n = recipe.environments
 
     def act(observation: jax.Array, key: jax.Array) -> jax.Array:
@@ -299,7 +299,7 @@ def _where(mask: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
 
 
 def _batch(recipe: PPORecipe, critic: Network, params: dict[str, Any], seen: _Transition) -> _Batch:
-    """Advantages and value targets, by generalised advantage estimation.
+    """Compute advantages and value targets, by generalised advantage estimation.
 
     Rewards are multiplied by 1 - discount, so that values are means of rewards rather than sums,
     and the value network's outputs start in the right range.
@@ -337,7 +337,7 @@ def _improve(
     hyper: Hyperparameters,
     rate: jax.Array,
 ) -> tuple[dict[str, Any], Any]:
-    """All epochs over a batch.
+    """Train for all epochs over a batch.
 
     A minibatch is a random share of the environments with all their steps: to shuffle the steps
     themselves would take as long as to learn from them.
@@ -360,7 +360,7 @@ def _improve(
 def _loss(
     nets: dict[str, Any], network: Network, recipe: PPORecipe, critic: Network, batch: _Batch
 ) -> jax.Array:
-    """The clipped surrogate, plus the value network's error, minus the entropy."""
+    """Return the clipped surrogate, plus the value network's error, minus the entropy."""
     params = nets["policy"]
     logs = policy.log_probability(network, params, batch.observation, batch.action)
     ratio = jnp.exp(logs - batch.log_probability)

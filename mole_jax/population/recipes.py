@@ -25,7 +25,7 @@ def _value(config: Mapping[str, Any], name: str) -> Any:
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Raises UserError for values of `config.population` that cannot be trained with."""
+    """Raise UserError for invalid values of `config.population`."""
     for name, least in (("members", 1), ("steps", 1), ("snapshots", 2), ("batch_size", 1)):
         if config[name] < least:
             raise UserError(f"population.{name}={config[name]} must be {least} or more")
@@ -59,7 +59,7 @@ def check(config: Mapping[str, Any]) -> None:
     if config["shared_start"] and tuple(config["init_scale"]) != (1, 1):
         raise UserError(
             f"population.init_scale={tuple(config['init_scale'])} must be (1, 1) with "
-            "population.shared_start: starts are then drawn anew in training, unscaled"
+            "population.shared_start: starts are then newly drawn in training, unscaled"
         )
     if config["schedule"] not in SCHEDULES:
         raise UserError(
@@ -69,7 +69,7 @@ def check(config: Mapping[str, Any]) -> None:
 
 
 def of(config: Mapping[str, Any], network: Network) -> Recipe | PPORecipe:
-    """The recipe of `config.population` for a network: a step of PPO is an iteration.
+    """Return the recipe of `config.population` for a network: a step of PPO is an iteration.
 
     Snapshots lie at `steps * (i / (snapshots - 1)) ** snapshot_power`: a power above 1 puts more
     of them where the loss falls fast. Snapshots that fall on the same step become one. With
@@ -100,7 +100,7 @@ def of(config: Mapping[str, Any], network: Network) -> Recipe | PPORecipe:
 
 
 def adam(recipe: Recipe | PPORecipe, snapshot_steps: tuple[int, ...]) -> Recipe | PPORecipe:
-    """The same training by Adam alone, with other snapshots; members share minibatches."""
+    """Return the same training by Adam alone, with other snapshots; members share minibatches."""
     changes: dict[str, Any] = {"snapshot_steps": snapshot_steps, "optimizers": ("adam",)}
     if isinstance(recipe, Recipe):
         changes["share_minibatches"] = True
@@ -108,13 +108,13 @@ def adam(recipe: Recipe | PPORecipe, snapshot_steps: tuple[int, ...]) -> Recipe 
 
 
 def snapshot_steps(steps: int, snapshots: int, power: float) -> tuple[int, ...]:
-    """Steps of snapshots, the first is 0 and the last is `steps`."""
+    """Return the steps of snapshots: the first is 0 and the last is `steps`."""
     fraction = np.linspace(0, 1, snapshots) ** power
     return tuple(np.unique(np.round(fraction * steps).astype(int)).tolist())
 
 
 def random_steps(steps: int, snapshots: int) -> tuple[int, ...]:
-    """Steps of snapshots: 0, `steps`, and different ones between them, all equally likely.
+    """Draw steps of snapshots: 0, `steps`, and different ones between them, all equally likely.
 
     They depend on the two numbers alone.
     """
@@ -124,14 +124,14 @@ def random_steps(steps: int, snapshots: int) -> tuple[int, ...]:
 
 
 def examples_per_step(recipe: Recipe | PPORecipe) -> int:
-    """Examples whose gradient is taken in one step."""
+    """Count the examples whose gradient is taken in one step."""
     if isinstance(recipe, Recipe):
         return recipe.batch_size
     return recipe.environments * recipe.rollout * recipe.epochs
 
 
 def check_fits(config: Mapping[str, Any], family: TaskFamily) -> None:
-    """Raises UserError for a population that cannot be trained on the tasks of a family."""
+    """Raise UserError for a population that cannot be trained on the tasks of a family."""
     recipe = of(config, family.network)
     if isinstance(recipe, PPORecipe):
         ppo.check(recipe, family.network, family.device_data.environment)

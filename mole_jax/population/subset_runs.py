@@ -76,7 +76,7 @@ def width(
     """Return how many members to train at once in each lane of a device.
 
     `population.at_once` says it, or else what is fastest here, which is tried out once, for as long
-    as that may pay for so many runs on all devices.
+    as that may pay for this number of runs on all devices.
     """
     population = config["population"]
     if population.get("at_once", 0):  # a stored config has none

@@ -22,7 +22,7 @@ LOSSES = (
     *("zoo_loss", "prompts", "achieved_loss", "zoo_loss_range", "pca_loss", "pca_prompts"),
     *("adam_curve_loss", "generated_loss_median"),
 )
-SMALLEST_LOSS = 1e-3  # the meta-model does not tell smaller ones apart either
+SMALLEST_LOSS = 1e-3  # the meta-model does not distinguish smaller ones either
 
 
 def build(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> None:
@@ -87,7 +87,7 @@ def _evaluation(path: Path) -> dict[str, Any]:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The recorded arrays, none when there is no file; strings only, never pickled objects."""
+    """Return the recorded arrays, none without a file; strings only, never pickled objects."""
     if not path.exists():
         return {}
     try:
@@ -98,7 +98,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _drawable(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays with losses that a logarithmic axis can show: a policy's may be 0."""
+    """Return the arrays with losses that a logarithmic axis can show: a policy's may be 0."""
     return {
         name: np.maximum(values, SMALLEST_LOSS) if name in LOSSES else values
         for name, values in arrays.items()
@@ -106,9 +106,7 @@ def _drawable(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _environment(workdir: Path) -> dict[str, Any]:
-    """What the evaluate stage recorded about its surroundings, empty when it was not run as a
-    stage.
-    """
+    """Return the environment that the evaluate stage recorded, empty without a record."""
     path = workdir / "evaluate" / "stage.json"
     return dict(read_json(path).get("environment") or {}) if path.exists() else {}
 

@@ -41,12 +41,12 @@ class Method:
 
 
 def metric(result: Result) -> str:
-    """What a network's score is: "accuracy", or "return" as a share of the largest one."""
+    """Name a network's score: "accuracy", or "return" as a share of the largest one."""
     return str(result.get("metric", "accuracy"))
 
 
 def split_name(split: str) -> str:
-    """The split's code with what it holds out: 'S1, unseen data subsets'."""
+    """Return the split's code with what it holds out: 'S1, unseen data subsets'."""
     return f"{split}, {SPLIT_NAMES[split]}" if split in SPLIT_NAMES else split
 
 
@@ -62,14 +62,12 @@ def described(result: Result, key: str) -> Mapping[str, Any]:
 
 
 def main_split(splits: Mapping[str, Result]) -> str:
-    """The split that the headline is about: S1 (unseen data subsets) where there is one, else the
-    first.
-    """
+    """Return the headline's split: S1 (unseen data subsets) where there is one, else the first."""
     return "S1" if "S1" in splits else next(iter(splits))
 
 
 def methods(result: Result) -> list[Method]:
-    """Every method of a split: generated, Adam, then the baselines from best to worst mean."""
+    """List the methods of a split: generated, Adam, then the baselines from best to worst mean."""
     rows = [
         Method(key, method_name(result, key), result[key])
         for key in ("generated", "adam")
@@ -84,20 +82,18 @@ def methods(result: Result) -> list[Method]:
 
 
 def best_baseline(result: Result) -> Method | None:
-    """The baseline with the best mean among those that are not ordinary optimizers; None when there
-    is none.
-    """
+    """Return the baseline with the best mean, ordinary optimizers aside; None without any."""
     rivals = [m for m in methods(result) if m.key != "generated" and not is_optimizer(m.key)]
     return max(rivals, key=lambda method: method.mean, default=None)
 
 
 def is_optimizer(key: str) -> bool:
-    """True for Adam and SGD in every variant: reference lines, not rivals."""
+    """Return True for Adam and SGD in every variant: reference lines, not rivals."""
     return key.split("_")[0] in _OPTIMIZERS
 
 
 def compare(ours: Quality, theirs: Quality) -> str:
-    """'better', 'worse', or 'level' where the intervals cannot tell, or are unknown.
+    """Return 'better', 'worse', or 'level' where the intervals overlap, or are unknown.
 
     What counts is the interval of the difference on the same tasks where it is recorded, else
     whether the two methods' own intervals are apart.
@@ -114,7 +110,7 @@ def compare(ours: Quality, theirs: Quality) -> str:
 
 
 def headline(result: Result, split: str) -> list[str]:
-    """The result in sentences a newcomer can read; it says so when a baseline or Adam is better."""
+    """Write the result for newcomers; say so when a baseline or Adam is better."""
     generated = result["generated"]
     what = metric(result)
     sentences = [
@@ -134,7 +130,7 @@ def headline(result: Result, split: str) -> list[str]:
 
 
 def beyond(splits: Mapping[str, Result], main: str) -> list[str]:
-    """Sentences on what is harder than the headline's split: unseen classes and data sets."""
+    """Write sentences on splits harder than the headline's: unseen classes and data sets."""
     sentences = []
     for split in ("S2", "S3"):
         if split == main or split not in splits:
@@ -177,20 +173,20 @@ def _against_best(generated: Quality, best: Method | None) -> str:
     difference = abs(100 * (generated["mean"] - best.mean))
     gap = f"{numbers.number(difference, 2)} points"
     paired = best.quality.get("gain_ci95")
-    told = (
+    evidence = (
         f"95 % interval of the difference {numbers.interval_points(paired)}"
         if paired
         else "with intervals apart"
     )
     match compare(generated, best.quality):
         case "better":
-            return f"The best baseline is {score}; MOLE is {gap} better, {told}."
+            return f"The best baseline is {score}; MOLE is {gap} better, {evidence}."
         case "worse":
-            return f"The best baseline is {score}, and it beats MOLE by {gap}, {told}."
-    told = told if paired else "the intervals overlap"
+            return f"The best baseline is {score}, and it beats MOLE by {gap}, {evidence}."
+    evidence = evidence if paired else "the intervals overlap"
     if generated["mean"] < best.mean:
-        return f"The best baseline is {score}, {gap} above MOLE; {told}."
-    return f"The best baseline is {score}, {gap} below MOLE; {told}, so call it level."
+        return f"The best baseline is {score}, {gap} above MOLE; {evidence}."
+    return f"The best baseline is {score}, {gap} below MOLE; {evidence}, so call it level."
 
 
 def _against_support(generated: Quality, support_only: Quality) -> str:

@@ -117,14 +117,12 @@ MANY = 4  # columns, the first included: more than a narrow screen has room for
 
 
 def escape(value: object) -> str:
-    """Text safe in HTML content and attributes."""
+    """Escape text for HTML content and attributes."""
     return html.escape(str(value), quote=True)
 
 
 def page(title: str, body: str) -> str:
-    """The whole document around a body: self-contained, no scripts, light and dark by the reader's
-    preference.
-    """
+    """Return the whole document around a body: self-contained, no scripts, light or dark."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -134,19 +132,19 @@ def page(title: str, body: str) -> str:
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """One paragraph of plain text."""
+    """Return a paragraph of plain text."""
     mark = f' class="{kind}"' if kind else ""
     return f"<p{mark}>{escape(text)}</p>"
 
 
 def section(heading: str, *parts: str) -> str:
-    """A heading with what belongs under it; empty parts are left out."""
+    """Return a heading with its parts; empty parts are left out."""
     content = "\n".join(part for part in parts if part)
     return f"<section>\n<h2>{escape(heading)}</h2>\n{content}\n</section>"
 
 
 def tile(value: str, label: str, kind: str = "") -> str:
-    """One large number with its name."""
+    """Return a large number with its name."""
     return f'<div class="card tile {kind}"><b>{escape(value)}</b><span>{escape(label)}</span></div>'
 
 
@@ -156,7 +154,7 @@ def table(
     kinds: Sequence[str] | None = None,
     caption: str = "",
 ) -> str:
-    """A table; one of MANY columns has a block for each row on narrow screens.
+    """Return a table; one of MANY columns has a block for each row on narrow screens.
 
     kinds: a row's class, '' for none.
     """
@@ -181,7 +179,7 @@ def table(
 
 
 def figure(svg: str, title: str, caption: str) -> str:
-    """A drawn figure with its heading and the sentence that says what it shows."""
+    """Return a drawn figure with its heading and the sentence that says what it shows."""
     return (
         f'<figure class="card"><h3>{escape(title)}</h3>\n{svg}\n'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
@@ -189,12 +187,12 @@ def figure(svg: str, title: str, caption: str) -> str:
 
 
 def absent(title: str, reason: str) -> str:
-    """The place of a figure that could not be drawn, with the reason."""
+    """Return a placeholder for a figure that could not be drawn, with the reason."""
     return f'<div class="card"><h3>{escape(title)}</h3>\n{paragraph(reason, "muted")}</div>'
 
 
 def definitions(words: Iterable[tuple[str, str]]) -> str:
-    """A list of words and their meaning."""
+    """Return a list of words and their meaning."""
     rows = "".join(
         f"<div><dt>{escape(word)}</dt><dd>{escape(meaning)}</dd></div>" for word, meaning in words
     )
@@ -202,5 +200,5 @@ def definitions(words: Iterable[tuple[str, str]]) -> str:
 
 
 def fold(summary: str, content: str) -> str:
-    """Content hidden until it is asked for."""
+    """Return content that is hidden until it is asked for."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"

@@ -15,17 +15,17 @@ _SPACE = "\N{NO-BREAK SPACE}"
 
 
 def known(value: object) -> TypeGuard[float]:
-    """True for a finite number, Python's or NumPy's."""
+    """Return True for a finite number, Python's or NumPy's."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
-    """A fraction of 1 as a percentage: 0.974 -> '97.4 %'."""
+    """Write a fraction of 1 as a percentage: 0.974 -> '97.4 %'."""
     return f"{100 * fraction:.{digits}f}{_SPACE}%" if known(fraction) else DASH
 
 
 def points(fraction: float | None, digits: int = 1) -> str:
-    """A difference of fractions in percentage points, sign shown: 0.013 -> '+1.3'."""
+    """Write a difference of fractions in percentage points, sign shown: 0.013 -> '+1.3'."""
     if not known(fraction):
         return DASH
     text = f"{100 * fraction:+.{digits}f}"
@@ -33,7 +33,7 @@ def points(fraction: float | None, digits: int = 1) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A plain number with so many significant digits, for tables."""
+    """Write a plain number with `digits` significant digits, for tables."""
     if not known(value):
         return DASH
     if value == 0:
@@ -45,14 +45,14 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def short(value: float | None) -> str:
-    """A number in prose: two significant digits, no trailing zeros: 0.05, 0.079, 1.6."""
+    """Write a number in prose: two significant digits, no trailing zeros: 0.05, 0.079, 1.6."""
     if not known(value):
         return DASH
     return f"{float(f'{value:.2g}'):,.6g}".replace("-", "−")
 
 
 def interval(ci: Sequence[float] | None, digits: int = 1) -> str:
-    """A confidence interval of fractions in percent: '97.0 to 97.8 %'."""
+    """Write a confidence interval of fractions in percent: '97.0 to 97.8 %'."""
     if ci is None or len(ci) != 2 or not (known(ci[0]) and known(ci[1])):
         return DASH
     low, high = (f"{100 * v:.{digits}f}".replace("-", "−") for v in ci)
@@ -60,14 +60,14 @@ def interval(ci: Sequence[float] | None, digits: int = 1) -> str:
 
 
 def interval_points(ci: Sequence[float] | None, digits: int = 1) -> str:
-    """A confidence interval of differences in percentage points: '+0.8 to +1.4'."""
+    """Write a confidence interval of differences in percentage points: '+0.8 to +1.4'."""
     if ci is None or len(ci) != 2 or not (known(ci[0]) and known(ci[1])):
         return DASH
     return f"{points(ci[0], digits)} to {points(ci[1], digits)}"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: '48 s', '4 min 12 s', '2 h 5 min'."""
+    """Write seconds as a person says them: '48 s', '4 min 12 s', '2 h 5 min'."""
     if not known(seconds):
         return DASH
     if seconds < 10:

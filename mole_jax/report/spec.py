@@ -27,13 +27,13 @@ class Recorded:
     result: Result
 
     def has(self, key: str) -> bool:
-        """True when `key` is an array with something in it, or a non-empty part of the result."""
+        """Return True if `key` is a non-empty array, or a non-empty part of the result."""
         array = self.arrays.get(key)
         return bool(self.result.get(key)) if array is None else array.size > 0
 
     @property
     def prompt_metric(self) -> str:
-        """What prompts speak of, in words: "test error (%)"."""
+        """The prompt metric, in words: "test error (%)"."""
         return str(self.arrays["prompt_metric"]) if self.has("prompt_metric") else "validation loss"
 
     @property
@@ -60,5 +60,5 @@ class FigureSpec:
     size: tuple[float, float] = style.SIZE
 
     def missing(self, data: Recorded) -> list[str]:
-        """The keys that it needs and the evaluation did not record."""
+        """Return the keys that it needs and the evaluation did not record."""
         return [key for key in self.needs if not data.has(key)]

@@ -39,9 +39,7 @@ def body(
     config: Mapping[str, Any],
     environment: Mapping[str, Any],
 ) -> str:
-    """The page's content. evaluation: evaluation.json; environment: where and with what it ran, may
-    be empty.
-    """
+    """Return the page's content. evaluation: evaluation.json; environment: may be empty."""
     main = findings.main_split(evaluation["splits"])
     result = evaluation["splits"][main]
     # The headline's split comes first in every table.
@@ -255,7 +253,7 @@ def _obedience(splits: Mapping[str, findings.Result], figures: Figures) -> str:
 
 
 def _by_prompt(split: str, achieved: Any) -> str:
-    """achieved: {prompt: value}, {prompt: {name: value}} or [{name: value}], as recorded."""
+    """Return achieved: {prompt: value}, {prompt: {name: value}} or [{name: value}], as recorded."""
     if isinstance(achieved, Mapping):
         records = [
             {"asked": prompt, **(value if isinstance(value, Mapping) else {"achieved": value})}
@@ -368,11 +366,11 @@ def _provenance(
 
 def _words(result: findings.Result) -> dict[str, str]:
     """Return the glossary, with a sentence on each baseline and other learner."""
-    told = {
+    sentences = {
         findings.method_name(result, key): findings.described(result, key).get("sentence")
         for key in result.get("baselines", {})
     }
-    return GLOSSARY | {name: str(sentence) for name, sentence in told.items() if sentence}
+    return GLOSSARY | {name: str(sentence) for name, sentence in sentences.items() if sentence}
 
 
 def _section(
@@ -384,7 +382,7 @@ def _section(
     beside: str = "",
     below: Sequence[str] = (),
 ) -> str:
-    """A question, what is meant by it, and its figures and tables; or that it was not measured."""
+    """Return a question, its meaning, and its figures and tables; or that it was not measured."""
     if not (beside or any(below) or any(name in figures.drawn for name in names)):
         return html.section(heading, html.paragraph("Not measured in this evaluation.", "muted"))
     cards = [*(figures[name] for name in names), beside]
@@ -407,7 +405,7 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _grid(*cards: str) -> str:
-    """Cards beside each other where the screen is wide enough."""
+    """Return cards side by side where the screen is wide enough."""
     return f'<div class="figures">{"".join(cards)}</div>'
 
 

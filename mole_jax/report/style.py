@@ -85,7 +85,7 @@ RC: Any = {
 
 @contextmanager
 def canvas(size: tuple[float, float] = SIZE) -> Iterator[tuple[Figure, Axes]]:
-    """An empty figure with one axes in the report's style; drawing happens inside the `with`."""
+    """Open an empty figure with one axes in the report's style; draw inside the `with`."""
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
@@ -93,7 +93,7 @@ def canvas(size: tuple[float, float] = SIZE) -> Iterator[tuple[Figure, Axes]]:
 
 
 def to_png(figure: Figure, dpi: int = 200) -> bytes:
-    """The figure as PNG bytes, on paper white, for slides and READMEs."""
+    """Return the figure as PNG bytes, on paper white, for slides and READMEs."""
     with matplotlib.rc_context(RC):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
@@ -101,7 +101,7 @@ def to_png(figure: Figure, dpi: int = 200) -> bytes:
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as a standalone SVG document with the light colours; the same bytes every time."""
+    """Return the figure as an SVG document with the light colours; the same bytes every time."""
     with matplotlib.rc_context(RC):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -109,9 +109,7 @@ def to_svg(figure: Figure) -> str:
 
 
 def inline_svg(svg: str, name: str, label: str) -> str:
-    """The SVG as an HTML element: scalable, its colours CSS variables, its ids unique to `name` in
-    the page.
-    """
+    """Return the SVG as an HTML element: scalable, CSS colours, ids unique to `name`."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'\bid="', f'id="{name}-', body)
@@ -126,7 +124,7 @@ def inline_svg(svg: str, name: str, label: str) -> str:
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], gap: float = 0.075) -> None:
-    """Write names at the right edge beside their lines, pushed apart where they would touch.
+    """Write names at the right edge next to their lines, pushed apart where they would touch.
 
     ends: (y in data units, text, colour) per line. gap: smallest distance, as a fraction of the
     axes' height. Call it last: it needs the final y limits and scale.
@@ -182,7 +180,7 @@ def label_identity(axes: Axes, at: float, text: str, *, above: bool) -> None:
 
 
 def plain(value: float, _: int) -> str:
-    """A tick label without exponent or trailing zeros."""
+    """Return a tick label without exponent or trailing zeros."""
     return f"{value:g}"
 
 
@@ -190,7 +188,7 @@ MOST_DECADES = 2.5  # with more of them, numbers between the powers of ten would
 
 
 def log_loss_ticks(axis: Axis) -> None:
-    """Ticks at 1, 2, 5 of each decade, written as plain numbers; of many decades at 1 alone.
+    """Set ticks at 1, 2, 5 of each decade, written as plain numbers; of many decades at 1 alone.
 
     To be called when the limits are set.
     """
@@ -202,5 +200,5 @@ def log_loss_ticks(axis: Axis) -> None:
 
 
 def percent_ticks(axis: Axis) -> None:
-    """Fractions of 1 written in percent; the sign stands in the axis label."""
+    """Write fractions of 1 in percent; the sign stands in the axis label."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}"))

@@ -14,14 +14,14 @@ from mole_jax.core.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What may happen to a training image, each drawn anew for each image of each minibatch."""
+    """What may happen to a training image, drawn for each image of each minibatch."""
 
     flip: bool = False  # left and right change places, in half of the images
     crop: int = 0  # pixels of black border on each side, of which a random crop leaves some
 
     @staticmethod
     def of(config: Mapping[str, Any], image_shape: tuple[int, int, int]) -> Augmentation:
-        """Read and check `config.data.augment`; raises UserError."""
+        """Read and check `config.data.augment`; raise UserError."""
         crop = config["crop"]
         if not 0 <= crop < min(image_shape[:2]):
             raise UserError(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Negative log-likelihood in nats: logits [..., K], labels [...] -> [...]."""
+    """Return the negative log-likelihood in nats: logits [..., K], labels [...] -> [...]."""
     chex.assert_shape(labels, logits.shape[:-1], custom_message="labels [...], logits [..., K]")
     logits = logits.astype(jnp.float32)
     # A one-hot product, not a gather: it batches into the population's large products.
@@ -19,7 +19,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def loss_and_accuracy(
     logits: jax.Array, labels: jax.Array, mask: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Mean loss (nats) and accuracy (fraction) over the examples whose mask is True.
+    """Return mean loss (nats) and accuracy (fraction) over the examples whose mask is True.
 
     Args:
         logits: [..., n, K].

@@ -1,7 +1,7 @@
 """Control tasks: one environment with many settings of its parameters, one policy network.
 
-A setting of the parameters is to a policy what a data subset is to a classifier, and a task's
-support set are transitions: what random actions did in it.
+A control task is one setting of the environment's parameters, as a classifier's task is one data
+subset; its support set is transitions under random actions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mole_jax.tasks.subsets import DataSubset
 PREFIX = "env"  # of data.source: env:cartpole
 # Parameters of tasks: drawn for each task, or those that the environment usually has.
 SETTINGS = ("random", "default")
-# Significant digits of a task's parameters, so that its name tells them exactly.
+# Significant digits of a task's parameters, so that its name gives them exactly.
 _DIGITS = 4
 # How near to rest policies are compared, as a share of the region in which episodes live.
 _NEAREST = 0.01
@@ -55,13 +55,13 @@ class ControlTasks:
         return float(self.environment.horizon)
 
     def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
-        """n transitions under random actions, as `features` has them: [n, O + A + O]."""
+        """Draw n transitions under random actions, as `features` has them: [n, O + A + O]."""
         found = transitions(self.environment, self.parameters[task], key, n)
         inputs = features(self.environment, found)
         return Examples(inputs, jnp.zeros(n, jnp.int32), jnp.ones(n, bool))
 
     def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
-        """Observations [n, O], from all over the region in which episodes live to close to rest.
+        """Draw observations [n, O], from all over the region where episodes live to close to rest.
 
         A good policy spends its episodes near rest, and what it does there decides how long they
         last; each state is a random one of the region brought nearer by a log-uniform factor.
@@ -77,7 +77,7 @@ class ControlTasks:
     def measure(
         self, network: Network, params: Mapping[str, Any], pool: str, task: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Loss and return of the policy that takes its likeliest action, each [].
+        """Measure loss and return of the policy that takes its likeliest action, each [].
 
         The return is a share of the largest one; the loss is the share that is missed. All policies
         meet the same first states.
@@ -91,11 +91,11 @@ class ControlTasks:
         return missed, 1 - missed
 
     def numbers(self, pool: str) -> int:
-        """float32 numbers in memory while one network is measured: one step of each episode."""
+        """Count float32 numbers held while one network is measured: one step of each episode."""
         return 8 * self.episodes * self.environment.n_observations
 
     def dynamics(self, key: jax.Array) -> jax.Array:
-        """What every task does in the same situations: [T, n, O] changes of observations."""
+        """Return what every task does in the same situations: [T, n, O] changes of observations."""
         environment = self.environment
         state_key, action_key = jax.random.split(key)
         states = jax.vmap(environment.random_state, (None, 0))(
@@ -122,7 +122,7 @@ def mean_returns(
     pools: Sequence[str],
     episodes: int,
 ) -> dict[str, jax.Array]:
-    """Mean return of the policy that takes its likeliest action, on pools of episodes.
+    """Measure the mean return of the policy that takes its likeliest action, on pools of episodes.
 
     Args:
         network: a policy.
@@ -147,10 +147,10 @@ def mean_returns(
 
 
 def features(environment: Environment, found: jax.Array) -> jax.Array:
-    """Transitions [..., O + A + O] as the meta-model sees them, of the same shape.
+    """Return transitions [..., O + A + O] as the meta-model sees them, of the same shape.
 
     The next observation becomes the rate of change, in tenths of a unit per second: between two
-    observations so close in time, what tells one task from another would otherwise hardly show.
+    observations so close in time, what distinguishes tasks would otherwise hardly show.
     """
     o = environment.n_observations
     before, action, after = found[..., :o], found[..., o:-o], found[..., -o:]
@@ -193,22 +193,22 @@ class ControlFamily:
         )
 
     def indices(self, split: str) -> np.ndarray:
-        """Positions of the tasks of a split ("train" or "S1")."""
+        """Return positions of the tasks of a split ("train" or "S1")."""
         return np.array([i for i, s in enumerate(self.subsets) if s.split == split], np.int32)
 
     def manifest(self) -> dict[str, Any]:
-        """The split manifest: which tasks are in which part."""
+        """Return the split manifest: which tasks are in which part."""
         return {"pools": {}, "subsets": subsets.by_split(self.subsets)}
 
 
 def environment(config: Mapping[str, Any]) -> Environment | None:
-    """The environment that `config.data.source` names, None where it names images."""
+    """Return the environment that `config.data.source` names, None where it names images."""
     kind, _, name = config["data"]["source"].partition(":")
     return environments.build(name) if kind == PREFIX else None
 
 
 def build(config: Mapping[str, Any]) -> ControlFamily:
-    """The environment, its settings and the policy network of `config`.
+    """Return the environment, its settings and the policy network of `config`.
 
     Raises:
         UserError: for anything in `config.data` or `config.network` that cannot be done.
@@ -222,7 +222,7 @@ def build(config: Mapping[str, Any]) -> ControlFamily:
             f"{', '.join(networks.POLICIES)}"
         )
     for name in ("held_out_classes", "unseen_class_subsets", "unseen_source_subsets", "imbalance"):
-        if c.get(name, 0) not in (0, 1.0):  # only configs of before have them
+        if c.get(name, 0) not in (0, 1.0):  # only older configs have them
             raise UserError(
                 f"data.{name}={c[name]} is about images; leave it out for {chosen.name}"
             )
@@ -262,13 +262,13 @@ def build(config: Mapping[str, Any]) -> ControlFamily:
 def _settings(
     environment: Environment, n_train: int, n_held_out: int, seed: int
 ) -> tuple[DataSubset, ...]:
-    """Tasks with random parameters; their names are the same on every machine."""
+    """Draw tasks with random parameters; their names are the same on every machine."""
     keys = jax.random.split(rng.named(rng.key(seed), "settings"), n_train + n_held_out)
     return _tasks(environment, np.asarray(jax.vmap(environment.sample)(keys), float), n_train)
 
 
 def _tasks(environment: Environment, drawn: np.ndarray, n_train: int) -> tuple[DataSubset, ...]:
-    """Tasks with parameters [T, P], the first `n_train` of them for training."""
+    """Return tasks with parameters [T, P], the first `n_train` of them for training."""
     rows = [tuple(float(f"{x:.{_DIGITS}g}") for x in row) for row in drawn]
     return tuple(
         DataSubset(

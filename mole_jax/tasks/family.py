@@ -1,4 +1,4 @@
-"""A family of tasks: what an experiment's tasks share, whatever they are about."""
+"""A family of tasks: what an experiment's tasks share, images or control."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ class DeviceData(Protocol):
     def score_unit(self) -> float: ...  # as the family's
 
     def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
-        """A random support set, `n` examples of each class."""
+        """Draw a support set, `n` examples of each class."""
 
     def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
-        """Random inputs [n, F] of the network, on which networks of the task can be compared."""
+        """Draw inputs [n, F] of the network, on which networks of the task can be compared."""
 
     def measure(
         self, network: Network, params: Mapping[str, Any], pool: str, task: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Loss and score of a network on a pool ("train", "validation", "test"), each []."""
+        """Measure a network's loss and score on a pool ("train", "validation", "test"), each []."""
 
     def numbers(self, pool: str) -> int:
-        """float32 numbers in memory while one network is measured on a pool."""
+        """Count float32 numbers in memory while one network is measured on a pool."""
 
 
 class TaskFamily(Protocol):
     """Everything that tasks of one experiment share.
 
     source: the name of where they come from. subsets: the task table. score: the name of what is
-    reported of a network beside its loss, higher being better; divided by score_unit it is a share
+    reported of a network besides its loss, higher being better; divided by score_unit it is a share
     of 1. chance: the share that an untrained network has. guess_loss: about the loss that it has.
     labelled: whether examples of the support set have labels, so that a network has a loss on them.
     n_classes: how many labels.
@@ -74,14 +74,14 @@ class TaskFamily(Protocol):
     def shift(self) -> float | np.ndarray: ...  # [F] where they differ
 
     def indices(self, split: str) -> np.ndarray:
-        """Positions of the tasks of a split ("train", "S1", ...)."""
+        """Return positions of the tasks of a split ("train", "S1", ...)."""
 
     def manifest(self) -> dict[str, Any]:
-        """The split manifest: which examples and tasks are in which part."""
+        """Return the split manifest: which examples and tasks are in which part."""
 
 
 def build(config: Mapping[str, Any]) -> TaskFamily:
-    """The tasks of `config`.
+    """Build the tasks of `config`.
 
     Raises:
         UserError: for a seed or anything in `config.data` or `config.network` that cannot be done.

@@ -57,7 +57,7 @@ class ImageTasks:
     score_unit: ClassVar[float] = 1.0
 
     def pool(self, name: str, task: jax.Array) -> Examples:
-        """A whole pool of one task: [K * m] examples, class by class."""
+        """Return a whole pool of one task: [K * m] examples, class by class."""
         rows, counts = self._rows(name, task)
         k, m = rows.shape
         mask = jnp.arange(m)[None] < counts[:, None]  # [K, m]
@@ -65,7 +65,7 @@ class ImageTasks:
         return Examples(self._inputs(rows.reshape(-1)), labels, mask.reshape(-1))
 
     def draw(self, name: str, task: jax.Array, key: jax.Array, n: int) -> Examples:
-        """n examples with replacement: [n].
+        """Draw n examples with replacement: [n].
 
         Classes are equally likely, but in proportion to their examples where a data subset has
         only some of them. Training examples are augmented.
@@ -83,7 +83,7 @@ class ImageTasks:
         return Examples(inputs, labels.astype(jnp.int32), jnp.ones((n,), bool))
 
     def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
-        """n different examples of each class (fewer where there are fewer, and then masked).
+        """Draw n different examples of each class (fewer where there are fewer, and then masked).
 
         Args:
             task: position in the task table.
@@ -109,13 +109,13 @@ class ImageTasks:
         return Examples(inputs, labels, mask.reshape(-1))
 
     def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
-        """Inputs [n, F] on which networks of the task can be compared: training images."""
+        """Return inputs [n, F] on which networks of the task can be compared: training images."""
         return self.draw("train", task, key, n).inputs
 
     def measure(
         self, network: Network, params: Mapping[str, Any], pool: str, task: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Loss (nats) and accuracy on a whole pool, each []."""
+        """Measure loss (nats) and accuracy on a whole pool, each []."""
         examples = self.pool(pool, task)
         if network.piece and jax.default_backend() == "cpu":
             apply = functools.partial(network.apply, params)
@@ -125,11 +125,11 @@ class ImageTasks:
         return loss_and_accuracy(logits, examples.labels, examples.mask)
 
     def numbers(self, pool: str) -> int:
-        """float32 numbers gathered to measure one network on a pool."""
+        """Count float32 numbers gathered to measure one network on a pool."""
         return self.classes.shape[1] * self.tables[pool][0].shape[1] * self.pixels.shape[1]
 
     def _rows(self, name: str, task: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Image numbers [K, m] of a task's pool and how many of them count [K]."""
+        """Return image numbers [K, m] of a task's pool and how many of them count [K]."""
         chex.assert_rank(task, 0, custom_message="task []: vmap over several")
         indices, counts = self.tables[name]
         classes = self.classes[task]
@@ -137,13 +137,13 @@ class ImageTasks:
         if self.limits is None or self.firsts is None or name not in _LIMITED:
             return rows, counts
         limited = jnp.minimum(counts, self.limits[task])
-        if name == "train":  # a support set is drawn anew each time, from the whole pool
+        if name == "train":  # a new support set each time, from the whole pool
             places = self.firsts[task][:, None] + jnp.arange(rows.shape[1])[None]
             rows = jnp.take_along_axis(rows, places % counts[:, None], axis=1)
         return rows, limited
 
     def _inputs(self, rows: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """Standardised images of rows [n], augmented where there is a key: [n, F]."""
+        """Return standardised images of rows [n], augmented where there is a key: [n, F]."""
         pixels = self.pixels[rows]
         if key is not None and self.augmentation != augmentation.NONE:
             images = pixels.reshape(-1, *self.image_shape)
@@ -222,11 +222,11 @@ class ImageFamily:
         )
 
     def indices(self, split: str) -> np.ndarray:
-        """Positions of the data subsets of a split ("train", "S1", ...)."""
+        """Return positions of the data subsets of a split ("train", "S1", ...)."""
         return np.array([i for i, s in enumerate(self.subsets) if s.split == split], np.int32)
 
     def manifest(self) -> dict[str, Any]:
-        """The split manifest: which images and data subsets are in which part."""
+        """Return the split manifest: which images and data subsets are in which part."""
         return {
             "pools": {
                 name: {"n": int(t.counts.sum()), "sha256": pools.digest(t)}
@@ -295,7 +295,7 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
 
 
 def _measured(train: np.ndarray) -> tuple[float, float]:
-    """Scale and shift of training images: one for all pixels, as G.pt has it for MNIST."""
+    """Return scale and shift of training images: one for all pixels, as G.pt has it for MNIST."""
     train = train.astype(np.float32)
     with np.errstate(over="ignore"):  # of the smallest floats; see _check_finite
         one = np.float32(1 / train.std(dtype=np.float64))
@@ -303,7 +303,7 @@ def _measured(train: np.ndarray) -> tuple[float, float]:
 
 
 def _check_finite(data: ImageData, scale: float | np.ndarray, shift: float | np.ndarray) -> None:
-    """Raises UserError where pixels, a finite number each, are not so once standardised."""
+    """Raise UserError where finite pixels are not finite once standardised."""
     low, high = float(data.images.min()), float(data.images.max())
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.array([[low], [high]], np.float32) * np.float32(scale)
@@ -319,7 +319,7 @@ def _check_finite(data: ImageData, scale: float | np.ndarray, shift: float | np.
 def _given(
     mean: tuple[float, ...], std: tuple[float, ...], shape: tuple[int, int, int]
 ) -> tuple[float | np.ndarray, float | np.ndarray]:
-    """Scale and shift of a mean and a standard deviation: numbers, or [F] of several channels.
+    """Return scale and shift of a mean and a standard deviation: numbers, or [F] for channels.
 
     Raises:
         UserError: for wrong numbers of them, or a deviation that is not above 0.
@@ -340,7 +340,7 @@ def _given(
 
 
 def _firsts(chosen: Sequence[DataSubset], counts: np.ndarray) -> np.ndarray:
-    """Where in each class a subset's training examples begin: [T, K], a function of its id."""
+    """Return each subset's first training example of each class: [T, K], a function of its id."""
     rows = [
         np.random.default_rng(zlib.crc32(s.id.encode())).integers(0, n)
         for s, n in zip(chosen, counts, strict=True)

@@ -19,7 +19,7 @@ from mole_jax.tasks.networks import Network, Outputs
 def divergence(
     network: Network, wanted: Mapping[str, Any], given: Mapping[str, Any], inputs: jax.Array
 ) -> jax.Array:
-    """How far the outputs of `given` are from those of `wanted`, for each input: [n].
+    """Measure how far the outputs of `given` are from those of `wanted`, for each input: [n].
 
     KL(wanted || given) of the classes' or choices' probabilities, in nats. Of Gaussian policies the
     squared difference of the means, which count in proportion up to 1, the largest action that has
@@ -39,7 +39,7 @@ def divergence(
 
 
 def error(network: Network, outputs: jax.Array, targets: jax.Array) -> jax.Array:
-    """How far outputs [n, O] are from targets: [n].
+    """Measure how far outputs [n, O] are from targets: [n].
 
     Targets are labels [n] of a classifier; logits [n, O] of the probabilities that a categorical
     policy should have; actions [n, O] of a Gaussian one.

@@ -72,7 +72,7 @@ class ParameterSpec:
         )
 
     def unflatten(self, flat: Any) -> dict[str, Any]:
-        """The inverse of `flatten`: [..., D] -> nested dict with leaves [..., *shape].
+        """Invert `flatten`: [..., D] -> nested dict with leaves [..., *shape].
 
         Raises:
             ValueError: when the last dimension is not D.
@@ -102,7 +102,7 @@ class ParameterSpec:
 
     @staticmethod
     def of(params: Mapping[str, Any]) -> ParameterSpec:
-        """The spec of a nested dict of arrays (or of their abstract shapes), in key order."""
+        """Return the spec of a nested dict of arrays (or their abstract shapes), in key order."""
         fields: list[ParameterField] = []
         offset = 0
         for path, leaf in _leaves(params, ""):

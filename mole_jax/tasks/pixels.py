@@ -11,7 +11,7 @@ _AT_ONCE = 1024  # images whose pixels are in memory as float64
 
 
 def of_training(family: TaskFamily) -> tuple[np.ndarray, np.ndarray] | None:
-    """Mean and standard deviation of every pixel, [F] each, on the source's own scale.
+    """Return every pixel's mean and standard deviation, [F] each, on the source's own scale.
 
     Over the training pool of the classes that are trained on; None of what are no images.
     """
@@ -23,7 +23,7 @@ def of_training(family: TaskFamily) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def per_pixel(images: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every pixel, float32 [F] each, over some rows of images."""
+    """Return every pixel's mean and standard deviation, float32 [F] each, over rows of images."""
     flat = images.reshape(len(images), -1)
     origin = flat[rows[0]].astype(np.float64)  # sums of differences from it lose fewer digits
     total, squares = np.zeros_like(origin), np.zeros_like(origin)

@@ -90,7 +90,7 @@ def split(
 
 
 def digest(table: ClassTable) -> str:
-    """A short fingerprint of a pool's example rows, for the split manifest."""
+    """Return a short fingerprint of a pool's example rows, for the split manifest."""
     rows = np.sort(table.indices[table.mask]).astype("<i4")
     return hashlib.sha256(rows.tobytes()).hexdigest()[:16]
 

@@ -23,7 +23,7 @@ HELD_OUT = ("S1", "S2", "S3")
 
 @dataclasses.dataclass(frozen=True)
 class DataSubset:
-    """What tells one task from another, and which part of the experiment it belongs to."""
+    """What distinguishes one task from another, and which part of the experiment it belongs to."""
 
     id: str
     classes: tuple[int, ...]  # the position of a class is its label
@@ -40,7 +40,7 @@ class DataSubset:
         return (tuple(sorted(self.classes)), self.parameters)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields that say something, as JSON values."""
+        """Return the fields that say something, as JSON values."""
         fields = dataclasses.asdict(self)
         always = ("id", "classes", "split")
         return {
@@ -51,7 +51,7 @@ class DataSubset:
 
     @staticmethod
     def from_json(obj: Mapping[str, Any]) -> DataSubset:
-        """The inverse of `to_json`; raises KeyError for a missing field."""
+        """Invert `to_json`; raise KeyError for a missing field."""
         return DataSubset(
             obj["id"],
             tuple(obj["classes"]),
@@ -64,7 +64,7 @@ class DataSubset:
 def subset_id(
     source: str, classes: Sequence[int], n_classes: int, counts: Sequence[int] = ()
 ) -> str:
-    """A name that is the same on every machine: `digits-5of10-0.2.3.7.9`.
+    """Return a name that is the same on every machine: `digits-5of10-0.2.3.7.9`.
 
     The order of the classes is that of the labels. Where only some training examples are used,
     their numbers follow: `digits-3of10-7.2.9-n40.20.10`.
@@ -74,7 +74,7 @@ def subset_id(
 
 
 def by_split(chosen: Sequence[DataSubset]) -> dict[str, list[str]]:
-    """The ids of each split; train and S1 always, the others where there are any."""
+    """Return the ids of each split; train and S1 always, the others where there are any."""
     splits = dict.fromkeys(["train", "S1", *(s.split for s in chosen)])
     return {split: [s.id for s in chosen if s.split == split] for split in splits}
 
@@ -82,7 +82,7 @@ def by_split(chosen: Sequence[DataSubset]) -> dict[str, list[str]]:
 def draw(
     config: Mapping[str, Any], data: ImageData, examples: np.ndarray, seed: int
 ) -> tuple[DataSubset, ...]:
-    """The data subsets of `config.data`: training ones first, then S1, S2 and S3.
+    """Draw the data subsets of `config.data`: training ones first, then S1, S2 and S3.
 
     Args:
         config: `config.data`.
@@ -185,7 +185,7 @@ def sample(
 def _parts(
     config: Mapping[str, Any], data: ImageData, seed: int
 ) -> tuple[list[int], list[int], list[int]]:
-    """The classes that training may see, those of S2 and those of S3."""
+    """Return the classes that training may see, those of S2 and those of S3."""
     held_out = [name for name in config["held_out_sources"].split("+") if name]
     if strangers := sorted(set(held_out) - set(data.sources)):
         raise UserError(
@@ -205,13 +205,13 @@ def _parts(
             f"data.held_out_classes={n} must lie in 0..{max(len(others) - k, 0)}: of "
             f"{len(others)} classes {k} make a subset"
         )
-    for key, part, mend in (
+    for key, part, other in (
         ("unseen_class_subsets", n, "data.held_out_classes"),
         ("unseen_source_subsets", len(foreign), "data.held_out_sources"),
     ):
         if config[key] < 0 or bool(config[key]) != bool(part):
             raise UserError(
-                f"data.{key}={config[key]} and {mend}={config[mend.partition('.')[2]]!r} go "
+                f"data.{key}={config[key]} and {other}={config[other.partition('.')[2]]!r} go "
                 "together: give both, or neither"
             )
     unseen = np.random.default_rng([seed, 0xC1A5]).permutation(others)[:n].tolist()
@@ -219,7 +219,7 @@ def _parts(
 
 
 def _groups(config: Mapping[str, Any], data: ImageData, known: list[int]) -> list[list[int]]:
-    """Sets of classes of which a subset takes all its own."""
+    """Return sets of classes, from one of which a subset takes all its own."""
     if config["mix_sources"]:
         return [known]
     of = [[c for c in known if data.class_source[c] == i] for i in range(len(data.sources))]
@@ -229,7 +229,7 @@ def _groups(config: Mapping[str, Any], data: ImageData, known: list[int]) -> lis
 def _with_any(
     rng: np.random.Generator, classes: Sequence[int], some: Sequence[int], k: int, n: int
 ) -> list[tuple[int, ...]]:
-    """n different subsets of `classes`, each with one of `some` at least."""
+    """Draw n different subsets of `classes`, each with one of `some` at least."""
     ways = math.comb(len(classes), k) - math.comb(len(set(classes) - set(some)), k)
     if n > ways:
         raise UserError(
@@ -250,7 +250,7 @@ def _counts(
     examples: np.ndarray,
     seed: int,
 ) -> list[tuple[int, ...]]:
-    """Training examples of each label for every subset; empty for all of them.
+    """Return training examples of each label for every subset; empty for all of them.
 
     The largest class has a log-uniform number in `examples_per_class`; the others fall off
     geometrically to `1 / imbalance` of it, in random order (Cui et al. 2019).

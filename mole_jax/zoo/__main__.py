@@ -49,7 +49,7 @@ MODULES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command.
+    """Run the command.
 
     Returns:
         The exit code: 0 fine, 1 problems found, or those of `command.explained`.
@@ -94,7 +94,7 @@ def _run(flags: argparse.Namespace) -> int:
 
 
 def summary(zoo: Zoo) -> Iterator[str]:
-    """The lines of `info`: sizes, runs and final metrics by split, hyperparameters, provenance."""
+    """Yield the lines of `info`: sizes, runs, final metrics by split, hyperparameters, origin."""
     schema, runs = zoo.schema, zoo.runs
     sets = [task.split for task in schema.tasks]
     yield f"zoo          {schema.name} at {zoo.path}, made {zoo.created}"
@@ -105,7 +105,7 @@ def summary(zoo: Zoo) -> Iterator[str]:
     yield f"snapshots    {len(schema.steps)} a run, at steps {_shortened(schema.steps)}"
     if schema.imported:
         yield f"imported     {_pairs(schema.config[IMPORT])}"
-        yield f"  prompts speak of {schema.prompt_metric}"
+        yield f"  prompt metric {schema.prompt_metric}"
         yield from (f"  {line}" for line in counted(read_skips(zoo.path)))
     if schema.snapshot_fields:
         yield f"  each snapshot has its own {' and '.join(schema.snapshot_fields)}"

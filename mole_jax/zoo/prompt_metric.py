@@ -1,4 +1,4 @@
-"""The metric that prompts speak of: `config.training.metric`, or what the zoo says.
+"""The prompt metric: `config.training.metric`, or what the zoo says.
 
 A name is a pool and a kind, such as `validation_loss`, `test_error` or `test_return`. Zoos of
 classifiers store accuracies; errors, in percent, follow from them.
@@ -30,12 +30,12 @@ class PromptMetric:
 
     @property
     def pool(self) -> str:
-        """Where it is measured: the validation pool, where the name does not tell."""
+        """Where it is measured: the validation pool, unless the name says otherwise."""
         return next((pool for pool in POOLS if pool in self.name.split("_")), "validation")
 
     @property
     def kind(self) -> str:
-        """One of KINDS: a loss in nats, where the name does not tell."""
+        """One of KINDS: a loss in nats, unless the name says otherwise."""
         last = self.name.rpartition("_")[2]
         last = _SHORT.get(last, last)
         return last if last in KINDS else "loss"
@@ -50,7 +50,7 @@ class PromptMetric:
         return self.name.replace("_", " ") + (" (%)" if self.kind == "error" else "")
 
     def stored_as(self, stored: tuple[str, ...]) -> str:
-        """The stored metric that it follows from.
+        """Return the stored metric that it follows from.
 
         Raises:
             UserError: where there is none.
@@ -66,17 +66,17 @@ class PromptMetric:
         )
 
     def of_stored(self, stored: Mapping[str, Any]) -> Any:
-        """Its values, from stored metrics of any shape, by name."""
+        """Return its values, from stored metrics of any shape, by name."""
         name = self.stored_as(tuple(stored))
         return stored[name] if name == self.name else 100 * (1 - stored[name])
 
     def of_runs(self, zoo: Zoo, run_indices: Any = None) -> Any:
-        """Its values [run, snapshot] of the given runs; all without them."""
+        """Return its values [run, snapshot] of the given runs; all without them."""
         name = self.stored_as(zoo.schema.metrics)
         return self.of_stored({name: zoo.metric(name, run_indices)})
 
     def of_measured(self, loss: Any, score: Any, score_unit: float) -> Any:
-        """Its values, from a loss and a score on its pool (see `DeviceData.measure`).
+        """Return its values, from a loss and a score on its pool (see `DeviceData.measure`).
 
         Args:
             loss: of any shape.
@@ -89,7 +89,7 @@ class PromptMetric:
 
 
 def of(config: Mapping[str, Any], schema: ZooSchema | None = None) -> PromptMetric:
-    """The metric of a config: "" stands for the zoo's own, and without one for PROMPT_METRIC.
+    """Return the metric of a config: "" means the zoo's own, without a zoo PROMPT_METRIC.
 
     Raises:
         UserError: when the zoo does not have it.
@@ -102,7 +102,7 @@ def of(config: Mapping[str, Any], schema: ZooSchema | None = None) -> PromptMetr
 
 
 def check(config: Mapping[str, Any], family: TaskFamily) -> None:
-    """Raises UserError for a `training.metric` that tasks of the family have not got."""
+    """Raise UserError for a `training.metric` that tasks of the family lack."""
     asked = config["training"].get("metric", "")
     known = member.metrics(family.score)
     if family.score == "accuracy":
@@ -114,6 +114,6 @@ def check(config: Mapping[str, Any], family: TaskFamily) -> None:
         )
     if asked.startswith("train_") and not family.labelled and config["population"]["shared_start"]:
         raise UserError(
-            f"training.metric={asked!r} is of what policies did while they were trained, which "
-            "the new starts of population.shared_start have not: use a validation or test metric"
+            f"training.metric={asked!r} is of what policies did while they were trained, and "
+            "the new starts of population.shared_start lack it: use a validation or test metric"
         )

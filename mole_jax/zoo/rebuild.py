@@ -13,7 +13,7 @@ from mole_jax.zoo.storage.schema import IMPORT_FINISHED
 
 
 def rebuild(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
-    """Builds the tasks of a config, and makes sure that they are those the zoo was made from.
+    """Build the tasks of a config, and make sure that they are those the zoo was made from.
 
     The runs of an imported zoo are of one task, which the config has to describe: it is the first
     of its tasks.
@@ -33,14 +33,14 @@ def rebuild(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
 
 
 def _of_imported(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
-    """Builds the tasks of a config, and makes sure that an imported zoo's networks are theirs.
+    """Build the tasks of a config, and make sure that an imported zoo's networks are theirs.
 
     Raises:
-        UserError: when they are not, or the import was broken off.
+        UserError: when they are not, or the import was interrupted.
     """
     if IMPORT_FINISHED not in zoo.schema.provenance:
         raise UserError(
-            f"the import into {zoo.path} was broken off: run the command that began it to its end"
+            f"the import into {zoo.path} was interrupted: run the command that began it to its end"
         )
     family = families.build(config)
     if family.network.spec != zoo.schema.spec:

@@ -18,8 +18,8 @@ class ZooConfig:
     subsets_per_group: int = 126  # data subsets that are trained and stored together
     runs_per_shard: int = 256
     runs_per_chunk: int = 8
-    # Where data subsets have more members than are trained in one go: so many at a time, of one
-    # data subset; 0: all of them, of subsets_per_group. No result depends on it.
+    # Members of one data subset trained at a time; 0: all members of subsets_per_group data
+    # subsets. No result depends on it.
     members_per_group: int = 0
     # Of the stored parameters: float32, or half the space in bfloat16 or float16. Metrics stay
     # those of the float32 network.
@@ -29,9 +29,9 @@ class ZooConfig:
     reading: str = "auto"
     memory_gb: float = 0.0  # that they may take; 0: half of the device's and of the host's
     # While training, replace the oldest runs on the device by new members of training subsets,
-    # which are not stored: every so many steps (a multiple of training.steps_per_dispatch) so many
-    # runs, each of another data subset. What is there first are the stored zoo's runs, and where
-    # live_runs is more than these, new ones.
+    # which are not stored: every live_every steps (a multiple of training.steps_per_dispatch)
+    # live_refresh runs, each of another data subset. The first ones are the stored zoo's runs, and
+    # new ones if live_runs is larger.
     live: bool = False
     live_runs: int = 0
     live_every: int = 150

@@ -119,7 +119,7 @@ def together(alone: Path) -> Path:
     finish(running, 143, MINUTE)
     for i in range(2):
         said = (workdir / "logs" / f"process_{i}.log").read_text()
-        assert said.endswith("terminated; the same command goes on where it was\n")
+        assert said.endswith("terminated; the same command resumes the run\n")
     last = log(workdir)[-1]["step"]
     assert EVERY <= last < STEPS
     assert (workdir / "train" / "diffusion" / "checkpoints" / str(last)).is_dir()

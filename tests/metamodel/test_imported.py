@@ -97,5 +97,5 @@ def test_an_imported_zoo_of_other_networks_or_of_an_unfinished_import_is_refused
     schema = zoo.schema
     provenance = {k: v for k, v in schema.provenance.items() if k != "import_finished"}
     ZooWriter.create(tmp_path / "zoo", dataclasses.replace(schema, provenance=provenance))
-    with pytest.raises(UserError, match="was broken off"):
+    with pytest.raises(UserError, match="was interrupted"):
         generate(config, tmp_path)

@@ -1,7 +1,7 @@
 """Being asked to stop: Ctrl-C, SIGTERM (from schedulers), or SIGHUP (a terminal that closes).
 
 Work that can be done again is left at once, by an exception. What cannot, such as a training since
-its last checkpoint, is `held`: it goes on to a place where it can be kept, and then stops. Of
+its last checkpoint, is `held`: it continues to a place where it can be kept, and then stops. Of
 several processes all stop at the same place when one of them is asked to.
 """
 
@@ -84,7 +84,7 @@ def held() -> Iterator[Callable[[], bool]]:
     step.
 
     Yields:
-        A function that tells whether one has come to any process, so that the block can keep what
+        A function that returns whether one has come to any process, so that the block can keep what
         it has. A second signal is not held back, unless it says again that the terminal is gone.
     """
     _Held.holding = True
@@ -111,7 +111,7 @@ def held() -> Iterator[Callable[[], bool]]:
 
 
 def _agreed() -> signal.Signals | None:
-    """The signal that has come to one of the processes, if any."""
+    """Return the signal that has come to one of the processes, if any."""
     largest = distributed.largest(_Held.asked or 0)
     return signal.Signals(largest) if largest else None
 
@@ -120,7 +120,7 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
     asked = signal.Signals(number)
     if asked == signal.SIGHUP:
         terminal.leave()  # writing to it would fail
-        # A shell that ends tells its programs so, and the system then tells them once more.
+        # A shell that ends signals its programs, and the system then signals them once more.
         if _Held.holding and _Held.asked is not None:
             return
     if not _Held.holding or _Held.asked is not None:

@@ -1,4 +1,4 @@
-"""A terminal that closes while a program writes to it: the program goes on in silence."""
+"""A terminal that closes while a program writes to it: the program continues in silence."""
 
 from __future__ import annotations
 

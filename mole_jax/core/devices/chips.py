@@ -80,7 +80,7 @@ CHIPS = (
 
 
 def find(device_kind: str) -> Chip | None:
-    """The chip of a jax.Device.device_kind; None where there is no data sheet, as of a CPU.
+    """Return the chip of a jax.Device.device_kind; None where there is no data sheet, as for a CPU.
 
     Of several the one with the longest matching name: "TPU v5 lite" is not "TPU v5".
     """

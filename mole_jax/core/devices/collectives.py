@@ -62,7 +62,7 @@ class Collective:
         return self.times * self.result * share
 
     def seconds(self, link: float, linked: int, network: float) -> float:
-        """How long it takes at full rates.
+        """Return the seconds that it takes at full rates.
 
         Args:
             link: bytes per second that a device sends to those linked with it.
@@ -78,7 +78,7 @@ class Collective:
 
 
 def read(text: str, n_devices: int) -> list[Collective]:
-    """Every collective of an optimised HLO module, loops counted as often as they run.
+    """List the collectives of an optimised HLO module, loops counted as often as they run.
 
     Args:
         text: of the module, as jax.stages.Compiled.as_text gives it.
@@ -133,7 +133,7 @@ class _Op(NamedTuple):
         return [_bytes(array) for array in _ARRAY.finditer(self.shape)]
 
     def called(self, *attributes: str) -> list[str]:
-        """Names of computations."""
+        """Return names of computations."""
         pattern = rf"\b(?:{'|'.join(attributes)})=%?([\w.\-]+)"
         return re.findall(pattern, self.rest)
 
@@ -142,7 +142,7 @@ _Program = dict[str, dict[str, _Op]]
 
 
 def _parse(text: str) -> tuple[_Program, str]:
-    """Instructions by computation and by name, and which computation is the entry."""
+    """Return instructions by computation and by name, and which computation is the entry."""
     program: _Program = {}
     entry, ops = "", None
     for line in text.splitlines():
@@ -161,7 +161,7 @@ def _parse(text: str) -> tuple[_Program, str]:
 def _collectives(
     kind: str, op: _Op, program: _Program, where: str, times: int, n_devices: int
 ) -> Iterator[Collective]:
-    """One instruction's, as accelerators would have it."""
+    """Return one instruction's, as accelerators would have it."""
     sizes, groups = op.sizes, _groups(op.rest, n_devices)
     if op.code.endswith("-start") and kind in ("all-gather", "collective-permute"):
         sizes = sizes[len(sizes) // 2 :]  # operands come first, then results
@@ -181,7 +181,7 @@ def _collectives(
 
 
 def _results(program: _Program, where: str, op: _Op, index: int, n: int) -> list[str]:
-    """The names by which one array of an instruction's result is used."""
+    """Return the names by which one array of an instruction's result is used."""
     if n == 1:
         return [op.name]
     return [
@@ -194,7 +194,7 @@ def _results(program: _Program, where: str, op: _Op, index: int, n: int) -> list
 
 
 def _sliced(op: _Op, name: str) -> bool:
-    """Whether every device takes its part."""
+    """Return whether every device takes its part."""
     return op.code == "dynamic-slice" and op.operands[0] == name
 
 
@@ -210,13 +210,13 @@ def _all_used(
     passing: tuple[str, ...],
     outside: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Whether every use of some arrays is as wanted, maybe after changes of layout.
+    """Return whether every use of some arrays is as wanted, maybe after changes of layout.
 
     Args:
         program: all computations.
         where: the one that the names are of.
         names: of the arrays.
-        wanted: tells of an instruction and the name of its operand.
+        wanted: whether an instruction and the name of its operand are as wanted.
         passing: other instructions that may come before.
         outside: answers for a result of `where` itself.
     """

@@ -119,17 +119,17 @@ def start(cluster: Cluster) -> None:
 
 
 def index() -> int:
-    """The number of this process, 0 without others."""
+    """Return the number of this process, 0 without others."""
     return _State.index
 
 
 def count() -> int:
-    """How many processes there are."""
+    """Return how many processes there are."""
     return _State.count
 
 
 def is_first() -> bool:
-    """Whether this is process 0, which speaks and writes for all."""
+    """Return whether this is process 0, which prints and writes for all."""
     return _State.index == 0
 
 
@@ -168,9 +168,9 @@ def agree(do: Callable[..., Any], *arguments: Any) -> Any:
         problem = str(error)
     _State.client.key_value_set(f"{name}/{_State.index}", json.dumps(problem))
     for i in range(_State.count):
-        told = json.loads(_State.client.blocking_key_value_get(f"{name}/{i}", _FOREVER_MS))
-        if told:
-            _refuse(told if i == 0 else f"process {i}: {told}")
+        refusal = json.loads(_State.client.blocking_key_value_get(f"{name}/{i}", _FOREVER_MS))
+        if refusal:
+            _refuse(refusal if i == 0 else f"process {i}: {refusal}")
     return found
 
 
@@ -181,7 +181,7 @@ def barrier() -> None:
 
 
 def largest(number: int) -> int:
-    """The largest of the numbers that the processes give, a few milliseconds later."""
+    """Return the largest of the processes' numbers; this takes a few milliseconds."""
     if _State.client is None:
         return number
     import numpy as np
@@ -213,7 +213,7 @@ def put(tree: Any, sharding: Any) -> Any:
 
 
 def gather(tree: Any) -> Any:
-    """NumPy copies of arrays, whole on every process though they may be split over all devices."""
+    """Return NumPy copies of arrays, whole on every process even if split over all devices."""
     import jax
     import numpy as np
     from jax.experimental import multihost_utils
@@ -232,7 +232,7 @@ def part_together() -> None:
 
 
 def is_loss(problem: BaseException) -> bool:
-    """Whether an error of a library says that another process is gone."""
+    """Return whether an error of a library says that another process is gone."""
     said = f"{type(problem).__name__} {problem}"
     return _State.client is not None and any(sign in said for sign in _SIGNS_OF_LOSS)
 
@@ -260,7 +260,7 @@ def end(code: int) -> None:
 def _vanish(code: int) -> NoReturn:
     if sys.exc_info()[0] is not None:
         traceback.print_exc()  # Python will not come to it
-    # All may have been told to stop: those who lose process 0 could no longer say so themselves.
+    # All may have got a signal to stop: those who lose process 0 could no longer say so themselves.
     if is_first():
         time.sleep(2)
     os._exit(code)

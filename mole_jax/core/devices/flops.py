@@ -11,7 +11,7 @@ from jax.extend import core
 
 
 def count(function: Callable[..., Any], *args: Any) -> float:
-    """Operations of the matrix products and convolutions in `function(*args)`.
+    """Count the operations of the matrix products and convolutions in `function(*args)`.
 
     A multiply-add counts as two, as accelerators' peak rates do. Loops of a fixed length count as
     often as they run - XLA's own analysis counts their body once - and of several branches the
@@ -26,7 +26,7 @@ def count(function: Callable[..., Any], *args: Any) -> float:
 
 
 def of(jaxpr: core.Jaxpr) -> float:
-    """The same of a program that has been traced already."""
+    """Count the same for a traced program."""
     return math.fsum(_equation(equation) for equation in jaxpr.eqns)
 
 
@@ -52,7 +52,7 @@ def _shape(x: Any) -> tuple[int, ...]:
 
 
 def _inner(params: dict[str, Any]) -> Iterator[core.Jaxpr]:
-    """The programs that an equation calls."""
+    """Yield the programs that an equation calls."""
     for value in params.values():
         for part in value if isinstance(value, tuple | list) else (value,):
             if isinstance(part, core.ClosedJaxpr):

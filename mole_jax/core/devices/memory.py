@@ -14,9 +14,9 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def available(device: jax.Device) -> int | None:
-    """Bytes that a process may use on a device, None where nobody says.
+    """Return the bytes that a process may use on a device, None where they are unknown.
 
-    Accelerators tell their limit; devices on a CPU share evenly what the machine has left.
+    Accelerators report their limit; devices on a CPU share evenly what the machine has left.
     """
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
@@ -26,7 +26,7 @@ def available(device: jax.Device) -> int | None:
 
 
 def on_host() -> int | None:
-    """Bytes of this machine's memory that no program needs now, None where nobody says."""
+    """Return the bytes of free memory on this machine, None where they are unknown."""
     if _MEMINFO.exists():
         for line in _MEMINFO.read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -35,7 +35,7 @@ def on_host() -> int | None:
 
 
 def on_each(tree: Any) -> int:
-    """Bytes that each device holds of a pytree of arrays.
+    """Count the bytes that each device holds of a pytree of arrays.
 
     Of jax.ShapeDtypeStruct with shardings, too; a leaf without one is on a device as a whole.
     """
@@ -51,7 +51,7 @@ def _on_each(leaf: Any) -> int:
 
 
 def written(n_bytes: float) -> str:
-    """A number of bytes for people: `1.5 GiB`."""
+    """Write a number of bytes for people: `1.5 GiB`."""
     unit = 0
     while n_bytes >= 999.95 and unit < len(_UNITS) - 1:
         n_bytes, unit = n_bytes / 1024, unit + 1

@@ -49,7 +49,7 @@ def local_mesh() -> Mesh:
 
 
 def first_device() -> Mesh:
-    """A mesh of this process's first device alone, to try something out on."""
+    """Return a mesh of this process's first device alone, to try something out on."""
     return _along_data(jax.local_devices()[:1])
 
 

@@ -1,4 +1,4 @@
-"""Command lines of argparse whose mistakes are told in one line, with the nearest name there is."""
+"""Command lines of argparse: mistakes are reported in one line, with the nearest known name."""
 
 from __future__ import annotations
 

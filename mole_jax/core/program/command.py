@@ -16,7 +16,7 @@ from mole_jax.core.devices import precision
 from mole_jax.core.errors import UserError
 from mole_jax.core.storage import files
 
-MENDABLE, HUNG_UP, INTERRUPTED, TERMINATED = 2, 129, 130, 143
+FIXABLE, HUNG_UP, INTERRUPTED, TERMINATED = 2, 129, 130, 143
 UNREAD = 141  # what shells say of a program whose reader has gone, as in `... | head -1`
 
 _kept: list[KeyboardInterrupt] = []  # until the process ends
@@ -36,7 +36,7 @@ def explained(run: Callable[[], int | None], advice: str = "") -> int:
         with interrupts.handled(), precision.single_in_process():
             return _printed(run)
     except UserError as problem:
-        code, line = MENDABLE, f"error: {problem}"
+        code, line = FIXABLE, f"error: {problem}"
     except KeyboardInterrupt as stop:
         # With it would go all that the interrupted functions were at, such as a program that XLA
         # is compiling in other threads: that crashes.
@@ -52,9 +52,9 @@ def explained(run: Callable[[], int | None], advice: str = "") -> int:
         if isinstance(problem, OSError) and unwritten and unwritten.errno == problem.errno:
             if unwritten.errno == errno.EPIPE:
                 return UNREAD
-            code, line = MENDABLE, f"error: output cannot be written ({unwritten.strerror})"
+            code, line = FIXABLE, f"error: output cannot be written ({unwritten.strerror})"
         elif files.is_disk_full(problem):
-            code, line = MENDABLE, f"error: the disk is full: make space{advice}"
+            code, line = FIXABLE, f"error: the disk is full: make space{advice}"
         else:
             raise
     with contextlib.suppress(OSError):
@@ -90,7 +90,7 @@ def _printed(run: Callable[[], int | None]) -> int:
 
 
 def _unwritten() -> OSError | None:
-    """What keeps standard output or error from being written, None where nothing does.
+    """Return what keeps standard output or error from being written, None if nothing does.
 
     Such a stream is turned to nowhere, since Python writes its buffer once more at its end and
     complains on stderr.
@@ -112,7 +112,7 @@ def _unwritten() -> OSError | None:
 
 
 def _is_broken(stream: TextIO) -> bool:
-    """Whether a stream is a pipe that nobody reads."""
+    """Return whether a stream is a pipe that nobody reads."""
     poll = select.poll()
     try:
         poll.register(stream.fileno(), 0)

@@ -85,7 +85,7 @@ def _explained(filename: str, origin: str | None, argument: str = "") -> Iterato
 
 
 def _where(problem: BaseException, origin: str | None) -> str:
-    """The line of a config file that a problem arose in, as "line 7: "."""
+    """Return the line of a config file that a problem arose in, as "line 7: "."""
     if isinstance(problem, SyntaxError) and problem.filename:
         file, line = problem.filename, problem.lineno
     else:
@@ -109,7 +109,7 @@ class Strict(Mapping[str, Any]):
         self._config, self._name = config, name
 
     def __getitem__(self, key: str) -> Any:
-        """The value of a key, a section being Strict, too; raises UserError for a missing one."""
+        """Return the value of a key, sections as Strict; raise UserError if it is missing."""
         if key not in self._config:
             close = nearest(key, self._config)
             hint = f" (did you mean {self._name}{close}?)" if close else ""
@@ -122,19 +122,19 @@ class Strict(Mapping[str, Any]):
         return Strict(value, f"{self._name}{key}.") if is_section else value
 
     def __contains__(self, key: object) -> bool:
-        """Whether the config has a key."""
+        """Return whether the config has a key."""
         return key in self._config
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key, or `default`."""
+        """Return the value of a key, or `default`."""
         return self[key] if key in self._config else default
 
     def __iter__(self) -> Iterator[str]:
-        """The keys."""
+        """Iterate over the keys."""
         return iter(self._config)
 
     def __len__(self) -> int:
-        """How many keys there are."""
+        """Return how many keys there are."""
         return len(self._config)
 
 
@@ -170,7 +170,7 @@ def override(
 
 
 def _parsed(argument: str) -> tuple[bool, str]:
-    """Whether an argument is --noconfig.KEY, and the key."""
+    """Return whether an argument is --noconfig.KEY, and the key."""
     match = _OVERRIDE.match(argument)
     if match is None:
         raise UserError(f"{argument} is not an override: write --config.key=value")
@@ -270,8 +270,8 @@ def unknown(key: str, config: ConfigDict, schema: Schema | None = None) -> str:
         words = {n.rsplit(".", 1)[-1]: n for n in defaults if n.startswith(f"{section}.")}
         close = words.get(nearest(last, words) or "")
         return f"{of}: " + (f"did you mean {close}?" if close else "--print_config shows its keys")
-    mend = f"did you mean {close}?" if close else "--help with --config=FILE lists the keys"
-    return f"the config has no key {key}: {mend}"
+    remedy = f"did you mean {close}?" if close else "--help with --config=FILE lists the keys"
+    return f"the config has no key {key}: {remedy}"
 
 
 def _wrong_type(argument: str, key: str, default: Any) -> str:

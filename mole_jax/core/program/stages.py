@@ -54,13 +54,13 @@ class Stage:
 
 
 def select(stages: Sequence[Stage], names: Sequence[str]) -> list[str]:
-    """Return `names` in the order of `stages`; raises UserError for one that is not a stage."""
+    """Return `names` in the order of `stages`; raise UserError for one that is not a stage."""
     known = [stage.name for stage in stages]
     for name in names:
         if name not in known:
             close = nearest(name, known)
-            mend = f"did you mean {close}?" if close else "choose among them"
-            raise UserError(f"stage {name!r} is unknown, there are {', '.join(known)}: {mend}")
+            remedy = f"did you mean {close}?" if close else "choose among them"
+            raise UserError(f"stage {name!r} is unknown, there are {', '.join(known)}: {remedy}")
     if not names:
         raise UserError(f"no stage is selected: choose among {', '.join(known)}")
     return [name for name in known if name in names]
@@ -131,7 +131,7 @@ def check(
 
     The keys `ignored`, such as "zoo.reading", may change: no result depends on them. `before` has
     keys that configs have gained, with what held before: where a stage's record has no such key,
-    it ran with that. A section of them, as {}, ran with whatever there is now. Where a record has
+    it ran with that. A section of them, as {}, ran with what they are now. Where a record has
     keys of what it did not choose, as `schema` says, nothing has read them.
 
     A stage looks only at its own sections, so changing those of later, unbegun stages is fine.
@@ -181,7 +181,7 @@ def _check(
 def _completed(
     config: Mapping[str, Any], other: Mapping[str, Any], before: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The config with the keys of `before` that another one has and it has not."""
+    """Return the config with those keys of `before` that it lacks and another config has."""
     whole = {name: dict(x) if isinstance(x, Mapping) else x for name, x in config.items()}
     for key, value in before.items():
         section, _, name = key.partition(".")
@@ -210,7 +210,7 @@ def run(
             _say(f"{stage.name}: done before, in {found['seconds']:.0f} s")
             continue
         with _recorded(workdir, stage, config):
-            _say(f"{stage.name}: {'goes on' if found else 'begins'}")
+            _say(f"{stage.name}: {'resumes' if found else 'begins'}")
             if stage.alone:
                 distributed.from_first(stage.run, config, workdir)
             else:

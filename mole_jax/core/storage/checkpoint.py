@@ -16,7 +16,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.storage import checkpoint_files as stored
 from mole_jax.core.storage.checkpoint_files import DamagedError, checksum
 
-ASIDE = "damaged"  # a folder beside that of the checkpoints
+ASIDE = "damaged"  # a folder next to the checkpoints'
 
 
 class Checkpoints:
@@ -89,10 +89,10 @@ class Checkpoints:
         return stored.read(self._path, step, like)
 
     def restore_latest(self, like: Any) -> tuple[int, Any] | None:
-        """Step and state of the newest checkpoint that is undamaged, or None without any.
+        """Return step and state of the newest undamaged checkpoint, or None without any.
 
         A damaged one is put aside with a warning, so that the run continues from the one before.
-        It is moved to the folder `damaged` beside the checkpoints, and nothing is deleted.
+        It is moved to the folder `damaged` next to the checkpoints, and nothing is deleted.
 
         Raises:
             UnreadableError: where one cannot be read, and is not known to be damaged.
@@ -136,7 +136,7 @@ class Checkpoints:
         self._manager.reload()
 
     def _finalized(self) -> None:
-        """Called when all files of a checkpoint are written, and before it gets its name."""
+        """Write the digests: all files of a checkpoint are there, but not its name."""
         if not distributed.is_first():
             return
         for path in self._path.glob(f"{self._saving}.*"):

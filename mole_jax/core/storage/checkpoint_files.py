@@ -150,7 +150,7 @@ def _digest(file: Path) -> str:
 
 
 def _reason(problem: BaseException) -> str:
-    """The first line of what began it all."""
+    """Return the first line of the first cause."""
     while problem.__cause__ is not None:
         problem = problem.__cause__
     lines = str(problem).splitlines() or [""]
@@ -159,7 +159,7 @@ def _reason(problem: BaseException) -> str:
 
 @jax.jit
 def checksum(state: Any) -> jax.Array:
-    """A number [] uint32 of all bits of a pytree of arrays, and of the order that they are in.
+    """Return a checksum [] uint32 of all bits of a pytree of arrays, and of their order.
 
     Computed where the arrays are; sums of integers are exact, however they are sharded.
     """
@@ -179,7 +179,7 @@ def checksum(state: Any) -> jax.Array:
 
 
 def _places(shape: tuple[int, ...]) -> jax.Array:
-    """The place of each entry in the flat array. Flattening a divided array would gather it."""
+    """Return each entry's place in the flat array. Flattening a divided array would gather it."""
     places, stride = jnp.zeros(shape, jnp.uint32), 1
     for axis in reversed(range(len(shape))):
         places += jax.lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride % 2**32)

@@ -28,7 +28,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes its place at `path` once the block ends without an error."""
+    """Open a file to write, which takes its place at `path` if the block ends without an error."""
     path = Path(path)
     make_folder(path.parent)
     # In the same folder, because os.replace is atomic only within one file system. Opened by hand
@@ -47,7 +47,7 @@ def writing(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def make_folder(path: str | Path) -> None:
-    """Make a folder, and those above it, where it is missing; raises UserError if it cannot be."""
+    """Make a folder, and those above it, where it is missing; raise UserError if it cannot be."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -91,7 +91,7 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
 
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """Read the named arrays of an .npz; raises UserError when it is missing, damaged or none."""
+    """Read the named arrays of an .npz; raise UserError if it is missing, damaged or none."""
     path = Path(path)
     try:
         # Opened here, because NumPy leaves a file open whose beginning it cannot read.
@@ -109,7 +109,7 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file; raises UserError naming the file when it is missing or not JSON."""
+    """Read a JSON file; raise UserError naming the file if it is missing or not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -131,7 +131,7 @@ def check_file(path: str | Path) -> None:
 
 
 def is_disk_full(problem: BaseException) -> bool:
-    """Whether an exception, or one that it came from, says that there is no space left.
+    """Return whether an exception, or one that it came from, says that there is no space left.
 
     Libraries in C++ say it in words only.
     """

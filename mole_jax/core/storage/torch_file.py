@@ -3,7 +3,7 @@
 A `.pt` file (PyTorch 1.6 and later) is a zip archive: `NAME/data.pkl`, a pickle in which every
 tensor stands for a piece of a storage, and `NAME/data/KEY`, the raw numbers of each storage. A
 pickle can name any function of any package to be called; here only those are known that put a
-tensor together, whatever else is named is refused, and nothing of PyTorch's own code runs.
+tensor together, all others are refused, and nothing of PyTorch's own code runs.
 """
 
 from __future__ import annotations
@@ -102,11 +102,11 @@ class TorchFile:
             raise UserError(f"{path} is damaged: {problem}") from None
 
     def read(self, tensor: Tensor) -> np.ndarray:
-        """The numbers of a tensor; raises UserError where the file has not got them."""
+        """Return the numbers of a tensor; raise UserError where the file lacks them."""
         kind, n = tensor.dtype, tensor.storage.size
         name = f"data/{tensor.storage.key}"
         if self._size(name) != n * kind.itemsize:
-            raise UserError(f"{self._path} is damaged: {name} has not the {n} numbers it should")
+            raise UserError(f"{self._path} is damaged: {name} lacks the {n} numbers it should have")
         try:
             numbers = np.frombuffer(self._bytes(name), kind)
         except (zipfile.BadZipFile, EOFError, OSError) as problem:
@@ -278,7 +278,7 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _pickled(value: Any, storages: list[np.ndarray]) -> bytes:
-    """The operations of pickle protocol 2 that put a value on the stack."""
+    """Return the operations of pickle protocol 2 that put a value on the stack."""
     if isinstance(value, Mapping):
         items = b"".join(
             _pickled(key, storages) + _pickled(item, storages) for key, item in value.items()

@@ -17,9 +17,9 @@ FILE = "metrics.jsonl"
 class MetricWriter:
     """Write scalars by step to `logdir`; only process 0 writes.
 
-    `metrics.jsonl` has one line a step: {"step": 10, "loss": 0.5}. A run that goes on from a
+    `metrics.jsonl` has one line a step: {"step": 10, "loss": 0.5}. A run that resumes from a
     checkpoint passes that step as `resume_step`: what a killed run logged beyond it is dropped,
-    since it will be logged again. Without it the run starts anew and earlier lines are dropped.
+    since it will be logged again. Without it the run starts again and earlier lines are dropped.
     """
 
     def __init__(self, logdir: str | Path, resume_step: int | None = None) -> None:
@@ -30,7 +30,7 @@ class MetricWriter:
         last = -1 if resume_step is None else resume_step
         files.write_bytes(path, "".join(_lines_up_to(path, last)).encode())
         self._lines = path.open("a", encoding="utf-8")
-        # purge_step tells TensorBoard to forget events of earlier processes from that step on.
+        # purge_step makes TensorBoard forget events of earlier processes from that step on.
         self._events = SummaryWriter(str(logdir), purge_step=last + 1)
 
     def write(self, step: int, scalars: dict[str, float]) -> None:

@@ -12,7 +12,7 @@ from mole_jax.evaluation.baselines.training import Curves
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.measure import Measure, Record, Results
 
-# Kinds of start that `fine_tuning` compares beside one for each learner: its trainings share the
+# Kinds of start that `fine_tuning` compares besides one for each learner: its trainings share the
 # compiled function with Adam's.
 FINE_TUNING_STARTS = 3
 

@@ -67,11 +67,11 @@ def rank(context: EvalContext, split: str) -> np.ndarray:
 
 
 def strangeness(context: EvalContext, episodes: EpisodeGrid) -> np.ndarray:
-    """How strange the tasks of the training runs are to each episode's own: [T, R].
+    """Measure how strange the training runs' tasks are to each episode's own: [T, R].
 
     What tasks without labels have in common are their dynamics: the mean squared difference of
-    what happens in the same situations. They are those of the true parameters, which retrieval is
-    told and the model is not. Of runs of one task the one with the lower loss counts as nearer.
+    what happens in the same situations. They are those of the true parameters, which retrieval
+    knows and the model does not. Of one task's runs the one with the lower loss counts as nearer.
     """
     dynamics = np.asarray(context.family.device_data.dynamics(context.key("dynamics")))
     dynamics = dynamics.reshape(len(dynamics), -1)
@@ -83,7 +83,7 @@ def strangeness(context: EvalContext, episodes: EpisodeGrid) -> np.ndarray:
 
 
 def support_losses(network: Network, flat: np.ndarray, episodes: EpisodeGrid) -> np.ndarray:
-    """Loss of R networks [R, D] on the support set of every episode: [T, N, R]."""
+    """Measure the loss of R networks [R, D] on the support set of every episode: [T, N, R]."""
     support = jax.tree.map(lambda x: jnp.asarray(x.reshape(-1, *x.shape[2:])), episodes.support)
     return np.asarray(_losses(network, jnp.asarray(flat), support)).reshape(*episodes.shape, -1)
 

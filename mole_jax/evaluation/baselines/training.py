@@ -33,7 +33,7 @@ class Curves:
 
 
 def recipe(context: EvalContext, points: int) -> Recipe | PPORecipe:
-    """Adam with the population's batch size and schedule, `points` snapshots."""
+    """Run Adam with the population's batch size and schedule, `points` snapshots."""
     at = recipes.snapshot_steps(settings.adam_steps(context.config), points, _POWER)
     return recipes.adam(recipes.of(context.config["population"], context.family.network), at)
 
@@ -43,7 +43,7 @@ def train(
     recipe: Recipe | PPORecipe,
     tasks: np.ndarray,
     key: jax.Array,
-    groups_are: np.ndarray,
+    group_ids: np.ndarray,
     starts: np.ndarray,
     rates: np.ndarray,
     *,
@@ -57,8 +57,8 @@ def train(
         context: where the tasks are.
         recipe: static choices.
         tasks: [G] the task of each group, whose networks share minibatches.
-        key: draws minibatches, with
-        groups_are: [G] the number of each group.
+        key: PRNG key.
+        group_ids: [G], folded into `key` to draw each group's minibatches.
         starts: [G, M, D].
         rates: [G, M] learning rates.
         members: networks of a group in every call, at least M.
@@ -80,7 +80,7 @@ def train(
             recipe,
             context.family.device_data,
             jnp.asarray(tasks[rows]),
-            _keys(key, jnp.asarray(groups_are[rows])),
+            _keys(key, jnp.asarray(group_ids[rows])),
             jnp.asarray(starts[rows][:, column]),
             _hyperparameters(rate),
             mesh=context.mesh,
@@ -97,9 +97,9 @@ def train(
 
 
 @jax.jit
-def _keys(key: jax.Array, groups_are: jax.Array) -> jax.Array:
-    """The keys of minibatches, as the zoo derives them from its own: [G]."""
-    return jax.vmap(lambda i: rng.at(key, "minibatches", i))(groups_are)
+def _keys(key: jax.Array, group_ids: jax.Array) -> jax.Array:
+    """Return the keys of minibatches, as the zoo derives them from its own: [G]."""
+    return jax.vmap(lambda i: rng.at(key, "minibatches", i))(group_ids)
 
 
 def _hyperparameters(rate: jax.Array) -> Hyperparameters:

@@ -28,7 +28,7 @@ from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.storage.reader import Zoo, open_zoo
 
-CHOICE = "choice"  # the episodes on which choices are made, beside the splits that are reported
+CHOICE = "choice"  # the episodes on which choices are made, besides the reported splits
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

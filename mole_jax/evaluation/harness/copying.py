@@ -20,7 +20,7 @@ _BLOCK = 4 * 1024 * 1024
 
 
 def distance(a: ArrayLike, b: ArrayLike) -> float:
-    """Euclidean distance of two networks, minimised over the order of their hidden units.
+    """Return the Euclidean distance of two networks, minimised over the order of hidden units.
 
     a, b: [H, F] neuron vectors. Solved exactly as an assignment problem on squared distances.
     Source: Kuhn, The Hungarian method for the assignment problem (1955).
@@ -33,7 +33,7 @@ def distance(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def nearest(query: ArrayLike, reference: ArrayLike) -> Floats:
-    """Distance from each query network to the closest reference network, modulo hidden-unit order.
+    """Return each query network's distance to the closest reference, modulo hidden-unit order.
 
     query: [Q, H, F], reference: [R, H, F]. Returns [Q]; the same numbers as `distance` over all
     pairs. Costs are one matrix product a query; the assignment is solved only for references whose
@@ -66,7 +66,7 @@ def nearest(query: ArrayLike, reference: ArrayLike) -> Floats:
 
 
 def nearest_others(networks: ArrayLike) -> Floats:
-    """Distance from each network to the closest of the others: [n, H, F] -> [n], n at least 2."""
+    """Return each network's distance to the closest of the others: [n, H, F] -> [n], n >= 2."""
     x = np.asarray(networks, dtype=np.float64)
     if len(x) < 2:
         raise ValueError("a network alone has no others")
@@ -74,7 +74,7 @@ def nearest_others(networks: ArrayLike) -> Floats:
 
 
 def rho(generated: ArrayLike, held_out: ArrayLike) -> float:
-    """Median nearest distance of generated networks over that of held-out, independent runs.
+    """Return generated networks' median nearest distance over that of held-out runs.
 
     generated: [m], held_out: [n], both from `nearest` to the same training runs. Near 1 is as new
     as an independent training run, near 0 is a copy. Raises ValueError when the held-out median is
@@ -87,7 +87,7 @@ def rho(generated: ArrayLike, held_out: ArrayLike) -> float:
 
 
 def diversity(generated: ArrayLike, held_out: ArrayLike) -> float:
-    """Median of generated networks' distances to one another over that of independent runs.
+    """Return the median distance among generated networks over that among independent runs.
 
     generated, held_out: [n], from `nearest_others`, of equally many networks of each task. Near 1:
     as different from one another as independent runs are; 0: always the same network. Raises
@@ -97,7 +97,7 @@ def diversity(generated: ArrayLike, held_out: ArrayLike) -> float:
 
 
 def z_u(generated: ArrayLike, held_out: ArrayLike) -> float:
-    """Mann-Whitney statistic of generated against held-out distances; negative means copying.
+    """Compute Mann-Whitney's statistic of generated against held-out distances; < 0: copying.
 
     generated: [m], held_out: [n]. Z = (U - m n / 2) / sqrt(m n (m + n + 1) / 12), where U counts
     the pairs in which the generated network is farther from the training runs. Ties count one half
@@ -119,7 +119,7 @@ def z_u(generated: ArrayLike, held_out: ArrayLike) -> float:
 
 
 def iou_max(generated_wrong: ArrayLike, reference_wrong: ArrayLike) -> Floats:
-    """Largest overlap of each generated network's mistakes with those of any reference network.
+    """Return each generated network's largest overlap of mistakes with any reference network's.
 
     generated_wrong: [Q, n], reference_wrong: [R, n], True where example n is misclassified. Returns
     [Q], intersection over union in 0..1; two networks without any mistake share none, so their
@@ -134,8 +134,7 @@ def iou_max(generated_wrong: ArrayLike, reference_wrong: ArrayLike) -> Floats:
 def iou_expected(
     generated_wrong: ArrayLike, reference_wrong: ArrayLike, *, draws: int = 64, seed: int = 0
 ) -> Floats:
-    """What `iou_max` would be if mistakes fell independently, given only how many each network
-    makes.
+    """Estimate `iou_max` for independent mistakes, given only how many each network makes.
 
     Same arguments; returns [Q]. With the two numbers of mistakes k and l among n examples given,
     independent mistakes share Hypergeometric(n, k, l) of them; the largest overlap over the R
@@ -154,7 +153,7 @@ def iou_expected(
 
 
 def _costs(network: Floats, candidates: Floats, sizes: Floats) -> Floats:
-    """Squared distances between all neuron pairs: [H, F], [B, H, F] -> [B, H candidates', H].
+    """Return squared distances of all neuron pairs: [H, F], [B, H, F] -> [B, H candidates', H].
 
     sizes: [B, H], the candidates' squared lengths, which all queries share.
     """
@@ -166,15 +165,15 @@ def _costs(network: Floats, candidates: Floats, sizes: Floats) -> Floats:
 
 
 def _lower_bounds(costs: Floats) -> Floats:
-    """Dual-feasible bound on the assignment cost: row minima, then columns' remainders."""
+    """Return a dual-feasible bound on the assignment cost: row minima, then columns' remainders."""
     rows = costs.min(axis=2)  # [B, H]
     columns = (costs - rows[:, :, None]).min(axis=1)  # [B, H]
     return rows.sum(axis=1) + columns.sum(axis=1)
 
 
 def _assigned(a: Floats, b: Floats, costs: Floats) -> float:
-    """Squared distance under the best assignment, from differences: the expanded square loses
-    copies to rounding. costs: [H of b, H of a].
+    """Return the squared distance under the best assignment, from differences: the expanded square
+    loses copies to rounding. costs: [H of b, H of a].
     """
     rows, columns = linear_sum_assignment(costs)
     return float(np.square(b[rows] - a[columns]).sum())

@@ -81,13 +81,13 @@ def of_runs(
 
 
 def held_out_subsets(zoo: Zoo, split: str, n_starts: int) -> np.ndarray:
-    """S1, S2 or S3: the first runs of every held-out data subset, [T, n_starts]."""
+    """Return the first runs of every held-out data subset of S1, S2 or S3, [T, n_starts]."""
     runs = zoo.select(split=split)
     return _first_of_each(zoo, runs, np.unique(zoo.runs["subset"][runs]), n_starts)
 
 
 def held_out_runs(zoo: Zoo, n_tasks: int) -> np.ndarray:
-    """S0: a held-out run of each of the first training data subsets, [T, 1].
+    """Return a held-out run of each of the first training data subsets, [T, 1]: S0.
 
     Of a zoo of one task: its first held-out runs.
     """
@@ -98,7 +98,7 @@ def held_out_runs(zoo: Zoo, n_tasks: int) -> np.ndarray:
 
 
 def for_choices(zoo: Zoo, n_tasks: int) -> np.ndarray:
-    """A training run of each of the last training data subsets, [T, 1].
+    """Return a training run of each of the last training data subsets, [T, 1].
 
     Of a zoo of one task: its last training runs.
 
@@ -112,7 +112,7 @@ def for_choices(zoo: Zoo, n_tasks: int) -> np.ndarray:
 
 
 def shuffled_tasks(n_tasks: int, seed: int) -> np.ndarray:
-    """For each task another one, drawn at random: [T] without fixed points (where T > 1)."""
+    """Draw for each task another one: [T] without fixed points (where T > 1)."""
     order = np.random.default_rng([seed, 0x5417]).permutation(n_tasks)
     other = np.empty(n_tasks, int)
     other[order] = np.roll(order, 1)
@@ -132,7 +132,7 @@ def _first_of_each(
 def _support_sets(
     data: DeviceData, tasks: np.ndarray, runs: np.ndarray, key: jax.Array, per_class: int
 ) -> Examples:
-    """A support set for each of M runs: leaves [M, n, ...], NumPy."""
+    """Return a support set for each of M runs: leaves [M, n, ...], NumPy."""
     chunks = []
     for first in range(0, len(runs), _AT_ONCE):
         rows = np.minimum(np.arange(first, first + _AT_ONCE), len(runs) - 1)

@@ -72,7 +72,7 @@ class EvaluationConfig:
     noise_sigmas: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2)
     ensemble_size: int = 16  # networks of an ensemble
     ensemble_tasks: int = 16  # data subsets on which ensembles are made
-    # Examples per class; those below data.support_per_class are tried, and it.
+    # Support-set sizes per class; those below data.support_per_class and itself are evaluated.
     support_sizes: tuple[int, ...] = (1, 2, 4, 7)
     novelty_count: int = 100  # networks whose distance to the training runs is measured
     sampler_batch: int = 64  # networks in one call of the sampler

@@ -74,7 +74,7 @@ def call(
     support: Examples,
     key: jax.Array,
 ) -> jax.Array:
-    """One call of the sampler with `batch` networks: starts [B, D] -> parameters [B, D]."""
+    """Call the sampler once with `batch` networks: starts [B, D] -> parameters [B, D]."""
     trained = predictor.trained
     task = np.zeros(len(starts), np.int32)  # which one it is, is the support set's to say
     rows: Any = (seam.Episodes(task, support, starts, start_metric), target)  # type: ignore[arg-type]

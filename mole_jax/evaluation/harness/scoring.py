@@ -54,7 +54,7 @@ def on_own_tasks(
 def on_examples(
     network: Network, flat: np.ndarray, examples: Examples
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Loss (nats) and accuracy of networks [..., D], each on its own examples [..., n]."""
+    """Measure loss (nats) and accuracy of networks [..., D], each on its own examples [..., n]."""
     loss, accuracy = _in_chunks(functools.partial(_on_examples, network), flat, *examples)
     return loss, accuracy
 
@@ -62,13 +62,13 @@ def on_examples(
 def probabilities(
     network: Network, data: ImageTasks, pool: str, flat: np.ndarray, tasks: np.ndarray
 ) -> np.ndarray:
-    """Class probabilities on a whole pool: arguments as in `on_pool` -> [..., n, K]."""
+    """Return class probabilities on a whole pool: arguments as in `on_pool` -> [..., n, K]."""
     tasks = np.broadcast_to(tasks, flat.shape[:-1])
     return _in_chunks(functools.partial(_probabilities, network, pool, data), flat, tasks)[0]
 
 
 def answers(data: ImageTasks, pool: str, task: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and mask of a task's pool, in the order of `probabilities`: two arrays [n]."""
+    """Return labels and mask of a task's pool, in the order of `probabilities`: two arrays [n]."""
     examples = data.pool(pool, jnp.int32(task))
     return np.asarray(examples.labels), np.asarray(examples.mask)
 

@@ -11,7 +11,7 @@ from mole_jax.evaluation.harness.evaluation_config import EvaluationConfig
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Raises UserError for evaluation settings that cannot be done, naming the key."""
+    """Raise UserError for impossible evaluation settings, naming the key."""
     settings = config["evaluation"]
     read(EvaluationConfig, settings, "evaluation").check()
     held_out, members = config["data"]["held_out_subsets"], config["population"]["members"]
@@ -33,11 +33,11 @@ def prompt_range(config: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def adam_steps(config: Mapping[str, Any]) -> int:
-    """How long Adam trains as a baseline, in steps."""
+    """Return how long Adam trains as a baseline, in steps."""
     return config["evaluation"]["adam_steps"] or config["population"]["steps"]
 
 
 def support_sizes(config: Mapping[str, Any]) -> list[int]:
-    """Examples per class that are tried, increasing; the last is data.support_per_class."""
+    """Return examples per class that are tried, increasing; the last is data.support_per_class."""
     most = config["data"]["support_per_class"]
     return [*sorted({s for s in config["evaluation"]["support_sizes"] if s < most}), most]

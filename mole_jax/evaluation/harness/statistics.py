@@ -20,7 +20,7 @@ FAILURE_FRACTION = 0.25
 def bootstrap_mean_ci(
     per_task: ArrayLike, *, n_boot: int = 2000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile-bootstrap interval of the mean over tasks.
+    """Return the percentile-bootstrap interval of the mean over tasks.
 
     per_task: [T], one number a task. Returns (low, high); with one task both are its value.
     Deterministic in `seed`. Raises ValueError when per_task is empty, not one-dimensional or not
@@ -44,7 +44,7 @@ def quality(
     n_boot: int = 2000,
     seed: int = 0,
 ) -> dict[str, object]:
-    """The record Q of one method: how good its networks are, and how often they fail.
+    """Return the record Q of one method: how good its networks are, and how often they fail.
 
     values: [T, N], higher is better (accuracy as a fraction of 1). losses: [T, N], nats; a network
     whose loss is not finite counts as failed, stays out of `loss_mean`, and is counted in
@@ -75,8 +75,7 @@ def quality(
 def paired_gain(
     ours: ArrayLike, theirs: ArrayLike, *, n_boot: int = 2000, seed: int = 0
 ) -> tuple[float, tuple[float, float]]:
-    """How much better one method is than another on the same starts: mean over tasks of ours minus
-    theirs.
+    """Compare two methods on the same starts: mean over tasks of ours minus theirs.
 
     ours, theirs: [T, N], higher is better; the pairing by task removes the tasks' own difficulty
     from the interval. Returns (mean, (low, high)), the 95 % interval over tasks; positive means
@@ -90,7 +89,7 @@ def paired_gain(
 
 
 def prompt_alignment(prompts: ArrayLike, achieved: ArrayLike) -> dict[str, float]:
-    """How closely networks follow the metric they were asked for.
+    """Measure how closely networks follow the metric they were asked for.
 
     prompts: [P], or [M, P] when each network has its own. achieved: [M, P], the metric measured,
     same units. Per network R^2 = 1 - sum (prompt - observed)^2 / sum (prompt - mean prompt)^2,
@@ -129,7 +128,7 @@ def prompt_alignment(prompts: ArrayLike, achieved: ArrayLike) -> dict[str, float
 def equivalent_steps(
     adam_curve: ArrayLike, steps: ArrayLike, generated_loss: ArrayLike
 ) -> dict[str, float]:
-    """How many Adam steps one prediction is worth: the smallest step with Adam's loss <= the
+    """Count the Adam steps that a prediction is worth: the smallest step with Adam's loss <= the
     generated loss.
 
     adam_curve: [T, N, K], Adam's loss from the same starts at steps [K] (increasing).
@@ -159,7 +158,7 @@ def equivalent_steps(
 
 
 def _spearman(a: Floats, b: Floats) -> Floats:
-    """Row-wise rank correlation of [M, P] and [M, P] -> [M]; a row without variation has none."""
+    """Correlate ranks row-wise, [M, P] and [M, P] -> [M]; a row without variation has none."""
     rank_a = stats.rankdata(a, axis=1)
     rank_b = stats.rankdata(b, axis=1)
     rank_a -= rank_a.mean(axis=1, keepdims=True)

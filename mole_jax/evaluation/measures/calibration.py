@@ -49,7 +49,7 @@ def outside(context: EvalContext, split: str, results: Results) -> Strange:
 
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:
-    """Calibration of the fixed-prompt networks of a split, and detection of strange tasks.
+    """Measure a split's calibration at the fixed prompt, and detection of strange tasks.
 
     spearman and mae (nats) of predicted against achieved test loss over networks, `auroc_inverted`:
     how often a strange task has the higher predicted loss (ties one half), and the accuracy that is

@@ -114,13 +114,13 @@ def nearest_others(network: Network, flat: np.ndarray) -> np.ndarray:
 
 
 def _one_kind_of_unit(network: Network) -> bool:
-    """Whether one assignment settles the distance between two networks."""
+    """Return whether one assignment settles the distance between two networks."""
     free = [symmetry for symmetry in network.symmetries if (symmetry.axis,) in network.units]
     return len(network.symmetries) == len(free) == len(network.units) == 1
 
 
 def units(network: Network, flat: np.ndarray) -> np.ndarray:
-    """Vectors [in, bias, out] of the hidden units: [n, D] -> [n, H, F]."""
+    """Return vectors [in, bias, out] of the hidden units: [n, D] -> [n, H, F]."""
     codec = neuron.build(network)
     return np.asarray(codec.encode(flat))[:, codec.kind == 0]
 
@@ -172,7 +172,7 @@ def _joined(found: list[list[np.ndarray]], n: int) -> list[np.ndarray]:
 
 
 def _spread(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` rows, evenly spaced."""
+    """Return at most `most` rows, evenly spaced."""
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]

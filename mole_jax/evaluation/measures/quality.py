@@ -1,4 +1,4 @@
-"""How good generated networks are, beside Adam's, those of baselines and of the other learners."""
+"""How good generated networks are, compared with Adam, the baselines and the other learners."""
 
 from __future__ import annotations
 

@@ -74,18 +74,18 @@ def project(context: EvalContext, split: str, results: Results) -> Trajectories:
 
 
 def asked(fixed: float, guess_loss: float) -> np.ndarray:
-    """Three prompts: some way below guessing, the fixed one, and one between them: [3]."""
+    """Return three prompts: some way below guessing, the fixed one, and one between them: [3]."""
     high = max(0.6 * guess_loss, 2 * fixed)
     return np.array([high, np.sqrt(high * fixed), fixed])
 
 
 def _reordered(context: EvalContext, flat: np.ndarray, moves: list[Move]) -> np.ndarray:
-    """Networks [S, D] with their units in one order."""
+    """Sort the units of networks [S, D] into one order."""
     return np.stack([alignment.apply(context.family.network, row, moves) for row in flat])
 
 
 def _components(centred: np.ndarray) -> np.ndarray:
-    """The first two principal directions of points [n, D]: [D, 2], with a fixed sign."""
+    """Return the first two principal directions of points [n, D]: [D, 2], with a fixed sign."""
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
     axes = directions[:2].T
     return axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])

@@ -24,21 +24,21 @@ from mole_jax.tasks.networks import Network, torch_layout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     text = "a workdir: of a training with metamodel.name='gpt', or imported"
     parser.add_argument("workdir", type=user_path, metavar="DIR", help=text)
-    text = "the checkpoint, with the entries G and G_ema; FILE.json beside it has its settings"
+    text = "the checkpoint, with the entries G and G_ema; FILE.json next to it has its settings"
     parser.add_argument("--out", type=user_path, required=True, metavar="FILE.pt", help=text)
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Runs the command."""
+    """Run the command."""
     convert(flags.workdir, flags.out)
     print(f"{flags.out} and {flags.out.with_suffix('.json')}: written")
 
 
 def convert(workdir: Path, out: Path) -> None:
-    """Write OUT, and its settings beside it as a `.json`; needs no PyTorch.
+    """Write OUT, and its settings next to it as a `.json`; needs no PyTorch.
 
     Raises:
         UserError: when there is no finished training in the workdir, or its meta-model is none
@@ -90,7 +90,7 @@ def _settings(
             raise UserError(
                 f"metamodel.gpt.{name}=True is not the reference's: it cannot be exported"
             )
-    # An imported policy's only turn our metric into the return that the model was told.
+    # An imported policy's only turn our metric into the return that the model was prompted with.
     if not imported and (tokens.metric_scale, tokens.metric_shift) != (1.0, 0.0):
         raise UserError(
             "the reference reads metrics as they are, and this meta-model with "
@@ -121,7 +121,7 @@ def _settings(
 
 
 def _names(network: Network) -> tuple[str, ...]:
-    """PyTorch's names of the network's tensors; where it has none, made up of ours."""
+    """Return PyTorch's names of the network's tensors; where it has none, made up of ours."""
     if network.kind.torch is None:
         return tuple(_name(field.path) for field in torch_layout.fields(network))
     return tuple(tensor.name for tensor in torch_layout.layout(network).tensors)
@@ -134,7 +134,7 @@ def _name(path: str) -> str:
 
 
 def written(settings: Settings) -> dict[str, Any]:
-    """The settings as their file has them."""
+    """Return the settings as their file has them."""
     written = dataclasses.asdict(settings)
     names = {"diffusion_steps": "steps", "noise_schedule": "noise_schedule", "variance": "variance"}
     process = {theirs: written.pop(ours) for ours, theirs in names.items()}

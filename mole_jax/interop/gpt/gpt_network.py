@@ -1,4 +1,4 @@
-"""Which network a G.pt model writes: found from the names and sizes of its tensors, or told."""
+"""Which network a G.pt model writes: found from the names and sizes of its tensors, or given."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _HINT = (
 _KERNEL = 3  # side of a convolution
 
 
-def find(settings: Settings, told: Path | None = None) -> tuple[dict[str, Any], Network]:
-    """The network, and its description as the schemas of zoos have it.
+def find(settings: Settings, given: Path | None = None) -> tuple[dict[str, Any], Network]:
+    """Find the network, and its description as the schemas of zoos have it.
 
-    Found without being told are the three kinds of G.pt's data sets: MLPs (taken to have ReLU);
+    Found without a description are the three kinds of G.pt's data sets: MLPs (taken to have ReLU);
     CNNs of 3x3 convolutions, of which the first has stride 2 and the others 1, on images of 32 x 32
     pixels; policies with a `log_std` and SELU.
 
     Raises:
-        UserError: for none of these, and where the sizes are not those of the network told.
+        UserError: for none of these, and where the sizes are not those of the network given.
     """
-    stored = files.read_json(told) if told else _guess(settings)
+    stored = files.read_json(given) if given else _guess(settings)
     if stored is None:
         raise UserError(
             f"parameters of sizes {list(settings.parameter_sizes)} are of no network that is "
@@ -39,7 +39,7 @@ def find(settings: Settings, told: Path | None = None) -> tuple[dict[str, Any], 
     try:
         network = networks.from_json(stored)
     except (KeyError, TypeError, AttributeError) as problem:
-        raise UserError(f"{told}: {problem} is missing or wrong: {_HINT}") from None
+        raise UserError(f"{given}: {problem} is missing or wrong: {_HINT}") from None
     if flat.sizes(network) != settings.parameter_sizes:
         raise UserError(
             f"the network {stored['name']!r} has tensors of sizes {list(flat.sizes(network))}, and "
@@ -68,7 +68,7 @@ def _layered(name: str, activation: str, layers: list[int]) -> dict[str, Any]:
 
 
 def _dense(sizes: tuple[int, ...]) -> list[int] | None:
-    """Inputs and widths of linear layers with these weights and biases, None where they are none.
+    """Return inputs and widths of linear layers with these weights and biases, or None.
 
     Layers follow one another: a weight's size is the product of two widths.
     """
@@ -81,7 +81,7 @@ def _dense(sizes: tuple[int, ...]) -> list[int] | None:
 
 
 def _convolutions(sizes: tuple[int, ...]) -> dict[str, Any] | None:
-    """A CNN, with biases or without, told from its end: the last layer is linear and has one."""
+    """Recognise a CNN, with biases or without, from its end: a linear layer with a bias."""
     if len(sizes) < 3 or sizes[-2] % sizes[-1]:
         return None
     *before, weight, n_out = sizes

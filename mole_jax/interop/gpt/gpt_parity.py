@@ -2,7 +2,7 @@
 
     python -m mole_jax.interop.gpt.gpt_parity CASE.npz ...
 
-A case is a small model of the reference with what it computes. `CASE.json` beside it has the
+A case is a small model of the reference with what it computes. `CASE.json` next to it has the
 model's settings. In `CASE.npz`, with B examples of networks with D parameters:
 
     state/NAME     the model's tensors, by PyTorch's names and in its layouts
@@ -14,9 +14,9 @@ model's settings. In `CASE.npz`, with B examples of networks with D parameters:
 
 Only what a case has is compared. For every quantity the relative error |a - b| / |b| is printed, in
 the Euclidean norm. The gradient of a key's bias is zero, since a softmax does not see what all keys
-have in common: what is there is rounding, and |b| is that of the key's weight. Beside cases other
-.npz files, without any state/*, are left out with a word. Exit code 0: all errors are at most 1e-4;
-1: some are not; 2: a case cannot be read (the others are compared nevertheless), or there is none.
+have in common: what is there is rounding, and |b| is that of the key's weight. Other .npz files,
+without any state/*, are left out and named. Exit code 0: all errors are at most 1e-4; 1: some are
+not; 2: a case cannot be read (the others are compared nevertheless), or there is none.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _KEY_BIAS = ".attn.key.bias"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+    """Run the command; return its exit code."""
     return command.explained(lambda: _run(arguments))
 
 
@@ -60,7 +60,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         epilog="exit code 0: all relative errors are at most 1e-4; 1: some are not; 2: bad files",
     )
     parser.add_argument(
-        "cases", type=user_path, nargs="+", metavar="CASE.npz", help="with CASE.json beside it"
+        "cases", type=user_path, nargs="+", metavar="CASE.npz", help="with CASE.json next to it"
     )
     flags = parser.parse_args(arguments)
     worst, compared, unread = 0.0, False, False
@@ -92,7 +92,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def compare(path: Path, arrays: Mapping[str, np.ndarray] | None = None) -> dict[str, float]:
-    """The relative error of every quantity of a case; NaN where it cannot be told.
+    """Return the relative error of every quantity of a case; NaN where it is unknown.
 
     `arrays` are what the file has, where it has been read.
 
@@ -127,14 +127,14 @@ def _computed(
     frequencies: tuple[float, ...],
     arrays: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """What our model makes of a case's inputs, by the names of its outputs."""
+    """Compute our model's outputs for a case's inputs, by name."""
     module, process = settings.module(frequencies), settings.process()
     inputs = {name: jnp.asarray(arrays[f"in/{name}"], jnp.float32) for name in _IN if name != "t"}
     step = arrays["in/t"]
     t = jnp.asarray(process.time(step), jnp.float32)
 
     def predicted(params: Any, noisy: Any, t: Any, start: Any, target: Any, metric: Any) -> Any:
-        """The model's own prediction, and the estimate of x0 that it stands for: [B, D] each."""
+        """Return the model's own prediction, and the estimate of x0 it implies: [B, D] each."""
         x, start = noisy[:, None], start[:, None]  # [B, L = 1, D]
         of = Denoising(x, start, start, t, jnp.ones_like(x), None)  # type: ignore[arg-type]
         prompt = Prompt(start, metric, target, None, everything(len(t)))  # type: ignore[arg-type]
@@ -200,7 +200,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check(settings: Settings, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raises UserError for inputs that do not fit the settings, or each other."""
+    """Raise UserError for inputs that do not fit the settings, or each other."""
     for name in _IN:
         if f"in/{name}" not in arrays:
             raise UserError(f"in/{name} is missing")
@@ -232,7 +232,7 @@ def _check(settings: Settings, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _check_wanted(arrays: Mapping[str, np.ndarray], networks: tuple[int, int]) -> None:
-    """Raises UserError for quantities that are none, or not shaped like it: networks are [B, D]."""
+    """Raise UserError for unknown quantities, or wrong shapes: networks are [B, D]."""
     shapes: dict[str, tuple[int, ...]] = {
         f"out/{name}": networks for name in ("x_t", "pred", "p_mean", "p_variance")
     }

@@ -1,4 +1,4 @@
-"""The settings of a G.pt model, as the JSON beside its weights gives them, checked."""
+"""The settings of a G.pt model, as the JSON next to its weights gives them, checked."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Settings:
         return sum(self.parameter_sizes)
 
     def tokens(self, frequencies: tuple[float, ...] = ()) -> Tokens:
-        """The tokens of our model; `frequencies` as the weights' file has them."""
+        """Return the tokens of our model; `frequencies` as the weights' file has them."""
         return Tokens(
             split=self.split_policy,
             chunk_size=self.chunk_size,
@@ -67,7 +67,7 @@ class Settings:
         )
 
     def process(self) -> Process:
-        """Its diffusion."""
+        """Return its diffusion."""
         prediction = "x0" if self.predict_xstart else "eps"
         return noising.build(self.noise_schedule, self.diffusion_steps, prediction)
 
@@ -77,7 +77,7 @@ class Settings:
         return Plan(name, self.diffusion_steps)
 
     def shape(self) -> dict[str, Any]:
-        """Its sizes as keys of `config.metamodel`, with values for all that G.pt has not."""
+        """Return its sizes as keys of `config.metamodel`, with values for all that G.pt lacks."""
         return {
             "width": self.n_embd,
             "layers": self.n_layer,
@@ -96,7 +96,7 @@ class Settings:
         }
 
     def module(self, frequencies: tuple[float, ...] = ()) -> GPT:
-        """Our model of these settings."""
+        """Return our model of these settings."""
         return GPT(
             Shape(**self.shape()), self.tokens(frequencies), self.process(), self.parameter_sizes
         )
@@ -178,7 +178,7 @@ def _check_stated(settings: Settings, found: Mapping[str, Any]) -> None:
 
 
 def n_params(settings: Settings) -> int:
-    """The parameters of a model: those of its encoders, blocks and decoders."""
+    """Count the parameters of a model: those of its encoders, blocks and decoders."""
     s, sizes = settings, settings.tokens().splits(settings.parameter_sizes)
     w, n = s.n_embd, len(sizes.inputs)
     encoders = w * sum(sizes.inputs) + n * (s.encoder_depth - 1) * w * w
@@ -228,7 +228,7 @@ def _check_values(settings: Settings) -> None:
 
 
 def _typed(name: str, value: Any, kind: str) -> Any:
-    """The value as the field's type, named as in its annotation; raises UserError."""
+    """Return the value as the field's type, named as in its annotation; raise UserError."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     if kind.startswith("tuple"):
         element = int if "int" in kind else str

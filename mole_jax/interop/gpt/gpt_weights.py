@@ -37,7 +37,7 @@ class Place:
 
 
 def places(settings: Settings) -> Iterator[Place]:
-    """Every trained tensor of a model, in PyTorch's order but for that of the blocks."""
+    """Return every trained tensor of a model, in PyTorch's order but for that of the blocks."""
     s, w = settings, settings.n_embd
     sizes = s.tokens().splits(s.parameter_sizes)
     yield Place("decoder.pos_emb", (1, len(sizes.inputs), w), ("position",), (len(sizes.inputs), w))
@@ -74,7 +74,7 @@ def _norm(
 
 
 def check(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises UserError unless there are exactly the tensors that the settings imply, so shaped."""
+    """Raise UserError unless there are exactly the tensors that the settings imply, so shaped."""
     wanted = {place.name: place.shape for place in places(settings)}
     wanted[FREQUENCIES] = (settings.num_frequencies,)
     for what, names in (
@@ -95,7 +95,7 @@ def check(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> None:
 
 
 def load(settings: Settings, state: Mapping[str, Any]) -> dict[str, Any]:
-    """PyTorch's tensors by name -> our parameters, float32.
+    """Convert PyTorch's tensors by name to our parameters, float32.
 
     Raises:
         UserError: for tensors that are missing, unexpected, of another shape, no weights or not
@@ -122,7 +122,7 @@ def load(settings: Settings, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def save(settings: Settings, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Our parameters -> PyTorch's tensors by name, but for the frequencies."""
+    """Convert our parameters to PyTorch's tensors by name, but for the frequencies."""
     found = {}
     for place in places(settings):
         value: Any = params
@@ -136,5 +136,5 @@ def save(settings: Settings, params: Mapping[str, Any]) -> dict[str, np.ndarray]
 
 
 def frequencies(state: Mapping[str, Any]) -> tuple[float, ...]:
-    """The frequencies of scalars as a model's file has them."""
+    """Return the frequencies of scalars as a model's file has them."""
     return tuple(float(x) for x in np.asarray(state[FREQUENCIES], np.float32))

@@ -42,7 +42,7 @@ PUBLISHED_SCALES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     parser.add_argument(
         "file", type=user_path, metavar="FILE.pt", help="with the entries G and G_ema"
     )
@@ -52,17 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help=text)
     text = "which of them to predict with; the moving average by default"
     parser.add_argument("--weights", choices=WEIGHTS, default="G_ema", help=text)
-    text = "what the model is told of a classifier: its loss in nats (default) or error in percent"
+    text = "the prompt metric of classifiers: loss in nats (default) or error in percent"
     parser.add_argument("--metric", choices=METRICS, help=text)
     text = "what parameters are multiplied by before the model reads them; by default the "
     text += "settings' `scale`, that of a published model where the sizes are those of one, or 1"
     parser.add_argument("--scale", type=float, metavar="NUMBER", help=text)
-    text = "the network that it writes, where its sizes alone do not tell"
+    text = "the network that it writes, where its sizes alone leave this open"
     parser.add_argument("--network", type=user_path, metavar="FILE.json", help=text)
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Runs the command."""
+    """Run the command."""
     convert(
         flags.file,
         flags.settings,
@@ -95,7 +95,7 @@ def convert(
         settings_file: the model's settings.
         out: a folder that is not there, or is empty.
         weights: of WEIGHTS, those to predict with; both are kept where both are there.
-        metric: of METRICS, what a model that writes classifiers was told; None for the loss.
+        metric: of METRICS, the prompt metric of a model that writes classifiers; None: loss.
         scale: of parameters; None for what is known of it.
         network_file: description of the network that is written; None to find it out.
 
@@ -146,7 +146,7 @@ def _scale(settings: Settings, given: float | None) -> float:
 
 
 def _weights(file: Path, settings: Settings) -> tuple[dict[str, Any], tuple[float, ...]]:
-    """Our parameters for each of WEIGHTS that a file has, and the frequencies of scalars."""
+    """Return our parameters for each of WEIGHTS that a file has, and the frequencies of scalars."""
     found: dict[str, Any] = {}
     frequencies: tuple[float, ...] = ()
     with TorchFile(file) as opened:
@@ -158,7 +158,7 @@ def _weights(file: Path, settings: Settings) -> tuple[dict[str, Any], tuple[floa
                 continue
             try:
                 tensors = _tensors(content[name])
-                # Before they are read: what does not belong together is told at once.
+                # Before they are read: what does not belong together is refused at once.
                 gpt_weights.check(settings, {k: t.shape for k, t in tensors.items()})
                 state = {k: opened.read(t) for k, t in tensors.items()}
                 found[name] = gpt_weights.load(settings, state)
@@ -169,7 +169,7 @@ def _weights(file: Path, settings: Settings) -> tuple[dict[str, Any], tuple[floa
 
 
 def _tensors(state: Any) -> dict[str, Tensor]:
-    """The tensors of a model, without the prefixes that wrappers give their names."""
+    """Return the tensors of a model, without the prefixes that wrappers give their names."""
     if not isinstance(state, Mapping) or not all(
         isinstance(k, str) and isinstance(t, Tensor) for k, t in state.items()
     ):
@@ -187,7 +187,7 @@ def make_config(
     frequencies: tuple[float, ...],
     metric: str,
 ) -> dict[str, Any]:
-    """A config with what prediction reads; for training it would lack a zoo."""
+    """Return a config with what prediction reads; for training it would lack a zoo."""
     tokens, process = settings.tokens(frequencies), settings.process()
     source = "imported"
     if not network.classifies:

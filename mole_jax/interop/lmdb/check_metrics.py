@@ -44,18 +44,18 @@ class Difference:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     parser.add_argument("zoo", type=user_path, metavar="ZOO", help="an imported zoo's folder")
     text = "the test set: image [n, ...] as the networks saw it (float32, normalised), label [n]"
     parser.add_argument("--data", required=True, metavar="npz:FILE", help=text)
     text = f"exit code 1 for a larger difference (default: {TOLERANCE:g})"
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, metavar="X", help=text)
-    text = "only so many runs, evenly spaced (default: all)"
+    text = "only N runs, evenly spaced (default: all)"
     parser.add_argument("--runs", type=int, default=0, metavar="N", help=text)
 
 
 def run(flags: argparse.Namespace) -> int:
-    """Runs the command."""
+    """Run the command."""
     if not flags.tolerance >= 0 or flags.runs < 0:
         raise UserError(
             f"--tolerance={flags.tolerance:g} and --runs={flags.runs} must be numbers, 0 or more"
@@ -70,7 +70,7 @@ def run(flags: argparse.Namespace) -> int:
 
 
 def read_test_set(source: str, network: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Images [n, H, W, channels] or [n, F] and labels [n] of `npz:FILE`, for a network.
+    """Return images [n, H, W, channels] or [n, F] and labels [n] of `npz:FILE`, for a network.
 
     Images for a CNN may be [n, channels, H, W], too, as PyTorch has them.
 
@@ -121,7 +121,7 @@ def read_test_set(source: str, network: Network) -> tuple[np.ndarray, np.ndarray
 def differences(
     zoo: Zoo, images: np.ndarray, labels: np.ndarray, n_runs: int = 0
 ) -> list[Difference]:
-    """Loss and error of every snapshot, against what the zoo has stored.
+    """Measure loss and error of every snapshot, against what the zoo has stored.
 
     Args:
         zoo: an imported zoo of classifiers.
@@ -176,7 +176,7 @@ def _channels_first(network: Network, shape: tuple[int, ...]) -> bool:
 def _measure(
     network: Network, images: np.ndarray, labels: np.ndarray
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function: parameters [S, D] -> [2, S] loss in nats and error in percent."""
+    """Return a function: parameters [S, D] -> [2, S] loss in nats and error in percent."""
     flat = images.reshape(len(images), -1)
     # Activations of a convolution are several times its input.
     block = max(1, min(len(flat), _NUMBERS // (8 * flat.shape[1])))

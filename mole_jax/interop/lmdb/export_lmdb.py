@@ -32,7 +32,7 @@ _PAGE = 4096
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     parser.add_argument("zoo", type=user_path, metavar="ZOO", help="the zoo's folder")
     parser.add_argument(
         "--out", type=user_path, required=True, metavar="DIR", help="the data set's folder"
@@ -40,13 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    """Runs the command."""
+    """Run the command."""
     export_gpt(flags.zoo, flags.out)
     return 0
 
 
 def export_gpt(path: str | Path, out: str | Path) -> None:
-    """Writes every finite run of a zoo as a folder of LMDB; a broken-off export goes on.
+    """Write every finite run of a zoo as a folder of LMDB, resuming an interrupted export.
 
     Training runs come first in the order of names, then held-out ones: G.pt holds out the last
     runs. Imported runs keep their names. Metrics have the names they have in the zoo; MOLE's own
@@ -76,7 +76,7 @@ def export_gpt(path: str | Path, out: str | Path) -> None:
 
 
 def gpt_metrics(metrics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A run's metrics [S] under their own names, and MOLE's under G.pt's, too.
+    """Return a run's metrics [S] under their own names, and MOLE's under G.pt's, too.
 
     test_loss is avg_test_loss, 100 (1 - test_accuracy) avg_test_err (percent), the same for train,
     and train_return train_ret.
@@ -93,7 +93,7 @@ def gpt_metrics(metrics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _order(zoo: Zoo) -> np.ndarray:
-    """The finite runs: those of imported zoos as they are, others by split."""
+    """Return the finite runs: those of imported zoos in their order, others by split."""
     runs = zoo.select(finite=True)
     if zoo.schema.run_names:
         return runs
@@ -115,7 +115,7 @@ def _names(zoo: Zoo, runs: np.ndarray) -> list[str]:
 
 
 def _claim(out: Path, mark: dict[str, Any]) -> None:
-    """Makes the folder this zoo's, and removes what a broken-off export left half done."""
+    """Claim the folder for this zoo, and remove what an interrupted export left unfinished."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not (out / MARK).is_file() or read_json(out / MARK) != mark:
             raise UserError(f"{out} is not empty; give another --out")
@@ -157,7 +157,7 @@ def _keys(zoo: Zoo, row: int, name: str) -> list[str]:
 
 
 def _write_lmdb(folder: Path, keys: list[str], parameters: np.ndarray, sizes: bytes) -> None:
-    """Writes all keys in one transaction; D float32 each, and the tensors' sizes."""
+    """Write all keys in one transaction; D float32 each, and the tensors' sizes."""
     pages = len(keys) * (parameters[0].nbytes // _PAGE + 4) + 64
     # The size of the map limits the file, which takes what it needs.
     environment = lmdb.open(str(folder), map_size=2 * pages * _PAGE, lock=False)
@@ -171,7 +171,7 @@ def _write_lmdb(folder: Path, keys: list[str], parameters: np.ndarray, sizes: by
 
 
 def _metadata(metrics: Mapping[str, np.ndarray], parameters: np.ndarray) -> dict[str, Any]:
-    """What G.pt reads of a run as a whole."""
+    """Return what G.pt reads about a run as a whole."""
     found: dict[str, Any] = {name: np.asarray(v).tolist() for name, v in sorted(metrics.items())}
     for name, values in sorted(metrics.items()):
         best = np.min if "loss" in name or "err" in name else np.max

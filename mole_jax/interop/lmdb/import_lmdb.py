@@ -32,7 +32,7 @@ class LmdbOptions(into_zoo.Options):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     parser.add_argument(
         "source", type=user_path, metavar="DIR", help="the data set: one folder a run, or fused"
     )
@@ -44,14 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    """Runs the command."""
+    """Run the command."""
     options = into_zoo.of_flags(LmdbOptions, flags)
     into_zoo.report(flags.out, import_gpt(flags.source, flags.out, options))
     return 0
 
 
 def import_gpt(source: str | Path, out: str | Path, options: LmdbOptions) -> list[Skip]:
-    """Makes the zoo of a checkpoint data set, run by run; a broken-off import goes on.
+    """Make the zoo of a checkpoint data set, run by run, resuming an interrupted import.
 
     Parameters keep their bits. A run is left out, and counted, when it is not finished, lacks
     checkpoints or has other metrics than most, is damaged or of a wrong size, or has a number that

@@ -67,11 +67,11 @@ def scan(
     unfinished: bool = False,
     progress: Progress | None = None,
 ) -> DataSet:
-    """Reads the runs.json of every folder, one at a time, and keeps names and problems only.
+    """Read the runs.json of every folder, one at a time, and keep names and problems only.
 
     A run is usable when it is finished, its checkpoints can be understood, and it has as many of
     them and the same metrics as most runs. In a fused folder, which is made of finished runs, the
-    number of checkpoints tells, and no DONE.txt is needed.
+    number of checkpoints decides, and no DONE.txt is needed.
 
     Args:
         path: the data set.
@@ -137,7 +137,7 @@ class RunReader:
         self._contents: dict[str, list[Checkpoint]] = {}
 
     def history(self, run: StoredRun) -> list[Checkpoint]:
-        """The checkpoints of a run in the order of time."""
+        """Return the checkpoints of a run in the order of time."""
         self._enter(run.folder)
         try:
             return self._contents[run.name]
@@ -145,7 +145,7 @@ class RunReader:
             raise UnusableRunError(f"is no longer in {JSON}") from None
 
     def parameters(self, run: StoredRun) -> np.ndarray:
-        """Parameters [S, D] in PyTorch's order, whatever their values.
+        """Read parameters [S, D] in PyTorch's order, also those that are not finite.
 
         Raises UnusableRunError when a checkpoint is missing, of another size, or unreadable.
         """
@@ -215,7 +215,7 @@ class RunReader:
         return self._environment
 
     def close(self) -> None:
-        """Closes the folder that is open."""
+        """Close the folder that is open."""
         if self._environment is not None:
             self._environment.close()
         self._folder, self._environment, self._contents = None, None, {}
@@ -257,7 +257,7 @@ def _folders(path: Path) -> list[str]:
 
 
 def _runs(folder: Path) -> list[tuple[str, _Found | str]]:
-    """The runs of a folder by name: what runs.json says of each, or what is wrong with it."""
+    """Return the runs of a folder by name: what runs.json says of each, or its problem."""
     names = folder.name.split("_")
     try:
         content = json.loads((folder / JSON).read_text(encoding="utf-8"))
@@ -283,7 +283,7 @@ def _runs(folder: Path) -> list[tuple[str, _Found | str]]:
 
 
 def _history(content: Mapping[str, Any]) -> list[Checkpoint]:
-    """The checkpoints that runs.json has of a run, in the order of time."""
+    """Return the checkpoints that runs.json lists for a run, in the order of time."""
     checkpoints = content["checkpoints"]
     if not isinstance(checkpoints, dict) or not checkpoints:
         raise UnusableRunError(f"{JSON} has no checkpoints of it")
@@ -312,7 +312,7 @@ def _history(content: Mapping[str, Any]) -> list[Checkpoint]:
 
 
 def _name(history: list[Checkpoint], name: str) -> str:
-    """What the keys of a run call it, where they agree."""
+    """Return the name that the keys of a run give it, where they agree."""
     prefixes = {key.rpartition("/")[0] for key, *_ in history}
     return prefixes.pop() if len(prefixes) == 1 and prefixes != {""} else name
 
@@ -338,7 +338,8 @@ def _unusual(shape: _Shape, usual: _Shape) -> str:
 
 def _nothing(path: Path, runs: list[StoredRun]) -> str:
     first = runs[0]
-    mend = "mend the runs"
+    remedy = "fix the runs"
     if all(DONE in (run.problem or "") for run in runs):
-        mend = "add --unfinished to take such runs, too"
-    return f"{path}: none of its {len(runs)} runs can be used; {first.name} {first.problem}; {mend}"
+        remedy = "add --unfinished to take such runs, too"
+    unusable = f"{path}: none of its {len(runs)} runs can be used"
+    return f"{unusable}; {first.name} {first.problem}; {remedy}"

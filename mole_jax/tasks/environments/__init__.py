@@ -1,4 +1,4 @@
-"""Families of control problems: pure functions, and parameters that tell the problems apart.
+"""Families of control problems: pure functions, and parameters that distinguish the problems.
 
 An environment is to a policy what a data source is to a classifier; the parameters of its dynamics
 are to it what the classes of a data subset are. An environment is one file and one line of

@@ -23,14 +23,14 @@ REGION = (POSITION_LIMIT, 2.0, ANGLE_LIMIT, 2.0)
 
 
 def reset(parameters: jax.Array, key: jax.Array) -> jax.Array:
-    """A state [4] close to rest, whatever the parameters are."""
+    """Draw a state [4] close to rest, for any parameters."""
     return jax.random.uniform(key, (4,), minval=-START, maxval=START)
 
 
 def step(
     parameters: jax.Array, state: jax.Array, action: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """One step of Euler's method.
+    """Take one step of Euler's method.
 
     Args:
         parameters: [6], as CARTPOLE names them; `pole_length` is half of the pole, from its joint
@@ -61,7 +61,7 @@ def step(
 
 
 def observe(state: jax.Array) -> jax.Array:
-    """The whole state [4], divided by REGION.
+    """Return the whole state [4], divided by REGION.
 
     In metres and radians the position would be ten times the angle, and policies would learn more
     slowly: after 80 iterations of PPO they held a pole for 312 steps, and for 433 in these units.
@@ -70,7 +70,7 @@ def observe(state: jax.Array) -> jax.Array:
 
 
 def random_state(parameters: jax.Array, key: jax.Array) -> jax.Array:
-    """A state [4] anywhere on the track with the pole up, at the speeds that occur there."""
+    """Draw a state [4] anywhere on the track with the pole up, at the speeds that occur there."""
     bound = jnp.array(REGION)
     return jax.random.uniform(key, (4,), minval=-bound, maxval=bound)
 

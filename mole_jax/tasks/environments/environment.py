@@ -1,4 +1,4 @@
-"""A family of control problems as pure functions, whose parameters tell its problems apart."""
+"""A family of control problems as pure functions, whose parameters distinguish its problems."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Environment:
         return len(self.parameter_names)
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """The parameters [P] of one problem of the family: each uniform in its range.
+        """Draw the parameters [P] of one problem of the family: each uniform in its range.
 
         Where `parameter_signed` says so, the sign is drawn as well.
         """

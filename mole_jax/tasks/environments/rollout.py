@@ -17,7 +17,7 @@ Act = Callable[[jax.Array, jax.Array], jax.Array]  # (observation [O], key) -> a
 def episode_returns(
     environment: Environment, parameters: jax.Array, act: Act, keys: jax.Array
 ) -> jax.Array:
-    """The sum of rewards of one episode for each key.
+    """Return the sum of rewards of one episode for each key.
 
     Every episode is simulated to the horizon, so that any number of them, of policies and of
     problems vmap; what comes after an episode's end counts for nothing.
@@ -49,7 +49,7 @@ def episode_returns(
 def transitions(
     environment: Environment, parameters: jax.Array, key: jax.Array, n: int
 ) -> jax.Array:
-    """What n uniformly random actions did, one after the other: the support set of a problem.
+    """Return n transitions under random actions, one after the other: a problem's support set.
 
     An episode that ends is followed by a new one.
 

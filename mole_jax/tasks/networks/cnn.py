@@ -168,7 +168,7 @@ def build(config: CNNConfig, input_shape: tuple[int, ...], n_outputs: int) -> Ne
 def _largest(
     channels: tuple[int, ...], strides: tuple[int, ...], input_shape: tuple[int, ...]
 ) -> int:
-    """Bytes of the shifted images that a convolution multiplies, for one example, at most."""
+    """Bound the bytes of the shifted images that a convolution multiplies, for one example."""
     height, width, n_in = input_shape
     largest = 0
     for n_out, stride in zip(channels, strides, strict=True):

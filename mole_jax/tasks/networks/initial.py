@@ -21,13 +21,13 @@ Initializer = Callable[..., jax.Array]  # (key, shape, dtype) -> tensor
 
 
 def check(name: str) -> None:
-    """Raises UserError for an unknown start."""
+    """Raise UserError for an unknown start."""
     if name not in CHOICES:
         raise UserError(f"network.init={name!r} is unknown; there are {CHOICES}")
 
 
 def torch(n_inputs: int) -> Initializer:
-    """PyTorch's start of both tensors of a layer whose units have `n_inputs` inputs each."""
+    """Draw PyTorch's start of a layer's tensors, whose units have `n_inputs` inputs each."""
 
     def initial(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
         bound = n_inputs**-0.5

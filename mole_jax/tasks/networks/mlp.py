@@ -94,7 +94,7 @@ def build(config: MLPConfig, input_shape: tuple[int, ...], n_outputs: int) -> Ne
 
 
 def check(hidden: tuple[int, ...], activation: str) -> None:
-    """Raises UserError for no hidden layer, a width below 1 or an unknown activation."""
+    """Raise UserError for no hidden layer, a width below 1 or an unknown activation."""
     if not hidden or min(hidden) < 1:
         raise UserError(f"network.hidden={hidden} must name at least one width of 1 or more")
     if activation not in ACTIVATIONS:
@@ -111,7 +111,7 @@ def of_layers(
     n_outputs: int,
     more: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Network:
-    """A network of a module whose dense layers are `hidden_0..`, `output`, one after the other.
+    """Build a network from a module whose dense layers are `hidden_0..`, `output`, in sequence.
 
     `more` names the axes of tensors besides theirs; the other arguments are as in `build`.
     """

@@ -79,7 +79,7 @@ class Network:
     symmetries: tuple[Permutation | Rotation, ...]
     # `apply` multiplies from the left, kernel.T @ examples: training keeps matrices transposed.
     by_columns: bool = False
-    # So many examples at a time leave in a CPU's cache what `apply` makes of them; 0: any number.
+    # Examples at a time for which `apply` stays within a CPU's cache; 0: any number.
     piece: int = 0
 
     def __post_init__(self) -> None:
@@ -155,7 +155,7 @@ def of_module(
     units: tuple[tuple[str, ...], ...],
     symmetries: tuple[Permutation | Rotation, ...],
 ) -> Network:
-    """A network from a Flax module.
+    """Build a network from a Flax module.
 
     With `images` the module takes [B, *input_shape], else [..., n_inputs]. The other arguments are
     the network's own.

@@ -70,7 +70,7 @@ class Policy(nn.Module):
 
 
 def _dense(width: int, n_inputs: int, name: str) -> nn.Dense:
-    """A linear layer that starts as PyTorch's do: all uniform within +- 1 / sqrt(n_inputs)."""
+    """Return a linear layer initialised as PyTorch's: all uniform within +- 1 / sqrt(n_inputs)."""
 
     start = initial.torch(n_inputs)
     return nn.Dense(width, kernel_init=start, bias_init=start, name=name)
@@ -140,7 +140,7 @@ def log_probability(
 
 
 def entropy(network: Network, params: dict[str, Any], observation: jax.Array) -> jax.Array:
-    """Entropy of the distribution over actions, in nats: observation [..., O] -> [...]."""
+    """Return the entropy of the actions' distribution, in nats: observation [..., O] -> [...]."""
     output = network.apply(params, observation)
     if network.outputs is Outputs.CATEGORICAL:
         logs = jax.nn.log_softmax(output)
@@ -149,13 +149,13 @@ def entropy(network: Network, params: dict[str, Any], observation: jax.Array) ->
 
 
 def act_greedily(network: Network, params: dict[str, Any], observation: jax.Array) -> jax.Array:
-    """The likeliest actions: observation [..., O] -> [..., A] float, or [...] int."""
+    """Return the likeliest actions: observation [..., O] -> [..., A] float, or [...] int."""
     output = network.apply(params, observation)
     return jnp.argmax(output, axis=-1) if network.outputs is Outputs.CATEGORICAL else output
 
 
 def controls(network: Network, action: jax.Array) -> jax.Array:
-    """Actions as an environment takes them: what `sample` gives -> [..., A].
+    """Return actions as an environment takes them: what `sample` gives -> [..., A].
 
     The choices of a categorical policy are evenly spaced in [-1, 1], for one actuator.
     """
@@ -165,7 +165,7 @@ def controls(network: Network, action: jax.Array) -> jax.Array:
 
 
 def _std(params: dict[str, Any], like: jax.Array) -> jax.Array:
-    """Standard deviations [..., A].
+    """Return standard deviations [..., A].
 
     They are the square of exp(log_std), as in G.pt's code, which hands exp(log_std) squared to a
     distribution that wants a standard deviation. Stored policies of its zoos mean this.

@@ -12,7 +12,7 @@ from mole_jax.tasks.networks import Network
 
 KINDS = {kind.shorthand.word: kind for kind in networks.KINDS.values() if kind.shorthand}
 USAGE = ", ".join(f"{k.shorthand.word}:{k.shorthand.sizes}" for k in KINDS.values() if k.shorthand)
-IMAGE_SIDE = 32  # of a CNN's images, whose size its parameters do not tell
+IMAGE_SIDE = 32  # of a CNN's images; its parameters do not imply their size
 
 
 class Described(NamedTuple):
@@ -22,7 +22,7 @@ class Described(NamedTuple):
     network: Network
 
     def to_json(self) -> dict[str, Any]:
-        """What `networks.from_json` builds the network from."""
+        """Return what `networks.from_json` builds the network from."""
         return networks.to_json(self.config, self.network)
 
 

@@ -39,7 +39,7 @@ def without_prefixes(tensors: Mapping[str, T]) -> dict[str, T]:
 def matched(
     tensors: Mapping[str, T], expected: Mapping[str, tuple[int, ...]], where: str
 ) -> dict[str, T]:
-    """The tensors under the names that a network gives them, in its order.
+    """Return the tensors under the names that a network gives them, in its order.
 
     Prefixes are taken off. Names of a Sequential ("0.weight", "net.2.bias") stand for the expected
     ones in the order of their numbers, where there are as many and weights and biases agree.
@@ -88,7 +88,7 @@ def _check_shapes(
 
 
 def _in_order(tensors: Mapping[str, T], expected: Iterable[str]) -> dict[str, T]:
-    """The tensors with those of a Sequential renamed; as they are where that is not certain."""
+    """Return the tensors with those of a Sequential renamed; unchanged if that is uncertain."""
     parts = {name: _SEQUENTIAL.fullmatch(name) for name in tensors}
     unknown = [parts[name] for name in tensors if name not in set(expected)]
     modules = {match and match["module"] for match in unknown}
@@ -119,7 +119,7 @@ def check_weight_dtype(what: str, dtype: Any) -> None:
 
 
 def weights(what: str, array: Any, dtype: Any = np.float32, *, finite: bool = True) -> np.ndarray:
-    """An array of weights in the given type, which all of them fit in.
+    """Return an array of weights in the given type, which all of them fit in.
 
     Args:
         what: the tensor; opens every message.
@@ -143,7 +143,7 @@ def weights(what: str, array: Any, dtype: Any = np.float32, *, finite: bool = Tr
 
 
 def one_network(flat: np.ndarray, where: str, advice: str = "") -> np.ndarray:
-    """The flat vector [D] of a file that should hold one network.
+    """Return the flat vector [D] of a file that should hold one network.
 
     Raises:
         UserError: where its tensors have leading axes.
@@ -160,7 +160,7 @@ def one_network(flat: np.ndarray, where: str, advice: str = "") -> np.ndarray:
 
 
 def listed(tensors: Mapping[str, Any]) -> str:
-    """Names, with shapes where they are known, in one line."""
+    """Write names, with shapes where they are known, on one line."""
 
     def shown(name: str, tensor: Any) -> str:
         shape = tensor if isinstance(tensor, tuple) else getattr(tensor, "shape", None)

@@ -62,15 +62,15 @@ class TorchLayout:
         return np.argsort(self.order)
 
     def to_torch(self, flat: np.ndarray) -> np.ndarray:
-        """MOLE's flat vectors [..., D] -> PyTorch's [..., D]."""
+        """Convert MOLE's flat vectors [..., D] to PyTorch's [..., D]."""
         return flat[..., self.order]
 
     def from_torch(self, flat: np.ndarray) -> np.ndarray:
-        """PyTorch's flat vectors [..., D] -> MOLE's [..., D]."""
+        """Convert PyTorch's flat vectors [..., D] to MOLE's [..., D]."""
         return flat[..., self._inverse]
 
     def state_dict(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """MOLE's flat vectors [..., D] -> tensors [..., *shape] by name."""
+        """Convert MOLE's flat vectors [..., D] to tensors [..., *shape] by name."""
         ends = np.cumsum(self.sizes)[:-1]
         parts = np.split(self.to_torch(flat), ends, axis=-1)
         return {
@@ -81,7 +81,7 @@ class TorchLayout:
     def from_state_dict(
         self, tensors: Mapping[str, Any], where: str, dtype: Any = np.float32, finite: bool = True
     ) -> np.ndarray:
-        """The inverse: tensors [..., *shape] by name -> MOLE's flat vectors [..., D].
+        """Invert `to_torch`: tensors [..., *shape] by name -> MOLE's flat vectors [..., D].
 
         Wrappers' prefixes are taken off, and names of a Sequential are taken in their order: see
         `state_dict.matched`.
@@ -104,17 +104,17 @@ class TorchLayout:
         )
 
     def arranged(self, tensors: Mapping[str, Any], where: str) -> np.ndarray:
-        """Like `from_state_dict`, for numbers of any type, which stay as they are."""
+        """Do as `from_state_dict` with numbers of any type, which stay as they are."""
         return self._flat(self._found(tensors, where))
 
     def _found(self, tensors: Mapping[str, Any], where: str) -> dict[str, np.ndarray]:
-        """The tensors by PyTorch's names, in its order; UserError for names and shapes."""
+        """Return the tensors by PyTorch's names, in its order; raise UserError if they misfit."""
         shapes = {tensor.name: tensor.shape for tensor in self.tensors}
         found = matched(tensors, shapes, where)
         return {name: np.asarray(tensor) for name, tensor in found.items()}
 
     def _flat(self, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Tensors [..., *shape] in PyTorch's order -> MOLE's flat vectors [..., D]."""
+        """Convert tensors [..., *shape] in PyTorch's order to MOLE's flat vectors [..., D]."""
         parts = []
         for tensor in self.tensors:
             array = tensors[tensor.name]
@@ -124,7 +124,7 @@ class TorchLayout:
 
 
 def layout(network: Network) -> TorchLayout:
-    """How a network's parameters lie in PyTorch.
+    """Return how a network's parameters lie in PyTorch.
 
     Raises:
         UserError: for a network without a PyTorch module, such as a vision transformer.
@@ -143,7 +143,7 @@ def layout(network: Network) -> TorchLayout:
 
 
 def fields(network: Network) -> list[ParameterField]:
-    """The tensors of any network, also of a vision transformer, in PyTorch's order."""
+    """Return the tensors of any network, also of a vision transformer, in PyTorch's order."""
 
     def place(field: ParameterField) -> tuple[Any, ...]:
         layer, _, leaf = field.path.rpartition("/")
@@ -158,6 +158,6 @@ def fields(network: Network) -> list[ParameterField]:
 
 
 def axes(field: ParameterField) -> tuple[int, ...]:
-    """MOLE's axes of a tensor in PyTorch's order: those of what comes out are first."""
+    """Return MOLE's axes of a tensor in PyTorch's order: those of what comes out are first."""
     n = len(field.shape)
     return (3, 2, 0, 1) if n == 4 else tuple(reversed(range(n)))  # HWIO -> OIHW

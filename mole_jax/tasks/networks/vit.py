@@ -176,7 +176,7 @@ def build(config: ViTConfig, input_shape: tuple[int, ...], n_outputs: int) -> Ne
 
 
 def _units(i: int) -> tuple[tuple[str, ...], ...]:
-    """A dimension of a head, and a hidden unit of an MLP."""
+    """Return the axes of a head's dimensions, and of an MLP's hidden units."""
     return ((f"heads_{i}", f"query_key_{i}"), (f"heads_{i}", f"value_out_{i}"), (f"mlp_{i}",))
 
 

@@ -79,7 +79,7 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
     """
     try:
         data = path.read_bytes()
-        if data[:2] == _GZIP:  # whatever its name says
+        if data[:2] == _GZIP:  # the name does not matter
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read ({error}); fetch it again") from error

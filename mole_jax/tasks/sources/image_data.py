@@ -47,7 +47,7 @@ def checked(
             "expected numbers, whole numbers and bool"
         )
     if images.dtype != np.uint8:
-        with np.errstate(over="ignore"):  # what overflows is told below
+        with np.errstate(over="ignore"):  # what overflows is refused below
             cast = images.astype(np.float32)
         finite = np.isfinite(cast).all((1, 2, 3))
         if not finite.all():

@@ -35,7 +35,7 @@ def join(parts: Sequence[ImageData]) -> ImageData:
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(
             f"data.source: two parts are named {twice[0]!r}, so that their classes could not be "
-            "told apart; leave one out, or rename its folder or file"
+            "distinguished; leave one out, or rename its folder or file"
         )
     before = np.cumsum([0, *(part.n_classes for part in parts)])  # classes before each part
     all_bytes = all(part.images.dtype == np.uint8 for part in parts)

@@ -17,7 +17,7 @@ _SIZES = {
 
 
 def of(source: str) -> ImageData | None:
-    """Random images in place of `source`, None for one whose size is not known here."""
+    """Return random images in place of `source`, None for one whose size is not known here."""
     kind = source.partition(":")[0]
     if kind not in _SIZES or "+" in source:
         return None

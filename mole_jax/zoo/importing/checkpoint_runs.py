@@ -1,6 +1,6 @@
 """Model zoos as folders of PyTorch checkpoints, the way Ray Tune leaves them.
 
-    DIR/RUN/checkpoint_000050/checkpoints   what torch.save wrote: a state_dict, alone or beside an
+    DIR/RUN/checkpoint_000050/checkpoints   what torch.save wrote: a state_dict, alone or with an
                                             optimizer's; also checkpoint_50, or another file name
     DIR/RUN/result.json                     a JSON object a line, one an epoch: its metrics
     DIR/RUN/params.json                     how the run was trained; may be missing
@@ -65,7 +65,7 @@ def scan(
     limit: int = 0,
     progress: Progress | None = None,
 ) -> DataSet:
-    """Reads result.json and params.json of every run, and keeps what tells the runs apart.
+    """Read result.json and params.json of every run, and keep what distinguishes the runs.
 
     Args:
         path: the data set.
@@ -100,7 +100,7 @@ def scan(
 
 
 def read(data: DataSet, position: int, torch: TorchLayout) -> StoredHistory:
-    """Reads the run at a position; raises UnusableRunError where a checkpoint will not do."""
+    """Read the run at a position; raise UnusableRunError where a checkpoint will not do."""
     folder = data.path / data.runs[position].folder
     try:
         return _read(data, folder, data.details[position] if data.details else {}, torch)
@@ -134,7 +134,7 @@ def _read(
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of one run."""
+    """Return whether a folder is that of one run."""
     return folder.is_dir() and (
         (folder / RESULT).exists() or any(_CHECKPOINT.fullmatch(e.name) for e in folder.iterdir())
     )
@@ -176,7 +176,7 @@ def _scanned(folder: str, snapshots: list[_Snapshot], details: Mapping[str, Any]
 
 
 def _snapshots(folder: Path) -> tuple[list[_Snapshot], list[str]]:
-    """The snapshots of a run in the order of their numbers, and checkpoints without metrics."""
+    """Return a run's snapshots in the order of their numbers, and checkpoints without metrics."""
     entries: dict[int, str] = {}
     for entry in sorted(entry.name for entry in folder.iterdir()):
         match = _CHECKPOINT.fullmatch(entry)
@@ -233,7 +233,7 @@ def _lines(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _columns(line: Mapping[str, Any]) -> list[str]:
-    """What a line says of its snapshot, but for which one that is."""
+    """Return the columns of a line, but for the one that identifies its snapshot."""
     own = next((name for name in _ITERATIONS if name in line), None)
     return [name for name in line if name not in (own, _NAMED)]
 
@@ -263,7 +263,7 @@ def _params(folder: Path) -> Mapping[str, Any]:
 
 
 def _file(folder: Path, entry: str) -> Path:
-    """The file of a checkpoint: the entry itself, or the one in it that holds the weights."""
+    """Return a checkpoint's file: the entry itself, or the one in it that holds the weights."""
     path = folder / entry
     if not path.is_dir():
         return path
@@ -289,7 +289,7 @@ def _parameters(file: Path, torch: TorchLayout, where: str) -> np.ndarray:
 
 
 def _state_dict(content: Any, where: str) -> Mapping[str, Tensor]:
-    """The tensors by name, wherever in the file they are; raises UserError."""
+    """Find the tensors by name, wherever in the file they are; raise UserError for none."""
     if isinstance(content, Mapping):
         if content and all(
             isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()

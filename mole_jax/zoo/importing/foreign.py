@@ -40,7 +40,7 @@ class UnusableRunError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class StoredRun:
-    """A run of a data set; `problem` says why it cannot be used, as far as a scan tells."""
+    """A run of a data set; `problem` says why it cannot be used, as far as a scan shows."""
 
     name: str
     folder: str
@@ -94,7 +94,7 @@ class Scanned:
 def agreed(
     path: Path, found: Sequence[Scanned], wanted: str = "", notes: Iterable[str] = ()
 ) -> DataSet:
-    """The data set of scanned runs: most of them say how many snapshots and which metrics.
+    """Return the data set of scanned runs: the majority decides on snapshots and metrics.
 
     A metric is kept when half of the runs, or more, have a number of it at each snapshot; the
     other runs are then left out, and named.
@@ -158,7 +158,7 @@ def _unlike(run: Scanned, n_snapshots: int, metrics: set[str]) -> str | None:
 
 
 def hyperparameters(details: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that a zoo has a column for, where there is one value of each."""
+    """Return those that a zoo has a column for, where there is one value of each."""
     values: dict[str, set[Any]] = {}
     for name, value in _leaves(details):
         kind = _HYPERPARAMETERS.get(_last(name))
@@ -181,12 +181,12 @@ def check_activation(details: Mapping[str, Any], activation: str) -> None:
 
 
 def stored_name(name: str) -> str:
-    """A column's name with what a metric of a zoo cannot be called replaced."""
+    """Return a column's name, with characters replaced that a metric's name cannot have."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip("_.-") or "metric"
 
 
 def is_finite(value: Any) -> bool:
-    """Whether a value is a number that is finite, in float32, too."""
+    """Return whether a value is a number that is finite, in float32, too."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
@@ -204,7 +204,7 @@ def check_folder(path: Path) -> None:
 
 
 def with_progress(items: Sequence[T], progress: Progress | None, unit: str) -> Iterator[T]:
-    """Passes items on, and counts those that are done.
+    """Yield items, and count those that are done.
 
     `progress` makes a bar, as `core.progress.Progress` does.
     """
@@ -218,7 +218,7 @@ def with_progress(items: Sequence[T], progress: Progress | None, unit: str) -> I
 
 
 def one_line(error: Exception) -> str:
-    """An error of another library's, for a message of one line."""
+    """Write another library's error on one line, for a message."""
     return str(error).replace("\n", " ")
 
 

@@ -30,7 +30,7 @@ class TorchOptions(into_zoo.Options):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's flags."""
+    """Add the command's flags."""
     text = "folders RUN/checkpoint_N with RUN/result.json, or weights.npy with metrics.csv.gz"
     parser.add_argument("source", type=user_path, metavar="DIR", help=text)
     into_zoo.add_arguments(parser, TorchOptions(""), PROMPT_METRICS)
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     text = "take the first N runs only (default: all)"
     parser.add_argument("--limit", type=int, default=0, metavar="N", help=text)
-    text = "the column of metrics.csv that tells the {} (default: the first there is of {})"
+    text = "the column of metrics.csv with the {} (default: the first there is of {})"
     runs, steps = (", ".join(x) for x in (matrix_runs.RUN_COLUMNS, matrix_runs.STEP_COLUMNS))
     parser.add_argument("--run-column", default="", metavar="NAME", help=text.format("run", runs))
     parser.add_argument(
@@ -48,14 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> int:
-    """Runs the command."""
+    """Run the command."""
     options = into_zoo.of_flags(TorchOptions, flags)
     into_zoo.report(flags.out, import_torch(flags.source, flags.out, options))
     return 0
 
 
 def import_torch(source: str | Path, out: str | Path, options: TorchOptions) -> list[Skip]:
-    """Makes the zoo of a zoo of state_dicts, run by run; a broken-off import goes on.
+    """Make the zoo of a zoo of state_dicts, run by run, resuming an interrupted import.
 
     Weights keep their bits where they are float32, and nothing that a checkpoint names is run. A
     run is left out, and counted, when a file of it cannot be read or is not the network's, when it

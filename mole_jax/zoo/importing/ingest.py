@@ -47,7 +47,7 @@ class Intake(Generic[Source]):
 
 
 def runs_per_shard(run_bytes: int) -> int:
-    """How many runs of this size a file of the zoo holds."""
+    """Return how many runs of this size a file of the zoo holds."""
     return max(1, min(LONGEST_SHARD, SHARD_BYTES // max(run_bytes, 1)))
 
 
@@ -57,7 +57,7 @@ def take_in(
     first: int,
     done: Callable[[int, list[Skip]], None],
 ) -> list[Skip]:
-    """Appends the runs of `intake` from position `first` on; returns all skips, earlier ones too.
+    """Append the runs of `intake` from position `first` on; return all skips, earlier ones too.
 
     Whole shards are written at once, and a kill leaves those that were. The list of skips is
     written before the runs after them count, so none is lost.
@@ -66,7 +66,7 @@ def take_in(
         intake: the runs.
         writer: the zoo.
         first: the position after the last run that the zoo has.
-        done: is told after each append how many positions it took, and which of them were skipped.
+        done: called after each append with the number of positions it took, and those skipped.
     """
     skips = [skip for skip in read_skips(writer.path) if skip.position < first]
     known, start = len(skips), first
@@ -91,7 +91,7 @@ def take_in(
             skips.append(Skip(position, intake.name(source), found))
         else:
             waiting.append(found)
-        # To the end of the shard that a broken-off intake has begun, then shard by shard.
+        # To the end of the shard that an interrupted intake has begun, then shard by shard.
         if waiting and (writer.n_runs + len(waiting)) % size == 0:
             flush(position + 1)
     flush(len(intake.sources))
@@ -99,7 +99,7 @@ def take_in(
 
 
 def concatenated(batches: Sequence[RunBatch]) -> RunBatch:
-    """Several batches of the same zoo as one."""
+    """Join several batches of the same zoo."""
 
     def joined(field: str) -> np.ndarray:
         return np.concatenate([np.asarray(getattr(batch, field)) for batch in batches])
@@ -125,7 +125,7 @@ def concatenated(batches: Sequence[RunBatch]) -> RunBatch:
 
 
 def read_skips(path: str | Path) -> list[Skip]:
-    """The runs that were left out of the zoo at `path`; none where it says nothing of them."""
+    """Return the runs that were left out of the zoo at `path`; none where it lists none."""
     file = Path(path) / SKIPPED
     if not file.exists():
         return []
@@ -137,7 +137,7 @@ def _write_skips(path: Path, skips: Iterable[Skip]) -> None:
 
 
 def counted(skips: Sequence[Skip], most: int = 10) -> Iterator[str]:
-    """Lines for a person: how many runs were left out, which, and why."""
+    """Yield lines for a person: how many runs were left out, which, and why."""
     if skips:
         yield f"{len(skips)} run{'s' * (len(skips) != 1)} left out:"
         yield from (f"  {skip}" for skip in skips[:most])
@@ -146,5 +146,5 @@ def counted(skips: Sequence[Skip], most: int = 10) -> Iterator[str]:
 
 
 def run_bytes(n_snapshots: int, size: int, dtype: str) -> int:
-    """What the parameters of one run take."""
+    """Return the bytes of one run's parameters."""
     return math.prod((n_snapshots, size)) * np.dtype(dtype).itemsize

@@ -1,4 +1,4 @@
-"""Foreign runs become a zoo, whatever form they come in: flags, checks, the schema, the loop."""
+"""Foreign runs of any form become a zoo: flags, checks, the schema, the loop."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Form:
 def add_arguments(
     parser: argparse.ArgumentParser, default: Options, prompt_metrics: tuple[str, ...]
 ) -> None:
-    """The flags of every form, but for the source and --out."""
+    """Add the flags of every form, but for the source and --out."""
     text = f"what it holds: {shorthand.USAGE}"
     parser.add_argument("--network", required=True, help=text)
     text = "the metric of prompts (default: the first there is of " + ", ".join(prompt_metrics)
@@ -81,19 +81,19 @@ def add_arguments(
 
 
 def of_flags(kind: type[Own], flags: argparse.Namespace) -> Own:
-    """A form's own options, from flags of the same names."""
+    """Return a form's own options, from flags of the same names."""
     return kind(**{field.name: getattr(flags, field.name) for field in dataclasses.fields(kind)})
 
 
 def report(out: Path, skips: Sequence[Skip]) -> None:
-    """Says how many runs came in, and which did not."""
+    """Print how many runs came in, and which did not."""
     for line in ingest.counted(skips):
         print(line, file=sys.stderr)
     print(f"{out}: {open_zoo(out).n_runs} runs, {len(skips)} left out")
 
 
 def check(options: Options) -> Described:
-    """The network that is asked for; raises UserError for options that will not do."""
+    """Return the network that is asked for; raise UserError for options that will not do."""
     if not options.max_weight > 0 or options.held_out_runs < 0:
         raise UserError(
             f"--max-weight={options.max_weight:g} must be above 0, --held-out-runs="
@@ -110,7 +110,7 @@ def import_runs(
     out: Path,
     options: Options,
 ) -> list[Skip]:
-    """Makes the zoo of a data set, run by run; a broken-off import goes on.
+    """Make the zoo of a data set, run by run, resuming an interrupted import.
 
     Args:
         data: its runs.
@@ -170,7 +170,7 @@ def import_runs(
         skips = ingest.take_in(runs, writer, first, done)
     if writer.n_runs == 0:
         raise UserError(
-            f"{source}: none of its {len(data.runs)} runs can be used; {skips[0]}; mend the runs"
+            f"{source}: none of its {len(data.runs)} runs can be used; {skips[0]}; fix the runs"
         )
     if IMPORT_FINISHED not in writer.schema.provenance:
         date = datetime.now(UTC).isoformat(timespec="seconds")
@@ -179,7 +179,7 @@ def import_runs(
 
 
 def make_schema(data: DataSet, form: Form, described: Described, options: Options) -> ZooSchema:
-    """What the zoo of a data set holds."""
+    """Return the schema of a data set's zoo."""
     network = described.network
     name = data.path.resolve().name
     increasing = data.iterations is not None and bool((np.diff(data.iterations) > 0).all())
@@ -262,7 +262,7 @@ def _prompt_metric(data: DataSet, asked: str, usual: tuple[str, ...]) -> str:
 def _check_network(
     data: DataSet, read: Callable[[int], StoredHistory], described: Described, network: str
 ) -> None:
-    """Raises UserError when none of the first runs has the network's tensors."""
+    """Raise UserError if none of the first runs has the network's tensors."""
     first = None
     for position in data.usable[:_TRIED]:
         try:
@@ -273,7 +273,7 @@ def _check_network(
     sizes = ", ".join(map(str, layout(described.network).sizes))
     raise UserError(
         f"{data.path} does not hold networks {network}, which are tensors of {sizes} numbers: "
-        f"{first}; give the --network of its runs, or mend them"
+        f"{first}; give the --network of its runs, or fix them"
     )
 
 
@@ -284,4 +284,4 @@ def _refuse_first(data: DataSet) -> None:
 
 
 def _refusal(source: Path, run: StoredRun, problem: str) -> str:
-    return f"{source}: the run {run.name} {problem}; mend it, or leave out --strict"
+    return f"{source}: the run {run.name} {problem}; fix it, or leave out --strict"

@@ -6,7 +6,7 @@
 
 Tensors follow one another, or say where they begin ("start"). In the order "pytorch" kernels are
 [out, in] and OIHW; in "tensorflow" they are [in, out] and HWIO, as MOLE's own ("mole" is the same).
-Where no order is said, the names tell: PyTorch calls a kernel weight, TensorFlow kernel.
+Without an order, the names decide: PyTorch calls a kernel weight, TensorFlow kernel.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class MatrixLayout:
 
 
 def read_layout(folder: Path) -> MatrixLayout:
-    """Reads the layout file of a folder; raises UserError where it says nothing certain."""
+    """Read the layout file of a folder; raise UserError where it says nothing certain."""
     file = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if file is None:
         raise UserError(
@@ -127,26 +127,26 @@ def _csv(file: Path) -> Iterable[tuple[str, tuple[int, ...], int]]:
 
 
 def _order(file: Path, tensors: Iterable[str]) -> str:
-    """The order that names tell."""
+    """Infer the order from names."""
     leaves = {_split(name)[1] for name in tensors}
     if "kernel" in leaves and "weight" not in leaves:
         return TENSORFLOW
     if "weight" in leaves and "kernel" not in leaves:
         return PYTORCH
     raise UserError(
-        f'{file} does not say how kernels lie, and the names do not tell: add "order": '
+        f'{file} does not say how kernels lie, and neither do the names: add "order": '
         f'"{PYTORCH}" ([out, in], OIHW) or "{TENSORFLOW}" ([in, out], HWIO) to a layout.json'
     )
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Module and leaf of "sequential/conv2d_1/kernel:0" or "fc1.weight"."""
+    """Return module and leaf of "sequential/conv2d_1/kernel:0" or "fc1.weight"."""
     module, _, leaf = name.partition(":")[0].replace(".", "/").rpartition("/")
     return module, leaf
 
 
 def _as_ours(tensors: Mapping[str, np.ndarray], expected: list[str]) -> dict[str, np.ndarray]:
-    """TensorFlow's tensors under MOLE's names, layer by layer in the order of the row.
+    """Name TensorFlow's tensors as MOLE does, layer by layer in the order of the row.
 
     They stay as they are where that is not certain: with other layers, or where the numbers of
     "dense", "dense_1", ... contradict the order.
@@ -170,7 +170,7 @@ def _as_ours(tensors: Mapping[str, np.ndarray], expected: list[str]) -> dict[str
 
 
 def _increasing(modules: Iterable[str]) -> bool:
-    """Whether the numbers of modules of one kind increase; one without a number is the first."""
+    """Return whether the numbers of modules of one kind increase; no number comes first."""
     last: dict[str, int] = {}
     for module in modules:
         kind, _, number = module.rpartition("_")

@@ -53,7 +53,7 @@ class Matrix:
     _metrics: Mapping[str, np.ndarray]  # name -> [row]
 
     def read(self, position: int) -> StoredHistory:
-        """Reads one run."""
+        """Read one run."""
         rows = self.rows[position]
         run = self.data.runs[position]
         # In the file's order, which is a disk's, too.
@@ -83,7 +83,7 @@ def open_matrix(
     run_column: str = "",
     step_column: str = "",
 ) -> Matrix:
-    """Reads the table and the layout, and leaves the weights where they are.
+    """Read the table and the layout, and leave the weights where they are.
 
     Args:
         path: the data set.
@@ -178,19 +178,19 @@ def _column(
         said = f"no column {asked}" if asked else f"none of the columns {', '.join(usual)}"
         raise UserError(
             f"{file} has {said}; it has {', '.join(table)}: say with --{what}-column which of them "
-            f"tells the {what}"
+            f"has the {what}"
         )
     return name
 
 
 def _steps(file: Path, table: dict[str, Column], asked: str, names: str) -> np.ndarray:
-    """The step of each row; a run of one row needs none. The column is taken out of the table."""
+    """Take the step of each row out of the table; a run of one row needs none."""
     alone = len(table[names].texts) == len(table[names].codes)
     if alone and not asked and not any(name in table for name in STEP_COLUMNS):
         return np.zeros(len(table[names].codes))
     name = _column(file, table, asked, STEP_COLUMNS, "step")
     if name == names:
-        raise UserError(f"{file}: the column {name} cannot tell both the run and the step")
+        raise UserError(f"{file}: the column {name} cannot be both the run and the step")
     steps = table.pop(name).numbers()
     if steps is None:
         raise UserError(f"{file}: the column {name} must hold the step of each row, as a number")
@@ -198,7 +198,7 @@ def _steps(file: Path, table: dict[str, Column], asked: str, names: str) -> np.n
 
 
 def _is_setting(name: str, column: Column, order: np.ndarray, starts: np.ndarray) -> bool:
-    """Whether a column says how a run was trained: it is the same in all rows of a run."""
+    """Return whether a column says how a run was trained: it is the same in all rows of a run."""
     codes = column.codes[order]
     same = np.maximum.reduceat(codes, starts) == np.minimum.reduceat(codes, starts)
     if name.lower().startswith(_CONFIG):
@@ -206,7 +206,7 @@ def _is_setting(name: str, column: Column, order: np.ndarray, starts: np.ndarray
     if column.numbers() is not None:
         if set(name.lower().replace(".", "_").split("_")) & set(_MEASURES):
             return False
-        if len(starts) == len(codes):  # one row a run: what it is, only its name can tell
+        if len(starts) == len(codes):  # one row a run: only its name says what it is
             return bool(hyperparameters({name: 1.0}))
     return bool(same.all())
 

@@ -22,7 +22,7 @@ class Column:
     codes: np.ndarray  # [row] position in `texts`
 
     def numbers(self) -> np.ndarray | None:
-        """The cells [row] as float64, empty ones as NaN; None where a cell is no number."""
+        """Return the cells [row] as float64, empty ones as NaN; None where a cell is no number."""
         try:
             values = np.array([float(text) if text else np.nan for text in self.texts])
         except ValueError:
@@ -31,7 +31,7 @@ class Column:
 
 
 def read_table(file: Path) -> dict[str, Column]:
-    """The columns of a table by name, those without a name left out.
+    """Return the columns of a table by name, those without a name left out.
 
     Raises:
         UserError: for a file that cannot be read, and rows that do not fit the first one.

@@ -27,7 +27,7 @@ def overlapped(
     wait: Callable[[Begun], object],
     finish: Callable[[Item, Begun], Result],
 ) -> Generator[Finished, None, None]:
-    """Yields `finish(item, begin(item))` in order, having begun the next item before it waits.
+    """Yield `finish(item, begin(item))` in order, having begun the next item before it waits.
 
     At most two items are alive: one being finished, in a thread, and the next one. What `begin` or
     `finish` raise is raised here, as soon as the next item is begun. Whoever leaves the loop early

@@ -155,7 +155,7 @@ def as_batch(
 
 
 class _Stored(NamedTuple):
-    """What is told of a group that has been written."""
+    """A group that has been written, for the progress line."""
 
     failed: int
     means: dict[str, float]  # of its finite runs, at the last snapshot

@@ -34,7 +34,7 @@ _WITHOUT_EFFECT = {
 
 
 def generate(config: Mapping[str, Any], workdir: Path) -> None:
-    """Write the zoo of `config` to WORKDIR/zoo, going on after the last group that is there.
+    """Write the zoo of `config` to WORKDIR/zoo, resuming after the last group that is there.
 
     Every data subset has `population.members` runs. A run depends on the seed, its data subset
     and its member number only, so a resumed zoo is the zoo of an uninterrupted run, and so is one
@@ -64,7 +64,7 @@ def generate(config: Mapping[str, Any], workdir: Path) -> None:
 
 
 def make_schema(config: Mapping[str, Any], family: TaskFamily) -> ZooSchema:
-    """What the zoo of a config holds."""
+    """Return the schema of a config's zoo."""
     network = family.network
     made_of = sections(config, ("seed", "data", "network", "population", "zoo"))
     for section, names in _WITHOUT_EFFECT.items():

@@ -24,8 +24,8 @@ def grow(path: str | Path, members: int) -> None:
 
     The zoo's own config says how. Its `population.members` stays what it was: it is part of what
     the first runs draw their numbers from (`run_numbers`), so any run, old or new, can be trained
-    again from the zoo. Members that are added to training subsets are trained on. A growth that was
-    broken off goes on with the same call.
+    again from the zoo. Members that are added to training subsets are trained on. The same call
+    resumes an interrupted growth.
 
     Raises:
         UserError: when the zoo is not finished, has more members already, its data source has
@@ -61,13 +61,13 @@ def grow(path: str | Path, members: int) -> None:
 
 
 def _members(zoo: Zoo) -> np.ndarray:
-    """How many runs each data subset has: [T]."""
+    """Return how many runs each data subset has: [T]."""
     return np.bincount(zoo.runs["subset"], minlength=len(zoo.schema.tasks))
 
 
 @contextlib.contextmanager
 def _held(path: Path) -> Iterator[None]:
-    """Keeps other commands out of the workdir that a zoo may lie in; raises UserError."""
+    """Keep other commands out of the workdir that a zoo may lie in, or raise UserError."""
     workdir = path.resolve().parent
     if not (workdir / stages.MARK).exists():
         yield

@@ -30,13 +30,13 @@ def rounds(
     runs_per_shard: int = 1,
     members_per_group: int = 0,
 ) -> list[list[Group]]:
-    """What is left to train, as rounds of one group for each process (fewer in a last round).
+    """Return what is left to train, as rounds of a group for each process (fewer in a last round).
 
     A group takes data subsets that have the same number of runs, `subsets_per_group` of them. With
     several processes it takes more where that makes it end where a shard ends, so that no two
     processes write to one file.
 
-    With `members_per_group` a group has so many members at most, of one data subset; more where
+    With `members_per_group` a group has at most this many members, of one data subset; more where
     that makes it end where a shard ends.
 
     Args:
@@ -75,7 +75,7 @@ def rounds(
 def _by_member(
     have: np.ndarray, members: int, size: int, n_processes: int, runs_per_shard: int
 ) -> list[list[Group]]:
-    """Rounds of groups of one data subset and of `size` members; arguments as those of `rounds`.
+    """Return rounds of groups of one data subset and of `size` members; see `rounds`.
 
     A round ends where a data subset ends within a shard: the next group writes to that shard, too.
     """

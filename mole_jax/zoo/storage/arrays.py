@@ -50,29 +50,29 @@ class ArrayLayout:
     runs_per_chunk: int
 
     def shard_file(self, shard: int) -> str:
-        """The shard's file, relative to the zoo."""
+        """Return the shard's file, relative to the zoo."""
         return "/".join([self.name, "c", str(shard), *("0" for _ in self.tail)])
 
     def shard_runs(self, shard: int, n_runs: int) -> tuple[int, int]:
-        """The runs [first, after last) of a shard of a zoo of `n_runs`."""
+        """Return the runs [first, after last) of a shard of a zoo of `n_runs`."""
         start = shard * self.runs_per_shard
         return start, min(start + self.runs_per_shard, n_runs)
 
     def chunk_runs(self, chunk: int, n_runs: int) -> tuple[int, int]:
-        """The runs [first, after last) of a chunk of a zoo of `n_runs`."""
+        """Return the runs [first, after last) of a chunk of a zoo of `n_runs`."""
         start = chunk * self.runs_per_chunk
         return start, min(start + self.runs_per_chunk, n_runs)
 
     def n_chunks(self, n_runs: int) -> int:
-        """How many chunks hold `n_runs` runs."""
+        """Return how many chunks hold `n_runs` runs."""
         return -(-n_runs // self.runs_per_chunk)
 
     def run_bytes(self) -> int:
-        """What one run takes in memory."""
+        """Return the bytes of one run in memory."""
         return math.prod(self.tail) * np.dtype(self.dtype).itemsize
 
     def blocks(self, n_runs: int, most_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]:
-        """Ranges [first, after last) of whole chunks that cover `n_runs` runs, in order.
+        """Return ranges [first, after last) of whole chunks that cover `n_runs` runs, in order.
 
         Each lies in one shard and takes `most_bytes` at most, or is one chunk.
         """
@@ -102,7 +102,7 @@ class DamagedChunkError(Exception):
 
 
 def layouts(schema: ZooSchema) -> dict[str, ArrayLayout]:
-    """The layout of every array of a zoo, by name."""
+    """Return the layout of every array of a zoo, by name."""
     shard, chunk = schema.runs_per_shard, schema.runs_per_chunk
     s = len(schema.steps)
     axes = ("run", "snapshot", "parameter")
@@ -123,7 +123,7 @@ def layouts(schema: ZooSchema) -> dict[str, ArrayLayout]:
 
 
 def write_groups(root: Path, schema: ZooSchema) -> None:
-    """Writes the Zarr group nodes, so that any Zarr reader can open the zoo as a group."""
+    """Write the Zarr group nodes, so that any Zarr reader can open the zoo as a group."""
     folders = [root, root / "metrics", root / "runs"]
     if schema.snapshot_fields:
         folders.append(root / "snapshots")
@@ -135,20 +135,20 @@ def write_groups(root: Path, schema: ZooSchema) -> None:
 
 
 def stored_runs(root: Path, name: str) -> int:
-    """How many rows an array on disk has, 0 where there is none."""
+    """Return how many rows an array on disk has, 0 where there is none."""
     path = root / name / "zarr.json"
     return int(read_json(path)["shape"][0]) if path.exists() else 0
 
 
 def create_array(root: Path, layout: ArrayLayout) -> ts.TensorStore:
-    """Creates an array of no runs, in place of what an earlier, unfinished creation left."""
+    """Create an array of no runs, in place of what an earlier, unfinished creation left."""
     return ts.open(_spec(root, layout, shape=0), create=True, delete_existing=True).result()
 
 
 def open_array(
     root: Path, layout: ArrayLayout, *, write: bool = False, cache_bytes: int = 0
 ) -> ts.TensorStore:
-    """Opens an array; raises ValueError when it is missing or is not laid out as `layout` says.
+    """Open an array; raise ValueError if it is missing or is not laid out as `layout` says.
 
     With `cache_bytes`, shards' indices and chunks that were read lately stay in memory, and files
     are taken to stay as they are.
@@ -162,7 +162,7 @@ def open_array(
 
 
 def stored_chunks(root: Path, layout: ArrayLayout, shard: int) -> np.ndarray | None:
-    """Which chunks a shard holds, [chunks of a shard] bool, from its index; None without an index.
+    """Read from a shard's index which chunks it holds, [chunks of a shard] bool; None without one.
 
     The index's own checksum is not looked at: reading any chunk through TensorStore does that.
     """
@@ -185,7 +185,7 @@ def stored_chunks(root: Path, layout: ArrayLayout, shard: int) -> np.ndarray | N
 def read_chunk(
     root: Path, layout: ArrayLayout, array: ts.TensorStore, chunk: int, n_runs: int
 ) -> np.ndarray:
-    """Reads the runs of one chunk, [runs, *tail]; raises DamagedChunkError when it cannot."""
+    """Read the runs of one chunk, [runs, *tail]; raise DamagedChunkError if it cannot."""
     start, stop = layout.chunk_runs(chunk, n_runs)
     per_shard = layout.runs_per_shard // layout.runs_per_chunk
     shard = chunk // per_shard
@@ -218,12 +218,12 @@ def read_chunk(
 
 
 def touched_chunks(layout: ArrayLayout, runs: np.ndarray) -> np.ndarray:
-    """The chunks that hold the given runs, in order."""
+    """Return the chunks that hold the given runs, in order."""
     return np.unique(runs // layout.runs_per_chunk)
 
 
 def all_stored(root: Path, layout: ArrayLayout, chunks: np.ndarray) -> bool:
-    """Whether shards' indices name all of the given chunks, which are in order."""
+    """Return whether shards' indices name all of the given chunks, which are in order."""
     per_shard = layout.runs_per_shard // layout.runs_per_chunk
     shards, firsts = np.unique(chunks // per_shard, return_index=True)
     for shard, part in zip(shards.tolist(), np.split(chunks, firsts[1:]), strict=True):

@@ -39,7 +39,7 @@ class Manifest:
 
 
 def write_manifest(path: str | Path, manifest: Manifest) -> None:
-    """Replaces zoo.json atomically; `n_runs` is not in it, see `commit`."""
+    """Replace zoo.json atomically; `n_runs` is not in it, see `commit`."""
     head = {
         "format": FORMAT,
         "version": VERSION,
@@ -50,12 +50,12 @@ def write_manifest(path: str | Path, manifest: Manifest) -> None:
 
 
 def commit(path: str | Path, n_runs: int) -> None:
-    """Replaces runs.json atomically: before it the old number of runs holds, after it the new."""
+    """Replace runs.json atomically: before it the old number of runs holds, after it the new."""
     write_json(Path(path) / COMMIT, {"n_runs": n_runs})
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """Reads both files; raises UserError when PATH is no zoo, of another version, or damaged."""
+    """Read both files; raise UserError if PATH is no zoo, of another version, or damaged."""
     path = Path(path)
     if not path.is_dir():
         raise UserError(f"no zoo at {path}: there is no such folder; check the path")

@@ -33,7 +33,7 @@ class Zoo:
     """An opened zoo. `runs` holds one array [run] a field, strings decoded; arrays read on demand.
 
     The fields are subset, split, member, seed, finite, optimizer, learning_rate, weight_decay and
-    init_scale; an imported zoo has not got those hyperparameters that nobody knows.
+    init_scale; an imported zoo lacks unknown hyperparameters.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class Zoo:
         return np.array(self.schema.steps, np.int32)
 
     def names(self, run_indices: Any = None) -> list[str]:
-        """What the given runs are called where they come from, or else their row numbers."""
+        """Return the given runs' names where they come from, or else their row numbers."""
         runs = _indices("run", run_indices, self.n_runs)
         if not self.schema.run_names:
             return [f"{run:06d}" for run in runs.tolist()]
@@ -64,7 +64,7 @@ class Zoo:
         finite: bool | None = None,
         subset: int | None = None,
     ) -> np.ndarray:
-        """The indices [n] of the runs that have all the given properties, in stored order."""
+        """Return the indices [n] of the runs with all the given properties, in stored order."""
         keep = np.ones(self.n_runs, bool)
         for name, value in (("split", split), ("finite", finite), ("subset", subset)):
             if value is not None:
@@ -72,7 +72,7 @@ class Zoo:
         return np.flatnonzero(keep)
 
     def parameters(self, run_indices: Any = None, snapshots: Any = None) -> np.ndarray:
-        """Parameters [run, snapshot, D] of the given runs and snapshots; all without them.
+        """Return parameters [run, snapshot, D] of the given runs and snapshots; all without them.
 
         Snapshots are positions, and may count from the end (`[0, -1]`: first and last). A chunk
         holds all snapshots of its runs, so asking for few saves memory rather than time. Numbers
@@ -82,7 +82,7 @@ class Zoo:
         return self._read("parameters", run_indices, snapshots)
 
     def blocks(self, run_indices: Any = None) -> Iterator[np.ndarray]:
-        """Parameters [run, snapshot, D] of the given runs in pieces of tens of megabytes, in order.
+        """Yield parameters [run, snapshot, D] of the given runs in order, tens of megabytes each.
 
         The runs must increase. Raises IndexError and UserError as `parameters` does.
         """
@@ -95,7 +95,7 @@ class Zoo:
                 yield self.parameters(part)
 
     def points(self, run_indices: Any = None) -> Callable[[Any, Any], np.ndarray]:
-        """A function (runs [n], snapshots [n]) -> parameters [n, D], for many small reads.
+        """Return a function (runs [n], snapshots [n]) -> parameters [n, D], for many small reads.
 
         It may be called from several threads, for the given runs (all without them), and for a zoo
         that nobody changes meanwhile: what it needs to know of the files is read now. Indices count
@@ -120,9 +120,9 @@ class Zoo:
         return read
 
     def metric(self, name: str, run_indices: Any = None) -> np.ndarray:
-        """One metric [run, snapshot] of the given runs; all without them.
+        """Return one metric [run, snapshot] of the given runs; all without them.
 
-        Raises KeyError for a metric the zoo has not got, IndexError for runs that are not there,
+        Raises KeyError for a metric the zoo lacks, IndexError for runs that are not there,
         UserError for damaged data.
         """
         if name not in self.schema.metrics:
@@ -132,9 +132,9 @@ class Zoo:
         return self._read(f"metrics/{name}", run_indices)
 
     def snapshot_field(self, name: str, run_indices: Any = None) -> np.ndarray:
-        """Whole numbers [run, snapshot] that runs have of their snapshots, such as "iteration".
+        """Return a field of whole numbers [run, snapshot] of snapshots, such as "iteration".
 
-        Raises KeyError for a field the zoo has not got, else as `metric` does.
+        Raises KeyError for a field the zoo lacks, else as `metric` does.
         """
         if name not in self.schema.snapshot_fields:
             raise KeyError(
@@ -154,7 +154,7 @@ class Zoo:
 
 
 def open_zoo(path: str | Path) -> Zoo:
-    """Opens the zoo at `path` and reads its table of runs.
+    """Open the zoo at `path` and read its table of runs.
 
     Raises UserError when `path` is missing, is no zoo, is of another version, or is damaged in
     zoo.json, in an array's metadata or in the table of runs.
@@ -200,7 +200,7 @@ def _read_checked(
     snapshots: np.ndarray | None,
     n_runs: int,
 ) -> np.ndarray:
-    """Reads runs [n, ...] in one go; only if that fails looks for the chunk to blame."""
+    """Read runs [n, ...] in one go; only if that fails, look for the chunk to blame."""
     failure = None
     if all_stored(path, layout, touched_chunks(layout, runs)):
         first, last = int(runs[0]), int(runs[-1])
@@ -225,7 +225,7 @@ def _blamed(
     n_runs: int,
     failure: Exception | None,
 ) -> UserError:
-    """The error that names the first damaged chunk of some runs that cannot be read."""
+    """Return the error that names the first damaged chunk of some runs that cannot be read."""
     try:
         for chunk in touched_chunks(layout, runs).tolist():
             read_chunk(path, layout, array, chunk, n_runs)

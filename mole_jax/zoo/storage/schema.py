@@ -29,13 +29,13 @@ _SPLITS_OF = {"train": ("train", "S0")}
 HYPERPARAMETERS = ("learning_rate", "weight_decay", "init_scale", "optimizer")
 PARAMETER_DTYPES = ("bfloat16", "float16", "float32", "float64")
 METRIC_DTYPES = ("float32", "float64")
-# Prompts speak of the loss on the validation pool, where nothing else is asked for: the test pool
-# is then only ever measured.
+# The default prompt metric is the loss on the validation pool: the test pool is then only ever
+# measured.
 PROMPT_METRIC = "validation_loss"
 IMPORT = "import"  # the section of a zoo's config that says how it was imported
 IMPORT_FINISHED = "import_finished"  # in its provenance, once it has all runs
 
-# What zoo.json leaves out, and zoos of earlier MOLEs have not got.
+# What zoo.json leaves out, and zoos of earlier MOLEs lack.
 _DEFAULTS: dict[str, Any] = {
     "prompt_metric": PROMPT_METRIC,
     "metric_dtype": "float32",
@@ -111,7 +111,7 @@ class ZooSchema:
         return IMPORT in self.config
 
     def to_json(self) -> dict[str, Any]:
-        """The schema as JSON values, under the names they have in zoo.json."""
+        """Return the schema as JSON values, under the names they have in zoo.json."""
         obj = {
             "name": self.name,
             "parameter_spec": self.spec.to_json(),
@@ -142,7 +142,7 @@ class ZooSchema:
 
     @classmethod
     def from_json(cls, obj: Mapping[str, Any]) -> ZooSchema:
-        """The inverse of `to_json`; raises KeyError, TypeError or ValueError on damaged input."""
+        """Invert `to_json`; raise KeyError, TypeError or ValueError on damaged input."""
         tasks = obj["tasks"]
         if [task["index"] for task in tasks] != list(range(len(tasks))):
             raise ValueError("the task table's indices are not 0, 1, 2, ...")
@@ -189,7 +189,7 @@ class RunBatch:
 
 
 def schema_faults(schema: ZooSchema) -> list[str]:
-    """What a schema says twice or against itself, one line each: names, offsets, held-out tasks."""
+    """Return a schema's contradictions, one line each: names, offsets, held-out tasks."""
     faults = [f"the metric {name} is there twice" for name in _repeated(schema.metrics)]
     faults += [f"the task {name} is there twice" for name in _repeated(t.id for t in schema.tasks)]
     faults += [f"the run name {name} is there twice" for name in _repeated(schema.run_names)]
@@ -210,7 +210,7 @@ def schema_faults(schema: ZooSchema) -> list[str]:
 
 
 def batch_columns(schema: ZooSchema, batch: RunBatch) -> dict[str, np.ndarray]:
-    """The batch as the zoo's arrays, keyed by array name ("runs/seed"), strings as codes.
+    """Return the batch as the zoo's arrays, keyed by array name ("runs/seed"), strings as codes.
 
     parameters [R, S, D], metrics/NAME and snapshots/NAME [R, S], runs/NAME [R].
     Raises ValueError, saying which array and which run, when the batch does not fit the schema.
@@ -275,7 +275,7 @@ def batch_columns(schema: ZooSchema, batch: RunBatch) -> dict[str, np.ndarray]:
 def misplaced(
     tasks: tuple[DataSubset, ...], names: tuple[str, ...], subset: np.ndarray, split: np.ndarray
 ) -> np.ndarray:
-    """Which runs are in a split that their task does not allow: [run] bool.
+    """Return which runs are in a split that their task does not allow: [run] bool.
 
     Args:
         tasks: the task table.
@@ -290,7 +290,7 @@ def misplaced(
 
 
 def finite_runs(values: np.ndarray) -> np.ndarray:
-    """Which runs of [run, ...] hold finite numbers only: [run] bool."""
+    """Return which runs of [run, ...] hold finite numbers only: [run] bool."""
     finite = np.empty(len(values), bool)
     block = max(1, _BLOCK_BYTES // max(1, values[:1].nbytes))
     for start in range(0, len(values), block):

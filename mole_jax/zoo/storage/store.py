@@ -42,7 +42,7 @@ class ZooWriter:
 
     @classmethod
     def create(cls, path: str | Path, schema: ZooSchema) -> ZooWriter:
-        """Makes an empty zoo at `path`.
+        """Make an empty zoo at `path`.
 
         Raises UserError when there is a zoo already, or runs of one that has lost its zoo.json;
         ValueError when the schema contradicts itself.
@@ -69,7 +69,7 @@ class ZooWriter:
 
     @classmethod
     def open(cls, path: str | Path, schema: ZooSchema | None = None) -> ZooWriter:
-        """Opens a zoo to append to it.
+        """Open a zoo to append to it.
 
         Raises UserError when `path` is no zoo or a damaged one, and, where `schema` is given, when
         the zoo's differs in anything but provenance.
@@ -120,7 +120,7 @@ class ZooWriter:
         return self._manifest.n_runs
 
     def append(self, batch: RunBatch) -> None:
-        """Stores the runs of a batch after those already there; all of them or, if killed, none.
+        """Store the runs of a batch after those already there; all of them or, if killed, none.
 
         Parameters [R, S, D], metrics [R, S], the rest [R]; any R. Appends that fill whole shards
         are the cheapest: a shard begun earlier is read and written again.
@@ -136,13 +136,13 @@ class ZooWriter:
         self.commit(stop)
 
     def reserve(self, n_runs: int) -> None:
-        """Makes every array `n_runs` long; rows that are not committed may be lost."""
+        """Make every array `n_runs` long; rows that are not committed may be lost."""
         for name, array in self._arrays.items():
             if array.shape[0] != n_runs:
                 self._arrays[name] = array.resize(exclusive_max=[n_runs, *array.shape[1:]]).result()
 
     def write(self, start: int, batch: RunBatch) -> None:
-        """Stores the runs of a batch from row `start` on; they count once they are committed.
+        """Store the runs of a batch from row `start` on; they count once they are committed.
 
         Raises ValueError when the batch does not fit the schema; nothing is written then.
         """
@@ -162,18 +162,18 @@ class ZooWriter:
                 commits.append(transaction.commit_async())
         finally:
             # All arrays at once, since a disk takes longer to sync than to write a small file; and
-            # whatever happens nothing may go on writing when this returns.
+            # nothing may still be writing when this returns, even after a failure.
             failures = [problem for problem in map(_failure, commits) if problem is not None]
         if failures:
             raise failures[0]
 
     def commit(self, n_runs: int) -> None:
-        """Makes the first `n_runs` runs count; all of them must be written."""
+        """Make the first `n_runs` runs count; all of them must be written."""
         commit(self.path, n_runs)
         self._manifest = replace(self._manifest, n_runs=n_runs)
 
     def note(self, name: str, value: Any) -> None:
-        """Keeps a fact with the zoo's provenance."""
+        """Store a fact with the zoo's provenance."""
         provenance = {**self.schema.provenance, name: value}
         manifest = replace(self._manifest, schema=replace(self.schema, provenance=provenance))
         write_manifest(self.path, manifest)
@@ -181,7 +181,7 @@ class ZooWriter:
 
 
 def _failure(write: ts.Future) -> Exception | None:
-    """Waits for a write, and returns what went wrong."""
+    """Wait for a write, and return what went wrong."""
     try:
         write.result()
     except ValueError as problem:  # every TensorStore error is one
@@ -190,7 +190,7 @@ def _failure(write: ts.Future) -> Exception | None:
 
 
 def differences(stored: ZooSchema, given: ZooSchema) -> list[str]:
-    """Lines such as "storage.dtype: float32 -> float16" for all but provenance that differs."""
+    """Return lines such as "storage.dtype: float32 -> float16" for differences but provenance."""
     from mole_jax.population.population_config import SECTIONS  # starts JAX
 
     old, new = stored.to_json(), given.to_json()

@@ -31,7 +31,7 @@ def check(zoo: Zoo) -> None:
 
 
 def lacking(zoo: Zoo) -> Iterator[str]:
-    """One line for each kind of data subsets of which some have no run that can be used."""
+    """Return one line for each kind of data subsets of which some have no run that can be used."""
     for split, purpose in _WANTED.items():
         there = np.unique(zoo.runs["subset"][zoo.select(split=split)])
         usable = np.unique(zoo.runs["subset"][zoo.select(split=split, finite=True)])

@@ -47,7 +47,7 @@ class Problem:
 def verify(
     path: str | Path, progress: Callable[..., AbstractContextManager[Any]] | None = None
 ) -> list[Problem]:
-    """All that is wrong with the zoo at `path`, in the arrays' order; an empty list if nothing is.
+    """Return all problems of the zoo at `path`, in the arrays' order; an empty list for none.
 
     Reads tens of megabytes at a time, and keeps only the table of runs in memory, some 30 bytes a
     run. `progress` makes a bar:
@@ -104,7 +104,7 @@ def _sound_chunks(
     problems: list[Problem],
     bar: Any,
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Runs and values [runs, *tail] that are sound; of damaged chunks adds to `problems`."""
+    """Yield sound runs and their values [runs, *tail]; add damaged chunks to `problems`."""
     bad_until = 0  # a damaged shard is one problem, not one for each of its chunks
     for start, stop, values in _read_ahead(array, layout, n_runs):
         chunks = range(start // layout.runs_per_chunk, layout.n_chunks(stop))
@@ -129,7 +129,7 @@ def _sound_chunks(
 def _read_ahead(
     array: ts.TensorStore, layout: ArrayLayout, n_runs: int
 ) -> Iterator[tuple[int, int, np.ndarray | None]]:
-    """Blocks (first, after last, values), None for those that cannot be read; the next is begun."""
+    """Yield blocks (first, after last, values), None for unreadable ones; the next is begun."""
     waiting: deque[tuple[int, int, Any]] = deque()
     for block in [*layout.blocks(n_runs), None]:
         if block is not None:
@@ -152,7 +152,7 @@ def _check_finite(
 
 
 def _check_table(manifest: Manifest, table: dict[str, np.ma.MaskedArray]) -> Iterator[Problem]:
-    """Whether the table of runs agrees with zoo.json; fields that could not be read are masked."""
+    """Check the table of runs against zoo.json; fields that could not be read are masked."""
     tasks = manifest.schema.tasks
     limits = {name: len(codes) for name, codes in manifest.codes.items()} | {"subset": len(tasks)}
     what_is = {"subset": "task index", "split": "split code", "optimizer": "optimizer code"}

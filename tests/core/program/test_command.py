@@ -166,7 +166,7 @@ def test_what_has_nothing_to_do_with_the_output_is_told(
     def other_pipe() -> None:
         os.write(pipe_without_reader(), b"x")
 
-    assert command.explained(refused_after_a_line) == command.MENDABLE
+    assert command.explained(refused_after_a_line) == command.FIXABLE
     assert capsys.readouterr().err == "error: there is no such thing: name another\n"
     with pytest.raises(ZeroDivisionError):
         command.explained(lambda: print(1 // 0))
@@ -179,7 +179,7 @@ def test_a_full_disk_is_told_by_every_command(capsys: pytest.CaptureFixture) -> 
     def write() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.npz")
 
-    assert command.explained(write, "; do it again") == command.MENDABLE
+    assert command.explained(write, "; do it again") == command.FIXABLE
     assert capsys.readouterr().err == "error: the disk is full: make space; do it again\n"
 
 

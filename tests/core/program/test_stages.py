@@ -135,7 +135,7 @@ def test_an_interrupted_stage_goes_on_however_short_it_ran(
 ) -> None:
     failing = config()
     failing.fail = True
-    for word in ("begins", "goes on"):
+    for word in ("begins", "resumes"):
         with pytest.raises(KeyboardInterrupt):
             stages.run(tmp_path, make([]), NAMES, failing)
         assert f"{NAMES[1]}: {word}" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def test_the_example_comes_in_and_goes_out_with_the_same_bytes(
     for words in (
         "gpt-lmdb",
         "at steps 0 6 12 18",
-        "prompts speak of avg_test_loss",
+        "prompt metric avg_test_loss",
         "avg_train_err",
         "optimizers   unknown",
         "epoch and iteration",
