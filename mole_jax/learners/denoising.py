@@ -58,7 +58,7 @@ def loss(
     Two terms. The squared error of the clean estimate in normalised weights (the diffusion loss);
     and the divergence between the outputs of the estimated and of the target network on training
     images of the data subset. Weights matter very unequally to a network's function, and the
-    second term tells the model which do.
+    second term shows the model which do.
 
     Args:
         model: what is trained.

@@ -37,7 +37,7 @@ from mole_jax.training.train_config import TrainConfig
 class Objective(NamedTuple):
     """What is minimised: choices of `config.training`."""
 
-    function_weight: float  # of the networks' outputs beside their weights
+    function_weight: float  # of the networks' outputs, besides their weights
     time_power: float  # below 1: more of the training at high noise
 
 

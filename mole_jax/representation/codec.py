@@ -21,7 +21,7 @@ from mole_jax.tasks.networks import OUTPUT, Network
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layout:
-    """Static facts about the tokens of a network, by which a meta-model tells them apart."""
+    """Static facts about the tokens of a network, by which a meta-model distinguishes them."""
 
     kinds: tuple[str, ...]  # names: tokens of one kind mean the same
     kind: np.ndarray  # [L] int32, of kinds

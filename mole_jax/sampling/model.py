@@ -176,7 +176,7 @@ class Model:
                     loss = self._measured(flat, examples)
                     self._check_networks(loss)
             metric = loss if labelled else None
-            # Of classes without an example the loss on the support set tells nothing.
+            # Of classes without an example the loss on the support set says nothing.
             if metric is not None and shown.complete and (line := self._miss(target, metric)):
                 warnings.warn(line, MoleWarning, stacklevel=2)
             described = _text(self.description)

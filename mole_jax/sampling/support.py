@@ -94,7 +94,7 @@ def _missing(labels: np.ndarray, n_classes: int) -> str:
     if len(there) == 1:
         return (
             f"support set: it has class {labels[0]} only, of 0..{n_classes - 1}: networks cannot "
-            "learn from it what tells the classes apart; give examples of each"
+            "learn from it how the classes differ; give examples of each"
         )
     shown = ", ".join(absent[:8]) + (", ..." if len(absent) > 8 else "")
     return (

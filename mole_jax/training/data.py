@@ -185,7 +185,7 @@ def _initial(network: Network, n: int = 256) -> np.ndarray:
 def _rooms(memory_gb: float) -> dict[str, float]:
     """Bytes that the zoo may take on a device and on the host, of the process that has least."""
     of_host = memory_gb * 2**30 or _SHARE * _available_on_host()
-    # A CPU tells no limit of its own: its memory is the host's.
+    # A CPU states no limit of its own: its memory is the host's.
     limits = [(device.memory_stats() or {}).get("bytes_limit") for device in jax.local_devices()]
     own = [_SHARE * limit for limit in limits if limit]
     of_device = min(*own, memory_gb * 2**30 or np.inf) if own else of_host

@@ -1,7 +1,7 @@
 """A meta-model's training step compiled for a mesh that is not there, and what it would take.
 
 Virtual devices on a CPU compile the program that real ones would share. What each of them keeps is
-exact. What a step needs beside that, and what devices send to one another, is what XLA's compiler
+exact. What a step needs besides, and what devices send to one another, is what XLA's compiler
 for CPUs makes of it: it fuses less than others, and keeps some bfloat16 products in float32.
 """
 

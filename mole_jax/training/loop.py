@@ -113,7 +113,7 @@ def speed(rate: float, tokens: int, flops_of_step: float, mesh: Mesh) -> dict[st
 
     Returns:
         steps_per_second, tokens_per_second, and `mfu`, the share of the devices' peak that those
-        operations make up; there is none where no data sheet tells the peak, as for a CPU.
+        operations make up; there is none where no data sheet gives the peak, as for a CPU.
     """
     found = {"steps_per_second": rate, "tokens_per_second": rate * tokens}
     chip = chips.find(mesh.devices.flat[0].device_kind)

@@ -24,7 +24,7 @@ from mole_jax.training.source import Feed
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairSource:
-    """Pairs of runs that are on the device, that `runs` tells the place of, or of a live zoo."""
+    """Pairs of runs that are on the device, that `runs` finds, or of a live zoo."""
 
     rules: PairConfig
     batch_size: int

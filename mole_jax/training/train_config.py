@@ -40,7 +40,7 @@ class TrainConfig:
     ema_decay: float = 0.995
     schedule: str = "warmup_then_cosine"  # or warmup_times_cosine, from the first step on
     ema_warmup: bool = True  # the average looks back less far at first
-    function_weight: float = 10.0  # of the networks' outputs beside their weights
+    function_weight: float = 10.0  # of the networks' outputs, besides their weights
     function_images: int = 64
     mix_images: bool = True  # compare on mixtures of images, which none has learned by heart
     time_power: float = 0.33  # below 1: more of the training at high noise
@@ -56,7 +56,7 @@ class TrainConfig:
     drop: DropConfig = DropConfig()
     steps_per_dispatch: int = 50
     checkpoint_every: int = 500
-    # The last ones kept, and beside them the one with the lowest loss (of a dispatch's steps).
+    # The last ones kept, and the one with the lowest loss (of a dispatch's steps).
     keep_checkpoints: int = 2
 
     @staticmethod

@@ -47,7 +47,7 @@ def _is_there() -> bool:
 
     try:
         jax.jit(jax.grad(total)).lower(jax.ShapeDtypeStruct((1, 8, 1, 8), jnp.bfloat16)).compile()
-    except Exception as problem:  # of cuDNN's, XLA's or JAX's: whatever it is, XLA's own works
+    except Exception as problem:  # of cuDNN's, XLA's or JAX's: XLA's own works in any case
         reason = str(problem).splitlines()[0][:200]
         if distributed.is_first():
             print(f"attention: not cuDNN's but XLA's own, since {reason}", file=sys.stderr)

@@ -50,7 +50,7 @@ class Tokens:
     decoder_depth: int = 1
     n_frequencies: int = 128  # of scalars
     max_frequency_log2: float = 14.0
-    absolute_metrics: bool = True  # target and start metric are tokens, beside their difference
+    absolute_metrics: bool = True  # target and start metric are tokens, besides their difference
     # An imported model may read metric * scale + shift.
     metric_scale: float = dataclasses.field(default=1.0, metadata=NOT_A_KEY)
     metric_shift: float = dataclasses.field(default=0.0, metadata=NOT_A_KEY)

@@ -2,7 +2,7 @@
 
 A transformer that writes weights never runs the network that they make, so small errors of many
 units add up unseen in its outputs. Here the network is run, on examples that the meta-model makes
-up for each class, and the gradient of its loss tells every parameter where it ought to go. The
+up for each class, and the gradient of its loss shows every parameter where to go. The
 examples are learned with all the rest, because the gradient is differentiated too. Learned
 examples to train on: dataset distillation (Wang et al. 2018); outputs on learned inputs as features
 of a network: Kahana et al. 2024.

@@ -1,6 +1,6 @@
 """The diffusion transformer (Peebles & Xie 2023) over a network's tokens.
 
-One token for each token of the representation carries the noisy target beside the start, so that
+One token for each token of the representation carries the noisy target with the start, so that
 a unit sees its own history; the support set joins as context tokens. Scalars (diffusion time,
 start and target metric) modulate every block (`adaln`) or join as tokens (`context`). Each block
 decodes the current estimate, adds its probe gradient to the tokens and updates the estimate; a few
