@@ -22,7 +22,7 @@ from mole_jax.interop.network_files import SUFFIX, forward, read_tensors
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks.torch_layout import TorchLayout, layout
 from mole_jax.zoo.importing import ingest
-from mole_jax.zoo.importing.ingest import Intake, Skip
+from mole_jax.zoo.importing.ingest import Incoming, Skip
 from mole_jax.zoo.storage.manifest import FILE
 from mole_jax.zoo.storage.reader import Zoo, open_zoo
 from mole_jax.zoo.storage.schema import RunBatch, ZooSchema, batch_columns
@@ -105,7 +105,7 @@ def import_zoo(path: str | Path, out: str | Path) -> int:
         def done(n: int, _: list[Skip]) -> None:
             bar.update(n)
 
-        ingest.take_in(Intake(files, str, read), writer, writer.n_runs, done)
+        ingest.ingest_runs(Incoming(files, str, read), writer, writer.n_runs, done)
     return writer.n_runs
 
 

@@ -1,4 +1,4 @@
-"""How many members train side by side in a lane of a device: measured once, kept, and said.
+"""How many members train side by side in a thread of a device: measured once, kept, and logged.
 
 More at once make larger products, until their parameters and activations no longer fit into a
 cache. Where that is depends on the network and on the machine, by factors of two and more either
@@ -44,13 +44,13 @@ class Width:
     """The width to train with, and what was measured."""
 
     at_once: int
-    lanes: int  # of each device
-    rates: dict[int, float]  # members at once in each lane -> member-steps/s of a device
+    cpu_threads: int  # of each device
+    rates: dict[int, float]  # members at once in each thread -> member-steps/s of a device
 
     def __str__(self) -> str:
         tried = ", ".join(f"{width}: {rate:,.0f}" for width, rate in sorted(self.rates.items()))
-        lanes = f"each of {self.lanes} threads" if self.lanes > 1 else "a device"
-        return f"{self.at_once} members at once in {lanes} (member-steps/s of a device: {tried})"
+        where = f"each of {self.cpu_threads} threads" if self.cpu_threads > 1 else "a device"
+        return f"{self.at_once} members at once in {where} (member-steps/s of a device: {tried})"
 
 
 def choose(
@@ -63,18 +63,18 @@ def choose(
 ) -> Width:
     """Find the fastest width for `groups` data subsets of `members` members on each device.
 
-    A lane has one of the parts of them that train at the same time (see `engine.lanes`).
+    A CPU trains one part of them in each thread (see `engine.cpu_threads`).
 
     Measured with a few steps on the first device, for as long as that may pay for `runs` runs on
     each. What was measured before on this machine, for the same question, is read from
     `cache_file()`.
     """
-    lanes = engine.lanes(mesh_lib.first_device())
-    most = -(-groups * members // lanes)
+    cpu_threads = engine.cpu_threads(mesh_lib.first_device())
+    most = -(-groups * members // cpu_threads)
     name = _name(network, recipe, data, most, runs)
     known = _read()
     if name in known:
-        return _fastest(lanes, {int(width): rate for width, rate in known[name].items()})
+        return _fastest(cpu_threads, {int(width): rate for width, rate in known[name].items()})
     rates: dict[int, float] = {}
     began = time.monotonic()
     for width in candidates(most):
@@ -89,7 +89,7 @@ def choose(
         files.write_json(cache_file(), _read() | {name: rates})
     except (OSError, UserError) as problem:
         print(f"population: {cache_file()} cannot be written ({problem})", file=sys.stderr)
-    return _fastest(lanes, rates)
+    return _fastest(cpu_threads, rates)
 
 
 def _promises(width: int, rates: dict[int, float]) -> bool:
@@ -120,7 +120,7 @@ def measure(
     few = dataclasses.replace(recipe, snapshot_steps=(0, between, 2 * between))
     mesh = mesh_lib.first_device()
     m = min(width, members)
-    g = -(-width // m) * engine.lanes(mesh)
+    g = -(-width // m) * engine.cpu_threads(mesh)
     key = rng.key(0)
     ones = jnp.ones((g, m))
     hyper = Hyperparameters(1e-3 * ones, 0 * ones, ones, jnp.zeros((g, m), jnp.int32))
@@ -159,8 +159,8 @@ def cache_file() -> Path:
     return folder / "mole" / "widths.json"
 
 
-def _fastest(lanes: int, rates: dict[int, float]) -> Width:
-    return Width(max(rates, key=lambda width: rates[width]), lanes, rates)
+def _fastest(cpu_threads: int, rates: dict[int, float]) -> Width:
+    return Width(max(rates, key=lambda width: rates[width]), cpu_threads, rates)
 
 
 def _read() -> dict[str, dict[str, float]]:

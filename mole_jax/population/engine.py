@@ -1,7 +1,8 @@
 """Train many members: vmapped, some at once, block after block, on every device its share.
 
-A CPU is one device of several cores. It trains in lanes, a thread for each core: programs side by
-side share the work better than the operations of one program do, which wait for one another.
+A CPU is one device of several cores. It trains in one thread for each core: programs
+side by side share the work better than the operations of one program do, which wait for one
+another.
 """
 
 from __future__ import annotations
@@ -141,8 +142,8 @@ def train(
         mesh: the devices.
         dataset: leaves [G, n, ...]: train on these examples only (data-matched baselines).
         update: the rule by which members change; without it, the optimizers of the recipe.
-        width: how many members train side by side in a lane, the others after them; 0: all. It
-            changes speed and memory, and results by no more than rounding (see `width.py`).
+        width: how many members train side by side in a thread, the others after them; 0: all. It
+            changes speed and memory, and results by no more than rounding (see `autotune.py`).
         first_member: the number of the first of the M members; own minibatches depend on it.
 
     Returns:
@@ -165,9 +166,9 @@ def train(
     work = Work(tasks, batch_keys, starts, hyper, dataset)
     update = update or optimizer.of_names(recipe.optimizers, recipe.coupled_decay)
     shared = distributed.put(Shared(data, update), mesh_lib.replicated(mesh))
-    n = min(lanes(mesh), max(n_groups, n_members))
+    n = min(cpu_threads(mesh), max(n_groups, n_members))
     if n > 1:
-        return _in_lanes(network, recipe, width, mesh, shared, work, n)
+        return _in_threads(network, recipe, width, mesh, shared, work, n)
     parts = max(min(mesh.size // n_groups, n_members), 1) if dataset is None else 1
     if parts > 1:
         work = _divided(work, parts)
@@ -201,7 +202,7 @@ def _collected(history: History, n_groups: int, n_members: int, parts: int) -> H
     return jax.tree.map(collected, history)
 
 
-def lanes(mesh: Mesh) -> int:
+def cpu_threads(mesh: Mesh) -> int:
     """Return how many parts of a population train at the same time on each device of a mesh."""
     if mesh.size > 1 or mesh.devices.flat[0].platform != "cpu":
         return 1
@@ -210,7 +211,7 @@ def lanes(mesh: Mesh) -> int:
     return max(cores // jax.local_device_count(), 1)
 
 
-def _in_lanes(
+def _in_threads(
     network: Network,
     recipe: Recipe | PPORecipe,
     width: int,
@@ -241,7 +242,7 @@ def _in_lanes(
     leaves, structure = jax.tree.flatten((shared, parts[0]))
     shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for x in leaves)
     program = _compiled(network, recipe, width, mesh, structure, shapes)
-    with ThreadPoolExecutor(n, thread_name_prefix="lane") as pool:
+    with ThreadPoolExecutor(n, thread_name_prefix="train") as pool:
         futures = [
             pool.submit(lambda part: jax.block_until_ready(program(shared, part)), part)
             for part in parts

@@ -84,14 +84,14 @@ def train(
     step = make_step(network, recipe, update, data, task, batch_key, hyper, dataset)
 
     def snapshot(params: dict[str, Any]) -> History:
-        params = turned(network, params)
+        params = transposed_kernels(network, params)
         return History(network.spec.flatten(params), evaluate(network, params, data, task))
 
     def segment(carry: Any, bounds: tuple[jax.Array, jax.Array]) -> tuple[Any, History]:
         carry = jax.lax.fori_loop(*bounds, step, carry)
         return carry, snapshot(carry[0])
 
-    params = turned(network, params)
+    params = transposed_kernels(network, params)
     carry = (params, update.init(update.theta, params))
     # The first segment is empty: the start is a snapshot like any other.
     return jax.lax.scan(segment, carry, (jnp.roll(steps, 1).at[0].set(0), steps))[1]
@@ -109,15 +109,15 @@ def make_step(
 ) -> Callable[[jax.Array | int, tuple[Any, Any]], tuple[Any, Any]]:
     """Return a step of training: (i, (params, state)) -> (params, state).
 
-    It can be differentiated, with respect to `update.theta`, too. Parameters are as `turned` has
-    them; the arguments are those of `train`.
+    It can be differentiated, with respect to `update.theta`, too. Parameters are as
+    `transposed_kernels` returns them; the arguments are those of `train`.
     """
     if dataset is not None:
         examples.check(dataset, size=network.n_inputs)
-    piece = network.piece if jax.default_backend() == "cpu" else 0
+    microbatch = network.microbatch if jax.default_backend() == "cpu" else 0
 
     def loss(params: dict[str, Any], batch: Examples) -> jax.Array:
-        logits = network.apply(turned(network, params), batch.inputs)
+        logits = network.apply(transposed_kernels(network, params), batch.inputs)
         return jnp.mean(cross_entropy(logits, batch.labels))
 
     def minibatch(i: jax.Array | int) -> Examples:
@@ -131,7 +131,7 @@ def make_step(
     def step(i: jax.Array | int, carry: tuple[Any, Any]) -> tuple[Any, Any]:
         params, state = carry
         rate = scheduled(recipe, i)
-        grads = _gradient(loss, params, minibatch(i), piece)
+        grads = _gradient(loss, params, minibatch(i), microbatch)
         return update.apply(update.theta, hyper, state, grads, params, rate)
 
     return step
@@ -149,11 +149,11 @@ def scheduled(recipe: Recipe, i: jax.Array | int) -> jax.Array:
 
 
 def _gradient(
-    loss: Callable[[Any, Examples], jax.Array], params: Any, batch: Examples, piece: int
+    loss: Callable[[Any, Examples], jax.Array], params: Any, batch: Examples, microbatch: int
 ) -> Any:
-    """Return the gradient of a mean over a batch, at most `piece` examples at a time; 0: all."""
+    """Return the gradient of a mean over a batch, `microbatch` examples at a time; 0: all."""
     size = len(batch.labels)
-    size_of_part = next(n for n in range(min(piece or size, size), 0, -1) if size % n == 0)
+    size_of_part = next(n for n in range(min(microbatch or size, size), 0, -1) if size % n == 0)
     n = size // size_of_part
     if n == 1:
         return jax.grad(loss)(params, batch)
@@ -166,9 +166,9 @@ def _gradient(
     return jax.tree.map(lambda g: g / n, total)
 
 
-def turned(network: Network, params: dict[str, Any]) -> dict[str, Any]:
+def transposed_kernels(network: Network, params: dict[str, Any]) -> dict[str, Any]:
     """Transpose all matrices, where training keeps them so; its own inverse."""
-    if not network.by_columns:
+    if not network.transposed_kernels:
         return params
     return jax.tree.map(lambda p: p.T if p.ndim == 2 else p, params)
 

@@ -35,8 +35,8 @@ class Update:
     """How the parameters of one member change in a step; training vmaps it over members.
 
     It sees nested dicts of tensors, of which matrices may be transposed: see
-    `Network.by_columns`. One that depends on the step counts steps in its state. Programs are
-    compiled for each `init` and `apply`, so both should be kept and not be made again.
+    `Network.transposed_kernels`. One that depends on the step counts steps in its state.
+    Programs are compiled for each `init` and `apply`, so both should be kept and not be made again.
     """
 
     init: Callable[[Any, Params], State]  # (theta, params) -> state

@@ -35,8 +35,8 @@ class PopulationConfig:
     # Begin all training runs from one network, so that units mean the same in all of them. Runs
     # that are held out begin from networks of their own, and so does training the meta-model.
     shared_start: bool = False
-    # How many train side by side in each lane (a core of a CPU, or else a device), the others after
-    # them; 0: what a measurement of a few seconds finds fastest here. No result depends on it
+    # How many train side by side in each thread (a core of a CPU, or else a device), the others
+    # after them; 0: what a measurement of a few seconds finds fastest here. No result depends on it
     # beyond rounding.
     at_once: int = 0
 

@@ -33,7 +33,7 @@ def train_subsets(
         subsets: [G] positions in the task table.
         mesh: the devices.
         members: [M] consecutive numbers of members; all of `population.members` without them.
-        at_once: how many train side by side in a lane of a device; 0: all.
+        at_once: how many train side by side in a thread of a device; 0: all.
 
     Returns:
         Hyperparameters [G, M] and histories [G, M, S, ...].
@@ -73,7 +73,7 @@ def width(
     n_members: int,
     runs: int,
 ) -> int:
-    """Return how many members to train at once in each lane of a device.
+    """Return how many members to train at once in each thread of a device.
 
     `population.at_once` says it, or else what is fastest here, which is tried out once, for as long
     as that may pay for this number of runs on all devices.

@@ -90,7 +90,7 @@ class ControlTasks:
         missed = (self.environment.horizon - returns[pool]) / self.environment.horizon
         return missed, 1 - missed
 
-    def numbers(self, pool: str) -> int:
+    def floats_per_eval(self, pool: str) -> int:
         """Count float32 numbers held while one network is measured: one step of each episode."""
         return 8 * self.episodes * self.environment.n_observations
 
@@ -172,8 +172,8 @@ class ControlFamily:
     score: ClassVar[str] = "return"
     labelled: ClassVar[bool] = False
     n_classes: ClassVar[int] = 1
-    chance: ClassVar[float] = 0.0
-    guess_loss: ClassVar[float] = 1.0
+    chance_score: ClassVar[float] = 0.0
+    chance_loss: ClassVar[float] = 1.0
     scale: ClassVar[float] = 1.0
     shift: ClassVar[float] = 0.0
 

@@ -34,7 +34,7 @@ class DeviceData(Protocol):
     ) -> tuple[jax.Array, jax.Array]:
         """Measure a network's loss and score on a pool ("train", "validation", "test"), each []."""
 
-    def numbers(self, pool: str) -> int:
+    def floats_per_eval(self, pool: str) -> int:
         """Count float32 numbers in memory while one network is measured on a pool."""
 
 
@@ -43,7 +43,7 @@ class TaskFamily(Protocol):
 
     source: the name of where they come from. subsets: the task table. score: the name of what is
     reported of a network besides its loss, higher being better; divided by score_unit it is a share
-    of 1. chance: the share that an untrained network has. guess_loss: about the loss that it has.
+    of 1. chance_score: the share that an untrained network has. chance_loss: about its loss.
     labelled: whether examples of the support set have labels, so that a network has a loss on them.
     n_classes: how many labels.
     """
@@ -65,9 +65,9 @@ class TaskFamily(Protocol):
     @property
     def n_classes(self) -> int: ...
     @property
-    def chance(self) -> float: ...
+    def chance_score(self) -> float: ...
     @property
-    def guess_loss(self) -> float: ...
+    def chance_loss(self) -> float: ...
     @property
     def scale(self) -> float | np.ndarray: ...  # network inputs = what users give * scale + shift
     @property

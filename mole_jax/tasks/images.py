@@ -117,14 +117,14 @@ class ImageTasks:
     ) -> tuple[jax.Array, jax.Array]:
         """Measure loss (nats) and accuracy on a whole pool, each []."""
         examples = self.pool(pool, task)
-        if network.piece and jax.default_backend() == "cpu":
+        if network.microbatch and jax.default_backend() == "cpu":
             apply = functools.partial(network.apply, params)
-            logits = jax.lax.map(apply, examples.inputs, batch_size=network.piece)
+            logits = jax.lax.map(apply, examples.inputs, batch_size=network.microbatch)
         else:
             logits = network.apply(params, examples.inputs)
         return loss_and_accuracy(logits, examples.labels, examples.mask)
 
-    def numbers(self, pool: str) -> int:
+    def floats_per_eval(self, pool: str) -> int:
         """Count float32 numbers gathered to measure one network on a pool."""
         return self.classes.shape[1] * self.tables[pool][0].shape[1] * self.pixels.shape[1]
 
@@ -177,12 +177,12 @@ class ImageFamily:
         return len(self.subsets[0].classes)
 
     @property
-    def chance(self) -> float:
+    def chance_score(self) -> float:
         """The accuracy of guessing."""
         return 1 / self.n_classes
 
     @property
-    def guess_loss(self) -> float:
+    def chance_loss(self) -> float:
         """The loss of guessing, in nats."""
         return math.log(self.n_classes)
 

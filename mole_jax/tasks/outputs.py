@@ -17,25 +17,25 @@ from mole_jax.tasks.networks import Network, Outputs
 
 
 def divergence(
-    network: Network, wanted: Mapping[str, Any], given: Mapping[str, Any], inputs: jax.Array
+    network: Network, target: Mapping[str, Any], estimate: Mapping[str, Any], inputs: jax.Array
 ) -> jax.Array:
-    """Measure how far the outputs of `given` are from those of `wanted`, for each input: [n].
+    """Measure how far the outputs of `estimate` are from those of `target`: [n].
 
-    KL(wanted || given) of the classes' or choices' probabilities, in nats. Of Gaussian policies the
-    squared difference of the means, which count in proportion up to 1, the largest action that has
-    an effect, and logarithmically above: greedy actions depend on the means alone.
+    KL(target || estimate) of the classes' or choices' probabilities, in nats. For Gaussian policies
+    the squared difference of the means, which count in proportion up to 1, the largest action that
+    has an effect, and logarithmically above: greedy actions depend on the means alone.
 
     Args:
         network: of both.
-        wanted: its parameters.
-        given: parameters, too.
+        target: its parameters.
+        estimate: parameters, too.
         inputs: [n, F].
     """
-    target, found = network.apply(wanted, inputs), network.apply(given, inputs)
+    wanted, found = network.apply(target, inputs), network.apply(estimate, inputs)
     if network.outputs is Outputs.NORMAL:
-        return jnp.sum((jnp.arcsinh(found) - jnp.arcsinh(target)) ** 2, axis=-1)
-    target, found = jax.nn.log_softmax(target), jax.nn.log_softmax(found)
-    return jnp.sum(jnp.exp(target) * (target - found), axis=-1)
+        return jnp.sum((jnp.arcsinh(found) - jnp.arcsinh(wanted)) ** 2, axis=-1)
+    wanted, found = jax.nn.log_softmax(wanted), jax.nn.log_softmax(found)
+    return jnp.sum(jnp.exp(wanted) * (wanted - found), axis=-1)
 
 
 def error(network: Network, outputs: jax.Array, targets: jax.Array) -> jax.Array:

@@ -28,10 +28,10 @@ def test_candidates_grow_to_all(most: int, expected: list[int]) -> None:
 
 
 def test_lanes_share_what_there_is(population: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(widths.engine, "lanes", lambda mesh: 2)
+    monkeypatch.setattr(widths.engine, "cpu_threads", lambda mesh: 2)
     monkeypatch.setattr(widths, "measure", lambda network, recipe, data, width, members: width)
     found = choose(population, 3)
-    assert (found.at_once, found.lanes) == (3, 2)
+    assert (found.at_once, found.cpu_threads) == (3, 2)
     assert "3 members at once in each of 2 threads" in str(found)
 
 

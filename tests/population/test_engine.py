@@ -165,12 +165,12 @@ def test_how_many_train_at_once_does_not_matter(
 def test_lanes_do_not_matter(
     population: Any, make_mesh: Any, groups: int, shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three subsets in two lanes, hence with padding; and the two members of one subset in two."""
+    """Three subsets in two threads, hence with padding; the two members of one subset in two."""
     chosen = population if shared else own_minibatches(population)
     some: Any = jax.tree.map(lambda x: x[:groups], chosen._replace(family=None, recipe=None))
     some = some._replace(family=chosen.family, recipe=chosen.recipe)
     alone = some.train(make_mesh(1))
-    monkeypatch.setattr(engine, "lanes", lambda mesh: 2)
+    monkeypatch.setattr(engine, "cpu_threads", lambda mesh: 2)
     split = some.train(make_mesh(1), width=3)
     assert_close(split, alone)
     assert split.parameters.shape == alone.parameters.shape
@@ -203,8 +203,8 @@ def test_devices_divide_the_members_of_few_subsets(
 
 def test_a_cpu_has_a_lane_for_each_core_and_several_devices_share_them(make_mesh: Any) -> None:
     cores = len(os.sched_getaffinity(0))
-    assert engine.lanes(make_mesh(1)) == max(cores // jax.device_count(), 1)
-    assert engine.lanes(make_mesh(2)) == 1
+    assert engine.cpu_threads(make_mesh(1)) == max(cores // jax.device_count(), 1)
+    assert engine.cpu_threads(make_mesh(2)) == 1
 
 
 def test_fixed_examples_are_all_that_is_trained_on(population: Any, make_mesh: Any) -> None:

@@ -100,7 +100,7 @@ def test_a_recurrent_rule_trains_members_each_with_a_carry_of_its_own(
     history: Any = jax.tree.map(np.asarray, chosen.train(make_mesh(1), update=update))
     loss = history.metrics["validation_loss"]
     assert np.all(loss[..., -1] < loss[..., 0])
-    monkeypatch.setattr(engine, "lanes", lambda mesh: 2)
+    monkeypatch.setattr(engine, "cpu_threads", lambda mesh: 2)
     other = chosen.train(make_mesh(1), update=update, width=1)
     np.testing.assert_allclose(other.parameters, history.parameters, rtol=1e-4, atol=1e-5)
 
@@ -123,7 +123,7 @@ def test_steps_of_training_differentiate_with_respect_to_the_rule(population: An
     family, recipe = population.family, constant(population).recipe
     network, task = family.network, population.tasks[0]
     hyper = jax.tree.map(lambda x: x[0, 0], population.hyper)
-    start = member.turned(network, network.spec.unflatten(population.starts[0, 0]))
+    start = member.transposed_kernels(network, network.spec.unflatten(population.starts[0, 0]))
 
     @jax.jit
     def final(scale: jax.Array) -> jax.Array:
@@ -135,7 +135,7 @@ def test_steps_of_training_differentiate_with_respect_to_the_rule(population: An
         carry = (start, update.init(update.theta, start))
         (params, _), _ = jax.lax.scan(lambda c, i: (step(i, c), None), carry, jnp.arange(4))
         return member.evaluate(
-            network, member.turned(network, params), family.device_data, task
+            network, member.transposed_kernels(network, params), family.device_data, task
         )["train_loss"]  # fmt: skip
 
     at, h = 0.3, 3e-3

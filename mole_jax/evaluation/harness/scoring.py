@@ -101,7 +101,7 @@ def _on_pool(
     def of_one(flat: jax.Array, task: jax.Array) -> tuple[jax.Array, jax.Array]:
         return data.measure(network, network.spec.unflatten(flat), pool, task)
 
-    return _mapped(of_one, (flat, tasks), data.numbers(pool))
+    return _mapped(of_one, (flat, tasks), data.floats_per_eval(pool))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -112,7 +112,7 @@ def _probabilities(
         inputs = data.pool(pool, task).inputs
         return jax.nn.softmax(network.apply(network.spec.unflatten(flat), inputs))
 
-    return (_mapped(of_one, (flat, tasks), data.numbers(pool)),)
+    return (_mapped(of_one, (flat, tasks), data.floats_per_eval(pool)),)
 
 
 @functools.partial(jax.jit, static_argnums=0)

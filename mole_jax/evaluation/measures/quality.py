@@ -53,7 +53,7 @@ def _record(context: EvalContext, split: str, results: Results) -> Record:
     of_method: dict[str, dict[str, Any]] = {}
     for name, loss, score in zip(names.tolist(), losses, scores, strict=True):
         of_method[name] = statistics.quality(
-            score, loss, chance=context.family.chance, trained=trained.mean(1), n_boot=n_boot
+            score, loss, chance=context.family.chance_score, trained=trained.mean(1), n_boot=n_boot
         )
         if name not in ("generated", "adam"):
             # Paired by task, so that how hard the tasks are stays out of the interval.

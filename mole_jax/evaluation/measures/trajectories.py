@@ -52,7 +52,7 @@ def project(context: EvalContext, split: str, results: Results) -> Trajectories:
     )
     fixed = fixed_prompt.of(context, results)
     if context.prompt_metric.kind == "loss":
-        prompts = asked(fixed, context.family.guess_loss)
+        prompts = asked(fixed, context.family.chance_loss)
     else:
         start = float(np.median(episodes.start_metric))
         prompts = fixed + (start - fixed) * np.array([0.6, 0.3, 0.0])
@@ -73,9 +73,9 @@ def project(context: EvalContext, split: str, results: Results) -> Trajectories:
     )
 
 
-def asked(fixed: float, guess_loss: float) -> np.ndarray:
+def asked(fixed: float, chance_loss: float) -> np.ndarray:
     """Return three prompts: some way below guessing, the fixed one, and one between them: [3]."""
-    high = max(0.6 * guess_loss, 2 * fixed)
+    high = max(0.6 * chance_loss, 2 * fixed)
     return np.array([high, np.sqrt(high * fixed), fixed])
 
 

@@ -161,8 +161,8 @@ def build(config: CNNConfig, input_shape: tuple[int, ...], n_outputs: int) -> Ne
         units=tuple((layer,) for layer in layers),
         symmetries=tuple(Permutation(layer, max(norm_groups, 1)) for layer in layers),
     )
-    piece = max(CACHE // _largest(channels, strides, input_shape), 1)
-    return dataclasses.replace(network, piece=piece)
+    microbatch = max(CACHE // _largest(channels, strides, input_shape), 1)
+    return dataclasses.replace(network, microbatch=microbatch)
 
 
 def _largest(

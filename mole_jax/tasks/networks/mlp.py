@@ -61,9 +61,9 @@ class MLP(nn.Module):
 class _Dense(nn.Module):
     """A linear layer of examples that stand side by side: [F, B] -> [features, B].
 
-    With kernels stored transposed (see `Network.by_columns`) a population's product with a shared
-    minibatch, the gradient of it, and what comes after have their long axes last: on a CPU that
-    makes a training step half as long again as fast.
+    With kernels stored transposed (see `Network.transposed_kernels`) a population's product with a
+    shared minibatch, the gradient of it, and what comes after have their long axes last: on a CPU
+    that makes a training step 1.5 times as fast.
     """
 
     features: int
@@ -90,7 +90,7 @@ def build(config: MLPConfig, input_shape: tuple[int, ...], n_outputs: int) -> Ne
     initial.check(config.init)
     module = MLP(config.hidden, n_outputs, config.activation, config.init)
     network = of_layers(NETWORK, module, config.hidden, input_shape, n_outputs)
-    return dataclasses.replace(network, by_columns=True)
+    return dataclasses.replace(network, transposed_kernels=True)
 
 
 def check(hidden: tuple[int, ...], activation: str) -> None:

@@ -78,9 +78,9 @@ class Network:
     units: tuple[tuple[str, ...], ...]  # each index along these axes is a unit, with a token
     symmetries: tuple[Permutation | Rotation, ...]
     # `apply` multiplies from the left, kernel.T @ examples: training keeps matrices transposed.
-    by_columns: bool = False
+    transposed_kernels: bool = False
     # Examples at a time for which `apply` stays within a CPU's cache; 0: any number.
-    piece: int = 0
+    microbatch: int = 0
 
     def __post_init__(self) -> None:
         shapes = {field.path: field.shape for field in self.spec.fields}

@@ -35,7 +35,7 @@ class Skip:
 
 
 @dataclasses.dataclass(frozen=True)
-class Intake(Generic[Source]):
+class Incoming(Generic[Source]):
     """Where runs come from.
 
     read: position and source -> a batch of one run, or why the run is left out.
@@ -51,19 +51,19 @@ def runs_per_shard(run_bytes: int) -> int:
     return max(1, min(LONGEST_SHARD, SHARD_BYTES // max(run_bytes, 1)))
 
 
-def take_in(
-    intake: Intake[Any],
+def ingest_runs(
+    incoming: Incoming[Any],
     writer: ZooWriter,
     first: int,
     done: Callable[[int, list[Skip]], None],
 ) -> list[Skip]:
-    """Append the runs of `intake` from position `first` on; return all skips, earlier ones too.
+    """Append the runs of `incoming` from position `first` on; return all skips, earlier ones too.
 
     Whole shards are written at once, and a kill leaves those that were. The list of skips is
     written before the runs after them count, so none is lost.
 
     Args:
-        intake: the runs.
+        incoming: the runs.
         writer: the zoo.
         first: the position after the last run that the zoo has.
         done: called after each append with the number of positions it took, and those skipped.
@@ -84,17 +84,17 @@ def take_in(
         known, start = len(skips), stop
 
     size = writer.schema.runs_per_shard
-    for position in range(first, len(intake.sources)):
-        source = intake.sources[position]
-        found = intake.read(position, source)
+    for position in range(first, len(incoming.sources)):
+        source = incoming.sources[position]
+        found = incoming.read(position, source)
         if isinstance(found, str):
-            skips.append(Skip(position, intake.name(source), found))
+            skips.append(Skip(position, incoming.name(source), found))
         else:
             waiting.append(found)
-        # To the end of the shard that an interrupted intake has begun, then shard by shard.
+        # To the end of the shard that an interrupted import has begun, then shard by shard.
         if waiting and (writer.n_runs + len(waiting)) % size == 0:
             flush(position + 1)
-    flush(len(intake.sources))
+    flush(len(incoming.sources))
     return skips
 
 

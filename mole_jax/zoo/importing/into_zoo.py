@@ -23,7 +23,7 @@ from mole_jax.tasks.networks.torch_layout import layout
 from mole_jax.tasks.subsets import DataSubset
 from mole_jax.zoo.importing import ingest
 from mole_jax.zoo.importing.foreign import DataSet, StoredHistory, StoredRun, UnusableRunError
-from mole_jax.zoo.importing.ingest import Intake, Skip
+from mole_jax.zoo.importing.ingest import Incoming, Skip
 from mole_jax.zoo.storage.manifest import FILE
 from mole_jax.zoo.storage.reader import open_zoo
 from mole_jax.zoo.storage.schema import IMPORT, IMPORT_FINISHED, RunBatch, ZooSchema
@@ -157,7 +157,7 @@ def import_runs(
             return str(error)
         return _batch(history, data, position, "S0" if position in held_out else "train")
 
-    runs = Intake(data.runs, lambda run: run.name, batch)
+    runs = Incoming(data.runs, lambda run: run.name, batch)
     first = int(open_zoo(out).runs["member"].max(initial=-1)) + 1  # a run's position
     skipped = len([skip for skip in ingest.read_skips(out) if skip.position < first])
     with Progress("import", total=len(data.runs), unit="runs", initial=first) as bar:
@@ -167,7 +167,7 @@ def import_runs(
             skipped += len(skips)
             bar.update(n, left_out=skipped)
 
-        skips = ingest.take_in(runs, writer, first, done)
+        skips = ingest.ingest_runs(runs, writer, first, done)
     if writer.n_runs == 0:
         raise UserError(
             f"{source}: none of its {len(data.runs)} runs can be used; {skips[0]}; fix the runs"

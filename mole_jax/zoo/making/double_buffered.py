@@ -21,7 +21,7 @@ class Finished(NamedTuple):
     waited: float
 
 
-def overlapped(
+def double_buffered(
     items: Iterable[Item],
     begin: Callable[[Item], Begun],
     wait: Callable[[Begun], object],
@@ -39,7 +39,7 @@ def overlapped(
         wait: returns when that work is done.
         finish: takes the work's result away. It has to wait for it itself.
     """
-    with ThreadPoolExecutor(2, thread_name_prefix="overlapped") as pool:
+    with ThreadPoolExecutor(2, thread_name_prefix="double_buffered") as pool:
         former: tuple[Item, Future[Result]] | None = None
 
         def done_at(begun: Begun) -> float:

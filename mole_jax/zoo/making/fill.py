@@ -20,7 +20,7 @@ from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
 from mole_jax.population.member import History
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.zoo.making import schedule_groups
-from mole_jax.zoo.making.double_buffered import overlapped
+from mole_jax.zoo.making.double_buffered import double_buffered
 from mole_jax.zoo.making.schedule_groups import Group
 from mole_jax.zoo.storage import usable
 from mole_jax.zoo.storage.reader import open_zoo
@@ -46,7 +46,7 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
     zoo = open_zoo(writer.path)
     process = distributed.index()
     part = config["zoo"].get("members_per_group", 0)
-    todo = schedule_groups.rounds(
+    todo = schedule_groups.schedule(
         np.bincount(zoo.runs["subset"], minlength=len(family.subsets)),
         members,
         config["zoo"]["subsets_per_group"],
@@ -71,7 +71,7 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
     at_once = subset_runs.width(config, family, mesh, group, together, each) if todo else 0
     failed = zoo.n_runs - len(zoo.select(finite=True))  # before a resume
     began, waited = time.monotonic(), 0.0
-    work = overlapped(
+    work = double_buffered(
         [round_[process] if process < len(round_) else None for round_ in todo],
         begin=functools.partial(_begin, config, family, mesh, at_once),
         wait=jax.block_until_ready,

@@ -21,7 +21,7 @@ class Group(NamedTuple):
         return len(self.subsets) * len(self.members)
 
 
-def rounds(
+def schedule(
     have: np.ndarray,
     members: int,
     subsets_per_group: int,
@@ -75,7 +75,7 @@ def rounds(
 def _by_member(
     have: np.ndarray, members: int, size: int, n_processes: int, runs_per_shard: int
 ) -> list[list[Group]]:
-    """Return rounds of groups of one data subset and of `size` members; see `rounds`.
+    """Return rounds of groups of one data subset and of `size` members; see `schedule`.
 
     A round ends where a data subset ends within a shard: the next group writes to that shard, too.
     """

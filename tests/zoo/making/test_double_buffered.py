@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mole_jax.zoo.making.double_buffered import Finished, overlapped
+from mole_jax.zoo.making.double_buffered import Finished, double_buffered
 
 
 def nothing(*_: object) -> None:
@@ -16,10 +16,10 @@ def nothing(*_: object) -> None:
 
 
 def test_results_come_in_order() -> None:
-    found = list(overlapped(range(5), lambda i: 10 * i, nothing, lambda i, begun: (i, begun)))
+    found = list(double_buffered(range(5), lambda i: 10 * i, nothing, lambda i, begun: (i, begun)))
     assert [f.item for f in found] == list(range(5))
     assert [f.result for f in found] == [(i, 10 * i) for i in range(5)]
-    assert list(overlapped([], lambda i: i, nothing, lambda i, _: i)) == []
+    assert list(double_buffered([], lambda i: i, nothing, lambda i, _: i)) == []
 
 
 def test_an_item_is_finished_while_the_next_is_at_work() -> None:
@@ -33,7 +33,7 @@ def test_an_item_is_finished_while_the_next_is_at_work() -> None:
         # Were the next item begun only after this one, it would never be.
         return i == 3 or begun[i + 1].wait(10)
 
-    assert all(f.result for f in overlapped(range(4), begin, nothing, finish))
+    assert all(f.result for f in double_buffered(range(4), begin, nothing, finish))
 
 
 def test_two_items_at_most_are_alive() -> None:
@@ -46,7 +46,7 @@ def test_two_items_at_most_are_alive() -> None:
         most = max(most, len(alive))
         return i
 
-    for _ in overlapped(range(6), begin, nothing, lambda i, _: alive.discard(i)):
+    for _ in double_buffered(range(6), begin, nothing, lambda i, _: alive.discard(i)):
         pass
     assert most == 2
     assert not alive
@@ -64,12 +64,14 @@ def test_waiting_counts_from_when_the_next_was_ready() -> None:
             ready.wait(10)
             threading.Event().wait(0.05)
 
-    first, second = overlapped([0, 1], lambda i: i, wait, finish)
+    first, second = double_buffered([0, 1], lambda i: i, wait, finish)
     assert 0 < first.waited < 10
     assert second.waited == 0
     # Here the next is still at work when the former is finished.
     held = threading.Event()
-    first = next(found := overlapped([0, 1], lambda i: i, lambda i: i and held.wait(10), nothing))
+    first = next(
+        found := double_buffered([0, 1], lambda i: i, lambda i: i and held.wait(10), nothing)
+    )
     assert first == Finished(0, None, 0.0)
     held.set()
     assert next(found).item == 1
@@ -84,12 +86,12 @@ def test_a_failure_is_raised_once_the_next_item_is_begun(problem: type[BaseExcep
             raise problem("no space")
 
     with pytest.raises(problem, match="no space"):
-        list(overlapped(range(9), lambda i: begun.append(i), nothing, finish))
+        list(double_buffered(range(9), lambda i: begun.append(i), nothing, finish))
     assert begun == [0, 1, 2]
 
 
 def leave_by_breaking(finish: Callable[..., None]) -> None:
-    with contextlib.closing(overlapped(range(9), lambda i: i, nothing, finish)) as found:
+    with contextlib.closing(double_buffered(range(9), lambda i: i, nothing, finish)) as found:
         next(found)
 
 
@@ -104,5 +106,5 @@ def test_leaving_early_waits_for_what_is_being_finished() -> None:
     before = list(done)
     assert before == [0]
     assert threading.active_count() == 1 or not [
-        t for t in threading.enumerate() if t.name.startswith("overlapped")
+        t for t in threading.enumerate() if t.name.startswith("double_buffered")
     ]
