@@ -216,7 +216,7 @@ def build(config: Mapping[str, Any]) -> ControlFamily:
     c, n = config["data"], config["network"]
     chosen = environment(config)
     assert chosen is not None
-    if n["name"] not in networks.POLICIES:
+    if networks.kind_of(n).classifies:
         raise UserError(
             f"network.name={n['name']!r} does not act: data.source={c['source']!r} needs one of "
             f"{', '.join(networks.POLICIES)}"

@@ -276,7 +276,7 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
     else:
         scale, shift = _measured(train)
     _check_finite(data, scale, shift)
-    if config["network"]["name"] not in networks.CLASSIFIERS:
+    if not networks.kind_of(config["network"]).classifies:
         raise UserError(
             f"network.name={config['network']['name']!r} does not classify images: "
             f"data.source={c['source']!r} needs one of {', '.join(networks.CLASSIFIERS)}"

@@ -17,9 +17,10 @@ from mole_jax.metamodel.process import prompt as prompt_lib
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation import permutation, rotation
 from mole_jax.representation.normalise import Normaliser
+from mole_jax.tasks import networks
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
-from mole_jax.tasks.networks import CLASSIFIERS, Network
+from mole_jax.tasks.networks import Network
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.storage.schema import PROMPT_METRIC
@@ -93,7 +94,7 @@ class PairConfig:
             raise UserError(
                 f"training.permute_labels={t['permute_labels']} must lie in [0, 1]: it is a share"
             )
-        if t["permute_labels"] and config["network"]["name"] not in CLASSIFIERS:
+        if t["permute_labels"] and not networks.kind_of(config["network"]).classifies:
             raise UserError(
                 f"training.permute_labels={t['permute_labels']} renames labels, and "
                 f"network.name={config['network']['name']!r} has none; set it to 0"
