@@ -33,7 +33,7 @@ class Recorded:
 
     @property
     def prompt_metric(self) -> str:
-        """The prompt metric, in words: "test error (%)"."""
+        """Return the prompt metric in words: "test error (%)"."""
         return str(self.arrays["prompt_metric"]) if self.has("prompt_metric") else "validation loss"
 
     @property

@@ -18,7 +18,7 @@ from mole_jax.evaluation.harness.context import CHOICE, EvalContext
 Record = dict[str, Any]  # numbers and texts that JSON can hold
 Arrays = dict[str, np.ndarray]
 Found = TypeVar("Found")
-FoundCo = TypeVar("FoundCo", covariant=True)
+FoundCo = TypeVar("FoundCo", covariant=True)  # a measure of networks is a measure of scores
 
 
 def always(context: EvalContext) -> bool:
