@@ -59,7 +59,12 @@ def check(config: Mapping[str, Any], network: Network, mesh: Mesh) -> None:
         learner = build(config, network, name, ones)
         train_config(config, name).check_mesh(mesh)
         learner.check_mesh(mesh)
-        sampler.plan(config["sampling"], learner.model.process.n_steps)
+    plan(config)
+
+
+def plan(config: Mapping[str, Any]) -> Plan:
+    """Return how a config samples; raises UserError."""
+    return sampler.plan(config["sampling"], config["diffusion"]["steps"])
 
 
 def train_config(config: Mapping[str, Any], name: str) -> TrainConfig:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+from pathlib import Path
 from typing import Any
 
 import chex
@@ -11,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import mole_jax
 from mole_jax.core.errors import UserError
 from mole_jax.learners import answers, registry
 from mole_jax.training.learner import SOURCES, Episodes
@@ -70,6 +73,7 @@ def test_a_learner_looks_at_what_it_says_and_at_nothing_else(name: str) -> None:
     s = setting(name)
     given = episodes(s)
     first = asked(s, given)
+    assert s.learner.label.label and s.learner.label.sentence.endswith(".")
     assert first.shape == given.start.shape and np.isfinite(first).all()
     np.testing.assert_array_equal(first, asked(s, given))
     other = {
@@ -89,6 +93,18 @@ def test_an_answer_has_its_cost(name: str) -> None:
     s = setting(name)
     one, two = (answers.flops(s.learner, s.params, episodes(s, batch)) for batch in (1, 2))
     assert 1e4 < one < 1.02 * two / 2 * 1.02
+
+
+def test_evaluation_and_report_know_no_learner_by_name() -> None:
+    folder = Path(mole_jax.__file__).parent
+    words = re.compile("|".join(rf"\\b{name}\\b" for name in (*EVERY, "dit")), re.IGNORECASE)
+    found = [
+        f"{path.name}: {word}"
+        for room in ("evaluation", "report")
+        for path in (folder / room).rglob("*.py")
+        for word in words.findall(path.read_text())
+    ]
+    assert found == []
 
 
 def test_every_name_is_tried_here() -> None:

@@ -20,7 +20,6 @@ from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.zoo_finals import ZooFinals
 from mole_jax.learners import registry, stored
 from mole_jax.learners.stored import Trained
-from mole_jax.metamodel.process import sampler
 from mole_jax.tasks import subsets
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib
@@ -166,7 +165,7 @@ def stage_seconds(workdir: Path, stage: str) -> float | None:
 def _predictor(
     config: Mapping[str, Any], workdir: Path, family: TaskFamily, mesh: Mesh, name: str
 ) -> Predictor:
-    plan = sampler.plan(config["sampling"], config["diffusion"]["steps"])
+    plan = registry.plan(config)
     trained = stored.load(workdir, config, family.network, name, plan=plan)
     batch = mesh_lib.pad_to_multiple(config["evaluation"]["sampler_batch"], mesh.shape["data"])
     return Predictor(trained, batch, mesh, registry.train_config(config, name).steps)
