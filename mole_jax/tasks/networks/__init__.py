@@ -72,7 +72,10 @@ def build(section: Mapping[str, Any], input_shape: tuple[int, ...], n_outputs: i
 
 def to_json(section: Mapping[str, Any], network: Network) -> dict[str, Any]:
     """Return what `from_json` needs to build the network again, without its data."""
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in dict(section).items()}
+    own = dataclasses.asdict(config_of(section))
+    # Also those of its keys that the section lacks: one day their defaults may be others.
+    whole = {**section, **{key: own[key] for key in own if key not in section}}
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in whole.items()}
     if plain.get("init") == initial.DEFAULT:  # left out, as it was before there was a choice
         del plain["init"]
     return {**plain, "input_shape": list(network.input_shape), "outputs": network.n_outputs}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +15,22 @@ from mole_jax.interop.lmdb.export_lmdb import export_gpt
 from mole_jax.interop.lmdb.import_lmdb import LmdbOptions, import_gpt
 from mole_jax.tasks.networks import shorthand
 from mole_jax.zoo.storage.reader import open_zoo
-from mole_jax.zoo.storage.schema import RunBatch, ZooSchema
+from mole_jax.zoo.storage.schema import RunBatch
 from mole_jax.zoo.storage.store import ZooWriter
 from tests.interop.lmdb import gpt_data
+from tests.zoo.conftest import example_batch, example_schema
 
 
 @pytest.fixture
-def own(
-    tmp_path: Path, make_schema: Callable[..., ZooSchema], make_batch: Callable[..., RunBatch]
-) -> tuple[Path, RunBatch]:
+def own(tmp_path: Path) -> tuple[Path, RunBatch]:
     """A zoo as MOLE makes them, of 7 runs, one of them not finite."""
     described = shorthand.parse("mlp:5,4,3")
-    schema = make_schema(
+    schema = example_schema(
         spec=described.network.spec,
         network=described.to_json(),
         metrics=("train_loss", "train_accuracy", "validation_loss", "test_loss", "test_accuracy"),
     )
-    batch = make_batch(7, schema=schema)
+    batch = example_batch(7, schema=schema)
     finite = np.ones(7, bool)
     finite[2] = False
     batch = dataclasses.replace(batch, finite=finite)
@@ -123,12 +121,10 @@ def test_a_folder_that_holds_something_else_is_refused(
         export_gpt(own[0], tmp_path / "out")
 
 
-def test_a_network_without_a_layout_is_refused(
-    tmp_path: Path, make_schema: Callable[..., ZooSchema], make_batch: Callable[..., RunBatch]
-) -> None:
+def test_a_network_without_a_layout_is_refused(tmp_path: Path) -> None:
     config = {"name": "vit", "patch": 2, "width": 4, "layers": 1, "heads": 1, "mlp": 4,
               "pooling": "mean", "input_shape": [4, 4, 1], "outputs": 3}  # fmt: skip
-    ZooWriter.create(tmp_path / "zoo", make_schema(network=config)).append(make_batch(1))
+    ZooWriter.create(tmp_path / "zoo", example_schema(network=config)).append(example_batch(1))
     with pytest.raises(UserError, match="vit has no PyTorch layout"):
         export_gpt(tmp_path / "zoo", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -41,6 +41,7 @@ def test_every_network(name: str) -> None:
     assert set(stored) - {"name", "input_shape", "outputs"} <= set(fields)
     again = networks.from_json(stored)
     assert (again.spec, again.axes, again.units) == (network.spec, network.axes, network.units)
+    assert networks.from_json(networks.to_json({"name": name}, network)).spec == network.spec
     others = {"fruit": "apple", **section}
     assert networks.config_of(others) == keys
 
