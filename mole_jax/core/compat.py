@@ -24,10 +24,14 @@ DEFAULTS: dict[str, Any] = {
     "population.max_weight": 0.0,
     "population.snapshot_spacing": "power",
     "representation.normaliser": "tensor",
+    # Meta-models imported from elsewhere, which nobody trains on, lack these three.
+    "training.checkpoint_every": 500,
     "training.ema_warmup": True,
+    "training.keep_checkpoints": 2,
     "training.metric": "",
     "training.schedule": "warmup_then_cosine",
     "training.spacing": "start_first",
+    "training.steps_per_dispatch": 50,
     "zoo.members_per_group": 0,
 }
 

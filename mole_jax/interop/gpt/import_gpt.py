@@ -28,8 +28,9 @@ from mole_jax.sampling.load import IMPORTED_NETWORK
 from mole_jax.tasks import control, environments
 from mole_jax.tasks.networks import Network
 from mole_jax.tasks.networks.state_dict import check_weight_dtype, without_prefixes
-from mole_jax.training import state as states
-from mole_jax.training.state import State, TrainConfig
+from mole_jax.training import adamw
+from mole_jax.training.state import State
+from mole_jax.training.train_config import TrainConfig
 
 WEIGHTS = ("G", "G_ema")
 METRICS = ("test_loss", "test_error")  # in nats, in percent
@@ -121,7 +122,7 @@ def convert(
     last, average = (params.get(name, params[weights]) for name in WEIGHTS)
     optimizer = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype),
-        jax.eval_shape(states.optimizer(TrainConfig.of(config)).init, last),
+        jax.eval_shape(adamw.optimizer(TrainConfig.of(config)).init, last),
     )
     parts = (jnp.ones((), jnp.int32), last, average, optimizer)
     state = State(*jax.tree.map(jnp.asarray, parts))

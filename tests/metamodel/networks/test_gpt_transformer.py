@@ -241,7 +241,7 @@ def test_every_spacing_is_as_frequent_as_every_other(setting: tiny.Setting) -> N
     assert set(np.asarray(run)) == {0, 1, 2}
 
 
-def test_what_cannot_be() -> None:
+def test_what_cannot_be(setting: tiny.Setting) -> None:
     for changes, message in (
         ({"metamodel__gpt": {"split": "words"}}, "metamodel.gpt.split='words' is unknown"),
         ({"metamodel__gpt": {"chunk_size": 0}}, "chunk_size=0 must be 1 or more"),
@@ -257,7 +257,8 @@ def test_what_cannot_be() -> None:
 
 
 def test_a_config_from_before_means_what_it_did(setting: tiny.Setting) -> None:
-    config = tiny.tiny_config().copy_and_resolve_references()
+    changed = {"training__checkpoint_every": 500, "training__steps_per_dispatch": 50}
+    config = tiny.tiny_config(**changed).copy_and_resolve_references()
     with config.unlocked():
         for key, value in compat.DEFAULTS.items():
             section, name = key.split(".")
