@@ -89,8 +89,12 @@ class Diffusion:
         )
         one, start = jnp.zeros((1,)), jnp.zeros((1, length, channels))
         prompt = Prompt(start, one, one, support, everything(1))
-        of = self.model.denoising(start, one, prompt)
-        return self.model.module.init(key, of, prompt, self.model.probe_gradient)["params"]
+        # Of the normaliser only the shape matters, and there may be no more of it.
+        ones = Normaliser(*3 * (jnp.ones(network.spec.size),))
+        own = dataclasses.replace(self.model.representation, normaliser=ones)
+        model = dataclasses.replace(self.model, representation=own)
+        of = model.denoising(start, one, prompt)
+        return model.module.init(key, of, prompt, model.probe_gradient)["params"]
 
     def gradient(
         self, theta: Any, batch: Pairs, key: jax.Array
