@@ -52,7 +52,8 @@ def edm(alpha: jax.Array, sigma: jax.Array, spread: jax.Array) -> Readout:
     Karras et al. 2022, eq. 7, for any alpha and sigma and a residual of known spread.
     """
     total = variance(alpha, sigma, spread)
-    return Readout(alpha * spread**2 / total, spread * sigma / jnp.sqrt(total))
+    # Not sigma / sqrt(total): one device and several would round that differently.
+    return Readout(alpha * spread**2 / total, spread * jnp.sqrt(sigma**2 / total))
 
 
 def variance(alpha: jax.Array, sigma: jax.Array, spread: jax.Array) -> jax.Array:

@@ -81,8 +81,8 @@ def steps_of(process: Process, plan: Plan) -> Steps:
 
     `ddim` follows Song et al. 2021 (eq. 12); with schedule `flow` it is Euler's method for the flow
     (Lipman et al. 2023). `ancestral` is `ddim` with eta = 1, the posterior of Ho et al. 2020 on
-    the chosen steps; `ancestral_large` has the variance of the forward process instead, as G.pt
-    has it, in as many steps as the grid. `heun` corrects every step of `ddim` but the last by the
+    the chosen steps; `ancestral_large` has the variance of the forward process instead: G.pt's
+    choice, at every time of the grid. `heun` corrects every step of `ddim` but the last by the
     slope where it ends (Karras et al. 2022, algorithm 1 without fresh noise).
     """
     # Evenly from pure noise down, but not to t = 0 (Lin et al. 2024): there the noisy data are the
