@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.program import sections
 from mole_jax.population import recipes
 from mole_jax.population.member import Recipe
+from mole_jax.population.population_config import PPOConfig
 from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks import networks
 from mole_jax.tasks.images import ImageFamily
@@ -74,8 +77,13 @@ def test_impossible_populations_are_refused(changes: dict[str, Any], message: st
         recipes.check({**CONFIG, **changes})
 
 
+PPO = ConfigDict(sections.defaults(PPOConfig))
+
+
 def test_policies_are_trained_by_ppo(digits: ImageFamily) -> None:
-    population = tiny.tiny_config().population
+    population = tiny.tiny_config().population.copy_and_resolve_references()
+    with population.unlocked():
+        population.ppo = PPO
     policy = networks.build(
         {"name": "gaussian_policy", "hidden": (8,), "activation": "tanh"}, (4,), 1
     )

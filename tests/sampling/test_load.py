@@ -31,7 +31,7 @@ def test_other_checkpoints_can_be_loaded(workdir: Path, model: Model) -> None:
     halves = jax.tree.map(lambda x: 0.5 * x, model.params)
     assert tiny.equal_trees(best.params, halves)
     # So that it need not be compiled again.
-    assert jax.tree.structure(best.learner) == jax.tree.structure(model.learner)
+    assert jax.tree.structure(best.learner.model) == jax.tree.structure(model.learner.model)
     steps = CONFIG.training.steps
     assert tiny.equal_trees(mole_jax.load(workdir, checkpoint=np.int64(steps - 1)).params, halves)
     assert tiny.equal_trees(mole_jax.load(workdir, checkpoint=steps).params, model.params)

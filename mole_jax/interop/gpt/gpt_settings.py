@@ -21,7 +21,7 @@ NOISE_SCHEDULES = ("cosine", "linear")
 VARIANCES = ("fixed_small", "fixed_large")
 _COUNTS = ("chunk_size", "n_embd", "n_layer", "n_head", "num_frequencies")
 # Far beyond any model, and what a damaged file would take all memory and time for.
-_MOST = {"parameters": 2**31 - 1, "tokens": 100_000, "noising.steps": 1_000_000}
+_MOST = {"parameters": 2**31 - 1, "tokens": 100_000, "diffusion.steps": 1_000_000}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _checked(found: Any) -> Settings:
     known = {"x0": True, "xstart": True, "eps": False, "epsilon": False, "noise": False}
     if not isinstance(predicts, str) or known.get(predicts) != settings.predict_xstart:
         raise UserError(
-            f"noising.predict={predicts!r} and predict_xstart={settings.predict_xstart} "
+            f"diffusion.predict={predicts!r} and predict_xstart={settings.predict_xstart} "
             "contradict each other"
         )
     _check_stated(settings, found)
@@ -207,18 +207,20 @@ def _check_values(settings: Settings) -> None:
             f"{len(settings.parameter_sizes)} parameter_sizes: let there be equally many"
         )
     if settings.variance not in VARIANCES:
-        raise UserError(f"noising.variance={settings.variance!r} is unknown; there are {VARIANCES}")
+        raise UserError(
+            f"diffusion.variance={settings.variance!r} is unknown; there are {VARIANCES}"
+        )
     if settings.noise_schedule not in NOISE_SCHEDULES:
         raise UserError(
-            f"noising.noise_schedule={settings.noise_schedule!r} is unknown; "
+            f"diffusion.noise_schedule={settings.noise_schedule!r} is unknown; "
             f"there are {NOISE_SCHEDULES}"
         )
     if settings.diffusion_steps < 2:
-        raise UserError(f"noising.steps={settings.diffusion_steps} must be 2 or more")
+        raise UserError(f"diffusion.steps={settings.diffusion_steps} must be 2 or more")
     counts = {
         "parameters": settings.size,
         "tokens": settings.size // max(settings.chunk_size, 1),
-        "noising.steps": settings.diffusion_steps,
+        "diffusion.steps": settings.diffusion_steps,
     }
     if settings.split_policy == "layer_by_layer":
         counts["tokens"] = len(settings.parameter_sizes)

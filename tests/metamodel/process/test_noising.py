@@ -153,9 +153,9 @@ def test_of_unit_spread_edm_is_v_with_the_other_sign() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("quadratic", T, "x0"), "noising.schedule='quadratic' .* cosine, linear, flow"),
-        (("cosine", T, "score"), "noising.prediction='score' .* x0, eps, v, edm, flow"),
-        (("cosine", 1, "x0"), "noising.steps=1"),
+        (("quadratic", T, "x0"), "diffusion.schedule='quadratic' .* cosine, linear, flow"),
+        (("cosine", T, "score"), "diffusion.prediction='score' .* x0, eps, v, edm, flow"),
+        (("cosine", 1, "x0"), "diffusion.steps=1"),
     ],
 )
 def test_what_cannot_be_built(arguments: tuple, message: str) -> None:
