@@ -1,6 +1,8 @@
 """What a learner is: all that training, prediction and evaluation know of one.
 
-A learner is meta-trained once and then answers for any task. It is a pytree: the trained parameters
+A `Solver` turns the support set of a task into a network: a meta-trained learner does, and so do
+ordinary training and copying from a zoo. A `Learner` is a solver that is meta-trained: once, and
+then it answers for any task. It is a pytree: the trained parameters
 theta are passed in, constants such as a normaliser are its leaves, the rest is static. So a learner
 is an argument of compiled functions like any other.
 
@@ -25,12 +27,13 @@ SOURCES = ("pairs", "episodes")
 
 
 class Uses(NamedTuple):
-    """What a learner looks at of what it is given; the rest changes nothing."""
+    """What a solver looks at of what it is given; the rest changes nothing."""
 
     support: bool = True
     start: bool = True
     target_metric: bool = True
     samples: bool = True  # another key gives another network
+    pool: bool = False  # the task's whole training pool, which an episode names and does not hold
 
 
 EVERYTHING = Uses()
@@ -54,25 +57,21 @@ class Request(NamedTuple):
 
 
 class Label(NamedTuple):
-    """What a learner is called in a report, and a sentence on it."""
+    """What a solver is called in a report, and a sentence on it."""
 
     label: str
     sentence: str
 
 
-class Learner(Protocol):
-    """What is meta-trained, and then answers for tasks."""
+class Solver(Protocol):
+    """What answers for tasks, given what was trained or chosen for it beforehand: theta."""
 
     @property
     def name(self) -> str:
-        """Its name in the registry."""
+        """Its name in results."""
 
     @property
     def label(self) -> Label: ...
-
-    @property
-    def source(self) -> str:
-        """One of SOURCES: what `gradient` takes."""
 
     @property
     def uses(self) -> Uses: ...
@@ -80,6 +79,17 @@ class Learner(Protocol):
     @property
     def network(self) -> Network:
         """What it answers with."""
+
+    def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> Any:
+        """Return networks for B episodes: parameters [B, D]."""
+
+
+class Learner(Solver, Protocol):
+    """A solver that is meta-trained; its `adapt` is a function to be compiled."""
+
+    @property
+    def source(self) -> str:
+        """One of SOURCES: what `gradient` takes."""
 
     @property
     def n_tokens(self) -> int:
@@ -90,9 +100,6 @@ class Learner(Protocol):
 
     def gradient(self, theta: Any, batch: Any, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
         """Return the gradient, of theta's structure, and metrics, `loss` among them."""
-
-    def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> jax.Array:
-        """Return networks for B episodes: parameters [B, D]."""
 
     def on(self, mesh: Mesh, parts: int) -> Self:
         """Return the learner that computes gradients on a mesh, in this many parts of a batch."""

@@ -82,7 +82,8 @@ def test_a_learner_looks_at_what_it_says_and_at_nothing_else(name: str) -> None:
         "target_metric": asked(s, given, target=0.9),
         "samples": asked(s, given, key=jax.random.key(6)),
     }
-    assert set(other) == set(s.learner.uses._fields)
+    assert not s.learner.uses.pool
+    assert set(other) == set(s.learner.uses._fields) - {"pool"}
     for what, found in other.items():
         changed = np.abs(found - first).max()
         assert (changed > 1e-6) == getattr(s.learner.uses, what), (what, changed)

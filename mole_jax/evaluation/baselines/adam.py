@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import dataclasses
+from typing import ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -11,6 +12,8 @@ from mole_jax.evaluation.baselines import training
 from mole_jax.evaluation.baselines.training import Curves
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.measure import Measure, Record, Results
+from mole_jax.tasks.networks import Network
+from mole_jax.training.learner import Episodes, Label, Request, Uses
 
 # Kinds of start that `fine_tuning` compares besides one for each learner: its trainings share the
 # compiled function with Adam's.
@@ -33,6 +36,36 @@ class AdamCurves(NamedTuple):
     validation_loss: np.ndarray  # [T, N, S]
     test_score: np.ndarray  # [T, N] at the end
     seconds_per_network: np.ndarray  # []
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Adam:
+    """Trains every episode's network on the task's training pool; theta is the learning rate."""
+
+    context: EvalContext
+
+    name: ClassVar[str] = "adam"
+    label: ClassVar[Label] = Label(
+        "Adam", "Ordinary training on the whole training pool, from the same starts."
+    )
+    uses: ClassVar[Uses] = Uses(support=False, target_metric=False, samples=False, pool=True)
+
+    @property
+    def network(self) -> Network:
+        return self.context.family.network
+
+    def adapt(
+        self, theta: AdamRate, episodes: Episodes, request: Request, key: jax.Array
+    ) -> np.ndarray:
+        """Return the networks [B, D] that training ends with; those of a task share minibatches."""
+        flat = np.asarray(episodes.start)
+        tasks, group, counts = np.unique(episodes.task, return_inverse=True, return_counts=True)
+        place = np.empty(len(flat), int)  # of each episode among those of its task
+        place[np.argsort(group, kind="stable")] = np.concatenate([np.arange(n) for n in counts])
+        starts = np.zeros((len(tasks), counts.max(), flat.shape[1]), np.float32)
+        starts[group, place] = flat
+        rates = np.full(starts.shape[:2], theta.chosen, np.float32)
+        return run(self.context, tasks, starts, rates, key).networks[group, place]
 
 
 def choose(context: EvalContext, split: str, results: Results) -> AdamRate:
@@ -77,7 +110,7 @@ def run(
         tasks,
         starts,
         rates,
-        members=max(settings["starts"], len(settings["adam_rates"]), fine_tuned),
+        members=max(settings["starts"], len(settings["adam_rates"]), fine_tuned, rates.shape[1]),
         # Two calls or more for the usual number of tasks: one of them is free of compilation.
         groups=min(context.config["zoo"]["subsets_per_group"], -(-settings["s0_tasks"] // 2)),
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import dataclasses
+from typing import ClassVar, NamedTuple
 
 import jax
 import numpy as np
 
-from mole_jax.evaluation.baselines import training
-from mole_jax.evaluation.baselines.baseline import Baseline, Scores
+from mole_jax.evaluation.baselines import baseline, training
+from mole_jax.evaluation.baselines.baseline import Baseline
 from mole_jax.evaluation.baselines.training import Curves
 from mole_jax.evaluation.harness.context import EvalContext
-from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.measure import Measure, Record, Results, labelled
+from mole_jax.tasks.networks import Network
+from mole_jax.training.learner import Episodes, Label, Request, Uses
 
 # Numbers of steps among which the best is chosen.
 _POINTS = 12
@@ -30,50 +32,63 @@ class SupportTraining(NamedTuple):
     chosen_steps: np.ndarray  # []
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class AdamSupport:
+    """Trains every episode's network on its own support set; theta is the rate and the steps."""
+
+    context: EvalContext
+
+    name: ClassVar[str] = "adam_support"
+    label: ClassVar[Label] = Label(
+        "Adam, support set only",
+        "Ordinary training on nothing but the examples that MOLE is shown.",
+    )
+    uses: ClassVar[Uses] = Uses(target_metric=False, samples=False)
+
+    @property
+    def network(self) -> Network:
+        return self.context.family.network
+
+    def adapt(
+        self, theta: SupportTraining, episodes: Episodes, request: Request, key: jax.Array
+    ) -> np.ndarray:
+        """Return the networks [B, D] at the chosen number of steps."""
+        at = int(theta.chosen_snapshot)
+        return self.train(float(theta.chosen), episodes, key, at).networks[:, 0]
+
+    def train(self, rate: float, episodes: Episodes, key: jax.Array, keep: int = -1) -> Curves:
+        """Train at one learning rate: curves [B, 1, S], and the networks of snapshot `keep`."""
+        each = len(episodes.task)
+        return training.train(
+            self.context,
+            training.recipe(self.context, _POINTS),
+            np.asarray(episodes.task),
+            key,
+            np.arange(each),
+            np.asarray(episodes.start)[:, None],
+            np.full((each, 1), rate, np.float32),
+            members=1,
+            groups=min(self.context.config["zoo"]["subsets_per_group"], _GROUPS),
+            dataset=episodes.support,
+            keep=keep,
+        )
+
+
 def choose(context: EvalContext, split: str, results: Results) -> SupportTraining:
     """Choose the rate and number of steps with the lowest mean validation loss on training subsets.
 
     Too many steps overfit a support set, and the number found here is the early stopping that
     someone with other data subsets at hand would use.
     """
-    rates = np.array(context.settings["adam_rates"])
-    loss = []
-    for rate in rates:
-        curves = run(context, context.choice, rate, context.key("adam_support"))
-        loss.append(curves.metrics["validation_loss"].mean((0, 1)))  # [S]
-    table = np.nan_to_num(np.array(loss), nan=np.inf)  # [rates, S]
+    rates, solver = np.array(context.settings["adam_rates"]), AdamSupport(context)
+    key, episodes = context.key(solver.name), context.choice.flat()
+    every = [solver.train(float(rate), episodes, key) for rate in rates]
+    loss = np.array([curves.metrics["validation_loss"].mean((0, 1)) for curves in every])
+    table = np.nan_to_num(loss, nan=np.inf)  # [rates, S]
     best_rate, best_step = np.unravel_index(np.argmin(table), table.shape)
-    steps = curves.steps
+    steps = every[0].steps
     chosen = (rates[best_rate], np.array(best_step), steps[best_step])
     return SupportTraining(rates, steps, table, *chosen)
-
-
-def from_starts(context: EvalContext, split: str, results: Results) -> Scores:
-    """Train as chosen from the starts of a split."""
-    choice = results.of(CHOSEN)
-    curves = run(context, context.splits[split], choice.chosen, context.key("adam_support"))
-    at = int(choice.chosen_snapshot)
-    return Scores(curves.metrics["test_loss"][..., at], curves.metrics["test_score"][..., at])
-
-
-def run(context: EvalContext, episodes: EpisodeGrid, rate: np.ndarray, key: jax.Array) -> Curves:
-    """Train a network of every episode on its own support set: curves [T, N, S]."""
-    n_tasks, n_starts = episodes.shape
-    each = n_tasks * n_starts
-    curves = training.train(
-        context,
-        training.recipe(context, _POINTS),
-        np.repeat(episodes.tasks, n_starts),
-        key,
-        np.arange(each),
-        episodes.starts.reshape(each, 1, -1),
-        np.full((each, 1), rate, np.float32),
-        members=1,
-        groups=min(context.config["zoo"]["subsets_per_group"], _GROUPS),
-        dataset=jax.tree.map(lambda x: x.reshape(each, *x.shape[2:]), episodes.support),
-    )
-    metrics = {name: value.reshape(n_tasks, n_starts, -1) for name, value in curves.metrics.items()}
-    return Curves(curves.steps, metrics, curves.seconds_per_network)
 
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:
@@ -87,9 +102,5 @@ def _record(context: EvalContext, split: str, results: Results) -> Record:
 CHOSEN = Measure(
     "adam_support_training", SupportTraining, choose, "choice", applies=labelled, record=_record
 )
-MEASURE = Measure("adam_support", Scores, from_starts, needs=(CHOSEN,), applies=labelled)
-BASELINE = Baseline(
-    "Adam, support set only",
-    "Ordinary training on nothing but the examples that MOLE is shown.",
-    MEASURE,
-)
+MEASURE = baseline.of_solver(AdamSupport.name, AdamSupport, CHOSEN, labelled)
+BASELINE = Baseline(AdamSupport.label, MEASURE)

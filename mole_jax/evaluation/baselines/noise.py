@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import zlib
-from typing import NamedTuple
+import dataclasses
+from typing import ClassVar, NamedTuple
 
+import jax
 import numpy as np
 
-from mole_jax.evaluation.baselines import retrieval
-from mole_jax.evaluation.baselines.baseline import Baseline, ScoredNetworks, tested
+from mole_jax.evaluation.baselines import baseline, retrieval
+from mole_jax.evaluation.baselines.baseline import Baseline
+from mole_jax.evaluation.baselines.retrieval import Retrieval
 from mole_jax.evaluation.harness import scoring
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.measure import Measure, Record, Results
+from mole_jax.tasks.networks import Network
+from mole_jax.training.learner import Episodes, Label, Request, Uses
 
 
 class NoiseLevel(NamedTuple):
@@ -19,35 +23,55 @@ class NoiseLevel(NamedTuple):
 
     sigmas: np.ndarray  # [sigmas]
     validation_score: np.ndarray  # [sigmas]
-    chosen: np.ndarray  # []
+    chosen: np.ndarray  # [] in units of each tensor's spread over the zoo
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NoisyRetrieval:
+    """Adds noise to the networks that retrieval finds; theta is how much."""
+
+    nearest: Retrieval
+
+    name: ClassVar[str] = "noise"
+    label: ClassVar[Label] = Label(
+        "Noise", "A training network with random noise added to its weights."
+    )
+    uses: ClassVar[Uses] = retrieval.USES._replace(samples=True)
+
+    @property
+    def network(self) -> Network:
+        return self.nearest.network
+
+    def adapt(
+        self, theta: NoiseLevel, episodes: Episodes, request: Request, key: jax.Array
+    ) -> np.ndarray:
+        """Add noise to the nearest network of every episode: [B, D]."""
+        best = self.nearest.adapt(None, episodes, request, key)
+        return best + np.float32(theta.chosen) * self.draw(key, best.shape)
+
+    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> np.ndarray:
+        """Draw noise [..., D] with each tensor's spread over the zoo."""
+        return self.nearest.finals.scale * np.asarray(jax.random.normal(key, shape))
+
+
+def build(context: EvalContext) -> NoisyRetrieval:
+    """Return the solver."""
+    return NoisyRetrieval(retrieval.build(context))
 
 
 def choose(context: EvalContext, split: str, results: Results) -> NoiseLevel:
     """Choose the noise level with the best mean validation score on training subsets."""
-    sigmas = np.array(context.settings["noise_sigmas"])
-    best = context.training.final[retrieval.rank(context, split)[..., 0]]
-    noisy = np.stack([add(context, best, sigma, split) for sigma in sigmas], axis=2)
-    tasks = context.choice.tasks
-    _, score = scoring.on_own_tasks(context.family, "validation", noisy, tasks)  # [T, N, sigmas]
-    score = score.mean((0, 1))
+    sigmas, solver, episodes = (
+        np.array(context.settings["noise_sigmas"]),
+        build(context),
+        context.choice,
+    )
+    best = baseline.ask(solver.nearest, None, episodes, context.key("noise"))
+    noise = solver.draw(context.key("noise level"), best.shape)
+    noisy = best[:, :, None] + sigmas.astype(np.float32)[:, None] * noise[:, :, None]
+    _, score = scoring.on_own_tasks(context.family, "validation", noisy, episodes.tasks)
+    score = score.mean((0, 1))  # of [T, N, sigmas]
     return NoiseLevel(sigmas, score, sigmas[np.argmax(score)])
-
-
-def networks(context: EvalContext, split: str, results: Results) -> ScoredNetworks:
-    """Add noise to the networks that retrieval finds."""
-    sigma = float(results.of(LEVEL).chosen)
-    best = results.of(retrieval.MEASURE, split).parameters
-    return tested(context, split, add(context, best, sigma, split))
-
-
-def add(context: EvalContext, flat: np.ndarray, sigma: float, name: str) -> np.ndarray:
-    """Return networks [T, N, D] with noise of `sigma` times each tensor's spread over the zoo.
-
-    The noise depends on the config's seed and on `name`.
-    """
-    rng = np.random.default_rng([context.config["seed"], zlib.crc32(name.encode())])
-    noise = rng.standard_normal(flat.shape, np.float32)
-    return flat + np.float32(sigma) * context.training.scale * noise
 
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:
@@ -55,5 +79,5 @@ def _record(context: EvalContext, split: str, results: Results) -> Record:
 
 
 LEVEL = Measure("noise_level", NoiseLevel, choose, "choice", record=_record)
-MEASURE = Measure("noise", ScoredNetworks, networks, needs=(LEVEL, retrieval.MEASURE))
-BASELINE = Baseline("Noise", "A training network with random noise added to its weights.", MEASURE)
+MEASURE = baseline.of_solver(NoisyRetrieval.name, build, LEVEL)
+BASELINE = Baseline(NoisyRetrieval.label, MEASURE)

@@ -2,90 +2,107 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from typing import NamedTuple
+import hashlib
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.evaluation.baselines.baseline import Baseline, ScoredNetworks, tested
+from mole_jax.evaluation.baselines import baseline
+from mole_jax.evaluation.baselines.baseline import Baseline
 from mole_jax.evaluation.harness.context import EvalContext
-from mole_jax.evaluation.harness.episodes import EpisodeGrid
-from mole_jax.evaluation.harness.measure import Measure, Results
+from mole_jax.evaluation.harness.zoo_finals import ZooFinals
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
+from mole_jax.training.learner import Episodes, Label, Request, Uses
+
+USES = Uses(start=False, target_metric=False, samples=False)
 
 
-class Neighbours(NamedTuple):
-    """The networks of the zoo that are nearest to each episode."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Retrieval:
+    """Copies the zoo's network that is nearest to an episode."""
 
-    order: np.ndarray  # [T, N, n] rows of `context.training`, best first
+    network: Network
+    finals: ZooFinals  # what may be copied
+    most: int  # networks that are ranked
+    one_task: bool  # the zoo is of one task
+    dynamics: np.ndarray | None  # [T, ...] of every task, where support sets have no labels
+    known: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # ranks of episodes
+
+    name: ClassVar[str] = "retrieval"
+    label: ClassVar[Label] = Label(
+        "Retrieval", "The final network of the training subset most like the new one."
+    )
+    uses: ClassVar[Uses] = USES
+
+    def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> np.ndarray:
+        """Copy the nearest network of every episode: [B, D]; theta is not used."""
+        return self.finals.final[self.rank(episodes)[:, 0]]
+
+    def rank(self, episodes: Episodes) -> np.ndarray:
+        """Rank the final networks of the training runs by their loss on each support set.
+
+        Where support sets have no labels, by the strangeness of their tasks.
+
+        Only the best run of each data subset is kept, and never one of the episode's own subset: on
+        a training subset retrieval would otherwise find a network that was trained on the task
+        itself. In a zoo of one task all runs are; there retrieval is its best run on the validation
+        pool, and the soup is of the best ones.
+
+        Returns:
+            [B, n] rows of `finals`, best first, of n different data subsets. The first is
+            retrieval, all of them make the soup; n is `most`, or fewer where the zoo has fewer
+            subsets.
+        """
+        if self.one_task:
+            best = np.argsort(self.finals.selection_loss, kind="stable")[: self.most]
+            return np.broadcast_to(best, (len(episodes.task), len(best))).copy()
+        # Soup and noise ask for the same ranks; a zoo of many large networks takes a while.
+        which = digest(episodes)
+        if which not in self.known:
+            self.known[which] = self._ranked(episodes)
+        return self.known[which]
+
+    def _ranked(self, episodes: Episodes) -> np.ndarray:
+        apart = self.losses(episodes) if self.dynamics is None else self.strangeness(episodes)
+        subset = self.finals.subset
+        n = min(self.most, len(np.unique(subset)) - 1)
+        rows = zip(apart, episodes.task, strict=True)
+        return np.array([_best(row, subset, int(task), n) for row, task in rows], np.int64)
+
+    def losses(self, episodes: Episodes) -> np.ndarray:
+        """Measure the loss of the R networks on every support set: [B, R]."""
+        support = jax.tree.map(jnp.asarray, episodes.support)
+        return np.asarray(_losses(self.network, jnp.asarray(self.finals.final), support))
+
+    def strangeness(self, episodes: Episodes) -> np.ndarray:
+        """Measure how strange the training runs' tasks are to each episode's own: [B, R].
+
+        What tasks without labels have in common are their dynamics: the mean squared difference of
+        what happens in the same situations. They are those of the true parameters, which retrieval
+        knows and the model does not. Of one task's runs the one with the lower loss counts as
+        nearer.
+        """
+        assert self.dynamics is not None
+        flat = self.dynamics.reshape(len(self.dynamics), -1)
+        of_runs = flat[self.finals.subset]
+        apart = [np.mean((of_runs - flat[task]) ** 2, axis=1) for task in episodes.task]
+        return np.array(apart) * (1 + 1e-6 * self.finals.selection_loss)
 
 
-def neighbours(context: EvalContext, split: str, results: Results) -> Neighbours:
-    """Rank the zoo's networks for every episode."""
-    return Neighbours(rank(context, split))
-
-
-def networks(context: EvalContext, split: str, results: Results) -> ScoredNetworks:
-    """Copy the nearest network."""
-    nearest = results.of(NEIGHBOURS, split).order[..., 0]  # [T, N]
-    return tested(context, split, context.training.final[nearest])
-
-
-def rank(context: EvalContext, split: str) -> np.ndarray:
-    """Rank the final networks of the training runs by their loss on each episode's support set.
-
-    Where support sets have no labels, by the strangeness of their tasks.
-
-    Only the best run of each data subset is kept, and never one of the episode's own subset: on a
-    training subset retrieval would otherwise find a network that was trained on the task itself.
-    In a zoo of one task all runs are; there retrieval is its best run on the validation pool, and
-    the soup is of the best ones.
-
-    Returns:
-        [T, N, n] rows of `context.training`, best first, of n different data subsets. The first is
-        retrieval, all of them make the soup; n is soup_size, or fewer where the zoo has fewer
-        subsets.
-    """
-    episodes, training = context.episodes(split), context.training
-    if context.one_task:
-        best = np.argsort(training.selection_loss, kind="stable")[: context.settings["soup_size"]]
-        return np.broadcast_to(best, (*episodes.shape, len(best))).copy()
-    if context.family.labelled:
-        losses = support_losses(context.family.network, training.final, episodes)  # [T, N, R]
-    else:
-        losses = np.repeat(strangeness(context, episodes)[:, None], episodes.shape[1], axis=1)
-    n = min(context.settings["soup_size"], len(np.unique(training.subset)) - 1)
-    order = np.empty((*episodes.shape, n), np.int64)
-    for t, task in enumerate(episodes.tasks):
-        for i in range(episodes.shape[1]):
-            order[t, i] = _best(losses[t, i], training.subset, int(task), n)
-    return order
-
-
-def strangeness(context: EvalContext, episodes: EpisodeGrid) -> np.ndarray:
-    """Measure how strange the training runs' tasks are to each episode's own: [T, R].
-
-    What tasks without labels have in common are their dynamics: the mean squared difference of
-    what happens in the same situations. They are those of the true parameters, which retrieval
-    knows and the model does not. Of one task's runs the one with the lower loss counts as nearer.
-    """
-    dynamics = np.asarray(context.family.device_data.dynamics(context.key("dynamics")))
-    dynamics = dynamics.reshape(len(dynamics), -1)
-    apart = [
-        np.mean((dynamics[context.training.subset] - dynamics[task]) ** 2, axis=1)
-        for task in episodes.tasks
-    ]
-    return np.array(apart) * (1 + 1e-6 * context.training.selection_loss)
-
-
-def support_losses(network: Network, flat: np.ndarray, episodes: EpisodeGrid) -> np.ndarray:
-    """Measure the loss of R networks [R, D] on the support set of every episode: [T, N, R]."""
-    support = jax.tree.map(lambda x: jnp.asarray(x.reshape(-1, *x.shape[2:])), episodes.support)
-    return np.asarray(_losses(network, jnp.asarray(flat), support)).reshape(*episodes.shape, -1)
+@functools.lru_cache(maxsize=1)
+def build(context: EvalContext) -> Retrieval:
+    """Return the solver: one for a context, since those that build on it share its ranks."""
+    family, dynamics = context.family, None
+    if not family.labelled:
+        dynamics = np.asarray(family.device_data.dynamics(context.key("dynamics")))
+    most = context.settings["soup_size"]
+    return Retrieval(family.network, context.training, most, context.one_task, dynamics)
 
 
 def _best(losses: np.ndarray, subset: np.ndarray, own: int, n: int) -> np.ndarray:
@@ -93,6 +110,14 @@ def _best(losses: np.ndarray, subset: np.ndarray, own: int, n: int) -> np.ndarra
     ranked = ranked[subset[ranked] != own]
     _, first = np.unique(subset[ranked], return_index=True)  # where each subset comes up first
     return ranked[np.sort(first)[:n]]
+
+
+def digest(episodes: Episodes) -> str:
+    """Return a fingerprint of tasks and support sets, on which ranks depend."""
+    found = hashlib.sha256()
+    for x in jax.tree.leaves((episodes.task, episodes.support)):
+        found.update(np.ascontiguousarray(x).tobytes())
+    return found.hexdigest()
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -106,8 +131,5 @@ def _losses(network: Network, flat: jax.Array, support: Examples) -> jax.Array:
     return jax.lax.map(of_episode, support)
 
 
-NEIGHBOURS = Measure("neighbours", Neighbours, neighbours)
-MEASURE = Measure("retrieval", ScoredNetworks, networks, needs=(NEIGHBOURS,))
-BASELINE = Baseline(
-    "Retrieval", "The final network of the training subset most like the new one.", MEASURE
-)
+MEASURE = baseline.of_solver(Retrieval.name, build)
+BASELINE = Baseline(Retrieval.label, MEASURE)

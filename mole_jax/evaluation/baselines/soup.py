@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
 import numpy as np
 
-from mole_jax.evaluation.baselines import retrieval
-from mole_jax.evaluation.baselines.baseline import Baseline, ScoredNetworks, tested
+from mole_jax.evaluation.baselines import baseline, retrieval
+from mole_jax.evaluation.baselines.baseline import Baseline
+from mole_jax.evaluation.baselines.retrieval import Retrieval
 from mole_jax.evaluation.harness.context import EvalContext
-from mole_jax.evaluation.harness.measure import Measure, Results
 from mole_jax.representation import alignment
+from mole_jax.tasks.networks import Network
+from mole_jax.training.learner import Episodes, Label, Request, Uses
 
 
-def networks(context: EvalContext, split: str, results: Results) -> ScoredNetworks:
-    """Average the nearest networks of every episode."""
-    return tested(context, split, mix(context, results.of(retrieval.NEIGHBOURS, split).order))
+@dataclasses.dataclass(frozen=True, eq=False)
+class Soup:
+    """Averages the networks that retrieval finds."""
+
+    nearest: Retrieval
+
+    name: ClassVar[str] = "soup"
+    label: ClassVar[Label] = Label("Soup", "The mean of trained networks, units matched first.")
+    uses: ClassVar[Uses] = retrieval.USES
+
+    @property
+    def network(self) -> Network:
+        return self.nearest.network
+
+    def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> np.ndarray:
+        """Average the nearest networks of every episode: [B, D]; theta is not used.
+
+        Source: Wortsman et al., Model Soups (2022), here with units matched as in Ainsworth et al.,
+        Git Re-Basin (2023), since the networks do not share a start.
+        """
+        final, soups = self.nearest.finals.final, []
+        for rows in self.nearest.rank(episodes):
+            best = final[rows[0]]
+            others = [alignment.align(self.network, final[row], best) for row in rows[1:]]
+            soups.append(np.mean([best, *others], axis=0))
+        return np.array(soups, np.float32)
 
 
-def mix(context: EvalContext, order: np.ndarray) -> np.ndarray:
-    """Average networks: order [T, N, n] rows of the training runs, best first -> [T, N, D].
-
-    Source: Wortsman et al., Model Soups (2022), here with units matched as in Ainsworth et al.,
-    Git Re-Basin (2023), since the networks do not share a start.
-    """
-    network, final = context.family.network, context.training.final
-    soups = []
-    for rows in order.reshape(-1, order.shape[-1]):
-        best = final[rows[0]]
-        others = [alignment.align(network, final[row], best) for row in rows[1:]]
-        soups.append(np.mean([best, *others], axis=0))
-    return np.array(soups, np.float32).reshape(*order.shape[:2], -1)
+def build(context: EvalContext) -> Soup:
+    """Return the solver."""
+    return Soup(retrieval.build(context))
 
 
-MEASURE = Measure("soup", ScoredNetworks, networks, needs=(retrieval.NEIGHBOURS,))
-BASELINE = Baseline("Soup", "The mean of trained networks, units matched first.", MEASURE)
+MEASURE = baseline.of_solver(Soup.name, build)
+BASELINE = Baseline(Soup.label, MEASURE)

@@ -29,6 +29,7 @@ class Curves:
 
     steps: np.ndarray  # [S]
     metrics: dict[str, np.ndarray]  # "test_loss", "validation_score", ... each [G, M, S]
+    networks: np.ndarray  # [G, M, D] of one snapshot
     seconds_per_network: float  # of the fastest call, so without compilation where there are two
 
 
@@ -50,6 +51,7 @@ def train(
     members: int,
     groups: int,
     dataset: Examples | None = None,
+    keep: int = -1,
 ) -> Curves:
     """Train G x M networks with Adam; M is padded to `members` and G comes in calls of `groups`.
 
@@ -64,13 +66,14 @@ def train(
         members: networks of a group in every call, at least M.
         groups: groups in every call.
         dataset: leaves [G, n, ...]: train on these examples and on nothing else.
+        keep: position of the snapshot whose networks are returned.
 
     Returns:
         Curves [G, M, S].
     """
     n_groups, n_members = rates.shape
     column = np.minimum(np.arange(members), n_members - 1)
-    calls, seconds = [], []
+    calls, networks, seconds = [], [], []
     for first in range(0, n_groups, groups):
         rows = np.minimum(np.arange(first, first + groups), n_groups - 1)
         rate = jnp.asarray(rates[rows][:, column], jnp.float32)
@@ -86,14 +89,16 @@ def train(
             mesh=context.mesh,
             dataset=jax.tree.map(lambda x, rows=rows: jnp.asarray(x[rows]), dataset),
         )
-        metrics = distributed.gather(history.metrics)
+        metrics, kept = distributed.gather((history.metrics, history.parameters[:, :, keep]))
         seconds.append((time.monotonic() - began) / rate.size)
         calls.append({name: value[:, :n_members] for name, value in metrics.items()})
+        networks.append(kept[:, :n_members])
     merged = {name: np.concatenate([c[name] for c in calls])[:n_groups] for name in calls[0]}
     for pool in POOLS:
         score = merged.pop(f"{pool}_{context.family.score}")
         merged[f"{pool}_score"] = score / context.family.score_unit
-    return Curves(np.array(recipe.snapshot_steps), merged, min(seconds))
+    final = np.concatenate(networks)[:n_groups]
+    return Curves(np.array(recipe.snapshot_steps), merged, final, min(seconds))
 
 
 @jax.jit

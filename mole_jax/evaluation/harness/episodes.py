@@ -13,6 +13,7 @@ import numpy as np
 from mole_jax.core import rng
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData, TaskFamily
+from mole_jax.training.learner import Episodes
 from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.storage.reader import Zoo
 
@@ -36,6 +37,14 @@ class EpisodeGrid:
     def shape(self) -> tuple[int, int]:
         """(T, N)."""
         return self.starts.shape[0], self.starts.shape[1]
+
+    def flat(self) -> Episodes:
+        """Return the episodes in a row, task by task: leaves [T * N, ...]."""
+        n_tasks, n_starts = self.shape
+        each = n_tasks * n_starts
+        own = (self.support, self.starts, self.start_metric)
+        rows = jax.tree.map(lambda x: x.reshape(each, *x.shape[2:]), own)
+        return Episodes(np.repeat(self.tasks, n_starts), *rows)  # type: ignore[arg-type]
 
     def first(self, which: np.ndarray | None = None) -> EpisodeGrid:
         """Return the first start of every task, or of tasks at positions `which` [t]: [t, 1]."""

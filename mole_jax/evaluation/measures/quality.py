@@ -75,8 +75,7 @@ def _record(context: EvalContext, split: str, results: Results) -> Record:
 def _methods(context: EvalContext) -> Record:
     """Return what the report calls each method, and for how long learners were trained."""
     found: Record = {
-        baseline.measure.name: {"label": baseline.label, "sentence": baseline.sentence}
-        for baseline in BASELINES
+        baseline.measure.name: dict(baseline.label._asdict()) for baseline in BASELINES
     }
     for name, learner in context.learners.items():
         key = "generated" if name == context.learner else name

@@ -8,7 +8,9 @@ import jax
 import numpy as np
 
 from mole_jax.core import rng
-from mole_jax.evaluation.baselines import adam, adam_support
+from mole_jax.evaluation.baselines import adam, baseline
+from mole_jax.evaluation.baselines.adam_support import AdamSupport
+from mole_jax.evaluation.harness import scoring
 from mole_jax.evaluation.harness.measure import Job, Results
 from tests.evaluation.conftest import Prepared
 
@@ -38,12 +40,26 @@ def test_adam_improves_on_its_starts(prepared: Prepared) -> None:
     assert (loss[..., -1] < loss[..., 0]).all()
 
 
+def test_the_answer_is_where_training_ends(prepared: Prepared) -> None:
+    """The networks that Adam answers with are as good as the ends of its curves."""
+    context = prepared.context
+    rate = adam.AdamRate(np.array([3e-3]), np.zeros(1), np.array(3e-3))
+    episodes, key = context.splits["S1"], context.key("adam")
+    each = np.full(episodes.shape, 3e-3, np.float32)
+    curves = adam.run(context, episodes.tasks, episodes.starts, each, key)
+    flat = baseline.ask(adam.Adam(context), rate, episodes, key)
+    np.testing.assert_array_equal(flat, curves.networks)
+    loss, score = scoring.on_own_tasks(context.family, "test", flat, episodes.tasks)
+    np.testing.assert_allclose(loss, curves.metrics["test_loss"][..., -1], rtol=1e-4)
+    np.testing.assert_allclose(score, curves.metrics["test_score"][..., -1], atol=1e-6)
+
+
 def test_adam_support_sees_the_support_set_only(prepared: Prepared) -> None:
-    """Without the training pool's images it ends at the same losses; with other support images it
+    """Without the training pool's images it gives the same networks; with other support images it
     does not.
     """
     context = prepared.context
-    episodes = context.splits["S1"]
+    episodes = context.splits["S1"].flat()
     data = context.family.device_data
     rows, _ = data.tables["train"]
     empty = dataclasses.replace(
@@ -51,13 +67,14 @@ def test_adam_support_sees_the_support_set_only(prepared: Prepared) -> None:
     )
     family = dataclasses.replace(context.family)
     family.__dict__["device_data"] = empty
-    rate, key = np.float32(3e-3), jax.random.key(0)
+    rate, key = 3e-3, jax.random.key(0)
 
-    with_pool = adam_support.run(context, episodes, rate, key)
-    without = adam_support.run(dataclasses.replace(context, family=family), episodes, rate, key)
+    solver = AdamSupport(context)
+    with_pool = solver.train(rate, episodes, key)
+    blind = AdamSupport(dataclasses.replace(context, family=family))
+    without = blind.train(rate, episodes, key)
     assert np.isnan(without.metrics["train_loss"]).all()
-    for name in ("validation_loss", "test_loss"):
-        np.testing.assert_array_equal(with_pool.metrics[name], without.metrics[name])
+    np.testing.assert_array_equal(with_pool.networks, without.networks)
     other = episodes.support._replace(inputs=-episodes.support.inputs)
-    changed = adam_support.run(context, dataclasses.replace(episodes, support=other), rate, key)
-    assert not np.allclose(changed.metrics["test_loss"], with_pool.metrics["test_loss"])
+    changed = solver.train(rate, episodes._replace(support=other), key)
+    assert not np.allclose(changed.networks, with_pool.networks)
