@@ -88,10 +88,10 @@ def test_prompts_are_errors_and_so_is_what_they_achieve(context: EvalContext) ->
 
 
 def test_copies_are_of_the_best_runs(context: EvalContext) -> None:
-    order = retrieval.rank(context, "S0")
-    assert order.shape == (2, 1, 3)
+    order = retrieval.build(context).rank(context.splits["S0"].flat())
+    assert order.shape == (2, 3)
     loss = context.zoo.metric("validation_loss", context.training.runs)[:, -1]
-    np.testing.assert_array_equal(np.sort(loss)[:3], loss[order[0, 0]])
+    np.testing.assert_array_equal(np.sort(loss)[:3], loss[order[0]])
     flat = np.zeros((2, 1, context.family.network.spec.size), np.float32)
     found = novelty.mistakes(context, "S0", flat)
     assert len(found.generated) == len(found.held_out) == 2
