@@ -75,7 +75,7 @@ GAUSSIAN, CATEGORICAL = (
 )
 CARTPOLE = environments.build("cartpole")
 D = MLP.spec.size
-CODEC = representation.build("neuron", MLP, chunk_size=0)
+CODEC = representation.codec("neuron", MLP, chunk_size=0)
 L, C = CODEC.table.shape
 EDM = noising.build("cosine", 10, "edm")
 TOKENS = gpt_transformer.Tokens(split="chunk", chunk_size=40, n_frequencies=4)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import mole_jax
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.program import stages
 from mole_jax.core.storage.writers import MetricWriter
 from mole_jax.learners import scales, stored
@@ -23,7 +24,7 @@ CONFIG = tiny.tiny_config(
     representation__name="pca",
     representation__components=12,
     representation__chunk_size=4,
-    training__steps=15,
+    training__steps=10,
     metamodel__probes=1,
     # Components are of networks as they are stored.
     training__permute_labels=0.0,
@@ -38,6 +39,7 @@ def trained(workdir: Path) -> Trained:
 def test_a_latent_is_fitted_once_and_belongs_to_the_learner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(mesh_lib, "make_mesh", lambda *_: tiny.mesh_of(1))  # compiles faster
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     stages.run(whole, STAGES, ["zoo"], CONFIG)
     shutil.copytree(whole, broken)
