@@ -30,7 +30,7 @@ def fit(config: Mapping[str, Any], network: Network, runs: TrainingRuns) -> tupl
     normaliser = Normaliser(*(np.asarray(x) for x in runs.normaliser))
     starts = None
     if config["population"]["shared_start"]:
-        starts = normaliser.normalise(data.initial_networks(network))
+        starts = np.asarray(normaliser.normalise(data.initial_networks(network)))
     arrays, line = kind.fit(config["representation"], sample(runs, normaliser), starts)
     return Fitted(runs.normaliser, arrays), line
 
