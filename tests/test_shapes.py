@@ -33,6 +33,7 @@ from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import Recipe
 from mole_jax.population.ppo import PPORecipe
 from mole_jax.representation import normalise, permutation, rotation
+from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks import environments, networks, outputs
 from mole_jax.tasks.classification import cross_entropy, loss_and_accuracy
@@ -74,7 +75,7 @@ GAUSSIAN, CATEGORICAL = (
 )
 CARTPOLE = environments.build("cartpole")
 D = MLP.spec.size
-CODEC = representation.build("neuron", MLP, chunk_size=0)
+CODEC = representation.codec("neuron", MLP, chunk_size=0)
 L, C = CODEC.table.shape
 EDM = noising.build("cosine", 10, "edm")
 TOKENS = gpt_transformer.Tokens(split="chunk", chunk_size=40, n_frequencies=4)
@@ -405,7 +406,7 @@ def of_clean_estimate() -> Case:
     size = s.family.network.spec.size
 
     def estimate(normaliser: Normaliser, noisy: Any, t: Any, prompt: Prompt) -> jax.Array:
-        own = dataclasses.replace(s.model.representation, normaliser=normaliser)
+        own = s.model.representation.with_fitted(Fitted(normaliser, {}))
         model = dataclasses.replace(s.model, representation=own)
         return model.clean_estimate(s.params, noisy, t, prompt)
 

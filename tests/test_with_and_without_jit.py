@@ -95,9 +95,9 @@ class TestWithAndWithoutJit(chex.TestCase):
         chex.assert_trees_all_close(self.variant(apply)(flat, x), expected, rtol=1e-5, atol=1e-5)
 
     @every_way
-    @parameterized.named_parameters(*((name, name) for name in representation.NAMES))
+    @parameterized.named_parameters(*((name, name) for name in representation.CODECS))
     def test_a_codec_gathers_and_averages(self, name: str) -> None:
-        codec = representation.build(name, build("mlp"), chunk_size=5)
+        codec = representation.codec(name, build("mlp"), chunk_size=5)
         flat = normal(2, codec.size)
         tokens = np.where(codec.mask, flat[:, codec.table], 0)
         chex.assert_trees_all_equal(self.variant(codec.encode)(flat), tokens)

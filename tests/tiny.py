@@ -16,7 +16,7 @@ from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
-from mole_jax import experiment
+from mole_jax import experiment, representation
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.program import config as configs
 from mole_jax.core.program import sections
@@ -24,6 +24,7 @@ from mole_jax.learners import registry
 from mole_jax.learners.diffusion import Diffusion
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.process.prompt import Prompt, everything
+from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks import family as families
 from mole_jax.tasks.examples import Examples
@@ -145,7 +146,12 @@ def made_up(objective: str = "diffusion", **changes: Any) -> Setting:
         ),
         task=jnp.asarray(rows),
     )
-    learner = registry.build(config, family.network, objective, normaliser)
+    fitted = Fitted(normaliser, {})
+    latent = representation.latent(config)
+    if latent is not None:
+        arrays, _ = latent.fit(config["representation"], np.asarray(zoo.parameters), None)
+        fitted = Fitted(normaliser, arrays)
+    learner = registry.build(config, family.network, objective, fitted)
     shapes = jax.eval_shape(learner.init, jax.random.key(0))
     return Setting(config, family, learner, random_like(shapes), normaliser, zoo)
 

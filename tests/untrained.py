@@ -15,6 +15,7 @@ from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.learners import registry, scales
 from mole_jax.learners.scales import Scales
 from mole_jax.main import FOR_TRAIN
+from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling.load import IMPORTED_NETWORK
 from mole_jax.tasks import networks
@@ -43,7 +44,8 @@ def write(
     network = networks.build(config.network, input_shape, n_outputs)
     ones = jnp.ones(network.spec.size)
     normaliser = Normaliser(0.1 * ones, 0.3 * ones, 0.5 * ones)
-    learner = registry.build(config, network, "diffusion", normaliser)
+    fitted = Fitted(normaliser, {})
+    learner = registry.build(config, network, "diffusion", fitted)
     hyper = registry.train_config(config, "diffusion")
     like = jax.eval_shape(lambda key: states.init(learner, hyper, key), jax.random.key(0))
     params = tiny.random_like(like.params)
@@ -51,7 +53,7 @@ def write(
     state = State(jnp.int32(hyper.steps), params, params, optimizer)
     with Checkpoints(workdir / "train" / "diffusion" / "checkpoints") as checkpoints:
         checkpoints.save(hyper.steps, state, 1.0)
-    scales.write(workdir, Scales(normaliser, 0.25, -2.0, 1.6))
+    scales.write(workdir, Scales(fitted, 0.25, -2.0, 1.6))
     description = networks.to_json(config.network.to_dict(), network)
     files.write_json(workdir / IMPORTED_NETWORK, description)
     stages.write_done(workdir, "train", configs.sections(config, FOR_TRAIN))

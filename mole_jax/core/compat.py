@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "population.epoch_steps": 0,
     "population.max_weight": 0.0,
     "population.snapshot_spacing": "power",
+    "representation.components": 128,
     "representation.normaliser": "tensor",
     # Meta-models imported from elsewhere, which nobody trains on, lack these three.
     "training.checkpoint_every": 500,

@@ -94,8 +94,8 @@ def loss(
 
 def function_divergence(model: MetaModel, estimate: jax.Array, pairs: Pairs) -> jax.Array:
     """How far the estimate's outputs are from the target's, mean over inputs: [B]."""
-    network, normaliser = model.network, model.representation.normaliser
-    target = network.spec.unflatten(normaliser.denormalise(pairs.target))
-    found = network.spec.unflatten(model.representation.parameters(estimate))
+    network, tokens = model.network, model.representation
+    target = network.spec.unflatten(tokens.denormalise(pairs.target))
+    found = network.spec.unflatten(tokens.parameters(estimate))
     apart = functools.partial(outputs.divergence, network)
     return jnp.mean(jax.vmap(apart)(target, found, pairs.images), axis=-1)

@@ -24,8 +24,7 @@ from mole_jax.metamodel.networks.transformer import Transformer
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt, everything
 from mole_jax.metamodel.process.sampler import Plan
-from mole_jax.representation.codec import Codec
-from mole_jax.representation.normalise import Normaliser
+from mole_jax.representation.fitted import Fitted
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 from mole_jax.training import microbatch
@@ -41,7 +40,7 @@ class Objective(NamedTuple):
     time_power: float  # below 1: more of the training at high noise
 
 
-MakeModule = Callable[[Process, Codec], Module]
+MakeModule = Callable[[Process], Module]
 LABEL = Label(
     "Diffusion",
     "A transformer over the network's weights, trained as a diffusion model on the training "
@@ -89,9 +88,8 @@ class Diffusion:
         )
         one, start = jnp.zeros((1,)), jnp.zeros((1, length, channels))
         prompt = Prompt(start, one, one, support, everything(1))
-        # Of the normaliser only the shape matters, and there may be no more of it.
-        ones = Normaliser(*3 * (jnp.ones(network.spec.size),))
-        own = dataclasses.replace(self.model.representation, normaliser=ones)
+        # Of what was fitted only the shapes matter, and there may be no more of it.
+        own = jax.tree.map(lambda x: jnp.ones(x.shape), self.model.representation)
         model = dataclasses.replace(self.model, representation=own)
         of = model.denoising(start, one, prompt)
         return model.module.init(key, of, prompt, model.probe_gradient)["params"]
@@ -144,7 +142,7 @@ class Diffusion:
 def build(
     config: Mapping[str, Any],
     network: Network,
-    normaliser: Normaliser,
+    fitted: Fitted,
     plan: Plan,
     make: MakeModule | None = None,
 ) -> Diffusion:
@@ -153,7 +151,7 @@ def build(
     Args:
         config: the experiment.
         network: what the learner answers with.
-        normaliser: of its parameters.
+        fitted: what its representation is fitted to.
         plan: how the learner samples.
         make: makes another module than this learner's own.
 
@@ -164,16 +162,14 @@ def build(
     make = make or functools.partial(_transformer, config, network)
     train = TrainConfig.of(config)
     return Diffusion(
-        meta_model.build(config, network, normaliser, make),
+        meta_model.build(config, network, fitted, make),
         Objective(train.function_weight, train.time_power),
         plan,
         config["data"]["support_per_class"],
     )
 
 
-def _transformer(
-    config: Mapping[str, Any], network: Network, process: Process, codec: Codec
-) -> Transformer:
+def _transformer(config: Mapping[str, Any], network: Network, process: Process) -> Transformer:
     shape = metamodel_config.shape_of(config)
     shape.check()
     features.check(shape.features, network.input_shape)

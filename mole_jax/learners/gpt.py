@@ -19,8 +19,7 @@ from mole_jax.metamodel.networks.gpt_transformer import GPT, Tokens
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation import flat
-from mole_jax.representation.codec import Codec
-from mole_jax.representation.normalise import Normaliser
+from mole_jax.representation.fitted import Fitted
 from mole_jax.tasks.networks import Network
 from mole_jax.training.learner import Label, Uses
 
@@ -30,22 +29,21 @@ LABEL = Label(
 )
 
 
-def build(
-    config: Mapping[str, Any], network: Network, normaliser: Normaliser, plan: Plan
-) -> Diffusion:
+def build(config: Mapping[str, Any], network: Network, fitted: Fitted, plan: Plan) -> Diffusion:
     """Build the learner of a config; raises UserError as `diffusion.build` does."""
     make = functools.partial(_module, config, network)
-    found = diffusion.build(config, network, normaliser, plan, make)
+    found = diffusion.build(config, network, fitted, plan, make)
     return dataclasses.replace(found, label=LABEL, uses=Uses(support=False))
 
 
-def _module(config: Mapping[str, Any], network: Network, process: Process, codec: Codec) -> GPT:
+def _module(config: Mapping[str, Any], network: Network, process: Process) -> GPT:
     shape = metamodel_config.shape_of(config)
     shape.check()
-    if codec.name != "flat":
+    name = config["representation"]["name"]
+    if name != "flat":
         raise UserError(
             f"metamodel.name='gpt' cuts networks into tokens by itself, as metamodel.gpt.split "
-            f"says: set representation.name={codec.name!r} to 'flat'"
+            f"says: set representation.name={name!r} to 'flat'"
         )
     tokens = Tokens.of(compat.get(config, "metamodel.gpt"))
     module = GPT(shape, tokens, process, flat.sizes(network))

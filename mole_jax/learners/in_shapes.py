@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 
+from mole_jax import representation
 from mole_jax.core.errors import UserError
 from mole_jax.learners import registry
 from mole_jax.learners.diffusion import Diffusion
-from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks import family as families
 from mole_jax.tasks import images
 from mole_jax.tasks.family import TaskFamily
@@ -44,10 +44,10 @@ def pieces(config: Mapping[str, Any]) -> tuple[Diffusion, TrainConfig, PairSourc
         array("float32", runs, snapshots),
         array("int32", runs),
     )
-    normaliser = Normaliser(*3 * (array("float32", size),))
-    learner = registry.build(config, family.network, name, normaliser)
+    fitted = representation.shapes(config, family.network)
+    learner = registry.build(config, family.network, name, fitted)
     source = PairSource(
-        rules, hyper.batch_size, family.network, normaliser, family.device_data, zoo
+        rules, hyper.batch_size, family.network, fitted.normaliser, family.device_data, zoo
     )
     return learner, hyper, source
 

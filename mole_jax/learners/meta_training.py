@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from mole_jax import representation
 from mole_jax.core import compat, rng
 from mole_jax.core.devices import distributed
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.learners import registry, scales
 from mole_jax.learners.scales import Scales
 from mole_jax.tasks import pixels
+from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib
-from mole_jax.training import live, loop
+from mole_jax.training import fitting, live, loop
+from mole_jax.training.data import TrainingRuns
 from mole_jax.training.pair_source import PairSource
 from mole_jax.training.pairs import PairConfig
 from mole_jax.zoo import prompt_metric
@@ -46,20 +49,18 @@ def train(
     renewed = live.make(config, family, runs, mesh) if config["zoo"]["live"] else None
     if distributed.is_first():
         print(f"train: {data_lib.describe(runs, why)}", flush=True)
-        start_loss = float(np.median(runs.arrays.metric[:, 0]))
-        seen = pixels.of_training(family) or (None, None)
-        found = Scales(runs.normaliser, family.scale, family.shift, start_loss, *seen)
-        scales.write(workdir, found)
+    distributed.agree(_leave_scales, config, workdir, family, runs)
+    fitted = scales.read(workdir).fitted
     if renewed is not None:
         print(f"train: {renewed.describe()}", flush=True)
     for name in registry.of(config):
-        learner = registry.build(config, family.network, name, runs.normaliser)
+        learner = registry.build(config, family.network, name, fitted)
         hyper = registry.train_config(config, name)
         source = PairSource(
             PairConfig.of(config),
             hyper.batch_size,
             family.network,
-            runs.normaliser,
+            fitted.normaliser,
             family.device_data,
             runs.arrays,
             runs,
@@ -67,3 +68,23 @@ def train(
         )
         root = rng.named(rng.key(config["seed"]), f"train {name}")
         loop.fit(learner, hyper, source, root, workdir / "train" / name, mesh)
+
+
+def _leave_scales(
+    config: Mapping[str, Any], workdir: Path, family: TaskFamily, runs: TrainingRuns
+) -> None:
+    """Have process 0 write what was fitted; a latent is fitted once, when the training begins.
+
+    Fitted again, on another machine, its components could point the other way.
+    """
+    if not distributed.is_first():
+        return
+    if representation.latent(config) is not None and scales.path(workdir).exists():
+        fitted = scales.read(workdir).fitted
+    else:
+        fitted, line = fitting.fit(config, family.network, runs)
+        if line:
+            print(f"train: {line}", flush=True)
+    start_loss = float(np.median(runs.arrays.metric[:, 0]))
+    seen = pixels.of_training(family) or (None, None)
+    scales.write(workdir, Scales(fitted, family.scale, family.shift, start_loss, *seen))

@@ -6,16 +6,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from jax.sharding import Mesh
 
+from mole_jax import representation
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 from mole_jax.learners import diffusion, gpt, regression
 from mole_jax.learners.diffusion import Diffusion
 from mole_jax.metamodel.process import sampler
 from mole_jax.metamodel.process.sampler import DEFAULT, Plan
-from mole_jax.representation.normalise import Normaliser
+from mole_jax.representation.fitted import Fitted
 from mole_jax.tasks.networks import Network
 from mole_jax.training.train_config import TrainConfig
 
@@ -34,7 +34,7 @@ def build(
     config: Mapping[str, Any],
     network: Network,
     name: str,
-    normaliser: Normaliser,
+    fitted: Fitted,
     plan: Plan = DEFAULT,
 ) -> Diffusion:
     """Build a learner of a config.
@@ -47,16 +47,14 @@ def build(
     kind = compat.get(config, "metamodel.name")
     if kind not in MAIN:
         raise UserError(f"metamodel.name={kind!r} is unknown; there are {tuple(MAIN)}")
-    main = MAIN[kind](config, network, normaliser, plan)
+    main = MAIN[kind](config, network, fitted, plan)
     return main if name == main.name else regression.of(main)
 
 
 def check(config: Mapping[str, Any], network: Network, mesh: Mesh) -> None:
     """Raise UserError where a learner of a config cannot be built, trained or sampled from."""
     for name in of(config):
-        # Nothing but its size is asked of the normaliser.
-        ones = Normaliser(*3 * (np.ones(network.spec.size, np.float32),))
-        learner = build(config, network, name, ones)
+        learner = build(config, network, name, representation.shapes(config, network))
         train_config(config, name).check_mesh(mesh)
         learner.check_mesh(mesh)
     plan(config)

@@ -9,15 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core.storage import files
+from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.normalise import Normaliser
 
 _PREFIX = "normaliser_"
+_FITTED = "fitted_"
 
 
 class Scales(NamedTuple):
     """What a trained learner has to know of the data that it was trained on."""
 
-    normaliser: Normaliser
+    fitted: Fitted
     input_scale: float | np.ndarray  # inputs = pixels * input_scale + input_shift; [F] or one
     input_shift: float | np.ndarray
     start_loss: float  # median prompt metric of the zoo's starts
@@ -32,10 +34,12 @@ def path(workdir: Path) -> Path:
 
 def write(workdir: Path, scales: Scales) -> None:
     """Leave them in a workdir."""
+    fitted = scales.fitted
     statistics = {"pixel_mean": scales.pixel_mean, "pixel_std": scales.pixel_std}
     files.write_npz(
         path(workdir),
-        **{f"{_PREFIX}{name}": np.asarray(x) for name, x in scales.normaliser._asdict().items()},
+        **{f"{_PREFIX}{name}": np.asarray(x) for name, x in fitted.normaliser._asdict().items()},
+        **{f"{_FITTED}{name}": np.asarray(x) for name, x in fitted.arrays.items()},
         input_scale=np.asarray(scales.input_scale, np.float32),
         input_shift=np.asarray(scales.input_shift, np.float32),
         start_loss=np.float32(scales.start_loss),
@@ -49,7 +53,13 @@ def read(workdir: Path) -> Scales:
         normaliser = Normaliser(
             *(jnp.asarray(arrays[f"{_PREFIX}{name}"]) for name in Normaliser._fields)
         )
+        of_latent = {
+            name.removeprefix(_FITTED): jnp.asarray(arrays[name])
+            for name in arrays.files
+            if name.startswith(_FITTED)
+        }
         names = ("input_scale", "input_shift")
         scale, shift = (x if x.ndim else float(x) for x in (arrays[name] for name in names))
         mean, std = (arrays.get(name) for name in ("pixel_mean", "pixel_std"))
-        return Scales(normaliser, scale, shift, float(arrays["start_loss"]), mean, std)
+        fitted = Fitted(normaliser, of_latent)
+        return Scales(fitted, scale, shift, float(arrays["start_loss"]), mean, std)

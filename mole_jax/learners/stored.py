@@ -59,7 +59,7 @@ def load(
             raise UserError(NO_CHECKPOINT.format(folder))
         raise UserError(f"{folder} is missing: no {name} model was trained in {workdir}")
     found = scales.read(workdir)
-    learner = registry.build(config, network, name, found.normaliser, plan)
+    learner = registry.build(config, network, name, found.fitted, plan)
     hyper = registry.train_config(config, name)
     like = states.shapes(learner, hyper, mesh_lib.make_mesh())
     state = _stored_state(folder / "checkpoints", checkpoint, like, hyper.steps)

@@ -13,16 +13,13 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from mole_jax import representation
-from mole_jax.core import compat
-from mole_jax.core.errors import UserError
 from mole_jax.metamodel.networks import gpt_transformer, transformer
 from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf, make_probe_gradient
 from mole_jax.metamodel.process import noising
 from mole_jax.metamodel.process import prompt as prompt_lib
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
-from mole_jax.representation.codec import Codec
-from mole_jax.representation.normalise import NORMALISERS, Normaliser
+from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.tokens import Representation
 from mole_jax.tasks.networks import Network
 
@@ -121,39 +118,30 @@ class MetaModel:
 def build(
     config: Mapping[str, Any],
     network: Network,
-    normaliser: Normaliser,
-    make: Callable[[Process, Codec], Module],
+    fitted: Fitted,
+    make: Callable[[Process], Module],
 ) -> MetaModel:
     """Build the meta-model of a config.
 
     Args:
         config: the experiment.
         network: what the meta-model writes.
-        normaliser: of its parameters.
-        make: makes the module for a process and a codec.
+        fitted: what its representation is fitted to.
+        make: makes the module for a process.
 
     Raises:
         UserError: for anything in `representation` or `diffusion` that cannot be, and as `make`
             does.
     """
-    d, r = config["diffusion"], config["representation"]
-    shared = config["population"]["shared_start"]
-    kind = compat.get(config, "representation.normaliser")
-    if kind not in NORMALISERS:
-        raise UserError(f"representation.normaliser={kind!r} is unknown; there are {NORMALISERS}")
-    if kind == "global" and shared:
-        raise UserError(
-            "representation.normaliser='global' keeps no mean, around which the runs of "
-            "population.shared_start lie: set it to 'tensor'"
-        )
-    codec = representation.build(r["name"], network, chunk_size=r["chunk_size"], one_basis=shared)
+    d = config["diffusion"]
+    tokens = representation.build(config, network, fitted)
     process = noising.build(d["schedule"], d["steps"], d["prediction"])
     return MetaModel(
-        Representation(normaliser, codec, network.spec),
-        make(process, codec),
+        tokens,
+        make(process),
         process,
         network,
         make_probe_gradient(process, network),
         noiseless=False,
-        shared_start=shared,
+        shared_start=config["population"]["shared_start"],
     )

@@ -1,34 +1,108 @@
 """Representations: parameters <-> tokens, normalisation, and the symmetries of networks.
 
-A representation is one file and one line of REPRESENTATIONS.
+The seam is `tokens.Representation`. To add one:
+
+    a gather table, in which each parameter has its place     a file here that builds a Codec, and a
+                                                              line of CODECS
+    a latent, fitted to the zoo's training networks           a file here like `pca.py`, and a line
+                                                              of LATENTS
+
+Each key of its own is a field of `representation_config.py` and a line of `core/compat.py`. What
+a latent fits is a dict of arrays, which training stores with the learner by their names. Whatever
+is in NAMES is tested by tests/representation/test_every_representation.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
+import jax
+import numpy as np
+
+from mole_jax.core import compat
+from mole_jax.core.errors import UserError
 from mole_jax.core.unknown import unknown
-from mole_jax.representation import chunk, flat, neuron
+from mole_jax.representation import chunk, flat, neuron, pca
 from mole_jax.representation.codec import Codec
+from mole_jax.representation.fitted import Fitted
+from mole_jax.representation.gathered import Gathered
+from mole_jax.representation.normalise import NORMALISERS, Normaliser
+from mole_jax.representation.tokens import Representation
 from mole_jax.tasks.networks import Network
 
+
+class Latent(Protocol):
+    """A module that fits a latent; see `pca.py` for what the functions take and return."""
+
+    def build(
+        self, settings: Mapping[str, Any], network: Network, fitted: Fitted
+    ) -> Representation: ...
+
+    def shapes(self, settings: Mapping[str, Any], network: Network) -> dict[str, Any]: ...
+
+    def fit(
+        self, settings: Mapping[str, Any], networks: np.ndarray, starts: np.ndarray | None
+    ) -> tuple[dict[str, np.ndarray], str]: ...
+
+
 # (network, representation.chunk_size, one_basis) -> codec
-REPRESENTATIONS: dict[str, Callable[[Network, int, bool], Codec]] = {
+CODECS: dict[str, Callable[[Network, int, bool], Codec]] = {
     "neuron": lambda network, size, one_basis: neuron.build(network, one_basis),
     "chunk": lambda network, size, one_basis: chunk.build(network, size),
     "flat": lambda network, size, one_basis: flat.build(network),
 }
-NAMES = tuple(REPRESENTATIONS)
+LATENTS: dict[str, Latent] = {"pca": pca}
+NAMES = (*CODECS, *LATENTS)
 
 
-def build(name: str, network: Network, *, chunk_size: int, one_basis: bool = False) -> Codec:
-    """Return the codec that `config.representation` names.
+def codec(name: str, network: Network, *, chunk_size: int, one_basis: bool = False) -> Codec:
+    """Return the codec of a name.
 
     With `one_basis` the units of all networks stand in one order, so that each token has a place.
 
     Raises:
         UserError: for an unknown name or a chunk size below 1.
     """
-    if name not in REPRESENTATIONS:
+    if name not in CODECS:
         raise unknown("representation.name", name, NAMES)
-    return REPRESENTATIONS[name](network, chunk_size, one_basis)
+    return CODECS[name](network, chunk_size, one_basis)
+
+
+def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Representation:
+    """Return the representation that a config names.
+
+    Args:
+        config: the experiment.
+        network: whose parameters become tokens.
+        fitted: of the zoo's training networks, or `shapes`.
+
+    Raises:
+        UserError: for anything in `representation` that cannot be.
+    """
+    settings, shared = config["representation"], config["population"]["shared_start"]
+    name, kind = settings["name"], compat.get(config, "representation.normaliser")
+    if kind not in NORMALISERS:
+        raise UserError(f"representation.normaliser={kind!r} is unknown; there are {NORMALISERS}")
+    if kind == "global" and shared:
+        raise UserError(
+            "representation.normaliser='global' keeps no mean, around which the runs of "
+            "population.shared_start lie: set it to 'tensor'"
+        )
+    if name in LATENTS:
+        return LATENTS[name].build(settings, network, fitted)
+    found = codec(name, network, chunk_size=settings["chunk_size"], one_basis=shared)
+    return Gathered(fitted, found, network.spec)
+
+
+def latent(config: Mapping[str, Any]) -> Latent | None:
+    """Return what fits a config's representation to training networks; None where nothing does."""
+    return LATENTS.get(config["representation"]["name"])
+
+
+def shapes(config: Mapping[str, Any], network: Network) -> Fitted:
+    """Return what will be fitted, as shapes: enough to build a learner."""
+    each = jax.ShapeDtypeStruct((network.spec.size,), np.float32)
+    kind = latent(config)
+    arrays = {} if kind is None else kind.shapes(config["representation"], network)
+    return Fitted(Normaliser(each, each, each), arrays)

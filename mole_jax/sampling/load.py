@@ -93,7 +93,7 @@ def load(
         description=description(workdir),
         objective=objective,
         params=trained.theta if (weights or kept) == "average" else trained.last,
-        normaliser=trained.scales.normaliser,
+        fitted=trained.scales.fitted,
         plan=sampler.plan(settings, trained.learner.model.process.n_steps),
         inputs=_inputs(network, trained.scales),
         start_loss=trained.scales.start_loss,

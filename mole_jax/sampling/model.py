@@ -13,13 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mole_jax import representation
 from mole_jax.core import given, rng
 from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.learners import answers, registry
 from mole_jax.learners.diffusion import Diffusion
 from mole_jax.metamodel.process.sampler import Plan
-from mole_jax.representation.normalise import Normaliser
+from mole_jax.representation.fitted import Fitted
 from mole_jax.sampling import starts, support
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.networks import Networks, built, title
@@ -47,7 +48,7 @@ class Model:
     description: dict[str, Any]  # of the network that it writes, for `tasks.networks.from_json`
     objective: str  # "diffusion" or "regression"
     params: Any
-    normaliser: Normaliser
+    fitted: Fitted
     plan: Plan
     inputs: Inputs
     start_loss: float  # median prompt metric of the zoo's starts
@@ -56,7 +57,7 @@ class Model:
     def learner(self) -> Diffusion:
         """What answers; its static parts are the same for the same config: it compiles once."""
         found = _learner(_text(self.config), _text(self.description), self.objective)
-        own = dataclasses.replace(found.model.representation, normaliser=self.normaliser)
+        own = found.model.representation.with_fitted(self.fitted)
         model = dataclasses.replace(found.model, representation=own)
         return dataclasses.replace(found, model=model, plan=self.plan)
 
@@ -271,9 +272,9 @@ class Model:
 def _learner(config: str, description: str, objective: str) -> Diffusion:
     """Build the learner of a config and a network, both in JSON, also inside of jit."""
     with jax.ensure_compile_time_eval():
-        network = built(description)
-        none = Normaliser(*3 * (np.ones(network.spec.size, np.float32),))
-        return registry.build(json.loads(config), network, objective, none)
+        network, plain = built(description), json.loads(config)
+        none = representation.shapes(plain, network)
+        return registry.build(plain, network, objective, none)
 
 
 def _text(plain: dict[str, Any]) -> str:

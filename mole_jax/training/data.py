@@ -172,11 +172,11 @@ def _fitted(zoo: Zoo, family: TaskFamily, moments: Moments, normaliser: str) -> 
     if normaliser == "global":
         return normalise.fit_global(family.network.spec, moments)
     if zoo.schema.config.get("population", {}).get("shared_start"):
-        return normalise.fit_shared(family.network, moments, _initial(family.network))
+        return normalise.fit_shared(family.network, moments, initial_networks(family.network))
     return normalise.fit(family.network.spec, moments)
 
 
-def _initial(network: Network, n: int = 256) -> np.ndarray:
+def initial_networks(network: Network, n: int = 256) -> np.ndarray:
     """Return initial networks [n, D], always the same: only how far they spread matters."""
     keys = jax.random.split(jax.random.key(0), n)
     return np.asarray(jax.jit(jax.vmap(lambda k: network.spec.flatten(network.init(k))))(keys))

@@ -27,6 +27,7 @@ from mole_jax.evaluation.selection import MEASURES
 from mole_jax.learners import registry, scales
 from mole_jax.learners.scales import Scales
 from mole_jax.main import STAGES
+from mole_jax.representation.fitted import Fitted
 from mole_jax.training import state as states
 from tests import tiny
 
@@ -126,9 +127,10 @@ def watch(patch: pytest.MonkeyPatch) -> dict[str, set[str]]:
 def pretend_to_train(config: ConfigDict, workdir: Path) -> None:
     """Leave behind what training leaves, with random parameters in place of trained ones."""
     family, normaliser, _ = tiny.load_zoo(config, workdir)
-    scales.write(workdir, Scales(normaliser, family.scale, family.shift, start_loss=1.1))
+    fitted = Fitted(normaliser, {})
+    scales.write(workdir, Scales(fitted, family.scale, family.shift, start_loss=1.1))
     for objective in registry.of(config):
-        learner = registry.build(config, family.network, objective, normaliser)
+        learner = registry.build(config, family.network, objective, fitted)
         hyper = registry.train_config(config, objective)
         init = jax.jit(functools.partial(states.init, learner, hyper))
         state = init(jax.random.key(0))

@@ -98,7 +98,7 @@ def test_what_the_reference_does_not_know_is_not_exported(imported: Path) -> Non
     for key, value in (("schedule", "flow"), ("prediction", "flow")):
         config = {**model.config, "diffusion": {**model.config["diffusion"], key: value}}
         with pytest.raises(UserError, match=f"diffusion.{key}='.*'flow': it cannot be exported"):
-            export_gpt._settings(config, model.learner.network, model.normaliser, True)
+            export_gpt._settings(config, model.learner.network, model.fitted.normaliser, True)
 
 
 def test_the_variance_comes_back(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mole_jax.tasks.networks import Network
 
 @pytest.fixture(params=["neuron", "chunk", "flat"])
 def codec(request: pytest.FixtureRequest, network: Network) -> Codec:
-    return representation.build(request.param, network, chunk_size=5)
+    return representation.codec(request.param, network, chunk_size=5)
 
 
 def test_round_trip_is_exact(codec: Codec, flat: np.ndarray) -> None:
@@ -106,6 +106,6 @@ def test_channels_belong_to_the_outputs_of_their_parameters(codec: Codec, networ
 
 def test_unknown_representations_are_refused(network: Network) -> None:
     with pytest.raises(UserError, match="name='graph' is unknown"):
-        representation.build("graph", network, chunk_size=5)
+        representation.codec("graph", network, chunk_size=5)
     with pytest.raises(UserError, match="chunk_size=0 must be 1 or more"):
-        representation.build("chunk", network, chunk_size=0)
+        representation.codec("chunk", network, chunk_size=0)

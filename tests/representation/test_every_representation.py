@@ -1,34 +1,110 @@
-"""Every registered representation turns parameters into tokens and back."""
+"""Every registered representation turns networks into tokens and back."""
 
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mole_jax import representation
 from mole_jax.core.errors import UserError
+from mole_jax.representation.fitted import Fitted
+from mole_jax.representation.gathered import Gathered
+from mole_jax.representation.normalise import Normaliser
+from mole_jax.representation.tokens import GRADIENT_UNIT, SMALLEST_SIZE, Representation
 from mole_jax.tasks import networks
 
+NETWORK = networks.build({"name": "mlp", "hidden": (6, 4)}, (5,), 3)
+D = NETWORK.spec.size
+RNG = np.random.default_rng(0)
+FLAT = RNG.normal(size=(2, D)).astype(np.float32)
 
-@pytest.mark.parametrize("one_basis", [False, True])
-@pytest.mark.parametrize("name", representation.NAMES)
-def test_every_representation(name: str, one_basis: bool) -> None:
-    network = networks.build({"name": "mlp", "hidden": (6, 4)}, (5,), 3)
-    codec = representation.build(name, network, chunk_size=8, one_basis=one_basis)
-    assert (codec.name, codec.size) == (name, network.spec.size)
-    flat = np.asarray(jax.random.normal(jax.random.key(0), (2, codec.size)))
-    tokens = jax.jit(codec.encode)(flat)
-    shape = tokens.shape[1:]
-    assert shape == codec.table.shape == codec.mask.shape
-    assert shape[0] == codec.n_tokens == len(codec.kind) == len(codec.position)
-    np.testing.assert_array_equal(jax.jit(codec.decode)(tokens), flat)
-    assert np.all(np.asarray(tokens)[:, ~codec.mask] == 0)
+
+@pytest.fixture(params=representation.NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["own order", "one basis"])
+def built(name: str, request: pytest.FixtureRequest) -> Representation:
+    config = {
+        "representation": {"name": name, "chunk_size": 8, "components": 10},
+        "population": {"shared_start": request.param},
+    }
+    rng = np.random.default_rng(1)
+    of_each = rng.uniform(0.1, 1, (3, len(NETWORK.spec.fields))).astype(np.float32)
+    sizes = [field.size for field in NETWORK.spec.fields]
+    normaliser = Normaliser(*(jnp.asarray(np.repeat(x, sizes)) for x in of_each))
+    kind, arrays = representation.latent(config), {}
+    if kind is not None:
+        runs = rng.normal(size=(6, 5, D)).astype(np.float32)
+        arrays, _ = kind.fit(config["representation"], runs, None)
+    like = representation.shapes(config, NETWORK)
+    fitted = Fitted(normaliser, arrays)
+    assert jax.tree.map(jnp.shape, like) == jax.tree.map(jnp.shape, fitted)
+    # Built of shapes, as where no zoo is read.
+    return representation.build(config, NETWORK, like).with_fitted(fitted)
+
+
+def test_tokens_are_of_the_layout_and_come_back(built: Representation) -> None:
+    built.check()
+    layout, tokens = built.layout, np.asarray(jax.jit(lambda r, x: r.tokens(x))(built, FLAT))
+    assert tokens.shape == (2, *layout.shape)
+    assert layout.mask.shape == layout.output.shape == layout.shape
+    assert len(layout.kind) == len(layout.position) == layout.n_tokens
+    assert len(layout.kinds) == layout.kind.max() + 1
+    assert not tokens[:, ~layout.mask].any()
+    assert built.change.shape == layout.shape
+    assert (np.asarray(built.change)[layout.mask] > 0).all()
+    assert not np.asarray(built.change)[~layout.mask].any()
+    again = built.parameters(tokens)
+    np.testing.assert_allclose(built.tokens(again), tokens, rtol=1e-4, atol=1e-5)
+    if isinstance(built, Gathered):  # a latent is lossy
+        np.testing.assert_allclose(again, FLAT, rtol=1e-5, atol=1e-6)
+
+
+def test_what_the_zoo_holds_is_the_same_network(built: Representation) -> None:
+    parameters = built.denormalise(FLAT)
+    np.testing.assert_allclose(built.tokens(parameters), built.encode(FLAT), rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_are_pulled_back_as_parameters_are_made(built: Representation) -> None:
+    """By the transposed map, but for copies of a parameter, which all get what it would get."""
+    gradient = 0.02 * RNG.normal(size=FLAT.shape).astype(np.float32)
+    tokens, mask = built.tokens(FLAT), built.layout.mask
+    found = jax.jit(lambda r, g: r.pull_back(g))(built, gradient)
+    _, transposed = jax.vjp(built.parameters, tokens)
+    down = -np.asarray(transposed(jnp.asarray(gradient))[0])
+    if isinstance(built, Gathered):
+        down = down * np.asarray(built.codec.encode(built.codec.n_copies))
+    np.testing.assert_allclose(np.sinh(found.magnitude) * GRADIENT_UNIT, down, rtol=1e-3, atol=1e-6)
+    direction = np.asarray(found.direction)
+    np.testing.assert_array_equal(np.sign(direction[:, mask]), np.sign(down[:, mask]))
+    assert not direction[:, ~mask].any()
+    if not isinstance(built, Gathered):
+        size = np.sqrt((down**2).sum(2, keepdims=True) / mask.sum(1)[None, :, None])
+        expected = down / np.sqrt(size**2 + SMALLEST_SIZE**2)
+        np.testing.assert_allclose(direction, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_a_representation_compiles_once_whatever_it_is_fitted_to(built: Representation) -> None:
+    traced = []
+
+    @jax.jit
+    def tokens(given: Representation, flat: jax.Array) -> jax.Array:
+        traced.append(1)
+        return given.tokens(flat)
+
+    other = jax.tree.map(lambda x: 2 * jnp.asarray(x), built.fitted)  # type: ignore[attr-defined]
+    assert not np.allclose(tokens(built, FLAT), tokens(built.with_fitted(other), FLAT))
+    assert len(traced) == 1
 
 
 def test_an_unknown_representation_is_answered_with_the_nearest_and_with_all() -> None:
-    network = networks.build({"name": "mlp"}, (5,), 3)
+    settings = {"name": "chunks", "chunk_size": 8}
+    config = {"representation": settings, "population": {"shared_start": False}}
     with pytest.raises(UserError, match=r"did you mean 'chunk'\?") as caught:
-        representation.build("chunks", network, chunk_size=8)
+        representation.build(config, NETWORK, representation.shapes(config, NETWORK))
     for name in representation.NAMES:
         assert repr(name) in str(caught.value)

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from mole_jax.core import rng
 from mole_jax.core.errors import UserError
 from mole_jax.learners import registry
+from mole_jax.representation.fitted import Fitted
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib
 from mole_jax.training import feeding, loop, pairs
@@ -143,7 +144,7 @@ def test_training_ends_the_same_wherever_the_zoo_is_kept(
 ) -> None:
     def trained(where: str) -> Any:
         runs = readings[where]
-        learner = registry.build(config, family.network, "diffusion", runs.normaliser)
+        learner = registry.build(config, family.network, "diffusion", Fitted(runs.normaliser, {}))
         source = source_of(runs, config, family)
         hyper = registry.train_config(config, "diffusion")
         return loop.fit(learner, hyper, source, ROOT, tmp_path / where, tiny.mesh_of(1)).params

@@ -137,7 +137,7 @@ def load_context(config: Mapping[str, Any], workdir: Path) -> EvalContext:
         learner=main,
         prompt_metric=metric,
         training=zoo_finals.of_zoo(
-            zoo, metric, np.asarray(learners[main].trained.scales.normaliser.scale)
+            zoo, metric, np.asarray(learners[main].trained.scales.fitted.normaliser.scale)
         ),
         choice=episodes.of_runs(zoo, family, metric, choice, root, per_class),
         splits={

@@ -49,7 +49,7 @@ def convert(workdir: Path, out: Path) -> None:
     config, network = load.described(workdir)
     trained = stored.load(workdir, config, network, "diffusion")
     imported = (workdir / load.IMPORTED_NETWORK).exists()
-    settings = _settings(config, network, trained.scales.normaliser, imported)
+    settings = _settings(config, network, trained.scales.fitted.normaliser, imported)
     tokens = Tokens.of(compat.get(config, "metamodel.gpt"))
     content: dict[str, Any] = {}
     for name, params in (("G", trained.last), ("G_ema", trained.theta)):

@@ -23,6 +23,7 @@ from mole_jax.interop.gpt import gpt_network, gpt_settings, gpt_weights
 from mole_jax.interop.gpt.gpt_settings import Settings
 from mole_jax.learners import scales
 from mole_jax.learners.scales import Scales
+from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.sampling.load import IMPORTED_NETWORK
 from mole_jax.tasks import control, environments
@@ -132,7 +133,8 @@ def convert(
     # A policy's start, where nothing is said of it, has learned nothing; a classifier's guesses.
     n = network.n_outputs
     start = {"test_loss": math.log(n), "test_error": 100 * (1 - 1 / n)}.get(metric, 1.0)
-    scales.write(out, Scales(Normaliser(0 * ones, ones / scale, ones), 1.0, 0.0, start))
+    fitted = Fitted(Normaliser(0 * ones, ones / scale, ones), {})
+    scales.write(out, Scales(fitted, 1.0, 0.0, start))
     files.write_json(out / IMPORTED_NETWORK, described)
     stages.write_done(out, "train", config)
     print(f"parameters are multiplied by {scale:g}; of the network: {described}")

@@ -292,7 +292,8 @@ class Transformer(nn.Module):
             x.astype(jnp.float32)
         )
         out = carry.output + out.reshape(batch, length, channels)
-        if s.pairwise:
+        # Where no channel is of an output alone, as in a latent, there is nothing to join.
+        if s.pairwise and (layout.output >= 0).any():
             out = out + self._towards_classes(layout, x, last_context, batch)
         if probes is None or not s.descents:
             return out

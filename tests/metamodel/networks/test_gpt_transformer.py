@@ -25,6 +25,7 @@ from mole_jax.metamodel.networks import tokenisation
 from mole_jax.metamodel.networks.gpt_transformer import Tokens
 from mole_jax.metamodel.networks.probing import Denoising
 from mole_jax.metamodel.networks.transformer import Transformer
+from mole_jax.representation.fitted import Fitted
 from mole_jax.tasks import family as families
 from mole_jax.training import adamw, pairs
 from mole_jax.training import state as states
@@ -253,7 +254,7 @@ def test_what_cannot_be(setting: tiny.Setting) -> None:
         config = tiny.tiny_config(**GPT | changes)
         network = families.build(config).network
         with pytest.raises(UserError, match=message):
-            registry.build(config, network, "diffusion", setting.normaliser)
+            registry.build(config, network, "diffusion", Fitted(setting.normaliser, {}))
 
 
 def test_a_config_from_before_means_what_it_did(setting: tiny.Setting) -> None:
@@ -265,7 +266,8 @@ def test_a_config_from_before_means_what_it_did(setting: tiny.Setting) -> None:
             if name in config[section]:  # others are keys of another source or model
                 assert config[section][name] == value
                 del config[section][name]
-    learner = registry.build(config, setting.family.network, "diffusion", setting.normaliser)
+    fitted = Fitted(setting.normaliser, {})
+    learner = registry.build(config, setting.family.network, "diffusion", fitted)
     assert isinstance(learner.model.module, Transformer)
     assert PairConfig.of(config).spacing == "start_first" and TrainConfig.of(config).ema_warmup
     assert Tokens.of({}) == Tokens()

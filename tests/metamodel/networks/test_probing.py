@@ -10,6 +10,7 @@ import pytest
 from mole_jax.core.errors import UserError
 from mole_jax.learners import registry
 from mole_jax.metamodel.networks.probing import Denoising, Probes
+from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.tokens import ProbeGradient
 from mole_jax.tasks.classification import cross_entropy
 from tests import tiny
@@ -100,4 +101,4 @@ def _answers(setting: tiny.Setting, frame: Denoising, probes: Probes) -> jax.Arr
 def test_descents_need_probes(setting: tiny.Setting) -> None:
     config = tiny.tiny_config(metamodel__probes=0, metamodel__descents=2)
     with pytest.raises(UserError, match=r"metamodel\.probes=0"):
-        registry.build(config, setting.model.network, "diffusion", setting.normaliser)
+        registry.build(config, setting.model.network, "diffusion", Fitted(setting.normaliser, {}))

@@ -46,7 +46,7 @@ def test_every_network(name: str) -> None:
     assert networks.config_of(others) == keys
 
     # Its function and flat layout, its symmetries, its tokens, and what its outputs mean.
-    codec = representation.build("neuron", network, chunk_size=1)
+    codec = representation.codec("neuron", network, chunk_size=1)
     targets = jnp.zeros(5, jnp.int32) if network.classifies else jnp.zeros((5, N))
 
     @jax.jit

@@ -1,0 +1,213 @@
+"""A latent of a network: how far it lies along the principal components of the zoo's networks.
+
+It is lossy: what lies outside of the components' span is lost, and no answer leaves it. Hotelling
+1933; a latent that is learned (Schürholt et al. 2022, Hyper-Representations as Generative Models)
+would stand in its place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Self
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core import compat
+from mole_jax.core.errors import UserError
+from mole_jax.representation.codec import Layout
+from mole_jax.representation.fitted import Fitted
+from mole_jax.representation.tokens import GRADIENT_UNIT, SMALLEST_SIZE, ProbeGradient
+from mole_jax.tasks.networks import Network
+
+# Components of less than this share of the first one's variance are rounding errors.
+_SMALLEST_SHARE = 1e-10
+# Numbers of a block in float64 while the covariance is summed up.
+_BLOCK = 2**23
+
+
+class Basis(NamedTuple):
+    """Principal components of normalised parameters; `Fitted.arrays` has these names."""
+
+    mean: Any  # [D]
+    components: Any  # [k, D] orthonormal rows, that of the largest variance first
+    scale: Any  # [k] the training networks' standard deviation along each
+    change: Any  # [k] how far later snapshots are from the first, in units of `scale`
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["fitted"], meta_fields=["layout", "size"]
+)
+@dataclasses.dataclass(frozen=True, eq=False)
+class PrincipalComponents:
+    """Whitened coordinates, cut into tokens: see `Representation`."""
+
+    fitted: Fitted
+    layout: Layout
+    size: int  # D
+
+    @property
+    def _basis(self) -> Basis:
+        return Basis(**self.fitted.arrays)
+
+    @property
+    def change(self) -> jax.Array:
+        return self._cut(jnp.asarray(self._basis.change))
+
+    def check(self) -> None:
+        dims = chex.Dimensions(D=self.size, K=int(self.layout.mask.sum()))
+        normaliser, basis = self.fitted.normaliser, self._basis
+        chex.assert_tree_shape(normaliser, dims["D"], custom_message="normaliser [D]")
+        shapes = [dims["D"], dims["KD"], dims["K"], dims["K"]]
+        chex.assert_shape([*basis], shapes, custom_message="principal components [k, D]")
+
+    def with_fitted(self, fitted: Fitted) -> Self:
+        return dataclasses.replace(self, fitted=fitted)
+
+    def encode(self, normalised: Any) -> jax.Array:
+        """Project normalised parameters [..., D] to tokens [..., L, C]."""
+        chex.assert_axis_dimension(normalised, -1, self.size, custom_message="flat [..., D]")
+        apart = normalised - jnp.broadcast_to(self._basis.mean, normalised.shape)
+        along = self._along(apart)
+        return self._cut(along / jnp.broadcast_to(self._basis.scale, along.shape))
+
+    def denormalise(self, normalised: Any) -> jax.Array:
+        return self.fitted.normaliser.denormalise(normalised)
+
+    def tokens(self, parameters: Any) -> jax.Array:
+        return self.encode(self.fitted.normaliser.normalise(parameters))
+
+    def parameters(self, tokens: Any) -> jax.Array:
+        chex.assert_shape(tokens, (..., *self.layout.shape), custom_message="tokens [..., L, C]")
+        basis = self._basis
+        latent = tokens.reshape(*tokens.shape[:-2], -1)[..., : len(basis.scale)]
+        along = latent * jnp.broadcast_to(basis.scale, latent.shape)
+        # Accelerators would round factors to fewer bits.
+        apart = jnp.matmul(along, basis.components, precision=jax.lax.Precision.HIGHEST)
+        return self.denormalise(apart + jnp.broadcast_to(basis.mean, apart.shape))
+
+    def pull_back(self, gradient: jax.Array) -> ProbeGradient:
+        """Bring a gradient [B, D] to tokens; directions are relative to the size of each token."""
+        chex.assert_shape(gradient, (None, self.size), custom_message="gradient [B, D]")
+        down = self._along(-gradient * self.fitted.normaliser.scale[None])
+        down = self._cut(down * self._basis.scale[None])
+        n = jnp.asarray(self.layout.mask.sum(axis=1), down.dtype)[None, :, None]
+        square = jnp.sum(down**2, axis=2, keepdims=True) / n
+        direction = down / jnp.sqrt(square + SMALLEST_SIZE**2)
+        return ProbeGradient(direction, jnp.arcsinh(down / GRADIENT_UNIT))
+
+    def _along(self, flat: jax.Array) -> jax.Array:  # [..., D] -> [..., k]
+        components = self._basis.components
+        return jnp.matmul(flat, components.T, precision=jax.lax.Precision.HIGHEST)
+
+    def _cut(self, latent: jax.Array) -> jax.Array:  # [..., k] -> [..., L, C], padded
+        missing = self.layout.mask.size - latent.shape[-1]
+        padded = jnp.pad(latent, [(0, 0)] * (latent.ndim - 1) + [(0, missing)])
+        return padded.reshape(*latent.shape[:-1], *self.layout.shape)
+
+
+def build(settings: Mapping[str, Any], network: Network, fitted: Fitted) -> PrincipalComponents:
+    """Return the latent of a config's section: tokens of `chunk_size` coordinates each.
+
+    Raises:
+        UserError: for a number of components or a chunk size that cannot be.
+    """
+    size, width = network.spec.size, settings["chunk_size"]
+    k = compat.get_from(settings, "representation", "components")
+    if not 1 <= k <= size:
+        raise UserError(
+            f"representation.components={k} must lie in 1..{size}, the parameters of a network"
+        )
+    if width < 1:
+        raise UserError(f"representation.chunk_size={width} must be 1 or more")
+    width = min(width, k)
+    length = -(-k // width)
+    layout = Layout(
+        kinds=("latent",),
+        kind=np.zeros(length, np.int32),
+        position=np.arange(length, dtype=np.int32),
+        output=np.full((length, width), -1, np.int32),
+        mask=(np.arange(length * width) < k).reshape(length, width),
+    )
+    return PrincipalComponents(fitted, layout, size)
+
+
+def shapes(settings: Mapping[str, Any], network: Network) -> dict[str, Any]:
+    """Return the fitted arrays as shapes."""
+    size = network.spec.size
+    k = compat.get_from(settings, "representation", "components")
+    found = Basis((size,), (k, size), (k,), (k,))
+    return {name: jax.ShapeDtypeStruct(x, np.float32) for name, x in found._asdict().items()}
+
+
+def fit(
+    settings: Mapping[str, Any], networks: np.ndarray, starts: np.ndarray | None
+) -> tuple[dict[str, np.ndarray], str]:
+    """Find the principal components of training networks.
+
+    Either the covariance of parameters or, where there are fewer networks than parameters, the
+    Gram matrix of networks has them (Sirovich 1987): it takes min(n, D)^2 numbers of float64.
+
+    Args:
+        settings: the section of a config.
+        networks: [R, S, D] normalised snapshots of runs, each run's first one first.
+        starts: [n, D] normalised networks that prompts will start from, where these are not the
+            runs' first snapshots.
+
+    Returns:
+        The arrays of a `Basis`, and a line for the log.
+
+    Raises:
+        UserError: where there are fewer directions than components in which the networks differ.
+    """
+    k = compat.get_from(settings, "representation", "components")
+    rows = networks.reshape(-1, networks.shape[-1])
+    mean = rows.mean(axis=0, dtype=np.float64)
+    components, shares = _principal(rows, mean, k)
+    if len(components) < k:
+        raise UserError(
+            f"representation.components={k}: the {len(rows)} training networks that are looked at "
+            f"differ in {len(components)} directions only; set it to {len(components)} or less"
+        )
+    mean, components = mean.astype(np.float32), components.astype(np.float32)
+
+    def along(flat: np.ndarray) -> np.ndarray:
+        return np.asarray(flat @ components.T - mean @ components.T, np.float64)
+
+    latent = along(networks)  # [R, S, k]
+    scale = np.sqrt(np.mean(latent**2, axis=(0, 1)))
+    away = latent[:, 1:] - latent[:, :1] if starts is None else along(starts)[None]
+    change = np.sqrt(np.mean(away**2, axis=(0, 1))) / scale
+    found = Basis(mean, components, scale, change)
+    arrays = {name: np.asarray(x, np.float32) for name, x in found._asdict().items()}
+    return arrays, f"{k} principal components of {len(rows)} networks hold {shares:.1%} of variance"
+
+
+def _principal(rows: np.ndarray, mean: np.ndarray, most: int) -> tuple[np.ndarray, float]:
+    """Return up to `most` components [k, D] of rows [n, D], and the share of variance they hold."""
+    n, size = rows.shape
+    few = n < size
+    side = min(n, size)
+    products = np.zeros((side, side))
+    for at in _blocks(max(n, size), side):
+        part = rows[:, at] - mean[at] if few else (rows[at] - mean).T  # [side, block]
+        products += part @ part.T
+    values, vectors = np.linalg.eigh(products)
+    order = np.argsort(values)[::-1]
+    kept = order[: min(most, int(np.sum(values > _SMALLEST_SHARE * values.max())))]
+    found = vectors[:, kept].T
+    if few:
+        blocks = [found @ (rows[:, at] - mean[at]) for at in _blocks(size, n)]
+        found = np.concatenate(blocks, axis=1)
+    # Rounding leaves much of the first components in the last ones.
+    orthonormal, _ = np.linalg.qr(found.T)
+    return orthonormal.T, float(values[kept].sum() / values.sum())
+
+
+def _blocks(length: int, width: int) -> Iterator[slice]:
+    step = max(1, _BLOCK // width)
+    return (slice(start, start + step) for start in range(0, length, step))

@@ -1,0 +1,60 @@
+"""Fitting a representation to the training runs of a zoo, of which a sample is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mole_jax import representation
+from mole_jax.representation.fitted import Fitted
+from mole_jax.representation.normalise import Normaliser
+from mole_jax.tasks.networks import Network
+from mole_jax.training import data
+from mole_jax.training.data import TrainingRuns
+
+# Networks that a latent is fitted to, at most: of 100,000 parameters they take 0.8 GB.
+MOST = 2048
+
+
+def fit(config: Mapping[str, Any], network: Network, runs: TrainingRuns) -> tuple[Fitted, str]:
+    """Return what the representation of a config is fitted to, and a line for the log.
+
+    Raises:
+        UserError: where the runs are too few for it.
+    """
+    kind = representation.latent(config)
+    if kind is None:
+        return Fitted(runs.normaliser, {}), ""
+    normaliser = Normaliser(*(np.asarray(x) for x in runs.normaliser))
+    starts = None
+    if config["population"]["shared_start"]:
+        starts = np.asarray(normaliser.normalise(data.initial_networks(network)))
+    arrays, line = kind.fit(config["representation"], sample(runs, normaliser), starts)
+    return Fitted(runs.normaliser, arrays), line
+
+
+def sample(runs: TrainingRuns, normaliser: Normaliser, most: int = MOST) -> np.ndarray:
+    """Return up to `most` snapshots, normalised: [R', S', D] float32, each run's first one first.
+
+    They are of all runs, or as many as fit, evenly chosen, and the same wherever the zoo is kept.
+    """
+    n_runs, n_snapshots = runs.arrays.metric.shape
+    of_each = int(np.clip(most // n_runs, 2, n_snapshots))
+    chosen = _evenly(n_runs, most // of_each)
+    snapshots = _evenly(n_snapshots, of_each)
+    found = np.empty((len(chosen), len(snapshots), runs.zoo.schema.spec.size), np.float32)
+    done = 0
+    for block in runs.zoo.blocks(runs.runs[chosen]):
+        part = found[done : done + len(block)]
+        part[:] = block[:, snapshots]
+        part -= normaliser.mean
+        part /= normaliser.scale
+        done += len(block)
+    return found
+
+
+def _evenly(n: int, most: int) -> np.ndarray:
+    """Return up to `most` of n indices, the first and the last among them."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
