@@ -82,7 +82,7 @@ FOR_REPORT = (*FOR_EVALUATE, "report")
 
 # Where a training keeps the zoo: a machine with less memory may resume what another began.
 RESULTS_DO_NOT_DEPEND_ON = (
-    *("population.at_once", "zoo.reading", "zoo.memory_gb"),
+    *("population.at_once", "zoo.placement", "zoo.memory_gb"),
     "zoo.members_per_group",
 )
 

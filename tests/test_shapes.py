@@ -94,7 +94,7 @@ def examples(*lead: int, size: int) -> Examples:
 
 @functools.cache
 def setting() -> tiny.Setting:
-    return tiny.made_up(metamodel__probes=1, metamodel__descents=1)
+    return tiny.made_up(metamodel__probes=1, metamodel__inner_steps=1)
 
 
 @dataclasses.dataclass(frozen=True)

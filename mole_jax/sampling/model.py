@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.core import given, rng
+from mole_jax.core import compat, given, rng
 from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.learners import answers, registry
@@ -55,7 +55,8 @@ class Model:
     @functools.cached_property
     def learner(self) -> Diffusion:
         """What answers; its static parts are the same for the same config: it compiles once."""
-        found = _learner(_text(self.config), _text(self.description), self.objective)
+        config = compat.renamed(self.config)  # a pickle may be older than the names
+        found = _learner(_text(config), _text(self.description), self.objective)
         own = dataclasses.replace(found.model.representation, normaliser=self.normaliser)
         model = dataclasses.replace(found.model, representation=own)
         return dataclasses.replace(found, model=model, plan=self.plan)

@@ -54,10 +54,10 @@ def check(config: Mapping[str, Any], family: TaskFamily) -> None:
             f"zoo.live_runs={settings['live_runs']} is less than the {stored} training runs of "
             "the stored zoo: raise it, set it to 0 for as many, or lower population.members"
         )
-    if settings["reading"] not in ("auto", "device"):
+    if settings["placement"] not in ("auto", "device"):
         raise UserError(
-            f"zoo.reading={settings['reading']!r}: a live zoo is on the device; set it to 'auto' "
-            "or turn zoo.live off"
+            f"zoo.placement={settings['placement']!r}: a live zoo is on the device; set it to "
+            "'auto' or turn zoo.live off"
         )
     values = max(settings["live_runs"], stored) * population["snapshots"] * family.network.spec.size
     if 0 < settings["memory_gb"] * 2**30 < 4 * values:

@@ -39,7 +39,7 @@ def config() -> ConfigDict:
         zoo__live_every=5,
         zoo__live_refresh=3,
         metamodel__probes=0,  # which take long to compile
-        metamodel__descents=0,
+        metamodel__inner_steps=0,
     )
 
 
@@ -256,7 +256,7 @@ def test_a_resumed_training_goes_on_with_the_same_numbers(
         ({"zoo__live_refresh": 0}, "live_refresh"),
         ({"zoo__live_refresh": 9}, "live_refresh"),  # of 8 data subsets
         ({"zoo__live_runs": STORED - 1}, "live_runs"),
-        ({"zoo__reading": "stream"}, "reading"),
+        ({"zoo__placement": "stream"}, "placement"),
         ({"zoo__memory_gb": 1e-5}, "memory_gb"),
     ],
 )

@@ -89,7 +89,7 @@ class Settings:
             "support_queries": 0,
             "pairwise": False,
             "probes": 0,
-            "descents": 0,
+            "inner_steps": 0,
             "dtype": "float32",
             "remat": False,
             "unroll": 1,

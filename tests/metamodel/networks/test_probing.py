@@ -97,7 +97,7 @@ def _answers(setting: tiny.Setting, frame: Denoising, probes: Probes) -> jax.Arr
     return jnp.argmax(jax.vmap(model.network.apply)(params, probes.inputs), axis=-1)
 
 
-def test_descents_need_probes(setting: tiny.Setting) -> None:
-    config = tiny.tiny_config(metamodel__probes=0, metamodel__descents=2)
+def test_inner_steps_need_probes(setting: tiny.Setting) -> None:
+    config = tiny.tiny_config(metamodel__probes=0, metamodel__inner_steps=2)
     with pytest.raises(UserError, match=r"metamodel\.probes=0"):
         registry.build(config, setting.model.network, "diffusion", setting.normaliser)
