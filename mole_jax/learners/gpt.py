@@ -49,5 +49,5 @@ def _module(config: Mapping[str, Any], network: Network, process: Process, codec
         )
     tokens = Tokens.of(compat.get(config, "metamodel.gpt"))
     module = GPT(shape, tokens, process, flat.sizes(network))
-    _ = module.splits  # raises what is wrong with them
+    _ = module.token_sizes  # raises what is wrong with them
     return module

@@ -146,7 +146,9 @@ def build(
             "representation.normaliser='global' keeps no mean, around which the runs of "
             "population.shared_start lie: set it to 'tensor'"
         )
-    codec = representation.build(r["name"], network, chunk_size=r["chunk_size"], one_basis=shared)
+    codec = representation.build(
+        r["name"], network, chunk_size=r["chunk_size"], canonical_order=shared
+    )
     process = noising.build(d["schedule"], d["steps"], d["prediction"])
     return MetaModel(
         Representation(normaliser, codec, network.spec),

@@ -144,10 +144,10 @@ class Model:
                     f"rounds={rounds}: a policy's return has to be measured between rounds; "
                     "predict again with its params as start and 1 - return / horizon as start_loss"
                 )
-            shown = self._support(x_support, y_support)
-            for line in shown.remarks:
+            support_set = self._support(x_support, y_support)
+            for line in support_set.remarks:
                 warnings.warn(line, MoleWarning, stacklevel=2)
-            examples = shown.examples
+            examples = support_set.examples
             network = self.learner.network
             if start is None:
                 flat = starts.fresh(network, n, rng.named(key, "starts"))
@@ -178,7 +178,7 @@ class Model:
                     self._check_networks(loss)
             metric = loss if labelled else None
             # Of classes without an example the loss on the support set says nothing.
-            if metric is not None and shown.complete and (line := self._miss(target, metric)):
+            if metric is not None and support_set.complete and (line := self._miss(target, metric)):
                 warnings.warn(line, MoleWarning, stacklevel=2)
             described = _text(self.description)
             return Networks(network.spec.unflatten(flat), metric, described, self.inputs)

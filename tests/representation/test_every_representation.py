@@ -11,11 +11,11 @@ from mole_jax.core.errors import UserError
 from mole_jax.tasks import networks
 
 
-@pytest.mark.parametrize("one_basis", [False, True])
+@pytest.mark.parametrize("canonical_order", [False, True])
 @pytest.mark.parametrize("name", representation.NAMES)
-def test_every_representation(name: str, one_basis: bool) -> None:
+def test_every_representation(name: str, canonical_order: bool) -> None:
     network = networks.build({"name": "mlp", "hidden": (6, 4)}, (5,), 3)
-    codec = representation.build(name, network, chunk_size=8, one_basis=one_basis)
+    codec = representation.build(name, network, chunk_size=8, canonical_order=canonical_order)
     assert (codec.name, codec.size) == (name, network.spec.size)
     flat = np.asarray(jax.random.normal(jax.random.key(0), (2, codec.size)))
     tokens = jax.jit(codec.encode)(flat)

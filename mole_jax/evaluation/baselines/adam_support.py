@@ -36,7 +36,7 @@ def choose(context: EvalContext, split: str, results: Results) -> SupportTrainin
     Too many steps overfit a support set, and the number found here is the early stopping that
     someone with other data subsets at hand would use.
     """
-    rates = np.array(context.settings["adam_rates"])
+    rates = np.array(context.evaluation["adam_rates"])
     loss = []
     for rate in rates:
         curves = run(context, context.choice, rate, context.key("adam_support"))

@@ -24,7 +24,7 @@ class NoiseLevel(NamedTuple):
 
 def choose(context: EvalContext, split: str, results: Results) -> NoiseLevel:
     """Choose the noise level with the best mean validation score on training subsets."""
-    sigmas = np.array(context.settings["noise_sigmas"])
+    sigmas = np.array(context.evaluation["noise_sigmas"])
     best = context.training.final[retrieval.rank(context, split)[..., 0]]
     noisy = np.stack([add(context, best, sigma, split) for sigma in sigmas], axis=2)
     tasks = context.choice.tasks

@@ -52,13 +52,13 @@ def rank(context: EvalContext, split: str) -> np.ndarray:
     """
     episodes, training = context.episodes(split), context.training
     if context.one_task:
-        best = np.argsort(training.selection_loss, kind="stable")[: context.settings["soup_size"]]
+        best = np.argsort(training.selection_loss, kind="stable")[: context.evaluation["soup_size"]]
         return np.broadcast_to(best, (*episodes.shape, len(best))).copy()
     if context.family.labelled:
         losses = support_losses(context.family.network, training.final, episodes)  # [T, N, R]
     else:
         losses = np.repeat(strangeness(context, episodes)[:, None], episodes.shape[1], axis=1)
-    n = min(context.settings["soup_size"], len(np.unique(training.subset)) - 1)
+    n = min(context.evaluation["soup_size"], len(np.unique(training.subset)) - 1)
     order = np.empty((*episodes.shape, n), np.int64)
     for t, task in enumerate(episodes.tasks):
         for i in range(episodes.shape[1]):

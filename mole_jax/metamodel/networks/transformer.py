@@ -24,12 +24,12 @@ from jax.sharding import Mesh
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel.networks import sharding
 from mole_jax.metamodel.networks.attention import attention
+from mole_jax.metamodel.networks.cotangent_clipping import clip_cotangent
 from mole_jax.metamodel.networks.embeddings import ScalarEmbedding, log_metric
 from mole_jax.metamodel.networks.features import ConvFeatures, DenseFeatures
 from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf, Probes
 from mole_jax.metamodel.networks.products import Dense, DenseGeneral
 from mole_jax.metamodel.networks.set_encoder import SetEncoder
-from mole_jax.metamodel.networks.steady import steady
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.codec import Layout
@@ -127,7 +127,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, carry: Carry, of: Denoising, probes: Probes | None) -> tuple[Carry, None]:
-        x, output, condition = sharding.split_batch(carry, self.mesh)
+        x, output, condition = sharding.shard_batch(carry, self.mesh)
         if probes is None:
             return Carry(self._mix(x, condition), output, condition), None
         s, dtype = self.shape, DTYPES[self.shape.dtype]
@@ -231,8 +231,8 @@ class Transformer(nn.Module):
         layout = of.representation.layout
         tokens = (None, *layout.shape)
         chex.assert_shape([of.noisy, of.start], tokens, custom_message="denoising [B, L, C]")
-        shown = self.process.shown(of.noisy, of.anchor, of.t, of.scale)
-        seen = jnp.concatenate([shown, of.start], axis=-1)
+        noisy = self.process.preconditioned_input(of.noisy, of.anchor, of.t, of.scale)
+        seen = jnp.concatenate([noisy, of.start], axis=-1)
         use_start = prompt.use["start"]
         x = seen.reshape(batch * length, -1)
         x = Dense(s.width, dtype=dtype, name="tokens_in")(x).reshape(batch, length, -1)
@@ -275,7 +275,7 @@ class Transformer(nn.Module):
         )(s, total, probe_gradient, self.mesh, name=sharding.STACK)
         carry, _ = stack(Carry(x.reshape(batch * total, -1), output, condition), of, probes)
 
-        x = sharding.split_batch(carry.x.reshape(batch, total, -1), self.mesh)
+        x = sharding.shard_batch(carry.x.reshape(batch, total, -1), self.mesh)
         last_context = x[:, length : length + self.n_classes].reshape(batch * self.n_classes, -1)
         x = x[:, :length].reshape(batch * length, -1)
         x = nn.LayerNorm(dtype=dtype, name="norm_out")(x)
@@ -354,7 +354,7 @@ class Transformer(nn.Module):
 
         # Scanned, and not unrolled: compiling gradients of gradients takes long.
         def body(output: jax.Array, gain: jax.Array) -> tuple[jax.Array, None]:
-            return steady(step, GROWTH)(output, gain, size), None
+            return clip_cotangent(step, GROWTH)(output, gain, size), None
 
         if s.remat:
             body = jax.checkpoint(body, prevent_cse=False)
