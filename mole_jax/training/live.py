@@ -183,7 +183,7 @@ def make(config: Mapping[str, Any], family: TaskFamily, runs: TrainingRuns, mesh
             "buffer: lower it, or raise population.members or zoo.live_runs"
         )
     new = schedule.made(config["training"]["steps"]) * schedule.refresh
-    at_once = subset_runs.width(config, family, mesh, schedule.refresh, 1, new)
+    at_once = subset_runs.members_at_once(config, family, mesh, schedule.refresh, 1, new)
     return LiveZoo(config, family, runs, schedule, at_once)
 
 
