@@ -123,7 +123,7 @@ def once(context: EvalContext) -> np.ndarray:
     zoo = live.make(config, context.family, runs, mesh)
     kept = []
     # The last step is taken with what the one before it had.
-    for number in range(zoo.plan.made(config["training"]["steps"] - 1)):
+    for number in range(zoo.schedule.made(config["training"]["steps"] - 1)):
         found, finite = live.train_group(zoo, number, mesh)
         last = runs.normaliser.denormalise(found.parameters[:, -1])
         kept.append(np.asarray(last)[np.asarray(finite)])

@@ -3,7 +3,7 @@
 Blocks with modulation by a condition (adaLN, Peebles & Xie 2023), forward, backward and AdamW, one
 step at a time. PyTorch's side is written plainly, with scaled_dot_product_attention, and run as it
 is and through torch.compile; both sides in float32 and with bfloat16 products. What is particular
-to MOLE - probes, descents, the set encoder - is left out: PyTorch has nothing to compare it with.
+to MOLE - probes, inner steps, the set encoder - is left out: PyTorch has nothing to compare with.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _ours(flags: Any, dtype: str) -> tuple[Callable[[], Any], float]:
         support_queries=0,
         pairwise=False,
         probes=0,
-        descents=0,
+        inner_steps=0,
         dtype=dtype,
         remat=False,
         unroll=flags.layers,

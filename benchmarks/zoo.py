@@ -216,11 +216,11 @@ def _train_on_device(flags: argparse.Namespace) -> dict[str, Any]:
     return _train(flags, "device", 0.0)
 
 
-def _train(flags: argparse.Namespace, reading: str, memory_gb: float) -> dict[str, Any]:
+def _train(flags: argparse.Namespace, placement: str, memory_gb: float) -> dict[str, Any]:
     from mole_jax.learners import meta_training
 
     config = _config(flags)
-    config.zoo.reading = reading
+    config.zoo.placement = placement
     config.zoo.memory_gb = memory_gb
     folder = flags.folder / "train"
     meta_training.train(config.lock(), flags.folder)

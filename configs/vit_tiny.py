@@ -18,7 +18,7 @@ from mole_jax import experiment
 CONFIG = {
     "network.name": "vit",
     "population.shared_start": True,  # as for the CNN
-    "metamodel.descents": 4,
+    "metamodel.inner_steps": 4,
     "evaluation.targets.regret": 0.0,
     "evaluation.targets.score": 0.0,
     "evaluation.targets.r2": 0.0,

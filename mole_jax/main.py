@@ -82,7 +82,7 @@ FOR_REPORT = (*FOR_EVALUATE, "report")
 
 # Where a training keeps the zoo: a machine with less memory may resume what another began.
 RESULTS_DO_NOT_DEPEND_ON = (
-    *("population.at_once", "zoo.reading", "zoo.memory_gb"),
+    *("population.at_once", "zoo.placement", "zoo.memory_gb"),
     "zoo.members_per_group",
 )
 
@@ -192,7 +192,7 @@ def parse(arguments: Sequence[str]) -> Command:
     cluster = flags.DEFINE_string("distributed", "", "", flag_values=values)
     print_config = flags.DEFINE_bool("print_config", False, "", flag_values=values)
     wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=values)
-    overrides, others = _split(arguments)
+    overrides, others = _parted(arguments)
     try:
         rest = values(["main", *others])[1:]
     except flags.UnrecognizedFlagError as problem:
@@ -238,7 +238,7 @@ def _arranged(every: Sequence[stages.Stage], mesh: dict[str, int]) -> list[stage
     return [arranged(s) if s.name == "train" and mesh else s for s in every]
 
 
-def _split(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+def _parted(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
     """Part --config.KEY=VALUE (or --config.KEY VALUE, which gets its =) from other arguments."""
     overrides: list[str] = []
     others: list[str] = []

@@ -46,7 +46,7 @@ def read_task(support: str, test: str | None, model: Model) -> Task:
 def _labelled(
     flag: str, source: str, network: Network, *, of_test: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read flat images [m, F] and labels [m] of a data source: its test split or the rest."""
+    """Read flat images [m, F] and labels [m] of a data source: its test examples or the rest."""
     from mole_jax.tasks import sources
 
     try:
@@ -67,7 +67,7 @@ def _labelled(
         )
     rows = data.official_test == of_test
     if of_test and not rows.any():
-        rows = ~rows  # a source without a test split of its own: all of it
+        rows = ~rows  # a source without test examples of its own: all of it
     if not rows.any():
         raise UserError(f"{flag}={source}: it marks all of its images as test images")
     return data.images[rows].reshape(rows.sum(), -1), data.labels[rows]

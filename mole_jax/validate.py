@@ -23,7 +23,7 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     """
     from mole_jax.core.devices import mesh as mesh_lib
     from mole_jax.evaluation import selection
-    from mole_jax.evaluation.harness import settings
+    from mole_jax.evaluation.harness import evaluation_config
     from mole_jax.learners import registry
     from mole_jax.population import recipes
     from mole_jax.tasks import family as families
@@ -43,7 +43,7 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     prompt_metric.check(config, family)
     PairConfig.of(config)
     live.check(config, family)
-    settings.check(config)
+    evaluation_config.check(config)
     selection.selected(config)
 
 

@@ -17,6 +17,7 @@ from mole_jax import main as command
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
 from mole_jax.core.storage import files
+from tests import tiny
 
 TINY = str(Path(__file__).parent / "data" / "tiny_config.py")
 
@@ -60,6 +61,20 @@ def test_all_stages_run_then_are_skipped(
     assert f"report   {tmp_path / 'report' / 'index.html'}" in err
     assert command.main(arguments) == 0
     assert len(ran) == 4
+
+
+def test_a_workdir_from_before_keys_were_renamed_is_the_same_workdir(
+    ran: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"--config={tiny.DEMO}", f"--workdir={tmp_path}"]
+    assert command.main([*arguments, "--stages=zoo,train"]) == 0
+    tiny.with_old_names(tmp_path)
+    assert '"descents":' in (tmp_path / "train" / "stage.json").read_text()
+    assert command.main([*arguments, "--config.zoo.placement=host"]) == 0
+    assert ran == ["zoo", "train", "evaluate", "report"]
+    assert "train: done before" in capsys.readouterr().err
+    line = refused(capsys, *arguments, "--config.metamodel.inner_steps=3")
+    assert "(metamodel.inner_steps: 8 -> 3)" in line
 
 
 def test_stages_can_be_chosen_and_flags_written_with_spaces(ran: list[str], tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def run_all(
         "training__warmup_steps": 1,
         "training__steps_per_dispatch": 1,
         "training__permute_units": True,
-        "metamodel__descents": 1,
+        "metamodel__inner_steps": 1,
         "sampling__steps": 2,
     }
     # Eight virtual devices on few cores would only get in each other's way.

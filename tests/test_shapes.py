@@ -95,7 +95,7 @@ def examples(*lead: int, size: int) -> Examples:
 
 @functools.cache
 def setting() -> tiny.Setting:
-    return tiny.made_up(metamodel__probes=1, metamodel__descents=1)
+    return tiny.made_up(metamodel__probes=1, metamodel__inner_steps=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -361,10 +361,10 @@ def of_process_estimate() -> Case:
     )
 
 
-def of_shown() -> Case:
+def of_preconditioned_input() -> Case:
     tokens = floats(B, L, C)
     return Case(
-        EDM.shown,
+        EDM.preconditioned_input,
         {"noisy": tokens, "start": tokens, "t": floats(B), "spread": floats(1, 1, C)},
         (("start", floats(B, L, 1), "noisy, start"), ("spread", floats(L), "spread [B, ...]")),
     )
@@ -521,14 +521,17 @@ def of_gpt() -> Case:
     size = network.spec.size
     module = gpt_transformer.GPT(s.model.module.shape, TOKENS, EDM, (size,))
 
-    def frame(*shape: int) -> Denoising:
+    def denoising(*shape: int) -> Denoising:
         tokens = floats(*shape)
         return Denoising(tokens, tokens, tokens, floats(shape[0]), tokens, None)  # type: ignore[arg-type]
 
     return Case(
-        lambda frame, prompt: module.init(KEY, frame, prompt),
-        {"frame": frame(B, 1, size), "prompt": a_prompt()._replace(start=floats(B, 1, size))},
-        (("frame", frame(B, 2, size), "denoising [B, 1, D]"),),
+        lambda denoising, prompt: module.init(KEY, denoising, prompt),
+        {
+            "denoising": denoising(B, 1, size),
+            "prompt": a_prompt()._replace(start=floats(B, 1, size)),
+        },
+        (("denoising", denoising(B, 2, size), "denoising [B, 1, D]"),),
     )
 
 
@@ -536,16 +539,16 @@ def of_transformer() -> Case:
     s = setting()
     n_tokens, n_channels = s.model.shape
 
-    def frame(n_channels: int) -> Denoising:
+    def denoising(n_channels: int) -> Denoising:
         tokens = floats(B, n_tokens, n_channels)
         return Denoising(tokens, tokens, tokens, floats(B), tokens, s.model.representation)
 
     return Case(
-        lambda frame, prompt: s.model.module.apply(
-            {"params": s.params}, frame, prompt, s.model.probe_gradient
+        lambda denoising, prompt: s.model.module.apply(
+            {"params": s.params}, denoising, prompt, s.model.probe_gradient
         ),
-        {"frame": frame(n_channels), "prompt": a_prompt()},
-        (("frame", frame(n_channels + 1), "denoising [B, L, C]"),),
+        {"denoising": denoising(n_channels), "prompt": a_prompt()},
+        (("denoising", denoising(n_channels + 1), "denoising [B, L, C]"),),
     )
 
 
@@ -553,11 +556,11 @@ def of_probe_gradient() -> Case:
     s = setting()
     network = s.family.network
     tokens = floats(B, *s.model.shape)
-    frame = Denoising(tokens, tokens, tokens, floats(B), tokens, s.model.representation)
+    denoising = Denoising(tokens, tokens, tokens, floats(B), tokens, s.model.representation)
     probes = Probes(floats(B, 3, network.n_inputs), ints(B, 3))
     return Case(
         s.model.probe_gradient,
-        {"output": tokens, "of": frame, "probes": probes},
+        {"output": tokens, "of": denoising, "probes": probes},
         (
             ("probes", probes._replace(targets=ints(1, 3)), "output, probes [B]"),
             ("probes", probes._replace(targets=ints(B, 4)), "labels [...]"),

@@ -74,7 +74,7 @@ def test_a_shared_start_goes_with_unscaled_starts_only() -> None:
         ("zoo.runs_per_chunk", 0),
         ("zoo.runs_per_shard", 12),  # chunks of 8
         ("zoo.dtype", "float8"),
-        ("zoo.reading", "disk"),
+        ("zoo.placement", "disk"),
         ("zoo.memory_gb", -1.0),
         ("representation.name", "layer"),
         ("representation.normaliser", "layer"),

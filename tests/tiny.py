@@ -17,6 +17,7 @@ from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
 from mole_jax import experiment, representation
+from mole_jax.core import compat
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.program import config as configs
 from mole_jax.core.program import sections
@@ -58,7 +59,7 @@ TINY = {
     "metamodel.mlp_ratio": 2,
     "metamodel.feature_width": 16,
     "metamodel.probes": 2,
-    "metamodel.descents": 2,
+    "metamodel.inner_steps": 2,
     "diffusion.steps": 50,
     "training.steps": 20,
     "training.regression_steps": 0,
@@ -236,6 +237,17 @@ def hashes(folder: Path) -> dict[str, str]:
         name = str(path.relative_to(folder))
         found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
     return found
+
+
+def with_old_names(workdir: Path) -> None:
+    """Make the records of a workdir those of code from before keys were renamed."""
+    for record in workdir.glob("*/stage.json"):
+        text = record.read_text()
+        for old, new in compat.RENAMED.items():
+            old, new = (f'"{key.rpartition(".")[2]}":' for key in (old, new))
+            assert old not in text
+            text = text.replace(new, old)
+        record.write_text(text)
 
 
 def load_zoo(config: ConfigDict, workdir: Path) -> tuple[ImageFamily, Normaliser, ZooArrays]:

@@ -1,8 +1,9 @@
-"""Config keys that came later, with the value that a config without them means.
+"""Config keys that came later or were renamed: how configs that were stored before are read.
 
-A config without one of them means what it always meant. Workdirs and zoos that were written before
-a key existed can be resumed by a config that has the key at this value: the stored configs of zoos
-leave it out, so that old and new ones compare equal.
+A config without one of DEFAULTS means what it always meant. Workdirs and zoos that were written
+before a key existed can be resumed by a config that has the key at this value: the stored configs
+of zoos leave it out, so that old and new ones compare equal. Stored configs may have the names
+before RENAMED; command lines and config files may not.
 """
 
 from __future__ import annotations
@@ -35,6 +36,24 @@ DEFAULTS: dict[str, Any] = {
     "training.steps_per_dispatch": 50,
     "zoo.members_per_group": 0,
 }
+RENAMED = {  # old: new, both in the same section
+    "metamodel.descents": "metamodel.inner_steps",
+    "zoo.reading": "zoo.placement",
+}
+
+
+def renamed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored config, or some sections of one, with today's names of its keys."""
+
+    def name_in(section: str, name: str) -> str:
+        return RENAMED.get(f"{section}.{name}", f"{section}.{name}").removeprefix(f"{section}.")
+
+    return {
+        section: {name_in(section, name): x for name, x in values.items()}
+        if isinstance(values, Mapping)
+        else values
+        for section, values in config.items()
+    }
 
 
 def get(config: Mapping[str, Any], key: str) -> Any:

@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from mole_jax.core.errors import UserError
 
 
-def unknown(key: str, name: object, names: Iterable[str]) -> UserError:
+def unknown(config_key: str, name: object, names: Iterable[str]) -> UserError:
     """Return the error for an unknown name: with the nearest name, and all that there are.
 
     Args:
-        key: of the config, such as "network.name".
+        config_key: such as "network.name".
         name: what it is.
         names: what it could be.
     """
     known = tuple(names)
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return UserError(f"{key}={name!r} is unknown{hint}; there are {known}")
+    return UserError(f"{config_key}={name!r} is unknown{hint}; there are {known}")

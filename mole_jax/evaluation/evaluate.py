@@ -17,7 +17,7 @@ from mole_jax.core.storage import files
 from mole_jax.core.storage.provenance import environment
 from mole_jax.core.storage.writers import MetricWriter
 from mole_jax.evaluation import selection, targets
-from mole_jax.evaluation.harness import settings
+from mole_jax.evaluation.harness import evaluation_config
 from mole_jax.evaluation.harness.context import (
     CHOICE,
     EvalContext,
@@ -36,10 +36,10 @@ def evaluate(config: Mapping[str, Any], workdir: Path) -> None:
     stage repeats none and gives the same numbers, measured times apart.
 
     Raises:
-        UserError: for settings that cannot be done, or where zoo or learners are not there.
+        UserError: for an evaluation that cannot be done, or where zoo or learners are not there.
     """
     workdir, began = Path(workdir), time.monotonic()
-    settings.check(config)
+    evaluation_config.check(config)
     measures = selection.selected(config)
     before = stage_seconds(workdir, "evaluate") or 0.0
     context = load_context(config, workdir)

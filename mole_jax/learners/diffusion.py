@@ -100,7 +100,7 @@ class Diffusion:
         """Return the gradient of the denoising loss at random times, and the parts of the loss."""
         pairs = denoising.encoded(self.model, batch)
         noise = denoising.draw_noise(self.model, len(batch.target), key, self.objective.time_power)
-        pairs, noise = sharding.split_batch((pairs, noise), self.mesh)
+        pairs, noise = sharding.shard_batch((pairs, noise), self.mesh)
 
         def of(part: tuple[Pairs, denoising.Noise]) -> tuple[Any, dict[str, jax.Array]]:
             def loss(theta: Any) -> tuple[jax.Array, dict[str, jax.Array]]:

@@ -47,5 +47,5 @@ def _module(config: Mapping[str, Any], network: Network, process: Process) -> GP
         )
     tokens = Tokens.of(compat.get(config, "metamodel.gpt"))
     module = GPT(shape, tokens, process, flat.sizes(network))
-    _ = module.splits  # raises what is wrong with them
+    _ = module.token_sizes  # raises what is wrong with them
     return module

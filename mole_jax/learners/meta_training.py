@@ -40,12 +40,12 @@ def train(
     family = data_lib.checked_family(config, zoo)
     mesh = mesh_lib.make_mesh(mesh_shape)
     if config["zoo"]["live"]:
-        reading, why = "host", "a live zoo begins with them"
+        placement, why = "host", "a live zoo begins with them"
     else:
-        reading, why = data_lib.choose_reading(config, zoo)
+        placement, why = data_lib.choose_placement(config, zoo)
     metric = prompt_metric.of(config, zoo.schema)
     scaling = compat.get(config, "representation.normaliser")
-    runs = data_lib.read(zoo, family, reading, scaling, metric)
+    runs = data_lib.read(zoo, family, placement, scaling, metric)
     renewed = live.make(config, family, runs, mesh) if config["zoo"]["live"] else None
     if distributed.is_first():
         print(f"train: {data_lib.describe(runs, why)}", flush=True)

@@ -40,15 +40,15 @@ WORTH = 1 / 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Width:
-    """The width to train with, and what was measured."""
+class Tuned:
+    """How many members to train at once, and what was measured."""
 
     at_once: int
     cpu_threads: int  # of each device
     rates: dict[int, float]  # members at once in each thread -> member-steps/s of a device
 
     def __str__(self) -> str:
-        tried = ", ".join(f"{width}: {rate:,.0f}" for width, rate in sorted(self.rates.items()))
+        tried = ", ".join(f"{at_once}: {rate:,.0f}" for at_once, rate in sorted(self.rates.items()))
         where = f"each of {self.cpu_threads} threads" if self.cpu_threads > 1 else "a device"
         return f"{self.at_once} members at once in {where} (member-steps/s of a device: {tried})"
 
@@ -60,8 +60,8 @@ def choose(
     groups: int,
     members: int,
     runs: int,
-) -> Width:
-    """Find the fastest width for `groups` data subsets of `members` members on each device.
+) -> Tuned:
+    """Find how many at once are fastest, of `groups` data subsets of `members` on each device.
 
     A CPU trains one part of them in each thread (see `engine.cpu_threads`).
 
@@ -74,13 +74,13 @@ def choose(
     name = _name(network, recipe, data, most, runs)
     known = _read()
     if name in known:
-        return _fastest(cpu_threads, {int(width): rate for width, rate in known[name].items()})
+        return _fastest(cpu_threads, {int(at_once): rate for at_once, rate in known[name].items()})
     rates: dict[int, float] = {}
     began = time.monotonic()
-    for width in candidates(most):
-        if rates and not _promises(width, rates):
+    for at_once in candidates(most):
+        if rates and not _promises(at_once, rates):
             continue
-        rates[width] = measure(network, recipe, data, width, members)
+        rates[at_once] = measure(network, recipe, data, at_once, members)
         left = runs * recipe.snapshot_steps[-1] / max(rates.values())  # seconds
         if time.monotonic() - began > WORTH * left:
             break
@@ -92,26 +92,26 @@ def choose(
     return _fastest(cpu_threads, rates)
 
 
-def _promises(width: int, rates: dict[int, float]) -> bool:
-    """Return whether to try a width: larger ones until one is slower, 1 if the smallest is best."""
+def _promises(at_once: int, rates: dict[int, float]) -> bool:
+    """Return whether to try it: larger ones until one is slower, 1 if the smallest is best."""
     best = max(rates.values())
-    if width > max(rates):
+    if at_once > max(rates):
         return rates[max(rates)] >= GIVE_UP * best
     return rates[min(rates)] == best
 
 
 def candidates(most: int) -> list[int]:
-    """Return widths to try, in this order: from FIRST up, `most`, and 1."""
-    widths = [min(FIRST, most)]
-    while widths[-1] < most:
-        widths.append(min(widths[-1] * GROWTH, most))
-    return widths if widths == [1] else [*widths, 1]
+    """Return numbers to try, in this order: from FIRST up, `most`, and 1."""
+    numbers = [min(FIRST, most)]
+    while numbers[-1] < most:
+        numbers.append(min(numbers[-1] * GROWTH, most))
+    return numbers if numbers == [1] else [*numbers, 1]
 
 
 def measure(
-    network: Network, recipe: Recipe | PPORecipe, data: DeviceData, width: int, members: int
+    network: Network, recipe: Recipe | PPORecipe, data: DeviceData, at_once: int, members: int
 ) -> float:
-    """Measure a device's member-steps per second, with `width` members at once in each thread.
+    """Measure a device's member-steps per second, with `at_once` members in each thread.
 
     Snapshots are included.
     """
@@ -119,8 +119,8 @@ def measure(
     between = max(last // max(len(recipe.snapshot_steps) - 1, 1), 1)
     few = dataclasses.replace(recipe, snapshot_steps=(0, between, 2 * between))
     mesh = mesh_lib.first_device()
-    m = min(width, members)
-    g = -(-width // m) * engine.cpu_threads(mesh)
+    m = min(at_once, members)
+    g = -(-at_once // m) * engine.cpu_threads(mesh)
     key = rng.key(0)
     ones = jnp.ones((g, m))
     hyper = Hyperparameters(1e-3 * ones, 0 * ones, ones, jnp.zeros((g, m), jnp.int32))
@@ -139,7 +139,7 @@ def measure(
             starts,
             hyper,
             mesh=mesh,
-            width=width,
+            at_once=at_once,
         )
         return jax.block_until_ready(history)
 
@@ -159,8 +159,8 @@ def cache_file() -> Path:
     return folder / "mole" / "widths.json"
 
 
-def _fastest(cpu_threads: int, rates: dict[int, float]) -> Width:
-    return Width(max(rates, key=lambda width: rates[width]), cpu_threads, rates)
+def _fastest(cpu_threads: int, rates: dict[int, float]) -> Tuned:
+    return Tuned(max(rates, key=lambda at_once: rates[at_once]), cpu_threads, rates)
 
 
 def _read() -> dict[str, dict[str, float]]:

@@ -57,23 +57,23 @@ class Shared(NamedTuple):
 def _train(
     network: Network,
     recipe: Recipe | PPORecipe,
-    width: int,
+    at_once: int,
     mesh: Mesh,
     shared: Shared,
     work: Work,
 ) -> History:
     of_member = functools.partial(_member, network, recipe)
     own = _own(recipe)
-    at_once = max(width // work.start.shape[1], 1)
+    subsets_at_once = max(at_once // work.start.shape[1], 1)
 
     def of_subsets(shared: Shared, work: Work) -> History:
         def of_subset(subset: Work) -> History:
             def one(*values: Any) -> History:
                 return of_member(shared, subset._replace(**dict(zip(own, values, strict=True))))
 
-            return _in_blocks(one, width, *(getattr(subset, name) for name in own))
+            return _in_blocks(one, at_once, *(getattr(subset, name) for name in own))
 
-        return _in_blocks(of_subset, at_once, work)
+        return _in_blocks(of_subset, subsets_at_once, work)
 
     # Each device loops over its own subsets; under jit alone it would loop over everybody's.
     rows = PartitionSpec(mesh.axis_names)
@@ -122,7 +122,7 @@ def train(
     mesh: Mesh,
     dataset: Examples | None = None,
     update: Update | None = None,
-    width: int = 0,
+    at_once: int = 0,
     first_member: int = 0,
 ) -> History:
     """Train G data subsets x M members from given starts.
@@ -142,7 +142,7 @@ def train(
         mesh: the devices.
         dataset: leaves [G, n, ...]: train on these examples only (data-matched baselines).
         update: the rule by which members change; without it, the optimizers of the recipe.
-        width: how many members train side by side in a thread, the others after them; 0: all. It
+        at_once: how many members train side by side in a thread, the others after them; 0: all. It
             changes speed and memory, and results by no more than rounding (see `autotune.py`).
         first_member: the number of the first of the M members; own minibatches depend on it.
 
@@ -168,7 +168,7 @@ def train(
     shared = distributed.put(Shared(data, update), mesh_lib.replicated(mesh))
     n = min(cpu_threads(mesh), max(n_groups, n_members))
     if n > 1:
-        return _in_threads(network, recipe, width, mesh, shared, work, n)
+        return _in_threads(network, recipe, at_once, mesh, shared, work, n)
     parts = max(min(mesh.size // n_groups, n_members), 1) if dataset is None else 1
     if parts > 1:
         work = _divided(work, parts)
@@ -176,8 +176,8 @@ def train(
     work = _filled_up(work, mesh.size)
     padded = len(work.task)
     work = distributed.put(work, mesh_lib.along(mesh, mesh.axis_names))
-    width = width or padded // mesh.size * work.start.shape[1]
-    history = _train(network, recipe, width, mesh, shared, work)
+    at_once = at_once or padded // mesh.size * work.start.shape[1]
+    history = _train(network, recipe, at_once, mesh, shared, work)
     if mesh.devices.flat[0].platform == "cpu":
         # Nothing is gained by more work at the same time on the same cores, and tests that did
         # have crashed, seldom, within XLA.
@@ -214,7 +214,7 @@ def cpu_threads(mesh: Mesh) -> int:
 def _in_threads(
     network: Network,
     recipe: Recipe | PPORecipe,
-    width: int,
+    at_once: int,
     mesh: Mesh,
     shared: Shared,
     work: Work,
@@ -237,11 +237,11 @@ def _in_threads(
             part = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), _rows(_filled_up(own, n), i, n))
             parts.append(work._replace(**part))
     parts = distributed.put(parts, mesh_lib.replicated(mesh))
-    width = width or math.prod(parts[0].start.shape[:2])
+    at_once = at_once or math.prod(parts[0].start.shape[:2])
     # Compiled here and once: threads that ask for the same program at the same time each make it.
     leaves, structure = jax.tree.flatten((shared, parts[0]))
     shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for x in leaves)
-    program = _compiled(network, recipe, width, mesh, structure, shapes)
+    program = _compiled(network, recipe, at_once, mesh, structure, shapes)
     with ThreadPoolExecutor(n, thread_name_prefix="train") as pool:
         futures = [
             pool.submit(lambda part: jax.block_until_ready(program(shared, part)), part)
@@ -258,14 +258,14 @@ def _in_threads(
 def _compiled(
     network: Network,
     recipe: Recipe | PPORecipe,
-    width: int,
+    at_once: int,
     mesh: Mesh,
     structure: Any,
     shapes: tuple[jax.ShapeDtypeStruct, ...],
 ) -> jax.stages.Compiled:
     """`_train` for arguments, from `shared` on, of a structure and shapes."""
     arguments = jax.tree.unflatten(structure, shapes)
-    return _train.lower(network, recipe, width, mesh, *arguments).compile()
+    return _train.lower(network, recipe, at_once, mesh, *arguments).compile()
 
 
 def _divided(work: Work, parts: int) -> Work:

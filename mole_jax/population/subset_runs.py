@@ -60,12 +60,12 @@ def train_subsets(
         hyper,
         mesh=mesh,
         first_member=int(members[0]),
-        width=at_once,
+        at_once=at_once,
     )
     return hyper, history
 
 
-def width(
+def members_at_once(
     config: Mapping[str, Any],
     family: TaskFamily,
     mesh: jax.sharding.Mesh,

@@ -356,11 +356,11 @@ def _provenance(
     if evaluation.get("hardware") and "hardware" not in facts:
         facts["hardware"] = evaluation["hardware"]
     rows = [(key.replace("_", " "), text) for key, text in _flat(facts)]
-    settings = json.dumps(config, indent=2, default=str)
+    resolved = json.dumps(config, indent=2, default=str)
     return html.section(
         "Where these numbers come from",
         html.table(("", "recorded when it ran"), rows) if rows else "",
-        html.fold("The configuration", f'<pre class="card">{html.escape(settings)}</pre>'),
+        html.fold("The configuration", f'<pre class="card">{html.escape(resolved)}</pre>'),
     )
 
 

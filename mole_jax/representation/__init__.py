@@ -46,27 +46,28 @@ class Latent(Protocol):
     ) -> tuple[dict[str, np.ndarray], str]: ...
 
 
-# (network, representation.chunk_size, one_basis) -> codec
+# (network, representation.chunk_size, canonical_order) -> codec
 CODECS: dict[str, Callable[[Network, int, bool], Codec]] = {
-    "neuron": lambda network, size, one_basis: neuron.build(network, one_basis),
-    "chunk": lambda network, size, one_basis: chunk.build(network, size),
-    "flat": lambda network, size, one_basis: flat.build(network),
+    "neuron": lambda network, size, canonical_order: neuron.build(network, canonical_order),
+    "chunk": lambda network, size, canonical_order: chunk.build(network, size),
+    "flat": lambda network, size, canonical_order: flat.build(network),
 }
 LATENTS: dict[str, Latent] = {"pca": pca}
 NAMES = (*CODECS, *LATENTS)
 
 
-def codec(name: str, network: Network, *, chunk_size: int, one_basis: bool = False) -> Codec:
+def codec(name: str, network: Network, *, chunk_size: int, canonical_order: bool = False) -> Codec:
     """Return the codec of a name.
 
-    With `one_basis` the units of all networks stand in one order, so that each token has a place.
+    With `canonical_order` the units of all networks stand in one order, so that each token has a
+    place.
 
     Raises:
         UserError: for an unknown name or a chunk size below 1.
     """
     if name not in CODECS:
         raise unknown("representation.name", name, NAMES)
-    return CODECS[name](network, chunk_size, one_basis)
+    return CODECS[name](network, chunk_size, canonical_order)
 
 
 def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Representation:
@@ -91,7 +92,7 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Repres
         )
     if name in LATENTS:
         return LATENTS[name].build(settings, network, fitted)
-    found = codec(name, network, chunk_size=settings["chunk_size"], one_basis=shared)
+    found = codec(name, network, chunk_size=settings["chunk_size"], canonical_order=shared)
     return Gathered(fitted, found, network.spec)
 
 

@@ -16,42 +16,42 @@ ROUNDS = 5
 CANDIDATES = 4
 
 
-class Move(NamedTuple):
-    """One change of parameters that leaves the function as it is."""
+class Symmetry(NamedTuple):
+    """A change of parameters that leaves the function as it is."""
 
     orders: list[Any]  # see `permutation.permute`
     turns: list[Any]  # see `rotation.rotate`
 
 
-def match(network: Network, flat: np.ndarray, reference: np.ndarray) -> list[Move]:
-    """Return the moves that bring `flat` [D] closest to `reference` [D].
+def match(network: Network, flat: np.ndarray, reference: np.ndarray) -> list[Symmetry]:
+    """Return the symmetries that bring `flat` [D] closest to `reference` [D].
 
     Exact where a network has one axis of units; else a local optimum of alternating exact steps.
     """
-    moves: list[Move] = []
+    symmetries: list[Symmetry] = []
     for _ in range(ROUNDS if network.rotations else 1):
         orders = permutation.match(network, flat, reference)
         flat = np.asarray(permutation.permute(network, flat, orders))
         turns = rotation.match(network, flat, reference)
-        moves.append(Move(orders, turns))
-        flat = _turned(network, flat, turns)
-    return moves
+        symmetries.append(Symmetry(orders, turns))
+        flat = _rotated(network, flat, turns)
+    return symmetries
 
 
-def apply(network: Network, flat: np.ndarray, moves: list[Move]) -> np.ndarray:
-    """`flat` [D] after the moves: [D]."""
-    for move in moves:
-        flat = np.asarray(permutation.permute(network, flat, move.orders))
-        flat = _turned(network, flat, move.turns)
+def apply(network: Network, flat: np.ndarray, symmetries: list[Symmetry]) -> np.ndarray:
+    """Return `flat` [D] after the symmetries, one after the other: [D]."""
+    for symmetry in symmetries:
+        flat = np.asarray(permutation.permute(network, flat, symmetry.orders))
+        flat = _rotated(network, flat, symmetry.turns)
     return flat
 
 
-def _turned(network: Network, flat: np.ndarray, turns: list[Any]) -> np.ndarray:
+def _rotated(network: Network, flat: np.ndarray, turns: list[Any]) -> np.ndarray:
     return np.asarray(rotation.rotate(network, flat, turns)) if turns else flat
 
 
 def align(network: Network, flat: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """`flat` [D] moved to where it best matches `reference` [D]."""
+    """Return `flat` [D] brought to where it best matches `reference` [D]."""
     return apply(network, flat, match(network, flat, reference))
 
 

@@ -19,10 +19,11 @@ from mole_jax.representation.codec import Codec, outputs, table
 from mole_jax.tasks.networks import Network
 
 
-def build(network: Network, one_basis: bool = False) -> Codec:
+def build(network: Network, canonical_order: bool = False) -> Codec:
     """Return the neuron codec of a network: L = units and the rest, C = the widest of them.
 
-    With `one_basis` no unit can change places with another: every token of a kind has a position.
+    With `canonical_order` no unit can change places with another: every token of a kind has a
+    position.
     """
     free = {symmetry.axis for symmetry in network.permutations if symmetry.blocks == 1}
     rows: list[np.ndarray] = []
@@ -33,10 +34,10 @@ def build(network: Network, one_basis: bool = False) -> Codec:
         for number, index in enumerate(itertools.product(*map(range, sizes))):
             rows.append(_belonging(network, dict(zip(unit, index, strict=True))))
             kinds.append(kind)
-            if not one_basis and len(unit) > 1:
+            if not canonical_order and len(unit) > 1:
                 positions.append(index[0])  # the head matters, which of its dimensions does not
             else:
-                interchangeable = not one_basis and unit[0] in free
+                interchangeable = not canonical_order and unit[0] in free
                 positions.append(0 if interchangeable else number)
     width = max(map(len, rows))
     left = [f for f in network.spec.fields if not _units_of(network, f.path)]

@@ -83,18 +83,18 @@ def load(
     with precision.single():
         trained = stored.load(workdir, config, network, objective, checkpoint)
     evaluated = stages.is_begun(workdir, "evaluate")
-    settings = stages.record(workdir, "evaluate")["config"]["sampling"] if evaluated else {}
+    values = stages.record(workdir, "evaluate")["config"]["sampling"] if evaluated else {}
     # A meta-model that was imported knows how it is meant to be sampled from.
     own = dict(config.get("sampling", {}))
     kept = own.pop("weights", "average")
-    settings = {**dataclasses.asdict(sampler.DEFAULT), **own, **settings, **sampling}
+    values = {**dataclasses.asdict(sampler.DEFAULT), **own, **values, **sampling}
     return Model(
         config=config,
         description=description(workdir),
         objective=objective,
         params=trained.theta if (weights or kept) == "average" else trained.last,
         fitted=trained.scales.fitted,
-        plan=sampler.plan(settings, trained.learner.model.process.n_steps),
+        plan=sampler.plan(values, trained.learner.model.process.n_steps),
         inputs=_inputs(network, trained.scales),
         start_loss=trained.scales.start_loss,
     )

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mole_jax import representation
-from mole_jax.core import given, rng
+from mole_jax.core import compat, given, rng
 from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.learners import answers, registry
@@ -56,7 +56,8 @@ class Model:
     @functools.cached_property
     def learner(self) -> Diffusion:
         """What answers; its static parts are the same for the same config: it compiles once."""
-        found = _learner(_text(self.config), _text(self.description), self.objective)
+        config = compat.renamed(self.config)  # a pickle may be older than the names
+        found = _learner(_text(config), _text(self.description), self.objective)
         own = found.model.representation.with_fitted(self.fitted)
         model = dataclasses.replace(found.model, representation=own)
         return dataclasses.replace(found, model=model, plan=self.plan)
@@ -144,10 +145,10 @@ class Model:
                     f"rounds={rounds}: a policy's return has to be measured between rounds; "
                     "predict again with its params as start and 1 - return / horizon as start_loss"
                 )
-            shown = self._support(x_support, y_support)
-            for line in shown.remarks:
+            support_set = self._support(x_support, y_support)
+            for line in support_set.remarks:
                 warnings.warn(line, MoleWarning, stacklevel=2)
-            examples = shown.examples
+            examples = support_set.examples
             network = self.learner.network
             if start is None:
                 flat = starts.fresh(network, n, rng.named(key, "starts"))
@@ -178,7 +179,7 @@ class Model:
                     self._check_networks(loss)
             metric = loss if labelled else None
             # Of classes without an example the loss on the support set says nothing.
-            if metric is not None and shown.complete and (line := self._miss(target, metric)):
+            if metric is not None and support_set.complete and (line := self._miss(target, metric)):
                 warnings.warn(line, MoleWarning, stacklevel=2)
             described = _text(self.description)
             return Networks(network.spec.unflatten(flat), metric, described, self.inputs)

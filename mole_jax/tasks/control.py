@@ -241,7 +241,7 @@ def build(config: Mapping[str, Any]) -> ControlFamily:
             "support_per_class (transitions) must be 1 or more, held_out_subsets not negative; "
             f"they are {c['train_subsets']}, {c['support_per_class']}, {c['held_out_subsets']}"
         )
-    keys = networks.config_of(n)
+    policy = networks.config_of(n)
     chooses = networks.kind_of(n).outputs is Outputs.CATEGORICAL
     return ControlFamily(
         source=chosen.name,
@@ -252,7 +252,7 @@ def build(config: Mapping[str, Any]) -> ControlFamily:
             else _settings(chosen, c["train_subsets"], c["held_out_subsets"], config["seed"])
         ),
         network=networks.build(
-            n, (chosen.n_observations,), keys.choices if chooses else chosen.n_actions
+            n, (chosen.n_observations,), policy.choices if chooses else chosen.n_actions
         ),
         episodes=config["population"]["ppo"]["evaluation_episodes"],
         seed=config["seed"],

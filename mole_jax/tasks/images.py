@@ -246,7 +246,7 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
     """
     c = config["data"]
     data = sources.load(c["source"]) if data is None else data
-    tables = pools.split(
+    tables = pools.assign(
         data, dict(c["pools"]), seed=config["seed"], max_per_class=dict(c["max_per_class"])
     )
     chosen = subsets.draw(c, data, tables["train"].counts, config["seed"])

@@ -35,22 +35,22 @@ class ClassTable:
         return np.arange(self.indices.shape[1]) < self.counts[:, None]
 
 
-def split(
+def assign(
     data: ImageData,
     fractions: Mapping[str, float],
     *,
     seed: int,
     max_per_class: Mapping[str, int] | None = None,
 ) -> dict[str, ClassTable]:
-    """Split a data set into the four pools, class by class (stratified).
+    """Assign the examples of a data set to the four pools, class by class (stratified).
 
-    Where the source has an official test split, that split is the test pool and the other
+    Where the source has official test examples, they are the test pool and the other
     fractions, renormalised, divide the rest.
 
     Args:
         data: the images.
         fractions: share of each pool, positive, summing to 1.
-        seed: of the shuffle; the split depends on it and the data alone.
+        seed: of the shuffle; the pools depend on it and the data alone.
         max_per_class: optional cap for each pool; 0 or absent means no cap.
 
     Raises:

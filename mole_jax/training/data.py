@@ -31,7 +31,7 @@ from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.rebuild import rebuild
 from mole_jax.zoo.storage.reader import Zoo
 
-READINGS = zoo_config.READINGS[1:]
+PLACEMENTS = zoo_config.PLACEMENTS[1:]
 # Of a memory that nothing is said about, the zoo takes half at most.
 _SHARE = 0.5
 
@@ -40,11 +40,11 @@ _SHARE = 0.5
 class TrainingRuns:
     """The runs of a zoo that are trained on, and where their parameters are.
 
-    `arrays.parameters` is None unless the reading is "device"; `kept` [R, S, D], as stored and not
-    normalised, is there where it is "host".
+    `arrays.parameters` is None unless the placement is "device"; `kept` [R, S, D], as stored and
+    not normalised, is there where it is "host".
     """
 
-    reading: str  # one of READINGS
+    placement: str  # one of PLACEMENTS
     zoo: Zoo
     runs: np.ndarray  # [R] rows of the zoo
     arrays: ZooArrays
@@ -66,15 +66,15 @@ def load(zoo: Zoo, family: TaskFamily, normaliser: str = "tensor") -> tuple[Norm
 def read(
     zoo: Zoo,
     family: TaskFamily,
-    reading: str,
+    placement: str,
     normaliser: str = "tensor",
     metric: PromptMetric | None = None,
 ) -> TrainingRuns:
-    """Fit the normaliser on the finite training runs, and keep them where `reading` says.
+    """Fit the normaliser on the finite training runs, and keep them where `placement` says.
 
     `normaliser` is one of normalise.NORMALISERS; `metric` is the zoo's own where it is None.
 
-    Reads the zoo once, block by block, whatever the reading: the normaliser is the same.
+    Reads the zoo once, block by block, whatever the placement: the normaliser is the same.
 
     Raises:
         UserError: when the zoo has no usable training run.
@@ -83,12 +83,12 @@ def read(
     metric = metric or PromptMetric(zoo.schema.prompt_metric)
     shape = (len(runs), len(zoo.steps), zoo.schema.spec.size)
     kept: np.ndarray | None = None
-    if reading != "stream":
-        kept = np.empty(shape, "float32" if reading == "device" else zoo.schema.dtype)
+    if placement != "stream":
+        kept = np.empty(shape, "float32" if placement == "device" else zoo.schema.dtype)
     moments = normalise.moments(_keeping(zoo.blocks(runs), kept))
     fitted = _fitted(zoo, family, moments, normaliser)
     parameters = None
-    if reading == "device" and kept is not None:
+    if placement == "device" and kept is not None:
         kept -= fitted.mean
         kept /= fitted.scale
         parameters, kept = jnp.asarray(kept), None
@@ -98,13 +98,13 @@ def read(
         task=jnp.asarray(zoo.runs["subset"][runs]),
     )
     fitted = jax.tree.map(jnp.asarray, fitted)
-    return TrainingRuns(reading, zoo, runs, arrays, fitted, metric, kept)
+    return TrainingRuns(placement, zoo, runs, arrays, fitted, metric, kept)
 
 
-def choose_reading(config: Mapping[str, Any], zoo: Zoo) -> tuple[str, str]:
-    """How to read a zoo for training, and why, in words.
+def choose_placement(config: Mapping[str, Any], zoo: Zoo) -> tuple[str, str]:
+    """Return where training keeps a zoo's parameters, and why, in words.
 
-    `zoo.reading` says it, or "auto": the first of device, host and stream for which there is room.
+    `zoo.placement`, or where it is "auto" the first of device, host and stream with enough room.
     `zoo.memory_gb` is how much memory the zoo may take; 0 stands for half of what there is.
     Processes that work together choose alike.
 
@@ -112,8 +112,8 @@ def choose_reading(config: Mapping[str, Any], zoo: Zoo) -> tuple[str, str]:
         UserError: when the zoo has no usable training run.
     """
     values = len(_usable(zoo)) * len(zoo.steps) * zoo.schema.spec.size
-    if config["zoo"]["reading"] != "auto":
-        return config["zoo"]["reading"], "zoo.reading says so"
+    if config["zoo"]["placement"] != "auto":
+        return config["zoo"]["placement"], "zoo.placement says so"
     sizes = {"device": 4 * values, "host": np.dtype(zoo.schema.dtype).itemsize * values}
     rooms = _rooms(config["zoo"]["memory_gb"])
     fits = (where for where in ("device", "host") if sizes[where] <= rooms[where])
@@ -127,7 +127,7 @@ def describe(found: TrainingRuns, why: str = "") -> str:
     """One line on what training draws from, for the log."""
     n_runs, n_snapshots = found.arrays.metric.shape
     size = found.zoo.schema.spec.size
-    stored = 4 if found.reading == "device" else np.dtype(found.zoo.schema.dtype).itemsize
+    stored = 4 if found.placement == "device" else np.dtype(found.zoo.schema.dtype).itemsize
     mib = n_runs * n_snapshots * size * stored / 2**20
     places = {"device": "on device", "host": "in host memory", "stream": "streamed from its files"}
     metric, values = found.metric, np.asarray(found.arrays.metric)
@@ -136,7 +136,7 @@ def describe(found: TrainingRuns, why: str = "") -> str:
     reason = f" ({why})" if why else ""
     return (
         f"{n_runs} runs x {n_snapshots} snapshots x {size} parameters "
-        f"({mib:.0f} MiB) {places[found.reading]}{reason}; "
+        f"({mib:.0f} MiB) {places[found.placement]}{reason}; "
         f"{which} {metric.words} of a run "
         f"{np.median(best):.3f} (median)"
     )

@@ -32,37 +32,37 @@ from mole_jax.zoo.prompt_metric import PromptMetric
 
 
 def check(config: Mapping[str, Any], family: TaskFamily) -> None:
-    """Raise UserError where the settings of a live zoo are inconsistent."""
-    settings, population = config["zoo"], config["population"]
-    if not settings["live"]:
+    """Raise UserError where the keys of a live zoo are inconsistent."""
+    section, population = config["zoo"], config["population"]
+    if not section["live"]:
         return
-    dispatch, every = config["training"]["steps_per_dispatch"], settings["live_every"]
+    dispatch, every = config["training"]["steps_per_dispatch"], section["live_every"]
     if every < 1 or every % dispatch:
         raise UserError(
             f"zoo.live_every={every} must be a positive multiple of "
             f"training.steps_per_dispatch={dispatch}: runs are replaced between dispatches"
         )
     n_subsets = len(family.indices("train"))
-    if not 1 <= settings["live_refresh"] <= n_subsets:
+    if not 1 <= section["live_refresh"] <= n_subsets:
         raise UserError(
-            f"zoo.live_refresh={settings['live_refresh']} must lie in 1..{n_subsets}: that is how "
+            f"zoo.live_refresh={section['live_refresh']} must lie in 1..{n_subsets}: that is how "
             "many training data subsets there are, and one run of each at most is trained at a time"
         )
     stored = n_subsets * (population["members"] - population["held_out_members"])
-    if settings["live_runs"] and settings["live_runs"] < stored:
+    if section["live_runs"] and section["live_runs"] < stored:
         raise UserError(
-            f"zoo.live_runs={settings['live_runs']} is less than the {stored} training runs of "
+            f"zoo.live_runs={section['live_runs']} is less than the {stored} training runs of "
             "the stored zoo: raise it, set it to 0 for as many, or lower population.members"
         )
-    if settings["reading"] not in ("auto", "device"):
+    if section["placement"] not in ("auto", "device"):
         raise UserError(
-            f"zoo.reading={settings['reading']!r}: a live zoo is on the device; set it to 'auto' "
-            "or turn zoo.live off"
+            f"zoo.placement={section['placement']!r}: a live zoo is on the device; set it to "
+            "'auto' or turn zoo.live off"
         )
-    values = max(settings["live_runs"], stored) * population["snapshots"] * family.network.spec.size
-    if 0 < settings["memory_gb"] * 2**30 < 4 * values:
+    values = max(section["live_runs"], stored) * population["snapshots"] * family.network.spec.size
+    if 0 < section["memory_gb"] * 2**30 < 4 * values:
         raise UserError(
-            f"zoo.memory_gb={settings['memory_gb']}: the buffer of a live zoo takes "
+            f"zoo.memory_gb={section['memory_gb']}: the buffer of a live zoo takes "
             f"{4 * values / 2**30:.3g} GiB; raise it, or lower zoo.live_runs or population.members"
         )
     if distributed.count() > 1:
@@ -73,7 +73,7 @@ def check(config: Mapping[str, Any], family: TaskFamily) -> None:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LivePlan:
+class LiveSchedule:
     """Which runs the buffer has, group after group of `refresh` runs."""
 
     seed: int
@@ -123,12 +123,12 @@ class LiveZoo:
     config: Mapping[str, Any]
     family: TaskFamily
     runs: TrainingRuns
-    plan: LivePlan
+    schedule: LiveSchedule
     at_once: int
 
     def like(self, mesh: Mesh) -> ZooArrays:
         """Return the buffer as shapes with shardings."""
-        n, (_, n_snapshots) = self.plan.capacity, self.runs.arrays.metric.shape
+        n, (_, n_snapshots) = self.schedule.capacity, self.runs.arrays.metric.shape
         size = self.family.network.spec.size
 
         def array(dtype: str, *shape: int) -> Any:
@@ -142,10 +142,11 @@ class LiveZoo:
 
     def describe(self) -> str:
         """One line for the log."""
-        plan = self.plan
+        schedule = self.schedule
         return (
-            f"live zoo: {plan.capacity} runs on device, of which the oldest {plan.refresh} are "
-            f"replaced every {plan.every} steps; {plan.made(0) * plan.refresh} are trained first"
+            f"live zoo: {schedule.capacity} runs on device, of which the oldest {schedule.refresh} "
+            f"are replaced every {schedule.every} steps; {schedule.made(0) * schedule.refresh} are "
+            "trained first"
         )
 
 
@@ -166,24 +167,24 @@ def make(config: Mapping[str, Any], family: TaskFamily, runs: TrainingRuns, mesh
             f"zoo.live: {runs.zoo.path} was imported, and does not say how to train more of its "
             "runs; set zoo.live=False"
         )
-    settings, stored = config["zoo"], len(runs.runs)
-    plan = LivePlan(
+    section, stored = config["zoo"], len(runs.runs)
+    schedule = LiveSchedule(
         seed=config["seed"],
         subsets=family.indices("train"),
         stored=stored,
-        capacity=max(settings["live_runs"], stored),
-        refresh=settings["live_refresh"],
-        every=settings["live_every"],
+        capacity=max(section["live_runs"], stored),
+        refresh=section["live_refresh"],
+        every=section["live_every"],
         first_member=int(runs.zoo.runs["member"].max()) + 1,
     )
-    if plan.refresh > plan.capacity:
+    if schedule.refresh > schedule.capacity:
         raise UserError(
-            f"zoo.live_refresh={plan.refresh} is more than the {plan.capacity} runs of the buffer: "
-            "lower it, or raise population.members or zoo.live_runs"
+            f"zoo.live_refresh={schedule.refresh} is more than the {schedule.capacity} runs of the "
+            "buffer: lower it, or raise population.members or zoo.live_runs"
         )
-    new = plan.made(config["training"]["steps"]) * plan.refresh
-    at_once = subset_runs.width(config, family, mesh, plan.refresh, 1, new)
-    return LiveZoo(config, family, runs, plan, at_once)
+    new = schedule.made(config["training"]["steps"]) * schedule.refresh
+    at_once = subset_runs.members_at_once(config, family, mesh, schedule.refresh, 1, new)
+    return LiveZoo(config, family, runs, schedule, at_once)
 
 
 class LiveFeed:
@@ -210,10 +211,10 @@ class LiveFeed:
         Steps are taken in order, those of one dispatch at a time. The first call fills the buffer,
         whatever its step is.
         """
-        plan = self._live.plan
-        if (stop - 1) // plan.every != first // plan.every:
+        schedule = self._live.schedule
+        if (stop - 1) // schedule.every != first // schedule.every:
             raise ValueError(f"runs are replaced between the steps {first} and {stop}")
-        made = plan.made(first)
+        made = schedule.made(first)
         if made < self._made:
             raise ValueError(f"step {first} has been taken")
         began = time.monotonic()
@@ -236,10 +237,10 @@ class LiveFeed:
 
         Backwards, because a run that has diverged leaves what was in its place before.
         """
-        plan, runs = self._live.plan, self._live.runs
+        schedule, runs = self._live.schedule, self._live.runs
         assert runs.kept is not None
         # Places that no stored run is left for have another copy until they are filled.
-        rows = np.resize(plan.order("stored", plan.stored), plan.capacity)
+        rows = np.resize(schedule.order("stored", schedule.stored), schedule.capacity)
         kept = runs.kept[rows].astype(np.float32)  # a copy
         kept -= np.asarray(runs.normaliser.mean)
         kept /= np.asarray(runs.normaliser.scale)
@@ -247,9 +248,9 @@ class LiveFeed:
         self._buffer = distributed.put(
             stored._replace(parameters=kept), mesh_lib.replicated(self._mesh)
         )
-        empty = np.ones(plan.capacity, bool)
+        empty = np.ones(schedule.capacity, bool)
         for number in reversed(range(made)):
-            places = plan.places(number)
+            places = schedule.places(number)
             if empty[places].any():
                 finite = self._refresh(number, empty[places])
                 empty[places] &= ~finite
@@ -262,18 +263,18 @@ class LiveFeed:
         Returns:
             [F] which are finite.
         """
-        plan = self._live.plan
+        schedule = self._live.schedule
         fresh, finite = train_group(self._live, number, self._mesh)
         use = finite if wanted is None else finite & wanted
         fresh, use = distributed.put((fresh, use), mesh_lib.replicated(self._mesh))
-        self._buffer = _placed(self._buffer, plan.places(number), fresh, use)
+        self._buffer = _placed(self._buffer, schedule.places(number), fresh, use)
         self._failed += int((~np.asarray(finite)).sum())
         return np.asarray(finite)
 
     def _say(self, step: int, groups: int) -> None:
         spent = time.monotonic() - self._began - self.waited
         print(
-            f"live zoo: step {step}: {groups * self._live.plan.refresh} new runs; so far "
+            f"live zoo: step {step}: {groups * self._live.schedule.refresh} new runs; so far "
             f"{self.waited:.1f} s for populations, {spent:.1f} s for meta-training"
             + (f"; {self._failed} runs were not finite and left out" if self._failed else ""),
             flush=True,
@@ -292,7 +293,7 @@ def train_group(live: LiveZoo, number: int, mesh: Mesh) -> tuple[ZooArrays, jax.
     Returns:
         The runs, and which of them are finite, [F] bool.
     """
-    subsets, member = live.plan.group(number)
+    subsets, member = live.schedule.group(number)
     _, history = subset_runs.train_subsets(
         live.config, live.family, subsets, mesh, np.array([member]), live.at_once
     )

@@ -25,7 +25,7 @@ def mean(of: Callable[[Any], Any], batch: Any, parts: int, mesh: Mesh | None) ->
         return of(batch)
     # Every n-th example belongs to one part: so none has to move to another device.
     micro = jax.tree.map(lambda x: jnp.swapaxes(x.reshape(-1, parts, *x.shape[1:]), 0, 1), batch)
-    micro = sharding.split_batch(micro, mesh, axis=1)
+    micro = sharding.shard_batch(micro, mesh, axis=1)
 
     def add(total: Any, part: Any) -> tuple[Any, None]:
         return jax.tree.map(jnp.add, total, of(part)), None

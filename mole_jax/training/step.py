@@ -39,7 +39,7 @@ def make(
         state: State, learner: Learner, constants: Any, drawn: Any
     ) -> tuple[State, dict[str, jax.Array]]:
         batch = source.draw(constants, drawn, root, state.step)
-        batch = sharding.split_batch(batch, mesh)
+        batch = sharding.shard_batch(batch, mesh)
         key = rng.at(root, "noise", state.step)
         grads, parts = learner.on(mesh, hyper.accumulate).gradient(state.params, batch, key)
         updates, opt_state = tx.update(grads, state.optimizer, state.params)

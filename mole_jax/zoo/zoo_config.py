@@ -8,7 +8,7 @@ import math
 from mole_jax.core.errors import UserError
 
 DTYPES = ("float32", "bfloat16", "float16")  # networks are trained in float32
-READINGS = ("auto", "device", "host", "stream")
+PLACEMENTS = ("auto", "device", "host", "stream")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ZooConfig:
     dtype: str = "float32"
     # Where training keeps the parameters: device, host, stream (nowhere, they are read from the
     # zoo as they are needed) or auto, the first of these with room. No number depends on it.
-    reading: str = "auto"
+    placement: str = "auto"
     memory_gb: float = 0.0  # that they may take; 0: half of the device's and of the host's
     # While training, replace the oldest runs on the device by new members of training subsets,
     # which are not stored: every live_every steps (a multiple of training.steps_per_dispatch)
@@ -51,7 +51,9 @@ class ZooConfig:
             raise UserError("zoo.runs_per_shard must be a multiple of zoo.runs_per_chunk")
         if self.dtype not in DTYPES:
             raise UserError(f"zoo.dtype={self.dtype!r} must be one of {', '.join(DTYPES)}")
-        if self.reading not in READINGS:
-            raise UserError(f"zoo.reading={self.reading!r} must be one of {', '.join(READINGS)}")
+        if self.placement not in PLACEMENTS:
+            raise UserError(
+                f"zoo.placement={self.placement!r} must be one of {', '.join(PLACEMENTS)}"
+            )
         if not 0 <= self.memory_gb < math.inf:
             raise UserError(f"zoo.memory_gb={self.memory_gb} must be 0 or more")

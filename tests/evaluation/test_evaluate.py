@@ -243,16 +243,16 @@ def test_without_a_zoo_or_a_model_the_error_says_so(tmp_path: Path, evaluated: E
     ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(key: str, value: Any) -> None:
-    from mole_jax.evaluation.harness import settings
+    from mole_jax.evaluation.harness import evaluation_config
 
     changes = {**SETTINGS, f"evaluation__{key}": value}
     with pytest.raises(UserError, match=rf"evaluation\.{key}"):
-        settings.check(tiny.tiny_config(**changes))
+        evaluation_config.check(tiny.tiny_config(**changes))
 
 
 def test_something_must_be_held_out() -> None:
-    from mole_jax.evaluation.harness import settings
+    from mole_jax.evaluation.harness import evaluation_config
 
     changes = {**SETTINGS, "data__held_out_subsets": 0, "population__held_out_members": 0}
     with pytest.raises(UserError, match="held out"):
-        settings.check(tiny.tiny_config(**changes))
+        evaluation_config.check(tiny.tiny_config(**changes))

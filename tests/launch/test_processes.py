@@ -30,7 +30,7 @@ SMALL = {
     "training.checkpoint_every": EVERY,
     "training.regression_steps": 0,
     "metamodel.probes": 0,
-    "metamodel.descents": 0,
+    "metamodel.inner_steps": 0,
     "evaluation.s0_tasks": 2,
     "evaluation.support_sizes": (1,),
 }

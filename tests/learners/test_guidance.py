@@ -91,7 +91,7 @@ def test_flow_matching_trains_and_samples(tmp_path: Path) -> None:
         representation__name="chunk",
         representation__chunk_size=16,
         metamodel__probes=0,
-        metamodel__descents=0,
+        metamodel__inner_steps=0,
         training__permute_units=True,
         training__function_weight=0.0,
         training__learning_rate=5e-3,

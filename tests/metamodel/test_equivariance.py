@@ -29,7 +29,7 @@ def token_order(n_units: int) -> np.ndarray:
 def setting(request: pytest.FixtureRequest) -> tiny.Setting:
     conditioning, n = request.param
     return tiny.made_up(
-        metamodel__conditioning=conditioning, metamodel__probes=n, metamodel__descents=n
+        metamodel__conditioning=conditioning, metamodel__probes=n, metamodel__inner_steps=n
     )
 
 
@@ -48,7 +48,7 @@ def test_the_clean_estimate(setting: tiny.Setting) -> None:
     plain = estimate(noisy, prompt)
     permuted = estimate(noisy[:, order], prompt._replace(start=prompt.start[:, order]))
     assert float(jnp.std(plain - prompt.start)) > 0.05  # the model does something
-    # Sums over units in another order round otherwise, and descents along random probes add to it.
+    # Sums over units in another order round otherwise; inner steps along random probes add to it.
     np.testing.assert_allclose(permuted, plain[:, order], rtol=1e-3, atol=1e-3)
     # Permuting one of the two is another question, with another answer.
     other = estimate(noisy[:, order], prompt)

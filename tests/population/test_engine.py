@@ -131,8 +131,8 @@ def test_devices_do_not_matter_and_do_not_talk(
     compiled = []
     jitted = engine._train
 
-    def spy(network: Any, recipe: Any, width: int, mesh: Any, *args: Any) -> History:
-        compiled.append(jitted.lower(network, recipe, width, mesh, *args).compile())
+    def spy(network: Any, recipe: Any, at_once: int, mesh: Any, *args: Any) -> History:
+        compiled.append(jitted.lower(network, recipe, at_once, mesh, *args).compile())
         result: History = compiled[0](*args)
         # The work is split: every device holds its share of the subsets, and no more.
         held = {shard.data.shape[0] for shard in result.parameters.addressable_shards}
@@ -148,16 +148,16 @@ def test_devices_do_not_matter_and_do_not_talk(
     assert [name for name in COLLECTIVES if name in text] == []
 
 
-@pytest.mark.parametrize("width", [1, 3, 4])
+@pytest.mark.parametrize("at_once", [1, 3, 4])
 @pytest.mark.parametrize("shared", [True, False])
 def test_how_many_train_at_once_does_not_matter(
-    population: Any, make_mesh: Any, width: int, shared: bool
+    population: Any, make_mesh: Any, at_once: int, shared: bool
 ) -> None:
     """Three subsets of two members, in blocks that hold one member, one subset and two subsets."""
     chosen = population if shared else own_minibatches(population)
     everyone = chosen.train(make_mesh(1))
-    assert_close(chosen.train(make_mesh(1), width=width), everyone)
-    assert_close(chosen.train(make_mesh(2), width=width), everyone)
+    assert_close(chosen.train(make_mesh(1), at_once=at_once), everyone)
+    assert_close(chosen.train(make_mesh(2), at_once=at_once), everyone)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -171,7 +171,7 @@ def test_lanes_do_not_matter(
     some = some._replace(family=chosen.family, recipe=chosen.recipe)
     alone = some.train(make_mesh(1))
     monkeypatch.setattr(engine, "cpu_threads", lambda mesh: 2)
-    split = some.train(make_mesh(1), width=3)
+    split = some.train(make_mesh(1), at_once=3)
     assert_close(split, alone)
     assert split.parameters.shape == alone.parameters.shape
 

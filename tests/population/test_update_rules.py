@@ -101,7 +101,7 @@ def test_a_recurrent_rule_trains_members_each_with_a_carry_of_its_own(
     loss = history.metrics["validation_loss"]
     assert np.all(loss[..., -1] < loss[..., 0])
     monkeypatch.setattr(engine, "cpu_threads", lambda mesh: 2)
-    other = chosen.train(make_mesh(1), update=update, width=1)
+    other = chosen.train(make_mesh(1), update=update, at_once=1)
     np.testing.assert_allclose(other.parameters, history.parameters, rtol=1e-4, atol=1e-5)
 
 

@@ -36,8 +36,8 @@ def test_aligning_keeps_the_function_and_comes_nearer(network: Network, flat: np
     x = jax.random.normal(jax.random.key(2), (20, network.n_inputs))
     apply = jax.jit(lambda p: network.apply(network.spec.unflatten(p), x))
     np.testing.assert_allclose(apply(back), apply(there), rtol=1e-3, atol=1e-3)
-    moves = alignment.match(network, there, flat[1])
-    np.testing.assert_array_equal(alignment.apply(network, there, moves), back)
+    symmetries = alignment.match(network, there, flat[1])
+    np.testing.assert_array_equal(alignment.apply(network, there, symmetries), back)
 
 
 def test_one_hidden_layer_is_matched_best_of_all_permutations() -> None:

@@ -66,7 +66,7 @@ def test_derivatives_are_transposes(codec: Codec, flat: np.ndarray, way: str) ->
     step = rng.normal(size=given.shape).astype(np.float32)
     expected = jnp.sum(function(step) * other)
     np.testing.assert_allclose(jnp.sum(gradient * step), expected, rtol=1e-3)
-    # And differentiated twice, as descents do it.
+    # And differentiated twice, as inner steps do it.
     twice = jax.grad(
         lambda g: jnp.sum(jax.grad(lambda h: jnp.sum(function(h) ** 3) / 3)(g) * step)
     )(jnp.asarray(given))

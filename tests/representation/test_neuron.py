@@ -98,8 +98,8 @@ def test_permuting_heads_and_units_of_a_vit_permutes_tokens() -> None:
     assert sorted(map(tuple, before)) == sorted(map(tuple, after))
 
 
-def test_in_one_basis_every_unit_has_a_position(network: Network) -> None:
-    codec = neuron.build(network, one_basis=True)
+def test_in_canonical_order_every_unit_has_a_position(network: Network) -> None:
+    codec = neuron.build(network, canonical_order=True)
     places = set(zip(codec.kind.tolist(), codec.position.tolist(), strict=True))
     assert len(places) == codec.n_tokens
     np.testing.assert_array_equal(codec.table, neuron.build(network).table)

@@ -39,6 +39,16 @@ def test_other_checkpoints_can_be_loaded(workdir: Path, model: Model) -> None:
         mole_jax.load(workdir, checkpoint=7)
 
 
+def test_a_workdir_from_before_keys_were_renamed_is_loaded(
+    workdir: Path, model: Model, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(workdir, tmp_path / "copy")
+    tiny.with_old_names(copy)
+    older = mole_jax.load(copy, steps=2)
+    assert older.config == model.config
+    assert tiny.equal_trees(older.params, model.params)
+
+
 def test_statistics_of_what_was_trained_on_are_kept(workdir: Path, model: Model) -> None:
     from sklearn.datasets import load_digits
 

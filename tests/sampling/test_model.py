@@ -216,6 +216,15 @@ def test_copies_predict_the_same(
     )
 
 
+def test_a_pickled_model_from_before_keys_were_renamed_builds_the_same_learner(
+    model: Model,
+) -> None:
+    config = copy.deepcopy(model.config)
+    config["metamodel"]["descents"] = config["metamodel"].pop("inner_steps")
+    older = pickle.loads(pickle.dumps(dataclasses.replace(model, config=config)))
+    assert jax.tree.structure(older.learner) == jax.tree.structure(model.learner)
+
+
 def test_what_is_shown_is_short(model: Model) -> None:
     assert "mlp [8, 8, 1] -> 3, D = 411" in repr(model) and "ddim, steps=2" in repr(model)
     assert len(repr(model).splitlines()) <= 5 and len(repr(model)) < 500

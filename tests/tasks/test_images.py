@@ -33,7 +33,7 @@ def tables() -> dict[str, pools.ClassTable]:
     empty = np.zeros((len(labels), 1, 1, 1), np.uint8)
     data = checked("", "made-up", empty, labels, np.zeros(len(labels), bool))
     fractions = {"train": 0.5, "support": 0.15, "validation": 0.15, "test": 0.2}
-    return pools.split(data, fractions, seed=0)
+    return pools.assign(data, fractions, seed=0)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def rows(table: ClassTable) -> list[int]:
     "data", [sources.load("digits"), made_up((40, 57, 23)), made_up((60, 80, 100), official=0.3)]
 )
 def test_pools_are_disjoint_and_cover_every_image(data: ImageData) -> None:
-    tables = pools.split(data, FRACTIONS, seed=0)
+    tables = pools.assign(data, FRACTIONS, seed=0)
     assert tuple(tables) == NAMES
     everything = list(itertools.chain(*(rows(t) for t in tables.values())))
     assert sorted(everything) == list(range(len(data.labels)))  # hence none is in two pools
@@ -52,7 +52,7 @@ def test_pools_are_disjoint_and_cover_every_image(data: ImageData) -> None:
 
 def test_rows_stand_with_their_class_and_padding_repeats_them() -> None:
     data = made_up((40, 57, 23))
-    for table in pools.split(data, FRACTIONS, seed=0).values():
+    for table in pools.assign(data, FRACTIONS, seed=0).values():
         assert table.indices.dtype == table.counts.dtype == np.int32
         assert table.indices.shape == (3, table.counts.max())
         for c, (indices, count) in enumerate(zip(table.indices, table.counts, strict=True)):
@@ -63,13 +63,13 @@ def test_rows_stand_with_their_class_and_padding_repeats_them() -> None:
 def test_pools_are_stratified() -> None:
     data = sources.load("digits")
     per_class = np.bincount(data.labels)
-    for name, table in pools.split(data, FRACTIONS, seed=0).items():
+    for name, table in pools.assign(data, FRACTIONS, seed=0).items():
         assert np.all(np.abs(table.counts - FRACTIONS[name] * per_class) <= 1), name
 
 
 def test_the_split_depends_on_the_seed_alone() -> None:
     data = made_up((40, 57, 23))
-    a, b, other = (pools.split(data, FRACTIONS, seed=seed) for seed in (1, 1, 2))
+    a, b, other = (pools.assign(data, FRACTIONS, seed=seed) for seed in (1, 1, 2))
     for name in NAMES:
         assert rows(a[name]) == rows(b[name])
         assert rows(a[name]) != rows(other[name])
@@ -79,7 +79,7 @@ def test_the_split_depends_on_the_seed_alone() -> None:
 def test_golden_digest() -> None:
     digests = {
         name: pools.digest(table)
-        for name, table in pools.split(sources.load("digits"), FRACTIONS, seed=0).items()
+        for name, table in pools.assign(sources.load("digits"), FRACTIONS, seed=0).items()
     }
     assert digests == GOLDEN, (
         "the pools of the digits have changed: stored zoos and models now see test images that "
@@ -89,7 +89,7 @@ def test_golden_digest() -> None:
 
 def test_an_official_test_split_is_the_test_pool() -> None:
     data = made_up((60, 80, 100), official=0.3)
-    tables = pools.split(data, FRACTIONS, seed=0)
+    tables = pools.assign(data, FRACTIONS, seed=0)
     assert sorted(rows(tables["test"])) == np.flatnonzero(data.official_test).tolist()
     free = np.bincount(data.labels[~data.official_test])
     for name in NAMES[:-1]:  # the others share the rest in proportion
@@ -98,8 +98,8 @@ def test_an_official_test_split_is_the_test_pool() -> None:
 
 def test_caps_keep_a_part_of_the_uncapped_pools() -> None:
     data = made_up((60, 80, 12), official=0.3)
-    whole = pools.split(data, FRACTIONS, seed=0)
-    capped = pools.split(
+    whole = pools.assign(data, FRACTIONS, seed=0)
+    capped = pools.assign(
         data, FRACTIONS, seed=0, max_per_class={"train": 7, "test": 5, "support": 0}
     )
     assert capped["train"].counts.max() == 7
@@ -127,4 +127,4 @@ def test_caps_keep_a_part_of_the_uncapped_pools() -> None:
 def test_impossible_splits_are_refused(changes: dict[str, Any], message: str) -> None:
     arguments = {"data": made_up((40, 40)), "fractions": FRACTIONS, "seed": 0} | changes
     with pytest.raises(UserError, match=message):
-        pools.split(arguments.pop("data"), arguments.pop("fractions"), **arguments)
+        pools.assign(arguments.pop("data"), arguments.pop("fractions"), **arguments)

@@ -24,7 +24,7 @@ SMALL = (
     "--config.metamodel.unroll=1",
     "--config.metamodel.remat=True",
     "--config.metamodel.probes=1",
-    "--config.metamodel.descents=1",
+    "--config.metamodel.inner_steps=1",
     "--config.training.batch_size=16",
     "--config.training.accumulate=2",
 )

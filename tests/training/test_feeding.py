@@ -38,7 +38,7 @@ def config() -> ConfigDict:
         training__steps_per_dispatch=3,
         zoo__runs_per_chunk=2,
         metamodel__probes=0,  # which take long to compile
-        metamodel__descents=0,
+        metamodel__inner_steps=0,
     )
 
 
@@ -50,9 +50,9 @@ def zoo(config: ConfigDict, tmp_path_factory: pytest.TempPathFactory) -> Zoo:
 
 
 @pytest.fixture(scope="module")
-def readings(config: ConfigDict, zoo: Zoo) -> dict[str, TrainingRuns]:
+def placed(config: ConfigDict, zoo: Zoo) -> dict[str, TrainingRuns]:
     family = data_lib.checked_family(config, zoo)
-    return {name: data_lib.read(zoo, family, name) for name in data_lib.READINGS}
+    return {name: data_lib.read(zoo, family, name) for name in data_lib.PLACEMENTS}
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +88,8 @@ def feed_of(
     )
 
 
-def test_all_readings_normalise_alike(readings: dict[str, TrainingRuns]) -> None:
-    device, host, stream = (readings[name] for name in ("device", "host", "stream"))
+def test_all_placements_normalise_alike(placed: dict[str, TrainingRuns]) -> None:
+    device, host, stream = (placed[name] for name in ("device", "host", "stream"))
     for other in (host, stream):
         chex.assert_trees_all_equal(device.normaliser, other.normaliser)
         chex.assert_trees_all_equal(device.arrays._replace(parameters=None), other.arrays)
@@ -102,20 +102,18 @@ def test_all_readings_normalise_alike(readings: dict[str, TrainingRuns]) -> None
 def test_the_same_steps_draw_the_same_pairs(
     name: str,
     n_devices: int,
-    readings: dict[str, TrainingRuns],
+    placed: dict[str, TrainingRuns],
     config: ConfigDict,
     family: TaskFamily,
 ) -> None:
-    device = readings["device"]
+    device = placed["device"]
     source = source_of(device, config, family)
     draw = jax.jit(lambda step, drawn: source.draw(source.constants, drawn, ROOT, step))
     batch, mesh = config.training.batch_size, tiny.mesh_of(n_devices)
-    with feed_of(readings[name], config, n_devices, first=2) as feed:
+    with feed_of(placed[name], config, n_devices, first=2) as feed:
         for first, stop in ((2, 5), (5, 6)):  # going on from step 2
             drawn = feed.take(first, stop)
-            expected = feeding.like(
-                readings[name].arrays, readings[name], batch, mesh, stop - first
-            )
+            expected = feeding.like(placed[name].arrays, placed[name], batch, mesh, stop - first)
             chex.assert_trees_all_equal_shapes_and_dtypes(drawn, expected)
             for step in range(first, stop):
                 found, expected = (draw(step, arrays) for arrays in (drawn, device.arrays))
@@ -124,26 +122,26 @@ def test_the_same_steps_draw_the_same_pairs(
 
 
 def test_a_feed_from_the_device_gives_what_is_there(
-    readings: dict[str, TrainingRuns], config: ConfigDict
+    placed: dict[str, TrainingRuns], config: ConfigDict
 ) -> None:
-    with feed_of(readings["device"], config) as feed:
+    with feed_of(placed["device"], config) as feed:
         assert feed.resident
-        assert feed.take(0, 5) is readings["device"].arrays
+        assert feed.take(0, 5) is placed["device"].arrays
     assert feed.waited == 0
 
 
-def test_steps_are_taken_in_order(readings: dict[str, TrainingRuns], config: ConfigDict) -> None:
-    with feed_of(readings["host"], config) as feed, pytest.raises(ValueError, match="step to take"):
+def test_steps_are_taken_in_order(placed: dict[str, TrainingRuns], config: ConfigDict) -> None:
+    with feed_of(placed["host"], config) as feed, pytest.raises(ValueError, match="step to take"):
         feed.take(1, 3)
     with pytest.raises(ValueError, match="closed"):
         feed.take(0, 3)
 
 
 def test_training_ends_the_same_wherever_the_zoo_is_kept(
-    readings: dict[str, TrainingRuns], config: ConfigDict, family: TaskFamily, tmp_path: Path
+    placed: dict[str, TrainingRuns], config: ConfigDict, family: TaskFamily, tmp_path: Path
 ) -> None:
     def trained(where: str) -> Any:
-        runs = readings[where]
+        runs = placed[where]
         learner = registry.build(config, family.network, "diffusion", Fitted(runs.normaliser, {}))
         source = source_of(runs, config, family)
         hyper = registry.train_config(config, "diffusion")
@@ -176,21 +174,19 @@ def test_parameters_of_16_bits_stay_so_on_the_host(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows[2, :, 1], device.arrays.parameters[run, target])
 
 
-def test_damage_is_said_when_it_is_met(
-    readings: dict[str, TrainingRuns], config: ConfigDict
-) -> None:
-    path = readings["stream"].zoo.path
+def test_damage_is_said_when_it_is_met(placed: dict[str, TrainingRuns], config: ConfigDict) -> None:
+    path = placed["stream"].zoo.path
     file = path / "parameters/c/0/0/0"
     whole = file.read_bytes()
     try:
-        with feed_of(readings["stream"], config, last=2):
+        with feed_of(placed["stream"], config, last=2):
             pass
         file.write_bytes(whole[:100])
         with pytest.raises(UserError, match="shard of runs"):
-            feed_of(readings["stream"], config)
+            feed_of(placed["stream"], config)
         file.write_bytes(bytes(byte ^ 1 for byte in whole[:-2100]) + whole[-2100:])
         with (
-            feed_of(readings["stream"], config) as feed,
+            feed_of(placed["stream"], config) as feed,
             pytest.raises(UserError, match=r"chunk of runs .* is corrupt"),
         ):
             feed.take(0, 6)
@@ -208,7 +204,7 @@ def test_damage_is_said_when_it_is_met(
         ("bfloat16", 1e-5, 100.0, "stream"),
     ],
 )
-def test_the_reading_follows_from_sizes(
+def test_the_placement_follows_from_sizes(
     zoo: Zoo,
     monkeypatch: pytest.MonkeyPatch,
     dtype: str,
@@ -224,9 +220,9 @@ def test_the_reading_follows_from_sizes(
     values = 16 * len(zoo.steps) * zoo.schema.spec.size
     assert 2 * values < 1e-4 * 2**30 < 4 * values
     monkeypatch.setattr(jax, "local_devices", lambda: [Device()])
-    settings = {"zoo": {"reading": "auto", "memory_gb": gb}}
-    reading, why = data_lib.choose_reading(settings, zoo)
-    assert reading == expected
+    settings = {"zoo": {"placement": "auto", "memory_gb": gb}}
+    placement, why = data_lib.choose_placement(settings, zoo)
+    assert placement == expected
     assert "GiB" in why
-    settings["zoo"]["reading"] = "stream"
-    assert data_lib.choose_reading(settings, zoo)[0] == "stream"
+    settings["zoo"]["placement"] = "stream"
+    assert data_lib.choose_placement(settings, zoo)[0] == "stream"

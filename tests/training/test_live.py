@@ -22,7 +22,7 @@ from mole_jax.population import subset_runs
 from mole_jax.tasks import family as families
 from mole_jax.training import data as data_lib
 from mole_jax.training import live
-from mole_jax.training.live import LiveFeed, LivePlan, LiveZoo
+from mole_jax.training.live import LiveFeed, LiveSchedule, LiveZoo
 from mole_jax.training.pairs import ZooArrays
 from mole_jax.validate import validate
 from mole_jax.zoo.making import generation
@@ -39,7 +39,7 @@ def config() -> ConfigDict:
         zoo__live_every=5,
         zoo__live_refresh=3,
         metamodel__probes=0,  # which take long to compile
-        metamodel__descents=0,
+        metamodel__inner_steps=0,
     )
 
 
@@ -55,7 +55,7 @@ def open_live(config: ConfigDict, workdir: Path, n_devices: int = 1, **changes: 
     family = data_lib.checked_family(config, zoo)
     runs = data_lib.read(zoo, family, "host")
     found = live.make(config, family, runs, tiny.mesh_of(n_devices))
-    return dataclasses.replace(found, plan=dataclasses.replace(found.plan, **changes))
+    return dataclasses.replace(found, schedule=dataclasses.replace(found.schedule, **changes))
 
 
 @pytest.fixture(scope="module")
@@ -72,26 +72,28 @@ def buffer_at(zoo: LiveZoo, steps: list[int], n_devices: int = 1) -> ZooArrays:
 
 
 def test_no_run_comes_twice_and_every_subset_once_a_round(zoo: LiveZoo) -> None:
-    plan = dataclasses.replace(zoo.plan, refresh=4)
-    groups = [plan.group(i) for i in range(6)]
+    schedule = dataclasses.replace(zoo.schedule, refresh=4)
+    groups = [schedule.group(i) for i in range(6)]
     runs = {(int(subset), member) for subsets, member in groups for subset in subsets}
     train_subsets = zoo.family.indices("train")
     assert runs == {(int(subset), member) for subset in train_subsets for member in (3, 4, 5)}
     firsts = [tuple(groups[i][0]) for i in (0, 2, 4)]
     assert len(set(firsts)) == 3  # the order of rounds differs
     # Three of eight do not come out even: a round leaves two data subsets out.
-    odd = zoo.plan
+    odd = zoo.schedule
     assert [odd.group(i)[1] for i in range(5)] == [3, 3, 4, 4, 5]
     assert all(len(set(odd.group(i)[0])) == 3 for i in range(5))
 
 
 def test_groups_go_where_the_oldest_runs_are() -> None:
-    plan = LivePlan(0, np.arange(8), stored=10, capacity=14, refresh=3, every=5, first_member=3)
-    assert [plan.made(step) for step in (0, 4, 5, 14, 15)] == [2, 2, 3, 4, 5]
+    schedule = LiveSchedule(
+        0, np.arange(8), stored=10, capacity=14, refresh=3, every=5, first_member=3
+    )
+    assert [schedule.made(step) for step in (0, 4, 5, 14, 15)] == [2, 2, 3, 4, 5]
     ages = np.arange(14) - 14  # when each place was written, all before group 0
     ages[10:] = -100  # what was never written goes first
     for number in range(12):
-        places = plan.places(number)
+        places = schedule.places(number)
         oldest = np.argsort(ages, kind="stable")[:3]
         np.testing.assert_array_equal(np.sort(places), np.sort(oldest))
         ages[places] = 10 * number + np.arange(3)
@@ -115,14 +117,14 @@ def test_new_runs_are_those_that_a_larger_zoo_would_store(
     zoo: LiveZoo, config: ConfigDict, workdir: Path
 ) -> None:
     before, after = buffer_at(zoo, [0]), buffer_at(zoo, [10])
-    new = np.concatenate([zoo.plan.places(0), zoo.plan.places(1)])
+    new = np.concatenate([zoo.schedule.places(0), zoo.schedule.places(1)])
     old = np.setdiff1d(np.arange(STORED), new)
     for x, y in zip(before, after, strict=True):
         if x is not None:
             np.testing.assert_array_equal(x[old], y[old])
     for number in (0, 1):
-        subsets, member = zoo.plan.group(number)
-        for place, subset in zip(zoo.plan.places(number), subsets, strict=True):
+        subsets, member = zoo.schedule.group(number)
+        for place, subset in zip(zoo.schedule.places(number), subsets, strict=True):
             _, history = subset_runs.train_subsets(
                 config, zoo.family, np.array([subset]), tiny.mesh_of(1), np.array([member])
             )
@@ -138,14 +140,14 @@ def test_a_buffer_depends_on_the_step_alone(
     zoo: LiveZoo, capacity: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where runs diverge, which leave what was in their place, however old."""
-    zoo = dataclasses.replace(zoo, plan=dataclasses.replace(zoo.plan, capacity=capacity))
+    zoo = dataclasses.replace(zoo, schedule=dataclasses.replace(zoo.schedule, capacity=capacity))
     shape = (3, *zoo.runs.arrays.metric.shape[1:])
 
     def made_up(zoo: LiveZoo, number: int, mesh: Any) -> tuple[ZooArrays, jax.Array]:
         fresh = ZooArrays(
             jnp.full((*shape, zoo.family.network.spec.size), 100.0 + number),
             jnp.full(shape, float(number)),
-            jnp.asarray(zoo.plan.group(number)[0], jnp.int32),
+            jnp.asarray(zoo.schedule.group(number)[0], jnp.int32),
         )
         return fresh, (jnp.arange(3) + number) % 3 > number % 2
 
@@ -155,8 +157,8 @@ def test_a_buffer_depends_on_the_step_alone(
     for first in (5, 35, 70):
         again = buffer_at(zoo, [step for step in steps if step >= first])
         assert tiny.equal_trees(again, whole)
-    newest = whole.metric[zoo.plan.places(zoo.plan.made(70) - 1)][:, 0]
-    assert zoo.plan.made(70) - 1 in newest
+    newest = whole.metric[zoo.schedule.places(zoo.schedule.made(70) - 1)][:, 0]
+    assert zoo.schedule.made(70) - 1 in newest
     assert len(np.unique(whole.metric[:, 0])) > 5
 
 
@@ -178,7 +180,7 @@ def test_diverged_runs_are_left_out_and_counted(
     before, after = buffer_at(zoo, [0]), buffer_at(zoo, [0, 5])
     assert capsys.readouterr().out.endswith("; 2 runs were not finite and left out\n")
     changed = (before.parameters != after.parameters).any((1, 2))
-    np.testing.assert_array_equal(np.flatnonzero(changed), zoo.plan.places(0)[:1])
+    np.testing.assert_array_equal(np.flatnonzero(changed), zoo.schedule.places(0)[:1])
 
 
 def test_one_device_and_eight_hold_the_same_runs(config: ConfigDict, workdir: Path) -> None:
@@ -256,7 +258,7 @@ def test_a_resumed_training_goes_on_with_the_same_numbers(
         ({"zoo__live_refresh": 0}, "live_refresh"),
         ({"zoo__live_refresh": 9}, "live_refresh"),  # of 8 data subsets
         ({"zoo__live_runs": STORED - 1}, "live_runs"),
-        ({"zoo__reading": "stream"}, "reading"),
+        ({"zoo__placement": "stream"}, "placement"),
         ({"zoo__memory_gb": 1e-5}, "memory_gb"),
     ],
 )

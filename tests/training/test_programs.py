@@ -21,7 +21,7 @@ N = 5
 
 @pytest.fixture(scope="module")
 def setting() -> tiny.Setting:
-    return tiny.made_up(metamodel__descents=1)
+    return tiny.made_up(metamodel__inner_steps=1)
 
 
 def programs(setting: tiny.Setting) -> Programs:
@@ -53,7 +53,7 @@ def test_size_and_memory_are_said(
 
 
 def test_what_remat_computes_twice_is_not_needed(setting: tiny.Setting, measured: Measured) -> None:
-    again = tiny.made_up(metamodel__descents=1, metamodel__remat=True)
+    again = tiny.made_up(metamodel__inner_steps=1, metamodel__remat=True)
     made = programs(again)
     twice = made.traced(again.learner, 1)
     assert flops.of(twice.jaxpr.jaxpr) > measured.flops

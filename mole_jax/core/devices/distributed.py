@@ -213,7 +213,7 @@ def put(tree: Any, sharding: Any) -> Any:
 
 
 def gather(tree: Any) -> Any:
-    """Return NumPy copies of arrays, whole on every process even if split over all devices."""
+    """Return NumPy copies of arrays, whole on every process even if sharded over all devices."""
     import jax
     import numpy as np
     from jax.experimental import multihost_utils

@@ -64,7 +64,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def along(mesh: Mesh, axis: str | tuple[str, ...]) -> NamedSharding:
-    """Return the sharding that splits an array's first dimension over a mesh axis (or several).
+    """Return the sharding that divides an array's first dimension over a mesh axis (or several).
 
     The dimension must be a multiple of the axis size: see `pad_to_multiple`.
     """

@@ -16,6 +16,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags.config_flags import UnsupportedOperationError
 
+from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 from mole_jax.core.program.sections import Schema, adapt, owners, tags
 from mole_jax.core.storage import files
@@ -57,6 +58,7 @@ def load(path: str) -> ConfigDict:
     with _explained(filename, spec.origin, argument):
         made = get_config(argument) if colon else get_config()
         if isinstance(made, (ConfigDict, Mapping)):
+            _refuse_renamed(filename, made)
             return ConfigDict(made)
     what = "nothing" if made is None else f"a value of type {type(made).__name__}"
     if inspect.iscoroutine(made):
@@ -64,6 +66,12 @@ def load(path: str) -> ConfigDict:
     raise UserError(
         f"config file {filename}: get_config() returns {what}: let it return a ConfigDict"
     )
+
+
+def _refuse_renamed(filename: str, config: Mapping[str, Any] | ConfigDict) -> None:
+    for key in flatten(config):
+        if key in compat.RENAMED:
+            raise UserError(f"config file {filename}: {key} is called {compat.RENAMED[key]} now")
 
 
 @contextlib.contextmanager
@@ -254,6 +262,8 @@ def _hint(name: str, names: Iterable[str], say: bool = False) -> str:
 
 def unknown(key: str, config: ConfigDict, schema: Schema | None = None) -> str:
     """Say that the config has no such key, and which one may be meant."""
+    if key in compat.RENAMED:
+        return f"the config has no key {key}: it is called {compat.RENAMED[key]} now"
     defaults = flatten(config)
     inside = [name for name in defaults if name.startswith(f"{key}.")]
     if inside:

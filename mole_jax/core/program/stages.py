@@ -24,6 +24,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from mole_jax.core import compat
 from mole_jax.core.console import interrupts
 from mole_jax.core.devices import distributed
 from mole_jax.core.errors import RefusedError, UserError
@@ -129,7 +130,7 @@ def check(
 ) -> None:
     """Raise UserError unless every stage begun in `workdir` ran with what `config` says now.
 
-    The keys `ignored`, such as "zoo.reading", may change: no result depends on them. `before` has
+    The keys `ignored`, such as "zoo.placement", may change: no result depends on them. `before` has
     keys that configs have gained, with what held before: where a stage's record has no such key,
     it ran with that. A section of them, as {}, ran with what they are now. Where a record has
     keys of what it did not choose, as `schema` says, nothing has read them.
@@ -341,7 +342,7 @@ def _record(workdir: Path, name: str) -> dict[str, Any]:
             f"{path} is damaged: it has no {', '.join(kinds)} of a stage: restore it from a copy, "
             "or use another workdir"
         )
-    return found
+    return {**found, "config": compat.renamed(found["config"])}
 
 
 def _gaps(workdir: Path, stages: Sequence[Stage]) -> Iterator[tuple[str, str]]:

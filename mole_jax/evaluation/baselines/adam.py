@@ -70,7 +70,7 @@ class Adam:
 
 def choose(context: EvalContext, split: str, results: Results) -> AdamRate:
     """Choose the rate with the lowest mean final validation loss on training subsets."""
-    rates = np.array(context.settings["adam_rates"])
+    rates = np.array(context.evaluation["adam_rates"])
     episodes = context.choice
     starts = np.repeat(episodes.starts[:, :1], len(rates), axis=1)
     each = np.broadcast_to(rates, (len(episodes.tasks), len(rates)))
@@ -100,19 +100,19 @@ def run(
 
     Networks of a task share minibatches, which depend on the key and the task alone.
     """
-    settings = context.settings
+    section = context.evaluation
     fine_tuned = FINE_TUNING_STARTS + max(len(context.others), 1)
     return training.train(
         context,
-        training.recipe(context, settings["curve_points"]),
+        training.recipe(context, section["curve_points"]),
         tasks,
         key,
         tasks,
         starts,
         rates,
-        members=max(settings["starts"], len(settings["adam_rates"]), fine_tuned, rates.shape[1]),
+        members=max(section["starts"], len(section["adam_rates"]), fine_tuned, rates.shape[1]),
         # Two calls or more for the usual number of tasks: one of them is free of compilation.
-        groups=min(context.config["zoo"]["subsets_per_group"], -(-settings["s0_tasks"] // 2)),
+        groups=min(context.config["zoo"]["subsets_per_group"], -(-section["s0_tasks"] // 2)),
     )
 
 

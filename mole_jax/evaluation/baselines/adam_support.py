@@ -80,7 +80,7 @@ def choose(context: EvalContext, split: str, results: Results) -> SupportTrainin
     Too many steps overfit a support set, and the number found here is the early stopping that
     someone with other data subsets at hand would use.
     """
-    rates, solver = np.array(context.settings["adam_rates"]), AdamSupport(context)
+    rates, solver = np.array(context.evaluation["adam_rates"]), AdamSupport(context)
     key, episodes = context.key(solver.name), context.choice.flat()
     every = [solver.train(float(rate), episodes, key) for rate in rates]
     loss = np.array([curves.metrics["validation_loss"].mean((0, 1)) for curves in every])

@@ -62,7 +62,7 @@ def build(context: EvalContext) -> NoisyRetrieval:
 def choose(context: EvalContext, split: str, results: Results) -> NoiseLevel:
     """Choose the noise level with the best mean validation score on training subsets."""
     sigmas, solver, episodes = (
-        np.array(context.settings["noise_sigmas"]),
+        np.array(context.evaluation["noise_sigmas"]),
         build(context),
         context.choice,
     )

@@ -101,7 +101,7 @@ def build(context: EvalContext) -> Retrieval:
     family, dynamics = context.family, None
     if not family.labelled:
         dynamics = np.asarray(family.device_data.dynamics(context.key("dynamics")))
-    most = context.settings["soup_size"]
+    most = context.evaluation["soup_size"]
     return Retrieval(family.network, context.training, most, context.one_task, dynamics)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from mole_jax.core import rng
 from mole_jax.core.devices import distributed
-from mole_jax.evaluation.harness import settings
+from mole_jax.evaluation.harness import evaluation_config
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.population import engine, recipes
 from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
@@ -35,7 +35,7 @@ class Curves:
 
 def recipe(context: EvalContext, points: int) -> Recipe | PPORecipe:
     """Run Adam with the population's batch size and schedule, `points` snapshots."""
-    at = recipes.snapshot_steps(settings.adam_steps(context.config), points, _POWER)
+    at = recipes.snapshot_steps(evaluation_config.adam_steps(context.config), points, _POWER)
     return recipes.adam(recipes.of(context.config["population"], context.family.network), at)
 
 

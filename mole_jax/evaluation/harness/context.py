@@ -58,7 +58,7 @@ class EvalContext:
     seconds: dict[str, float | None]  # that earlier stages took, None where it is not on record
 
     @property
-    def settings(self) -> Mapping[str, Any]:
+    def evaluation(self) -> Mapping[str, Any]:
         """Return `config.evaluation`."""
         return self.config["evaluation"]
 
@@ -105,7 +105,7 @@ def load_context(config: Mapping[str, Any], workdir: Path) -> EvalContext:
     workdir = Path(workdir)
     zoo = open_zoo(workdir / "zoo")
     family = data_lib.checked_family(config, zoo)
-    settings, per_class = config["evaluation"], config["data"]["support_per_class"]
+    section, per_class = config["evaluation"], config["data"]["support_per_class"]
     mesh = mesh_lib.make_mesh()
     root = rng.named(rng.key(config["seed"]), "evaluate")
     learners = {
@@ -113,9 +113,9 @@ def load_context(config: Mapping[str, Any], workdir: Path) -> EvalContext:
     }
     main = next(iter(learners))
     held_out = {
-        "S0": episodes.held_out_runs(zoo, settings["s0_tasks"]),
+        "S0": episodes.held_out_runs(zoo, section["s0_tasks"]),
         **{
-            split: episodes.held_out_subsets(zoo, split, settings["starts"])
+            split: episodes.held_out_subsets(zoo, split, section["starts"])
             for split in subsets.HELD_OUT
         },
     }
@@ -125,7 +125,7 @@ def load_context(config: Mapping[str, Any], workdir: Path) -> EvalContext:
             f"{zoo.path} has no held-out run to evaluate on; raise data.held_out_subsets or "
             "population.held_out_members, or import it with --held-out-runs"
         )
-    choice = episodes.for_choices(zoo, settings["s0_tasks"])
+    choice = episodes.for_choices(zoo, section["s0_tasks"])
     metric = prompt_metric.of(config, zoo.schema)
     context = EvalContext(
         config=config,

@@ -34,13 +34,13 @@ def average(context: EvalContext, split: str, results: Results) -> Ensembles:
     ones are the zoo's runs of that subset, at most as many as an ensemble has. Of a zoo of one
     task there is one ensemble.
     """
-    which = context.tasks_with_runs(split)[: context.settings["ensemble_tasks"]]
+    which = context.tasks_with_runs(split)[: context.evaluation["ensemble_tasks"]]
     which = which[:1] if context.one_task else which
-    many = with_many_starts(context, split, which, context.settings["ensemble_size"])
+    many = with_many_starts(context, split, which, context.evaluation["ensemble_size"])
     prompt, key = fixed_prompt.of(context, results), context.key(f"ensembles {split}")
     flat = predict(context, context.learner, many, prompt, key)
     runs = [context.zoo.select(finite=True, subset=int(task)) for task in many.tasks]
-    n_trained = min(*map(len, runs), context.settings["ensemble_size"])
+    n_trained = min(*map(len, runs), context.evaluation["ensemble_size"])
     trained = context.zoo.parameters(np.concatenate([r[:n_trained] for r in runs]), [-1])
     trained = trained.reshape(len(runs), n_trained, -1)
     p = scoring.probabilities(

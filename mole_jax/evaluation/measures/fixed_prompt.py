@@ -27,7 +27,7 @@ def choose(context: EvalContext, split: str, results: Results) -> FixedPrompt:
     Of equally good ones that with the lower validation loss. Each learner has its own.
     """
     learner, episodes = context.learner, context.choice
-    candidates = np.array(context.settings["candidates"])  # [P]
+    candidates = np.array(context.evaluation["candidates"])  # [P]
     asked = np.broadcast_to(candidates, (*episodes.shape, len(candidates)))
     flat = predict(context, learner, episodes, asked, context.key(f"choose {learner}"))
     loss, score = scoring.on_own_tasks(context.family, "validation", flat, episodes.tasks)

@@ -62,7 +62,7 @@ def distances(context: EvalContext, split: str, generated: np.ndarray) -> Pair:
 
     Parameters are compared as they are, unscaled.
     """
-    count = context.settings["novelty_count"]
+    count = context.evaluation["novelty_count"]
     network, zoo = context.family.network, context.zoo
     runs = zoo.select(split=split, finite=True)
     generated = generated.reshape(-1, generated.shape[-1])
@@ -96,7 +96,7 @@ def variety(context: EvalContext, split: str, generated: np.ndarray) -> Pair:
         ours = generated[episodes.tasks == task].reshape(-1, generated.shape[-1])
         ours = ours[np.isfinite(ours).all(1)]
         runs = zoo.select(split=split, finite=True, subset=int(task))
-        n = min(len(ours), len(runs), context.settings["novelty_count"])
+        n = min(len(ours), len(runs), context.evaluation["novelty_count"])
         if n > 1:
             theirs = zoo.parameters(_spread(runs, n), [-1])[:, 0]
             pair = (_spread(ours, n), theirs)

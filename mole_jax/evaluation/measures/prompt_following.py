@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mole_jax.evaluation.harness import scoring, settings, statistics
+from mole_jax.evaluation.harness import evaluation_config, scoring, statistics
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.measure import Arrays, Measure, Record, Results
@@ -43,8 +43,9 @@ def grid(context: EvalContext, episodes: EpisodeGrid) -> np.ndarray:
     which it is, and to which share of the start's prompts go. Source: Peebles et al., Learning to
     Learn with Generative Models of Neural Network Checkpoints (2022), section 4.
     """
-    fraction = np.linspace(0, 1, context.settings["prompt_count"])
-    best, share = settings.prompt_range(context.config) or (context.training.median_final, 1.0)
+    fraction = np.linspace(0, 1, context.evaluation["prompt_count"])
+    asked = evaluation_config.prompt_range(context.config)
+    best, share = asked or (context.training.median_final, 1.0)
     return best + fraction * (share * episodes.start_metric[..., None] - best)
 
 
@@ -55,13 +56,13 @@ def follow(context: EvalContext, split: str, results: Results) -> Followed:
     the zoo holds, and `table` are a few round numbers.
     """
     episodes = context.splits[split].first()
-    outside = np.array(context.settings["outside_prompts"])
+    outside = np.array(context.evaluation["outside_prompts"])
     if context.prompt_metric.larger_is_better:
         outside = 1 / outside
     sets = (
         grid(context, episodes),
         context.training.best * outside,
-        np.array(context.settings["table_prompts"]),
+        np.array(context.evaluation["table_prompts"]),
     )
     asked = np.concatenate(
         [np.broadcast_to(p, (*episodes.shape, p.shape[-1])) for p in sets], axis=-1

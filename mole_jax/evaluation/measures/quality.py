@@ -48,7 +48,7 @@ def equivalent_steps(results: Results, split: str) -> dict[str, float]:
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:
     names, losses, scores = results.of(MEASURE, split)
-    n_boot = context.settings["bootstrap"]
+    n_boot = context.evaluation["bootstrap"]
     ours, trained = scores[:2]
     of_method: dict[str, dict[str, Any]] = {}
     for name, loss, score in zip(names.tolist(), losses, scores, strict=True):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mole_jax.evaluation.harness import scoring, settings
+from mole_jax.evaluation.harness import evaluation_config, scoring
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.measure import Arrays, Measure, Record, Results
@@ -26,7 +26,7 @@ def score(context: EvalContext, split: str, results: Results) -> BySize:
     """Predict from fewer and fewer examples."""
     episodes, n_classes = context.splits[split].first(), context.family.n_classes
     prompt, key = fixed_prompt.of(context, results), context.key(f"support sizes {split}")
-    sizes, found = settings.support_sizes(context.config), []
+    sizes, found = evaluation_config.support_sizes(context.config), []
     for per_class in sizes:
         shown = fewer(episodes, per_class, n_classes)
         flat = predict(context, context.learner, shown, prompt, key)

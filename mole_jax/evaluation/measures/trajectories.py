@@ -12,7 +12,7 @@ from mole_jax.evaluation.harness.measure import Arrays, Measure, Results
 from mole_jax.evaluation.harness.prediction import predict
 from mole_jax.evaluation.measures import fixed_prompt
 from mole_jax.representation import alignment
-from mole_jax.representation.alignment import Move
+from mole_jax.representation.alignment import Symmetry
 
 MOST_RUNS = 12
 N_STARTS = 5
@@ -39,8 +39,10 @@ def project(context: EvalContext, split: str, results: Results) -> Trajectories:
     task = int(context.splits[split].tasks[context.tasks_with_runs(split)[0]])
     runs = zoo.select(finite=True, subset=task)[:MOST_RUNS]
     histories = zoo.parameters(runs)  # [R, S, D]
-    moves = [alignment.match(network, run[-1], histories[0, -1]) for run in histories]
-    aligned = np.stack([_reordered(context, *pair) for pair in zip(histories, moves, strict=True)])
+    symmetries = [alignment.match(network, run[-1], histories[0, -1]) for run in histories]
+    aligned = np.stack(
+        [_reordered(context, *pair) for pair in zip(histories, symmetries, strict=True)]
+    )
 
     episodes = episodes_lib.of_runs(
         zoo,
@@ -58,7 +60,9 @@ def project(context: EvalContext, split: str, results: Results) -> Trajectories:
         prompts = fixed + (start - fixed) * np.array([0.6, 0.3, 0.0])
     target = np.broadcast_to(prompts, (*episodes.shape, len(prompts)))
     flat = predict(context, context.learner, episodes, target, context.key("trajectories"))[0]
-    predicted = np.stack([_reordered(context, *pair) for pair in zip(flat, moves, strict=False)])
+    predicted = np.stack(
+        [_reordered(context, *pair) for pair in zip(flat, symmetries, strict=False)]
+    )
 
     points = aligned.reshape(-1, aligned.shape[-1]).astype(np.float64)
     middle = points.mean(axis=0)
@@ -79,9 +83,9 @@ def asked(fixed: float, chance_loss: float) -> np.ndarray:
     return np.array([high, np.sqrt(high * fixed), fixed])
 
 
-def _reordered(context: EvalContext, flat: np.ndarray, moves: list[Move]) -> np.ndarray:
+def _reordered(context: EvalContext, flat: np.ndarray, symmetries: list[Symmetry]) -> np.ndarray:
     """Sort the units of networks [S, D] into one order."""
-    return np.stack([alignment.apply(context.family.network, row, moves) for row in flat])
+    return np.stack([alignment.apply(context.family.network, row, symmetries) for row in flat])
 
 
 def _components(centred: np.ndarray) -> np.ndarray:

@@ -138,7 +138,7 @@ def written(settings: Settings) -> dict[str, Any]:
     written = dataclasses.asdict(settings)
     names = {"diffusion_steps": "steps", "noise_schedule": "noise_schedule", "variance": "variance"}
     process = {theirs: written.pop(ours) for ours, theirs in names.items()}
-    sizes = settings.tokens().splits(settings.parameter_sizes)
+    sizes = settings.tokens().sizes(settings.parameter_sizes)
     return {
         **written,
         "diffusion": process | {"predict": "x0" if settings.predict_xstart else "eps"},

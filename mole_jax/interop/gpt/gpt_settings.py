@@ -89,7 +89,7 @@ class Settings:
             "support_queries": 0,
             "pairwise": False,
             "probes": 0,
-            "descents": 0,
+            "inner_steps": 0,
             "dtype": "float32",
             "remat": False,
             "unroll": 1,
@@ -160,7 +160,7 @@ _STATED = ("input_splits", "output_splits", "n_params")
 
 
 def _check_stated(settings: Settings, found: Mapping[str, Any]) -> None:
-    sizes = settings.tokens().splits(settings.parameter_sizes)
+    sizes = settings.tokens().sizes(settings.parameter_sizes)
     for name, follows in zip(("input_splits", "output_splits"), sizes, strict=True):
         stated = found.get(name)
         if stated is not None and stated != list(follows):
@@ -179,7 +179,7 @@ def _check_stated(settings: Settings, found: Mapping[str, Any]) -> None:
 
 def n_params(settings: Settings) -> int:
     """Count the parameters of a model: those of its encoders, blocks and decoders."""
-    s, sizes = settings, settings.tokens().splits(settings.parameter_sizes)
+    s, sizes = settings, settings.tokens().sizes(settings.parameter_sizes)
     w, n = s.n_embd, len(sizes.inputs)
     encoders = w * sum(sizes.inputs) + n * (s.encoder_depth - 1) * w * w
     decoders = w * sum(sizes.outputs) + len(sizes.outputs) * (s.decoder_depth - 1) * w * w

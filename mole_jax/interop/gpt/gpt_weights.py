@@ -39,7 +39,7 @@ class Place:
 def places(settings: Settings) -> Iterator[Place]:
     """Return every trained tensor of a model, in PyTorch's order but for that of the blocks."""
     s, w = settings, settings.n_embd
-    sizes = s.tokens().splits(s.parameter_sizes)
+    sizes = s.tokens().sizes(s.parameter_sizes)
     yield Place("decoder.pos_emb", (1, len(sizes.inputs), w), ("position",), (len(sizes.inputs), w))
     for layer in range(s.n_layer):
         at = f"decoder.blocks.{layer}"

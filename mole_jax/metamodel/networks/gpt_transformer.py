@@ -96,10 +96,10 @@ class Tokens:
         """Features of a scalar: sines, cosines and itself."""
         return 2 * self.n_frequencies + 1
 
-    def splits(self, tensors: tuple[int, ...]) -> tokenisation.Splits:
+    def sizes(self, tensors: tuple[int, ...]) -> tokenisation.TokenSizes:
         """Sizes of the tokens for a network with tensors of these sizes."""
         n_scalars = 4 if self.absolute_metrics else 2
-        return tokenisation.splits(
+        return tokenisation.token_sizes(
             self.split, self.chunk_size, tensors, n_scalars, self.scalar_size
         )
 
@@ -113,7 +113,7 @@ class GPTBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, None]:  # [B, L', W]
         s, dtype = self.shape, DTYPES[self.shape.dtype]
-        x = sharding.split_batch(x, self.mesh)
+        x = sharding.shard_batch(x, self.mesh)
         heads = (s.heads, s.width // s.heads)
         h = _norm("norm_attention", dtype)(x)
         q, k, v = (
@@ -142,13 +142,13 @@ class GPT(nn.Module):
     mesh: Mesh | None = None
 
     @property
-    def splits(self) -> tokenisation.Splits:
+    def token_sizes(self) -> tokenisation.TokenSizes:
         """Sizes of the tokens that go in and come out."""
-        return self.tokens.splits(self.tensors)
+        return self.tokens.sizes(self.tensors)
 
     def n_tokens(self, layout: Layout) -> int:
         """Return how many tokens the blocks work on."""
-        return len(self.splits.inputs)
+        return len(self.token_sizes.inputs)
 
     @nn.compact
     def __call__(
@@ -156,8 +156,8 @@ class GPT(nn.Module):
     ) -> jax.Array:
         """Apply the transformer to B estimates in the making and their prompts; without probes."""
         x, _ = self._stack()(self._entering(of, prompt))
-        x = _norm("norm_out", jnp.float32)(sharding.split_batch(x, self.mesh))
-        pieces = [self._decoded(i, n, x[:, i]) for i, n in enumerate(self.splits.outputs)]
+        x = _norm("norm_out", jnp.float32)(sharding.shard_batch(x, self.mesh))
+        pieces = [self._decoded(i, n, x[:, i]) for i, n in enumerate(self.token_sizes.outputs)]
         out = jnp.concatenate(pieces, axis=1)[:, None]
         # The reference adds the start to whatever it predicts, to noise as well; see `Process` for
         # the other predictions.
@@ -168,7 +168,7 @@ class GPT(nn.Module):
         """Return the tokens that the blocks begin with: [B, L', W]."""
         dtype = DTYPES[self.shape.dtype]
         vector = self._vector(of, prompt).astype(dtype)
-        cuts = list(itertools.accumulate(self.splits.inputs))[:-1]
+        cuts = list(itertools.accumulate(self.token_sizes.inputs))[:-1]
         x = jnp.stack(
             [self._encoded(i, piece) for i, piece in enumerate(jnp.split(vector, cuts, axis=1))],
             axis=1,
@@ -183,7 +183,7 @@ class GPT(nn.Module):
         """All that is read, one after another: [B, 2 D + scalars]."""
         flat = (None, 1, sum(self.tensors))
         chex.assert_shape([of.noisy, of.start], flat, custom_message="denoising [B, 1, D]")
-        shown = self.process.shown(of.noisy, of.anchor, of.t, of.scale)
+        noisy = self.process.preconditioned_input(of.noisy, of.anchor, of.t, of.scale)
         target, start = map(self._metric, (prompt.target_metric, prompt.start_metric))
         has_target, has_start = prompt.use["target_metric"], prompt.use["start"]
         scalars = [(target - start, has_target & has_start)]
@@ -192,7 +192,7 @@ class GPT(nn.Module):
         features = [jnp.where(use[:, None], self._features(x), 0.0) for x, use in scalars]
         time = 4 * of.t if self.tokens.scaled_time else self.process.step(of.t)
         time = self._features(time)
-        return jnp.concatenate([shown[:, 0], of.start[:, 0], time, *features], axis=1)
+        return jnp.concatenate([noisy[:, 0], of.start[:, 0], time, *features], axis=1)
 
     def _metric(self, metric: jax.Array) -> jax.Array:
         if self.tokens.log_metrics:

@@ -29,13 +29,13 @@ class SetEncoder(nn.Module):
     def __call__(self, support: Examples) -> jax.Array:
         batch, n = support.labels.shape
         examples.check(support, (batch,))
-        member = jax.nn.one_hot(support.labels, self.n_classes, dtype=jnp.float32)
-        member = member * support.mask[..., None]  # [B, n, K]
+        membership = jax.nn.one_hot(support.labels, self.n_classes, dtype=jnp.float32)
+        membership = membership * support.mask[..., None]  # [B, n, K]
         features = self.features(support.inputs.reshape(batch * n, -1))  # [B * n, W]
 
         scores = nn.Dense(1, dtype=self.dtype, name="class_score")(features)
-        attention = _masked_softmax(scores.reshape(batch, n, 1).astype(jnp.float32), member)
-        mean = member / jnp.maximum(jnp.sum(member, axis=1, keepdims=True), 1)
+        attention = _masked_softmax(scores.reshape(batch, n, 1).astype(jnp.float32), membership)
+        mean = membership / jnp.maximum(jnp.sum(membership, axis=1, keepdims=True), 1)
         weights = jnp.concatenate([mean, attention], axis=-1)  # [B, n, 2K]
         pooled = _pool(weights, features.reshape(batch, n, -1), self.dtype)  # [B, 2K, F]
         pooled = pooled.reshape(batch, 2, self.n_classes, -1)
@@ -53,7 +53,7 @@ class SetEncoder(nn.Module):
 
         labelled = features + nn.Dense(
             features.shape[-1], use_bias=False, dtype=self.dtype, name="label_features"
-        )(member.reshape(batch * n, -1))
+        )(membership.reshape(batch * n, -1))
         scores = nn.Dense(self.n_queries, dtype=self.dtype, name="query_score")(nn.gelu(labelled))
         scores = scores.reshape(batch, n, -1).astype(jnp.float32)
         attention = _masked_softmax(scores, support.mask[..., None].astype(jnp.float32))

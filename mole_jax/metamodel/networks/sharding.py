@@ -109,7 +109,7 @@ _gather.defvjp(
 )
 
 
-def split_batch(tree: Any, mesh: Mesh | None, axis: int = 0) -> Any:
+def shard_batch(tree: Any, mesh: Mesh | None, axis: int = 0) -> Any:
     """Divide axis `axis` of every array over the devices that share a batch; as it is without any.
 
     Compilers find most of this by themselves; where they may choose, this decides.

@@ -23,17 +23,17 @@ from mole_jax.core.errors import UserError
 POLICIES = ("chunk_within_layer", "chunk_within_input", "chunk", "layer_by_layer")
 
 
-class Splits(NamedTuple):
+class TokenSizes(NamedTuple):
     """Sizes of tokens, in order."""
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
 
-def splits(
+def token_sizes(
     policy: str, chunk_size: int, tensors: Sequence[int], n_scalars: int, scalar_size: int
-) -> Splits:
-    """Return the tokens of a meta-model.
+) -> TokenSizes:
+    """Return the sizes of a meta-model's tokens.
 
     Args:
         policy: one of POLICIES.
@@ -51,14 +51,14 @@ def splits(
         raise UserError(f"metamodel.gpt.chunk_size={chunk_size} must be 1 or more")
     scalars, total = [scalar_size] * n_scalars, sum(tensors)
     if policy == "layer_by_layer":
-        return Splits((*tensors, *tensors, *scalars), tuple(tensors))
+        return TokenSizes((*tensors, *tensors, *scalars), tuple(tensors))
     if policy == "chunk":
-        return Splits(
+        return TokenSizes(
             _cut([2 * total + n_scalars * scalar_size], chunk_size), _cut([total], chunk_size)
         )
     if policy == "chunk_within_input":
-        return Splits(_cut([total, total, *scalars], chunk_size), _cut([total], chunk_size))
-    return Splits(_cut([*tensors, *tensors, *scalars], chunk_size), _cut(tensors, chunk_size))
+        return TokenSizes(_cut([total, total, *scalars], chunk_size), _cut([total], chunk_size))
+    return TokenSizes(_cut([*tensors, *tensors, *scalars], chunk_size), _cut(tensors, chunk_size))
 
 
 def _cut(parts: Sequence[int], size: int) -> tuple[int, ...]:

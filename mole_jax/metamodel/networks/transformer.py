@@ -24,22 +24,22 @@ from jax.sharding import Mesh
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel.networks import sharding
 from mole_jax.metamodel.networks.attention import attention
+from mole_jax.metamodel.networks.cotangent_clipping import clip_cotangent
 from mole_jax.metamodel.networks.embeddings import ScalarEmbedding, log_metric
 from mole_jax.metamodel.networks.features import ConvFeatures, DenseFeatures
 from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf, Probes
 from mole_jax.metamodel.networks.products import Dense, DenseGeneral
 from mole_jax.metamodel.networks.set_encoder import SetEncoder
-from mole_jax.metamodel.networks.steady import steady
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.codec import Layout
 from mole_jax.representation.tokens import ProbeGradient
 
 CONDITIONINGS = ("adaln", "context")
-# How far a descent goes along the way of the probes' gradient before anything is learned, in units
-# of the output. All of them together stay well below the spread of the target.
+# How far an inner step goes along the direction of the probe gradient before anything is learned,
+# in units of the output. All of them together stay well below the spread of the target.
 FIRST_STEP = 0.02
-# How many times longer a descent may make the derivative that is passed back through it.
+# How many times longer an inner step may make the derivative that is passed back through it.
 GROWTH = 1.0
 _IN_FLOAT32 = ("estimate",)  # layers of a block whose products are not in `dtype`
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -59,10 +59,10 @@ class Shape:
     support_queries: int = 2  # tokens that attend over the whole support set
     pairwise: bool = True  # outgoing weights also as products with class tokens
     # Refine the estimate by gradient steps on learned examples of each class.
-    probes: int = 8  # of each class; 0: none, and no descents
-    descents: int = 8  # the last steps; each block takes one of its own before them
+    probes: int = 8  # of each class; 0: none, and no inner steps
+    inner_steps: int = 8  # the last steps; each block takes one of its own before them
     dtype: str = "float32"  # or bfloat16: of the products; parameters stay float32
-    remat: bool = False  # recompute blocks and descents in the backward pass: less memory
+    remat: bool = False  # recompute blocks and inner steps in the backward pass: less memory
     unroll: int = 12  # layers unrolled in the scan over layers
 
     def check(self) -> None:
@@ -70,13 +70,13 @@ class Shape:
         for name in ("width", "layers", "heads", "mlp_ratio", "feature_width", "unroll"):
             if getattr(self, name) < 1:
                 raise UserError(f"metamodel.{name}={getattr(self, name)} must be 1 or more")
-        for name in ("support_queries", "descents"):
+        for name in ("support_queries", "inner_steps"):
             if getattr(self, name) < 0:
                 raise UserError(f"metamodel.{name}={getattr(self, name)} must not be negative")
-        if self.descents and self.probes < 1:
+        if self.inner_steps and self.probes < 1:
             raise UserError(
-                f"metamodel.descents={self.descents} go along gradients on probes, of which there "
-                f"are metamodel.probes={self.probes} for each class; let there be 1 or more"
+                f"metamodel.inner_steps={self.inner_steps} go along gradients on probes, of which "
+                f"there are metamodel.probes={self.probes} for each class; let there be 1 or more"
             )
         if self.width % self.heads:
             raise UserError(
@@ -127,7 +127,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, carry: Carry, of: Denoising, probes: Probes | None) -> tuple[Carry, None]:
-        x, output, condition = sharding.split_batch(carry, self.mesh)
+        x, output, condition = sharding.shard_batch(carry, self.mesh)
         if probes is None:
             return Carry(self._mix(x, condition), output, condition), None
         s, dtype = self.shape, DTYPES[self.shape.dtype]
@@ -231,8 +231,8 @@ class Transformer(nn.Module):
         layout = of.representation.layout
         tokens = (None, *layout.shape)
         chex.assert_shape([of.noisy, of.start], tokens, custom_message="denoising [B, L, C]")
-        shown = self.process.shown(of.noisy, of.anchor, of.t, of.scale)
-        seen = jnp.concatenate([shown, of.start], axis=-1)
+        noisy = self.process.preconditioned_input(of.noisy, of.anchor, of.t, of.scale)
+        seen = jnp.concatenate([noisy, of.start], axis=-1)
         use_start = prompt.use["start"]
         x = seen.reshape(batch * length, -1)
         x = Dense(s.width, dtype=dtype, name="tokens_in")(x).reshape(batch, length, -1)
@@ -275,7 +275,7 @@ class Transformer(nn.Module):
         )(s, total, probe_gradient, self.mesh, name=sharding.STACK)
         carry, _ = stack(Carry(x.reshape(batch * total, -1), output, condition), of, probes)
 
-        x = sharding.split_batch(carry.x.reshape(batch, total, -1), self.mesh)
+        x = sharding.shard_batch(carry.x.reshape(batch, total, -1), self.mesh)
         last_context = x[:, length : length + self.n_classes].reshape(batch * self.n_classes, -1)
         x = x[:, :length].reshape(batch * length, -1)
         x = nn.LayerNorm(dtype=dtype, name="norm_out")(x)
@@ -295,9 +295,9 @@ class Transformer(nn.Module):
         # Where no channel is of an output alone, as in a latent, there is nothing to join.
         if s.pairwise and (layout.output >= 0).any():
             out = out + self._towards_classes(layout, x, last_context, batch)
-        if probes is None or not s.descents:
+        if probes is None or not s.inner_steps:
             return out
-        return self._descend(out, x, lambda output: probe_gradient(output, of, probes))
+        return self._refine(out, x, lambda output: probe_gradient(output, of, probes))
 
     def _block(self) -> type[nn.Module]:
         """Return the block, which fetches its parameters each time it runs."""
@@ -331,13 +331,13 @@ class Transformer(nn.Module):
         labels = jnp.repeat(jnp.arange(self.n_classes), s.probes)
         return Probes(inputs, jnp.broadcast_to(labels, (batch, *labels.shape)))
 
-    def _descend(
+    def _refine(
         self,
         output: jax.Array,
         tokens: jax.Array,
         gradient_at: Callable[[jax.Array], ProbeGradient],
     ) -> jax.Array:
-        """Gradient steps on the probes.
+        """Take the inner steps: gradient steps on the probes.
 
         Each token sets the sizes of its channels' steps, and how large each step is in all.
         """
@@ -345,17 +345,17 @@ class Transformer(nn.Module):
         tokens, zeros = tokens.astype(jnp.float32), nn.initializers.zeros
         size = nn.Dense(2 * channels, kernel_init=zeros, name="step_size")(tokens)
         size = size.reshape(batch, length, 2, channels)
-        gain = nn.Dense(2 * s.descents, kernel_init=zeros, name="step_gain")(tokens)
-        gain = 1 + gain.reshape(batch, length, s.descents, 2, 1)
+        gain = nn.Dense(2 * s.inner_steps, kernel_init=zeros, name="step_gain")(tokens)
+        gain = 1 + gain.reshape(batch, length, s.inner_steps, 2, 1)
 
-        def descend(output: jax.Array, gain: jax.Array, size: jax.Array) -> jax.Array:
+        def step(output: jax.Array, gain: jax.Array, size: jax.Array) -> jax.Array:
             gradient = gradient_at(output)
             output = output + gain[:, :, 0] * (FIRST_STEP + size[:, :, 0]) * gradient.direction
             return output + gain[:, :, 1] * size[:, :, 1] * gradient.magnitude
 
         # Scanned, and not unrolled: compiling gradients of gradients takes long.
         def body(output: jax.Array, gain: jax.Array) -> tuple[jax.Array, None]:
-            return steady(descend, GROWTH)(output, gain, size), None
+            return clip_cotangent(step, GROWTH)(output, gain, size), None
 
         if s.remat:
             body = jax.checkpoint(body, prevent_cse=False)

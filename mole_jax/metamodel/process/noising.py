@@ -76,7 +76,7 @@ class Process:
         alpha, sigma = self._at(t, clean)
         return alpha * clean + sigma * noise
 
-    def shown(
+    def preconditioned_input(
         self, noisy: jax.Array, start: jax.Array, t: jax.Array, spread: jax.Array
     ) -> jax.Array:
         """Return what the network sees of the noisy target; arguments as in `clean_estimate`."""

@@ -6,7 +6,7 @@
 `mnist` ...      short names of four of these: mnist, fashion_mnist, cifar10, svhn
 `idx:DIR`        the MNIST family's four IDX files, raw or gzipped
 `npz:FILE`       anyone's arrays: `image` [N, H, W] or [N, H, W, channels], `label` [N], and where
-                 the source has a test split of its own, `test` [N], true for what belongs to it
+                 the source has a test set of its own, `test` [N], true for what belongs to it
 `idx:A+npz:B`    several of them with images of one shape; the later ones' classes come after
 """
 

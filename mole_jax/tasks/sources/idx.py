@@ -37,7 +37,7 @@ def read(folder_name: str) -> ImageData:
     images: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     test: list[np.ndarray] = []
-    for split, (image_name, label_name) in _FILES.items():
+    for part, (image_name, label_name) in _FILES.items():
         image, label = read_idx(_find(folder, image_name)), read_idx(_find(folder, label_name))
         if image.ndim != 3 or label.ndim != 1 or len(image) != len(label) or not len(label):
             raise UserError(
@@ -51,7 +51,7 @@ def read(folder_name: str) -> ImageData:
             )
         images.append(image)
         labels.append(label)
-        test.append(np.full(len(label), split == "test"))
+        test.append(np.full(len(label), part == "test"))
     name = folder.resolve().name  # "idx:." has a name, too
     return checked(
         str(folder),

@@ -17,7 +17,7 @@ class ImageData:
     images: np.ndarray  # [N, H, W, channels] uint8, or float32 where the source is not uint8
     labels: np.ndarray  # [N] int32
     n_classes: int
-    official_test: np.ndarray  # [N] bool: the source's own test split, all False where it has none
+    official_test: np.ndarray  # [N] bool: the source's own test set, all False where it has none
     class_source: np.ndarray  # [n_classes] int32: which of `sources` a class comes from
     sources: tuple[str, ...]  # names; one, unless data sets are mixed
 
@@ -32,7 +32,7 @@ def checked(
         name: of the data set; the ids of data subsets are made from it.
         image: [N, H, W] or [N, H, W, channels], numbers; uint8 stays, the rest becomes float32.
         label: [N] whole numbers 0..K-1, each with some images.
-        test: [N] bool, the source's own test split; None where it has none.
+        test: [N] bool, the source's own test set; None where it has none.
 
     Raises:
         UserError: for wrong shapes or types, pixels that are not finite in float32, and labels out

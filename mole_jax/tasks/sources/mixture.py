@@ -14,7 +14,7 @@ def join(parts: Sequence[ImageData]) -> ImageData:
     """Put data sets one after the other; the classes of each come after those before it.
 
     Pixels stay as they are: uint8 where all parts are uint8, float32 otherwise. The name is the
-    parts' names joined by "+", and each part keeps its official test split.
+    parts' names joined by "+", and each part keeps its official test set.
 
     Args:
         parts: at least one data set.

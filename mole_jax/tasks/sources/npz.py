@@ -25,7 +25,7 @@ _MAKE = "make it with numpy.savez(FILE, image=..., label=...)"
 
 
 def read(file: str) -> ImageData:
-    """Load `image`, `label` and, where it is there, `test` (the official test split) from a file.
+    """Load `image`, `label` and, where it is there, `test` (the official test set) from a file.
 
     Raises:
         UserError: when it is missing, damaged, or its arrays are not a data set.

@@ -79,7 +79,7 @@ def import_torch(source: str | Path, out: str | Path, options: TorchOptions) -> 
     activation = str(described.config.get("activation", "relu"))
     read: Callable[[int], StoredHistory]
     data: DataSet
-    settings = {"limit": options.limit} if options.limit else {}
+    facts = {"limit": options.limit} if options.limit else {}
     if (source / matrix_runs.WEIGHTS).is_file():
         matrix = matrix_runs.open_matrix(
             source,
@@ -90,12 +90,12 @@ def import_torch(source: str | Path, out: str | Path, options: TorchOptions) -> 
             run_column=options.run_column,
             step_column=options.step_column,
         )
-        form, data, read = Form("matrix", PROMPT_METRICS, settings), matrix.data, matrix.read
+        form, data, read = Form("matrix", PROMPT_METRICS, facts), matrix.data, matrix.read
     else:
         data = checkpoint_runs.scan(
             source, activation, wanted=options.metric, limit=options.limit, progress=Progress
         )
-        form = Form("torch-checkpoints", PROMPT_METRICS, settings)
+        form = Form("torch-checkpoints", PROMPT_METRICS, facts)
 
         def read(position: int) -> StoredHistory:
             return checkpoint_runs.read(data, position, torch)

@@ -54,7 +54,7 @@ class Form:
 
     name: str  # in the zoo's config
     prompt_metrics: tuple[str, ...]  # the first of these that there is, where none is asked for
-    settings: dict[str, Any] = dataclasses.field(default_factory=dict)  # for the zoo's config
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)  # for the zoo's config
 
 
 def add_arguments(
@@ -187,12 +187,12 @@ def make_schema(data: DataSet, form: Form, described: Described, options: Option
         id=name, classes=tuple(range(network.n_outputs)) if network.classifies else (),
         split="train",
     )  # fmt: skip
-    settings = {
+    facts = {
         "format": form.name,
         "network": options.network,
         "held_out_runs": options.held_out_runs,
         **({"max_weight": options.max_weight} if math.isfinite(options.max_weight) else {}),
-        **form.settings,
+        **form.facts,
     }
     return ZooSchema(
         name=f"{name}-{network.name}",
@@ -202,7 +202,7 @@ def make_schema(data: DataSet, form: Form, described: Described, options: Option
         metrics=data.metrics,
         tasks=(task,),
         splits={"train": [task.id], "S1": []},
-        config={IMPORT: settings},
+        config={IMPORT: facts},
         provenance={**environment(), "source": str(data.path.resolve())},
         runs_per_shard=ingest.runs_per_shard(
             ingest.run_bytes(data.n_snapshots, network.spec.size, "float32")

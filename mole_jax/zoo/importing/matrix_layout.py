@@ -128,7 +128,7 @@ def _csv(file: Path) -> Iterable[tuple[str, tuple[int, ...], int]]:
 
 def _order(file: Path, tensors: Iterable[str]) -> str:
     """Infer the order from names."""
-    leaves = {_split(name)[1] for name in tensors}
+    leaves = {_module_and_leaf(name)[1] for name in tensors}
     if "kernel" in leaves and "weight" not in leaves:
         return TENSORFLOW
     if "weight" in leaves and "kernel" not in leaves:
@@ -139,7 +139,7 @@ def _order(file: Path, tensors: Iterable[str]) -> str:
     )
 
 
-def _split(name: str) -> tuple[str, str]:
+def _module_and_leaf(name: str) -> tuple[str, str]:
     """Return module and leaf of "sequential/conv2d_1/kernel:0" or "fc1.weight"."""
     module, _, leaf = name.partition(":")[0].replace(".", "/").rpartition("/")
     return module, leaf
@@ -153,11 +153,11 @@ def _as_ours(tensors: Mapping[str, np.ndarray], expected: list[str]) -> dict[str
     """
     layers: dict[str, dict[str, str]] = {}  # module -> leaf -> name
     for name in tensors:
-        module, leaf = _split(name)
+        module, leaf = _module_and_leaf(name)
         layers.setdefault(module, {})[leaf] = name
     ours: dict[str, dict[str, str]] = {}
     for path in expected:
-        module, leaf = _split(path)
+        module, leaf = _module_and_leaf(path)
         ours.setdefault(module, {})[leaf] = path
     alike = [set(layer) for layer in layers.values()] == [set(layer) for layer in ours.values()]
     if set(tensors) == set(expected) or not alike or not _increasing(layers):

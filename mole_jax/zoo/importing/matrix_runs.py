@@ -124,10 +124,12 @@ def open_matrix(
     starts = np.searchsorted(runs.codes[order], np.arange(len(runs.texts)))
     rows = np.split(order, starts[1:])
     rows = rows[:limit] if limit else rows
-    settings = {name for name, column in table.items() if _is_setting(name, column, order, starts)}
+    of_runs = {
+        name for name, column in table.items() if _is_hyperparameter(name, column, order, starts)
+    }
     metrics: dict[str, np.ndarray] = {}
     texts = set()
-    for name in table.keys() - settings:
+    for name in table.keys() - of_runs:
         values = table[name].numbers()
         if values is None:
             texts.add(name)
@@ -141,7 +143,7 @@ def open_matrix(
     }
     everything = frozenset({*metrics, *texts})
     for name, its in zip(runs.texts, rows, strict=False):
-        details = {s: _value(table[s], int(its[0])) for s in sorted(settings)}
+        details = {s: _value(table[s], int(its[0])) for s in sorted(of_runs)}
         own = tuple(int(step) for step in np.nan_to_num(steps[its], nan=-1))
         found.append(
             Scanned(
@@ -197,7 +199,7 @@ def _steps(file: Path, table: dict[str, Column], asked: str, names: str) -> np.n
     return steps
 
 
-def _is_setting(name: str, column: Column, order: np.ndarray, starts: np.ndarray) -> bool:
+def _is_hyperparameter(name: str, column: Column, order: np.ndarray, starts: np.ndarray) -> bool:
     """Return whether a column says how a run was trained: it is the same in all rows of a run."""
     codes = column.codes[order]
     same = np.maximum.reduceat(codes, starts) == np.minimum.reduceat(codes, starts)

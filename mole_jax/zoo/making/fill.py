@@ -68,7 +68,9 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
     # All runs, and not those that are left: a resumed zoo asks the same question.
     each = -(-len(family.subsets) * base // distributed.count())
     together = min(part or base, base)
-    at_once = subset_runs.width(config, family, mesh, group, together, each) if todo else 0
+    at_once = (
+        subset_runs.members_at_once(config, family, mesh, group, together, each) if todo else 0
+    )
     failed = zoo.n_runs - len(zoo.select(finite=True))  # before a resume
     began, waited = time.monotonic(), 0.0
     work = double_buffered(

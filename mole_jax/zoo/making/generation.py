@@ -26,7 +26,7 @@ from mole_jax.zoo.storage.store import ZooWriter
 # Keys that say how a zoo is made and read, and change none of its numbers.
 _WITHOUT_EFFECT = {
     "zoo": (
-        *("reading", "memory_gb", "live", "live_runs", "live_every", "live_refresh"),
+        *("placement", "memory_gb", "live", "live_runs", "live_every", "live_refresh"),
         "members_per_group",
     ),
     "population": ("at_once",),

@@ -12,6 +12,7 @@ from typing import Any
 import ml_dtypes  # noqa: F401  teaches NumPy the name bfloat16
 import numpy as np
 
+from mole_jax.core import compat
 from mole_jax.core.seeds import LARGEST_SEED
 from mole_jax.core.storage.files import to_json
 from mole_jax.tasks.parameters import ParameterSpec
@@ -154,7 +155,7 @@ class ZooSchema:
             metrics=tuple(obj["metrics"]),
             tasks=tuple(DataSubset.from_json(task) for task in tasks),
             splits=dict(obj["splits"]),
-            config=dict(obj["config"]),
+            config=compat.renamed(dict(obj["config"])),
             provenance=dict(obj["provenance"]),
             dtype=obj["storage"]["dtype"],
             runs_per_shard=obj["storage"]["runs_per_shard"],

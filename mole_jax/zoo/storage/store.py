@@ -80,7 +80,7 @@ class ZooWriter:
             differing = differences(manifest.schema, schema)
             if differing:
                 raise UserError(
-                    f"the zoo at {path} was made with other settings: {'; '.join(differing)}; "
+                    f"the zoo at {path} was made with another config: {'; '.join(differing)}; "
                     "put them back, or make another zoo"
                 )
         if manifest.version != VERSION:

@@ -88,6 +88,11 @@ def test_an_overridden_config_is_locked() -> None:
         ("--config.population.memebrs=1", "no key population.memebrs: did you mean population.mem"),
         ("--config.members=1", "did you mean population.members?"),
         ("--config.memberz=1", "did you mean population.members?"),
+        (
+            "--config.metamodel.descents=4",
+            "no key metamodel.descents: it is called metamodel.inner_steps now",
+        ),
+        ("--config.zoo.reading=host", "no key zoo.reading: it is called zoo.placement now"),
         ("--config.xyz=1", "no key xyz: --help with --config=FILE lists the keys"),
         ("--config.population=1", "population is a section"),
         ("--config.population.members=many", "cannot be 'many': give a whole number like 8"),
@@ -117,6 +122,11 @@ def test_wrong_overrides_are_explained_on_one_line(argument: str, message: str) 
         ("", "", "has no function get_config"),
         ("def get_config(): return {}", ":full", "takes no argument: leave out ':full'"),
         ("def get_config(x): return {'a': {}}[x]", ":b", "does not take ':b'"),
+        (
+            "def get_config(): return {'zoo': {'reading': 'auto'}}",
+            "",
+            "config.py: zoo.reading is called zoo.placement now",
+        ),
     ],
 )
 def test_wrong_files_are_explained(

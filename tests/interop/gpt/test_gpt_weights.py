@@ -41,8 +41,8 @@ def shapes(settings: Settings) -> Any:
 
     def init(key: jax.Array) -> Any:
         x, one = jnp.zeros((1, 1, size)), jnp.zeros((1,))
-        frame = Denoising(x, x, x, one, x, None)
-        return module.init(key, frame, Prompt(x, one, one, None, everything(1)))["params"]
+        denoising = Denoising(x, x, x, one, x, None)
+        return module.init(key, denoising, Prompt(x, one, one, None, everything(1)))["params"]
 
     return jax.eval_shape(init, jax.random.key(0))
 

@@ -254,7 +254,7 @@ def test_options_say_what_is_held_out_and_what_prompts_speak_of(data: Path) -> N
     zoo = imported(data, LmdbOptions("mlp:4,3,2", metric="avg_test_err", held_out_runs=2))
     assert zoo.runs["split"].tolist() == ["train"] * 4 + ["S0"] * 2
     assert zoo.schema.prompt_metric == "avg_test_err"
-    with pytest.raises(UserError, match=r"other settings: .*held_out_runs: 2 -> 0"):
+    with pytest.raises(UserError, match=r"another config: .*held_out_runs: 2 -> 0"):
         import_gpt(data, zoo.path, LmdbOptions("mlp:4,3,2", metric="avg_test_err"))
 
 

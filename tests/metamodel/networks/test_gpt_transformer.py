@@ -93,10 +93,10 @@ def test_noise_is_predicted_relative_to_the_start_as_well(setting: tiny.Setting)
     process = dataclasses.replace(module.process, prediction="eps")
     noise = dataclasses.replace(module, process=process)
     x = jnp.ones((2, 1, sum(module.tensors)))
-    frame = Denoising(x, 2 * x, 3 * x, jnp.array([3, 40]) / 49, x, None)  # type: ignore[arg-type]
+    denoising = Denoising(x, 2 * x, 3 * x, jnp.array([3, 40]) / 49, x, None)  # type: ignore[arg-type]
     prompt = tiny.prompts(setting.family, setting.model, 2)
-    params = noise.init(jax.random.key(0), frame, prompt)
-    np.testing.assert_array_equal(noise.apply(params, frame, prompt), frame.start)
+    params = noise.init(jax.random.key(0), denoising, prompt)
+    np.testing.assert_array_equal(noise.apply(params, denoising, prompt), denoising.start)
 
 
 def test_it_looks_at_start_and_metrics_but_not_at_the_support_set(setting: tiny.Setting) -> None:
@@ -125,16 +125,16 @@ def test_what_is_weak_in_it_can_be_mended(setting: tiny.Setting) -> None:
         mended = dataclasses.replace(
             module, tokens=dataclasses.replace(module.tokens, **mends), mesh=None
         )
-        frame = Denoising(scale * x, x, x, jnp.full(batch, t / 49), x, None)  # type: ignore[arg-type]
-        params = mended.init(jax.random.key(0), frame, prompt)
-        seen = mended.apply(params, frame, prompt, method="_entering")
+        denoising = Denoising(scale * x, x, x, jnp.full(batch, t / 49), x, None)  # type: ignore[arg-type]
+        params = mended.init(jax.random.key(0), denoising, prompt)
+        seen = mended.apply(params, denoising, prompt, method="_entering")
         return np.asarray(seen)
 
     def apart(a: Any, b: Any) -> float:
         return float(np.linalg.norm(a - b) / np.linalg.norm(a))
 
-    kept = slice(0, len(module.splits.outputs))  # of the noisy target
-    time = 2 * len(module.splits.outputs)
+    kept = slice(0, len(module.token_sizes.outputs))  # of the noisy target
+    time = 2 * len(module.token_sizes.outputs)
     assert apart(entering(1, 9)[:, kept], entering(3, 9)[:, kept]) < 0.01
     mended = {"visible_norms": True}
     assert apart(entering(1, 9, **mended)[:, kept], entering(3, 9, **mended)[:, kept]) > 0.1
@@ -160,7 +160,7 @@ def test_every_split_writes_a_whole_network(policy: str) -> None:
     setting = tiny.made_up(**changes, metamodel__width=8)
     found = estimates(setting, setting.params)
     assert found.shape == (2, 1, setting.family.network.spec.size)
-    assert setting.model.n_tokens == len(setting.model.module.splits.inputs)
+    assert setting.model.n_tokens == len(setting.model.module.token_sizes.inputs)
     start = tiny.prompts(setting.family, setting.model, 2).start
     assert np.all(found != start)
 

@@ -24,7 +24,7 @@ def setting() -> tiny.Setting:
 
 
 @pytest.fixture(scope="module")
-def frame(setting: tiny.Setting) -> Denoising:
+def denoising(setting: tiny.Setting) -> Denoising:
     model = setting.model
     prompt = tiny.prompts(setting.family, model, BATCH)
     return model.denoising(prompt.start, jnp.full((BATCH,), 30 / 49), prompt)
@@ -37,16 +37,20 @@ def probes(setting: tiny.Setting) -> Probes:
     return Probes(inputs, jnp.asarray(rng.integers(0, 3, (BATCH, 6)), jnp.int32))
 
 
-def push(
-    setting: tiny.Setting, output: jax.Array, frame: Denoising, probes: Probes
+def probe_gradient(
+    setting: tiny.Setting, output: jax.Array, denoising: Denoising, probes: Probes
 ) -> ProbeGradient:
-    return jax.jit(setting.model.probe_gradient)(output, frame, probes)
+    return jax.jit(setting.model.probe_gradient)(output, denoising, probes)
 
 
-def loss(setting: tiny.Setting, output: jax.Array, frame: Denoising, probes: Probes) -> np.ndarray:
+def loss(
+    setting: tiny.Setting, output: jax.Array, denoising: Denoising, probes: Probes
+) -> np.ndarray:
     """Loss on the probes of the networks that an output stands for: [B]."""
     model = setting.model
-    tokens = model.process.clean_estimate(output, frame.noisy, frame.start, frame.t, frame.scale)
+    tokens = model.process.clean_estimate(
+        output, denoising.noisy, denoising.start, denoising.t, denoising.scale
+    )
     network = model.network
     params = network.spec.unflatten(model.representation.parameters(tokens))
     logits = jax.vmap(network.apply)(params, probes.inputs)
@@ -55,25 +59,25 @@ def loss(setting: tiny.Setting, output: jax.Array, frame: Denoising, probes: Pro
 
 @pytest.mark.parametrize("name", ProbeGradient._fields)
 def test_a_small_step_lowers_the_loss(
-    setting: tiny.Setting, frame: Denoising, probes: Probes, name: str
+    setting: tiny.Setting, denoising: Denoising, probes: Probes, name: str
 ) -> None:
-    output = jnp.zeros(frame.noisy.shape)
-    step = getattr(push(setting, output, frame, probes), name)
-    before, after = (loss(setting, output + size * step, frame, probes) for size in (0.0, 0.01))
+    output = jnp.zeros(denoising.noisy.shape)
+    step = getattr(probe_gradient(setting, output, denoising, probes), name)
+    before, after = (loss(setting, output + size * step, denoising, probes) for size in (0.0, 0.01))
     assert np.all(after < before)
     assert not np.asarray(step)[:, ~setting.model.representation.layout.mask].any()
 
 
 def test_it_permutes_as_the_network_does(
-    setting: tiny.Setting, frame: Denoising, probes: Probes
+    setting: tiny.Setting, denoising: Denoising, probes: Probes
 ) -> None:
-    output = jax.random.normal(jax.random.key(0), frame.noisy.shape)
+    output = jax.random.normal(jax.random.key(0), denoising.noisy.shape)
     order = np.append(np.random.default_rng(1).permutation(6), 6)  # the output biases stay
     per_token = {
-        name: getattr(frame, name)[:, order] for name in ("noisy", "start", "anchor", "scale")
+        name: getattr(denoising, name)[:, order] for name in ("noisy", "start", "anchor", "scale")
     }
-    plain = push(setting, output, frame, probes)
-    permuted = push(setting, output[:, order], frame._replace(**per_token), probes)
+    plain = probe_gradient(setting, output, denoising, probes)
+    permuted = probe_gradient(setting, output[:, order], denoising._replace(**per_token), probes)
     for name in ProbeGradient._fields:
         np.testing.assert_allclose(
             getattr(permuted, name), getattr(plain, name)[:, order], rtol=1e-4, atol=1e-5
@@ -81,24 +85,28 @@ def test_it_permutes_as_the_network_does(
 
 
 def test_it_stays_bounded_where_the_loss_has_no_slope(
-    setting: tiny.Setting, frame: Denoising, probes: Probes
+    setting: tiny.Setting, denoising: Denoising, probes: Probes
 ) -> None:
-    """Two networks that answer with certainty: the gradient underflows, and so must the push."""
-    sure = frame._replace(anchor=frame.anchor * 1e3, noisy=frame.noisy * 1e3)
+    """Two networks that answer with certainty: the gradient underflows, and so must the steps."""
+    sure = denoising._replace(anchor=denoising.anchor * 1e3, noisy=denoising.noisy * 1e3)
     labels = _answers(setting, sure, probes)
-    for part in push(setting, jnp.zeros(sure.noisy.shape), sure, probes._replace(targets=labels)):
+    for part in probe_gradient(
+        setting, jnp.zeros(sure.noisy.shape), sure, probes._replace(targets=labels)
+    ):
         assert np.isfinite(part).all()
         assert float(jnp.abs(part).max()) < 1.0
 
 
-def _answers(setting: tiny.Setting, frame: Denoising, probes: Probes) -> jax.Array:
-    model, zeros = setting.model, jnp.zeros(frame.noisy.shape)
-    tokens = model.process.clean_estimate(zeros, frame.noisy, frame.anchor, frame.t, frame.scale)
+def _answers(setting: tiny.Setting, denoising: Denoising, probes: Probes) -> jax.Array:
+    model, zeros = setting.model, jnp.zeros(denoising.noisy.shape)
+    tokens = model.process.clean_estimate(
+        zeros, denoising.noisy, denoising.anchor, denoising.t, denoising.scale
+    )
     params = model.network.spec.unflatten(model.representation.parameters(tokens))
     return jnp.argmax(jax.vmap(model.network.apply)(params, probes.inputs), axis=-1)
 
 
-def test_descents_need_probes(setting: tiny.Setting) -> None:
-    config = tiny.tiny_config(metamodel__probes=0, metamodel__descents=2)
+def test_inner_steps_need_probes(setting: tiny.Setting) -> None:
+    config = tiny.tiny_config(metamodel__probes=0, metamodel__inner_steps=2)
     with pytest.raises(UserError, match=r"metamodel\.probes=0"):
         registry.build(config, setting.model.network, "diffusion", Fitted(setting.normaliser, {}))

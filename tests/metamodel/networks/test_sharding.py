@@ -43,7 +43,7 @@ def setting() -> tiny.Setting:
         metamodel__layers=2,
         metamodel__unroll=1,
         metamodel__remat=True,
-        metamodel__descents=1,
+        metamodel__inner_steps=1,
         training__batch_size=16,
     )
 

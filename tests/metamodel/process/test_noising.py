@@ -132,7 +132,9 @@ def test_edm_sees_a_residual_of_unit_variance_and_needs_no_network_to_shrink_it(
     spread = jnp.full((3, 1), 0.4)
     clean, t = start + spread * change, jnp.array([0.05, 0.3, 0.8])
     noisy = process.add_noise(clean, noise, t)
-    np.testing.assert_allclose(process.shown(noisy, start, t, spread).std(axis=1), 1, atol=0.05)
+    np.testing.assert_allclose(
+        process.preconditioned_input(noisy, start, t, spread).std(axis=1), 1, atol=0.05
+    )
     linear = process.clean_estimate(jnp.zeros_like(noisy), noisy, start, t, spread)
     left = jnp.mean((linear - clean) ** 2, axis=1)
     alpha, sigma = process.coefficients(t)

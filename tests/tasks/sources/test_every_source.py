@@ -53,6 +53,6 @@ def test_every_source(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (data.official_test.shape, data.official_test.dtype) == ((n,), bool)
     assert data.sources == (data.name,) and data.name
     assert data.class_source.tolist() == [0] * data.n_classes
-    tables = pools.split(data, dict.fromkeys(pools.NAMES, 0.25), seed=0)
+    tables = pools.assign(data, dict.fromkeys(pools.NAMES, 0.25), seed=0)
     rows = np.concatenate([table.indices[table.mask] for table in tables.values()])
     assert sorted(rows.tolist()) == list(range(n))  # every image in one pool

@@ -58,7 +58,7 @@ def test_one_real_part_makes_all_float32(tmp_path: Path) -> None:
 def test_a_part_keeps_its_own_test_images_and_another_divides_its_images(tmp_path: Path) -> None:
     mixed = sources.load(f"digits+{write(tmp_path / 'a.npz', 2)}")
     fractions = {"train": 0.5, "support": 0.2, "validation": 0.2, "test": 0.1}
-    test = pools.split(mixed, fractions, seed=0)["test"]
+    test = pools.assign(mixed, fractions, seed=0)["test"]
     assert test.counts[10:].tolist() == [5, 5]
     rows = test.indices[10:][test.mask[10:]]
     assert mixed.official_test[rows].all()

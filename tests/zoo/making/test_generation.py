@@ -198,7 +198,7 @@ def test_a_finished_zoo_is_left_alone(
 
 
 def test_a_zoo_of_another_config_is_refused(zoo: Zoo) -> None:
-    with pytest.raises(UserError, match="other settings"):
+    with pytest.raises(UserError, match="another config"):
         generation.generate(tiny.tiny_config(seed=1), zoo.path.parent)
 
 

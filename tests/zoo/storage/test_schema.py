@@ -34,6 +34,11 @@ def test_json_round_trip(make_schema: Make) -> None:
     assert again.steps == schema.steps
 
 
+def test_configs_of_older_zoos_get_todays_names(make_schema: Make) -> None:
+    stored = make_schema().to_json() | {"config": {"seed": 1, "zoo": {"reading": "host"}}}
+    assert ZooSchema.from_json(stored).config == {"seed": 1, "zoo": {"placement": "host"}}
+
+
 IMPORTED = {
     "prompt_metric": "test_error",
     "metric_dtype": "float64",

@@ -273,7 +273,7 @@ def test_opening_with_another_schema_names_the_field(
     tmp_path: Path, make_schema: Make, changes: dict[str, object], field: str
 ) -> None:
     ZooWriter.create(tmp_path, make_schema())
-    with pytest.raises(UserError, match="made with other settings") as caught:
+    with pytest.raises(UserError, match="made with another config") as caught:
         ZooWriter.open(tmp_path, make_schema(**changes))
     assert field in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Steady steps compute what they did, and pass back derivatives that do not grow."""
+"""Clipped steps compute what they did, and pass back derivatives that do not grow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mole_jax.metamodel.networks.steady import steady
+from mole_jax.metamodel.networks.cotangent_clipping import clip_cotangent
 
 CURVATURE = jnp.array([0.5, 30.0, -4.0])
 
@@ -28,7 +28,7 @@ RATE = jnp.full((4, 1), 0.2)
 
 
 def test_values_are_those_of_the_step() -> None:
-    np.testing.assert_array_equal(steady(descend, 1.0)(X, RATE), descend(X, RATE))
+    np.testing.assert_array_equal(clip_cotangent(descend, 1.0)(X, RATE), descend(X, RATE))
 
 
 def test_derivatives_are_exact_where_they_do_not_grow() -> None:
@@ -38,13 +38,15 @@ def test_derivatives_are_exact_where_they_do_not_grow() -> None:
     def loss(step: object) -> object:
         return jax.grad(lambda x, rate: jnp.sum(many(step, x, rate)[:, :2] ** 2), (0, 1))
 
-    for a, b in zip(loss(descend)(x, gentle), loss(steady(descend, 1.0))(x, gentle), strict=True):
+    for a, b in zip(
+        loss(descend)(x, gentle), loss(clip_cotangent(descend, 1.0))(x, gentle), strict=True
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
 @pytest.mark.parametrize("growth", [1.0, 1.1])
 def test_derivatives_do_not_explode(growth: float) -> None:
-    end, pullback = jax.vjp(lambda x: many(steady(descend, growth), x, RATE), X)
+    end, pullback = jax.vjp(lambda x: many(clip_cotangent(descend, growth), x, RATE), X)
     back = pullback(jnp.ones_like(end))[0]
     lengths = jnp.linalg.norm(back, axis=1) / jnp.sqrt(3.0)
     np.testing.assert_allclose(lengths, np.full(4, growth**20), rtol=1e-4)  # each example's own
@@ -57,14 +59,14 @@ def test_closed_over_arrays_are_differentiated_too() -> None:
         def step(x: jax.Array) -> jax.Array:
             return descend(x, rate)
 
-        return jnp.sum((steady(step, 1.0) if wrap else step)(X) ** 2)
+        return jnp.sum((clip_cotangent(step, 1.0) if wrap else step)(X) ** 2)
 
     gradient = jax.jit(jax.grad(loss), static_argnums=1)
     np.testing.assert_allclose(gradient(RATE, True), gradient(RATE, False), rtol=1e-5)
 
 
 def test_an_example_that_is_passed_nothing_stays_at_nothing() -> None:
-    _, pullback = jax.vjp(lambda x: steady(descend, 1.0)(x, RATE), X)
+    _, pullback = jax.vjp(lambda x: clip_cotangent(descend, 1.0)(x, RATE), X)
     back = pullback(jnp.zeros_like(X).at[0].set(1.0))[0]
     assert not np.asarray(back[1:]).any()
     assert np.isfinite(back).all()

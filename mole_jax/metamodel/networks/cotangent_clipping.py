@@ -1,4 +1,4 @@
-"""Steps whose derivatives stay bounded, however many of them follow one another.
+"""Clip what a step passes back, so that derivatives stay bounded through any number of steps.
 
 Going along a gradient many times, and differentiating through all of it, multiplies one Jacobian
 by the next; where the steps are too long for the curvature their product explodes, and with it the
@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 
 
-def steady(step: Callable[..., jax.Array], growth: float) -> Callable[..., jax.Array]:
-    """Return the same step, whose transposed derivative makes no example's cotangent longer.
+def clip_cotangent(step: Callable[..., jax.Array], growth: float) -> Callable[..., jax.Array]:
+    """Return the same step, whose vector-Jacobian product is clipped: no cotangent gets longer.
 
     Args:
         step: (x [B, ...], *others) -> new x [B, ...]. It may close over arrays.
@@ -30,13 +30,13 @@ def steady(step: Callable[..., jax.Array], growth: float) -> Callable[..., jax.A
 
     def call(x: jax.Array, *others: Any) -> jax.Array:
         converted, hoisted = jax.closure_convert(step, x, *others)
-        return _bounded(converted, growth, x, *others, *hoisted)
+        return _clipped(converted, growth, x, *others, *hoisted)
 
     return call
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _bounded(
+def _clipped(
     step: Callable[..., jax.Array], growth: float, x: jax.Array, *others: Any
 ) -> jax.Array:
     return step(x, *others)
@@ -57,7 +57,7 @@ def _backward(
     return (of_x * scale, *of_others)
 
 
-_bounded.defvjp(_forward, _backward)
+_clipped.defvjp(_forward, _backward)
 
 
 def _lengths(x: jax.Array) -> jax.Array:
