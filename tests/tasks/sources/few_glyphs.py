@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mole_jax.tasks.sources import glyphs
-from mole_jax.tasks.sources.glyphs import fonts
+from mole_jax.tasks.sources.glyphs import fonts, rendering
 
 # Latin, Greek and Cyrillic letters of one shape; sizes; styles; shapes of numerals; and a blank.
-CHARACTERS = "AΑА𝐀kKСCcxXшgñ☺→≠O0oΟØlI|Зþ\u2800"
+CHARACTERS = "AΑАᴬkKСCcxXшgñ☺→≠O0oΟØlI|Зþ\u2800"
 FONTS = (
     *("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSans-Oblique.ttf"),
     *("DejaVuSans-BoldOblique.ttf", "DejaVuSerif.ttf"),
@@ -27,6 +26,6 @@ def few_glyphs(cache: Path) -> Iterator[list[Path]]:
         patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.setattr(fonts, "of_matplotlib", lambda: list(paths))
         patch.setattr(fonts, "may_be_a_class", lambda c: c in CHARACTERS)
-        glyphs._read.cache_clear()
+        rendering.load.cache_clear()
         yield paths
-    glyphs._read.cache_clear()
+    rendering.load.cache_clear()

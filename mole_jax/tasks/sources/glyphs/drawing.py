@@ -14,13 +14,13 @@ from scipy import ndimage
 TURN = 10.0  # degrees, either way
 SHEAR = 0.2  # either way
 STRETCH = 0.15  # of width against height, either way
-STROKE = (-0.01, 0.045)  # added at each edge of a stroke, as a share of the glyph's longer side
+STROKE = (-0.01, 0.06)  # added at each edge of a stroke, as a share of the glyph's longer side
 KEPT = 0.6  # of a stroke's half width, at least
-MARGIN = 0.12  # of the image on each side, at most
+MARGIN = 0.15  # of the image on each side, at most; small ones are more frequent
 PLACE = 0.025  # of the image, standard deviation
 BLUR = 0.12  # width of an edge, at most, as a share of the glyph's longer side
-GAMMA = (0.75, 1.3)
-BRIGHTEST = (0.85, 1.0)  # pixel
+GAMMA = (0.6, 1.2)
+BRIGHTEST = (0.9, 1.0)  # pixel
 _FINE = 32  # pixels across, at least, that an image is drawn with before it is averaged down
 _AROUND = 0.25  # of the longer side, left free around a glyph
 _DIRECTIONS = np.arange(32) * (2 * np.pi / 32)
@@ -61,7 +61,7 @@ def images(glyph: Field, n: int, side: int, rng: np.random.Generator) -> np.ndar
     turn, shear = np.radians(rng.uniform(-TURN, TURN, n)), rng.uniform(-SHEAR, SHEAR, n)
     wide = np.exp(rng.uniform(-STRETCH, STRETCH, n) / 2)
     stroke = np.maximum(rng.uniform(*STROKE, n), (KEPT - 1) * glyph.half_stroke)
-    room = 1 - 2 * rng.uniform(0, MARGIN, n)
+    room = 1 - 2 * MARGIN * rng.uniform(0, 1, n) ** 2
     place = 0.5 + rng.normal(0, PLACE, (n, 2))
     fine = _fine(side)
     sharp = 1 / (fine * side)  # an edge as wide as what it is drawn with: no stroke is missed

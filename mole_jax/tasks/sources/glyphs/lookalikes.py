@@ -11,19 +11,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage, sparse
+from scipy import ndimage
 from scipy.cluster import hierarchy
-from scipy.sparse import csgraph
 
 from mole_jax.tasks.sources.glyphs.fonts import NUMERALS
 
 # The cosine of two blurred shapes from which they are one. These values were chosen by looking at
 # pairs above and below.
 ALIKE = 0.97
+ALIKE_CASES = 0.92  # of a letter's two cases, whose strokes differ in width
 LIKE_A_NUMERAL = 0.94
 STRETCH = 1.5  # a shape is widened or heightened up to this, to be like a numeral: O and 0
 _WRITTEN = "OØIl|Ʒȝ"  # numerals, too, as some people write them: 0, 1, 3
 _BOX = 32  # pixels across, in which shapes are compared
+_BLUR = 2.0  # of these pixels, where a stroke's width should not count much
 _LEVELS = 63  # integers up to it have exact products in float32, on every machine
 # Compatibility characters that are a letter in another size or weight; scripts are other shapes.
 _SAME = ("<font>", "<super>", "<sub>", "<small>", "<wide>", "<narrow>")
@@ -64,24 +65,30 @@ def classes(characters: Sequence[str], outlines: Sequence[Outlines], side: int) 
     """
     numerals = [*NUMERALS, *_WRITTEN]
     boxes = [{c: boxed(o, STRETCH) for c, o in of_font.items()} for of_font in outlines]
-    numeral = _similarity(characters, numerals, boxes, 2.0).max(1) >= LIKE_A_NUMERAL
-    boxes = [{c: boxed(o) for c, o in of_font.items()} for of_font in outlines]
-    alike = _similarity(characters, characters, boxes, max(1.0, 16 / side))
-    n = len(characters)
-    apart = np.maximum(1 - alike[np.triu_indices(n, 1)].astype(np.float64), 0)
-    tree = hierarchy.linkage(apart, "average")
-    group = hierarchy.fcluster(tree, 1 - ALIKE, "distance")
-    first: dict[object, int] = {}
-    links = [
-        (i, first.setdefault(key, i))
-        for i, c in enumerate(characters)
-        for key in (group[i], _letter(c))
-    ]
-    graph = sparse.csr_array((np.ones(len(links)), np.transpose(links)), (n, n))
-    label = csgraph.connected_components(graph, directed=False)[1]
-    kept = np.setdiff1d(label, label[numeral])
-    members = ["".join(characters[i] for i in np.flatnonzero(label == k).tolist()) for k in kept]
-    return sorted(members)
+    like = _similarity(characters, numerals, boxes, _BLUR).max(1) >= LIKE_A_NUMERAL
+    out = {c for c, is_numeral in zip(characters, like, strict=True) if is_numeral}
+
+    letters: dict[tuple[str, str], str] = {}  # with its other sizes and weights
+    for c in characters:
+        letters[_letter(c)] = letters.get(_letter(c), "") + c
+    shapes = [letter[0] for letter in letters.values()]
+    boxes = [{c: boxed(of_font[c]) for c in shapes if c in of_font} for of_font in outlines]
+    alike = _similarity(shapes, shapes, boxes, max(1.0, 16 / side))
+    if len(shapes) == 1:
+        return [] if out else list(letters.values())
+    apart = np.maximum(1 - alike[np.triu_indices(len(shapes), 1)].astype(np.float64), 0)
+    groups = hierarchy.fcluster(hierarchy.linkage(apart, "average"), 1 - ALIKE, "distance")
+    place = {c: i for i, c in enumerate(shapes)}
+    cases = [(c, c.lower()) for c in shapes if c.lower() != c and c.lower() in place]
+    if cases:
+        upper, lower = zip(*cases, strict=True)
+        same = np.diag(_similarity(upper, lower, boxes, _BLUR)) >= ALIKE_CASES
+        for i in np.flatnonzero(same):
+            groups[groups == groups[place[lower[i]]]] = groups[place[upper[i]]]
+    found: dict[int, str] = {}
+    for group, letter in zip(groups.tolist(), letters.values(), strict=True):
+        found[group] = found.get(group, "") + letter
+    return sorted("".join(sorted(c)) for c in found.values() if not out & {*c})
 
 
 def _similarity(
