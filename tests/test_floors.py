@@ -19,7 +19,7 @@ FLOORS = (
     ("core.console",),
     ("core.storage",),
     ("core.program",),
-    ("tasks", "tasks.environments", "tasks.networks", "tasks.sources"),
+    ("tasks", "tasks.environments", "tasks.networks", "tasks.sources", "tasks.sources.glyphs"),
     ("population",),
     ("zoo.storage",),
     ("zoo",),

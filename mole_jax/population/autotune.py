@@ -23,7 +23,7 @@ from mole_jax.core import rng
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
 from mole_jax.core.storage import files
-from mole_jax.core.storage.paths import user_path
+from mole_jax.core.storage.paths import cache_folder
 from mole_jax.population import engine
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import Recipe
@@ -154,9 +154,8 @@ def measure(
 
 
 def cache_file() -> Path:
-    """Return the measurements' file: mole/widths.json in $XDG_CACHE_HOME, or else in ~/.cache."""
-    folder = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return folder / "mole" / "widths.json"
+    """Return the measurements' file, widths.json in the user's cache."""
+    return cache_folder() / "widths.json"
 
 
 def _fastest(cpu_threads: int, rates: dict[int, float]) -> Tuned:

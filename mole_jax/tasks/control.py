@@ -200,6 +200,10 @@ class ControlFamily:
         """Return the split manifest: which tasks are in which part."""
         return {"pools": {}, "subsets": subsets.by_split(self.subsets)}
 
+    def provenance(self) -> dict[str, Any]:
+        """Return nothing: an environment is part of the code."""
+        return {}
+
 
 def environment(config: Mapping[str, Any]) -> Environment | None:
     """Return the environment that `config.data.source` names, None where it names images."""

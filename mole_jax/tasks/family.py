@@ -79,6 +79,9 @@ class TaskFamily(Protocol):
     def manifest(self) -> dict[str, Any]:
         """Return the split manifest: which examples and tasks are in which part."""
 
+    def provenance(self) -> dict[str, Any]:
+        """Return what the examples are known by, for a record of where a result came from."""
+
 
 def build(config: Mapping[str, Any]) -> TaskFamily:
     """Build the tasks of `config`.

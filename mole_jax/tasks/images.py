@@ -166,6 +166,7 @@ class ImageFamily:
     subsets: tuple[DataSubset, ...]
     network: Network
     augmentation: Augmentation
+    sha256: str  # of images and labels
 
     score: ClassVar[str] = "accuracy"
     score_unit: ClassVar[float] = 1.0
@@ -235,6 +236,10 @@ class ImageFamily:
             "subsets": subsets.by_split(self.subsets),
         }
 
+    def provenance(self) -> dict[str, Any]:
+        """Return the hash of images and labels, under the key `images_sha256`."""
+        return {"images_sha256": self.sha256}
+
 
 def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFamily:
     """Load the data source and lay out pools, data subsets and the network of `config`.
@@ -291,6 +296,7 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
         subsets=chosen,
         network=networks.build(config["network"], shape, c["classes_per_subset"]),
         augmentation=Augmentation.of(c["augment"], shape),
+        sha256=data.sha256,
     )
 
 

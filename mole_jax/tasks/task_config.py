@@ -34,7 +34,7 @@ class MaxPerClass:
 class ImageDataConfig:
     """The section `data` of a config whose tasks are about images."""
 
-    source: str = "digits"  # or mnist, tfds:NAME, idx:DIR, npz:FILE, A+B, env:cartpole
+    source: str = "digits"  # or glyphs, mnist, tfds:NAME, idx:DIR, npz:FILE, A+B, env:cartpole
     pools: Pools = Pools()  # shares of the four disjoint image pools
     max_per_class: MaxPerClass = MaxPerClass()  # caps a pool, 0 does not
     classes_per_subset: int = 5

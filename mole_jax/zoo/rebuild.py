@@ -29,6 +29,13 @@ def rebuild(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
             f"{zoo.path} was made from other pools or data subsets than data.source="
             f"{config['data']['source']!r} gives now; make the zoo again"
         )
+    # Zoos of earlier versions do not say it, and tasks of an environment have no images.
+    now = family.provenance()
+    if changed := [key for key in now if zoo.schema.provenance.get(key, now[key]) != now[key]]:
+        raise UserError(
+            f"{zoo.path} was made from other images than data.source={config['data']['source']!r} "
+            f"gives now ({changed[0]} differs): restore them, or make the zoo again"
+        )
     return family
 
 

@@ -32,3 +32,8 @@ def user_path(text: str | os.PathLike[str]) -> Path:
             f"{text}: no home folder is known for {name}: write ./{text} for a file of that name"
         ) from None
     return path
+
+
+def cache_folder() -> Path:
+    """Return where what can be made again is kept: mole in $XDG_CACHE_HOME, or else in ~/.cache."""
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "mole"

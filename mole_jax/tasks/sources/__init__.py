@@ -1,6 +1,8 @@
 """Data sources: where images and labels come from.
 
 `digits`         scikit-learn's 1,797 8x8 digits, embedded in the package
+`glyphs`         thousands of classes of 8x8 characters, drawn from matplotlib's fonts, without
+                 numerals; larger with `glyphs:SIDE`, more fonts with `glyphs:SIDE@FONTDIR`
 `tfds:NAME`      a data set of TensorFlow Datasets, prepared by launch/prepare_data.py; read from
                  TFDS_DATA_DIR, or ~/tensorflow_datasets, or DIR with `tfds:NAME@DIR`
 `mnist` ...      short names of four of these: mnist, fashion_mnist, cifar10, svhn
@@ -18,13 +20,15 @@ import re
 from collections.abc import Callable
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.sources import digits, idx, mixture, npz, tfds
+from mole_jax.tasks.sources import digits, glyphs, idx, mixture, npz, tfds
 from mole_jax.tasks.sources.image_data import ImageData
 
 __all__ = ["FORMS", "SHORT_NAMES", "ImageData", "load"]
 
 # A source is one file and one line of either: what names one in the config, and what reads it.
 FORMS: dict[str, Callable[[str], ImageData]] = {
+    "glyphs:SIDE": glyphs.read,
+    "glyphs:SIDE@FONTDIR": glyphs.read,
     "tfds:NAME": tfds.read,
     "tfds:NAME@DIR": tfds.read,
     "idx:DIR": idx.read,
@@ -32,6 +36,7 @@ FORMS: dict[str, Callable[[str], ImageData]] = {
 }
 SHORT_NAMES: dict[str, Callable[[], ImageData]] = {
     "digits": digits.read,
+    "glyphs": glyphs.read,
     **{name: functools.partial(tfds.read, full) for name, full in tfds.SHORT_NAMES.items()},
 }
 _READERS = {form.partition(":")[0]: read for form, read in FORMS.items()}
@@ -43,7 +48,7 @@ def load(source: str) -> ImageData:
     """Load a data source, or several joined by "+", by the name in the config.
 
     Args:
-        source: such as "digits", "cifar10", "tfds:NAME", "tfds:NAME@DIR", "idx:DIR", "npz:FILE"
+        source: such as "digits", "glyphs:28", "tfds:NAME", "tfds:NAME@DIR", "idx:DIR", "npz:FILE"
             or "idx:DIR+npz:FILE".
 
     Raises:

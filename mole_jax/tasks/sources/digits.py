@@ -13,4 +13,5 @@ def read() -> ImageData:
 
     images, labels = datasets.load_digits(return_X_y=True)
     images = images.reshape(-1, 8, 8, 1).astype(np.uint8)
-    return checked("digits", "digits", images, labels, np.zeros(len(labels), bool))
+    names = tuple(map(str, range(10)))
+    return checked("digits", "digits", images, labels, None, class_names=names, white=16.0)

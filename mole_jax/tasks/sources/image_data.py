@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 
 import numpy as np
 
@@ -20,10 +22,27 @@ class ImageData:
     official_test: np.ndarray  # [N] bool: the source's own test set, all False where it has none
     class_source: np.ndarray  # [n_classes] int32: which of `sources` a class comes from
     sources: tuple[str, ...]  # names; one, unless data sets are mixed
+    class_names: tuple[str, ...] | None = None  # for people to read, where the source has them
+    white: float | None = None  # the brightest pixel there may be, where the source has one
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """A hash of images and labels, by which a record says what was trained on."""
+        found = hashlib.sha256(f"{self.images.dtype} {self.images.shape}".encode())
+        found.update(np.ascontiguousarray(self.images).data)
+        found.update(np.ascontiguousarray(self.labels).data)
+        return found.hexdigest()
 
 
 def checked(
-    where: str, name: str, image: np.ndarray, label: np.ndarray, test: np.ndarray | None
+    where: str,
+    name: str,
+    image: np.ndarray,
+    label: np.ndarray,
+    test: np.ndarray | None,
+    *,
+    class_names: tuple[str, ...] | None = None,
+    white: float | None = None,
 ) -> ImageData:
     """Make a data set of one source's arrays, or say what is wrong with them.
 
@@ -33,6 +52,8 @@ def checked(
         image: [N, H, W] or [N, H, W, channels], numbers; uint8 stays, the rest becomes float32.
         label: [N] whole numbers 0..K-1, each with some images.
         test: [N] bool, the source's own test set; None where it has none.
+        class_names: of each class.
+        white: the brightest pixel there may be.
 
     Raises:
         UserError: for wrong shapes or types, pixels that are not finite in float32, and labels out
@@ -75,6 +96,8 @@ def checked(
         official_test=test,
         class_source=np.zeros(n_classes, np.int32),
         sources=(name,),
+        class_names=class_names,
+        white=white,
     )
 
 

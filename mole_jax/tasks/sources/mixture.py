@@ -13,8 +13,10 @@ from mole_jax.tasks.sources.image_data import ImageData
 def join(parts: Sequence[ImageData]) -> ImageData:
     """Put data sets one after the other; the classes of each come after those before it.
 
-    Pixels stay as they are: uint8 where all parts are uint8, float32 otherwise. The name is the
-    parts' names joined by "+", and each part keeps its official test set.
+    Pixels stay as they are: uint8 where all parts are uint8, float32 otherwise. Only parts that are
+    known to differ in what is white (16 in digits, 255 in glyphs) are brought to the largest of
+    these, since one would be almost black to a network that has learned from the other. The name is
+    the parts' names joined by "+", and each part keeps its official test set.
 
     Args:
         parts: at least one data set.
@@ -40,9 +42,13 @@ def join(parts: Sequence[ImageData]) -> ImageData:
     before = np.cumsum([0, *(part.n_classes for part in parts)])  # classes before each part
     all_bytes = all(part.images.dtype == np.uint8 for part in parts)
     dtype = np.uint8 if all_bytes else np.float32
+    whites = [part.white for part in parts if part.white is not None]
+    white = max(whites, default=None)
     return ImageData(
         name="+".join(names),
-        images=np.concatenate([part.images.astype(dtype, copy=False) for part in parts]),
+        images=np.concatenate(
+            [_brought_to(white, part).astype(dtype, copy=False) for part in parts]
+        ),
         labels=np.concatenate(
             [part.labels + np.int32(n) for part, n in zip(parts, before, strict=False)]
         ),
@@ -52,4 +58,18 @@ def join(parts: Sequence[ImageData]) -> ImageData:
             np.arange(len(parts), dtype=np.int32), [part.n_classes for part in parts]
         ),
         sources=tuple(names),
+        class_names=tuple(
+            name
+            for part in parts
+            for name in part.class_names or (f"{part.name} {k}" for k in range(part.n_classes))
+        ),
+        white=white if len(whites) == len(parts) else None,
     )
+
+
+def _brought_to(white: float | None, part: ImageData) -> np.ndarray:
+    """Return a part's images on the scale that ends at `white`, where the part's own is known."""
+    if white is None or part.white in (None, white):
+        return part.images
+    scaled = part.images * np.float32(white / part.white)
+    return np.round(scaled).astype(np.uint8) if part.images.dtype == np.uint8 else scaled

@@ -80,7 +80,7 @@ def make_schema(config: Mapping[str, Any], family: TaskFamily) -> ZooSchema:
         tasks=family.subsets,
         splits=family.manifest(),
         config=made_of,
-        provenance=environment(),
+        provenance=environment() | family.provenance(),
         dtype=config["zoo"]["dtype"],
         runs_per_shard=config["zoo"]["runs_per_shard"],
         runs_per_chunk=config["zoo"]["runs_per_chunk"],

@@ -32,6 +32,7 @@ TEXTS = {
     *("--support", "--test", "--checkpoint", "--sampler"),  # npz:FILE; names
     "--data",  # npz:FILE, which is taken apart
     "name",  # of a data set, for launch/prepare_data.py
+    "source",  # as in data.source, which takes its own paths apart
 }
 
 

@@ -1,0 +1,30 @@
+"""A zoo says which images it was made from, and is not continued with others."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mole_jax.core.errors import UserError
+from mole_jax.tasks import family as families
+from mole_jax.zoo.making.generation import make_schema
+from mole_jax.zoo.rebuild import rebuild
+from tests import tiny
+
+
+def test_images_are_those_that_the_zoo_was_made_from() -> None:
+    config = tiny.tiny_config()
+    schema = make_schema(config, families.build(config))
+    known = schema.provenance
+
+    def rebuilt(provenance: dict[str, Any]) -> None:
+        other = dataclasses.replace(schema, provenance=provenance)
+        rebuild(config, SimpleNamespace(path="runs/zoo", schema=other))  # type: ignore[arg-type]
+
+    rebuilt(known)
+    rebuilt({key: value for key, value in known.items() if key != "images_sha256"})  # older ones
+    with pytest.raises(UserError, match=r"runs/zoo was made from other images than .*'digits'"):
+        rebuilt(known | {"images_sha256": "0" * 64})
