@@ -32,7 +32,7 @@ class Transformation:
     # Above 0 each pixel comes nearer to the brightest next to it, which thickens bright strokes;
     # below 0 it goes away from it, which thins them. Local maxima stay as they are.
     stroke: float = 0.0
-    blur: float = 0.0  # share of the mean of the pixels around each
+    blur: float = 0.0  # share of the mean of the pixels around each, along rows and columns
     middle: float = 0.5  # the brightness that one half becomes, while 0 and 1 stay
     contrast: float = 1.0  # brightness keeps this share of its distance from `level`
     level: float = 0.0
