@@ -15,6 +15,11 @@ DEFAULTS: dict[str, Any] = {
     "data.pixel_mean": (),
     "data.pixel_std": (),
     "data.settings": "random",
+    "data.transform": {
+        **dict.fromkeys(("symmetry", "invert", "contrast", "stroke", "blur"), 0.0),
+        **dict.fromkeys(("permute", "linear"), 0.0),
+        "held_out": False,
+    },
     "evaluation.measures": ("all",),
     "evaluation.prompt_range": (),
     "metamodel.gpt": {},  # any value: nothing depended on it

@@ -16,7 +16,7 @@ import numpy as np
 
 from mole_jax.core.errors import UserError
 from mole_jax.tasks import augment as augmentation
-from mole_jax.tasks import networks, pools, sources, subsets
+from mole_jax.tasks import networks, pools, sources, subsets, transform_images
 from mole_jax.tasks.augment import Augmentation
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.examples import Examples
@@ -24,6 +24,7 @@ from mole_jax.tasks.networks import Network
 from mole_jax.tasks.pools import ClassTable
 from mole_jax.tasks.sources import ImageData
 from mole_jax.tasks.subsets import DataSubset
+from mole_jax.tasks.transform_images import Transformations
 
 # Pools of which a data subset may have a part only.
 _LIMITED = ("train", "support")
@@ -31,7 +32,10 @@ _LIMITED = ("train", "support")
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["pixels", "scale", "shift", "classes", "tables", "limits", "firsts"],
+    data_fields=[
+        *("pixels", "scale", "shift", "classes", "tables", "limits", "firsts"),
+        "transformations",
+    ],
     meta_fields=["image_shape", "augmentation"],
 )
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,7 @@ class ImageTasks:
     firsts: jax.Array | None  # [T, K]
     image_shape: tuple[int, int, int]
     augmentation: Augmentation = augmentation.NONE
+    transformations: Transformations | None = None  # of the tasks' images; None: as they are
 
     score_unit: ClassVar[float] = 1.0
 
@@ -62,7 +67,7 @@ class ImageTasks:
         k, m = rows.shape
         mask = jnp.arange(m)[None] < counts[:, None]  # [K, m]
         labels = jnp.repeat(jnp.arange(k, dtype=jnp.int32), m)
-        return Examples(self._inputs(rows.reshape(-1)), labels, mask.reshape(-1))
+        return Examples(self._inputs(task, rows.reshape(-1)), labels, mask.reshape(-1))
 
     def draw(self, name: str, task: jax.Array, key: jax.Array, n: int) -> Examples:
         """Draw n examples with replacement: [n].
@@ -79,7 +84,7 @@ class ImageTasks:
         row = jnp.floor(jax.random.uniform(row_key, (n,)) * counts[labels]).astype(jnp.int32)
         row = jnp.minimum(row, counts[labels] - 1)  # uniform() * count may round up to count
         changes = jax.random.fold_in(key, 1) if name == "train" else None
-        inputs = self._inputs(rows[labels, row], changes)
+        inputs = self._inputs(task, rows[labels, row], changes)
         return Examples(inputs, labels.astype(jnp.int32), jnp.ones((n,), bool))
 
     def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
@@ -105,12 +110,21 @@ class ImageTasks:
             chosen = jax.lax.top_k(-order, take)[1]  # [K, take]
         mask = jnp.arange(take)[None] < counts[:, None]
         labels = jnp.repeat(jnp.arange(k, dtype=jnp.int32), take)
-        inputs = self._inputs(jnp.take_along_axis(rows, chosen, axis=1).reshape(-1))
+        inputs = self._inputs(task, jnp.take_along_axis(rows, chosen, axis=1).reshape(-1))
         return Examples(inputs, labels, mask.reshape(-1))
 
     def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
         """Return inputs [n, F] on which networks of the task can be compared: training images."""
         return self.draw("train", task, key, n).inputs
+
+    def with_classes(self, task: jax.Array, classes: jax.Array) -> ImageTasks:
+        """Return B tasks of other classes [B, K], transformed as these tasks [B]; all examples."""
+        changes = self.transformations
+        if changes is not None:
+            changes = transform_images.rows(changes, task)
+        return dataclasses.replace(
+            self, classes=classes, limits=None, firsts=None, transformations=changes
+        )
 
     def measure(
         self, network: Network, params: Mapping[str, Any], pool: str, task: jax.Array
@@ -142,15 +156,24 @@ class ImageTasks:
             rows = jnp.take_along_axis(rows, places % counts[:, None], axis=1)
         return rows, limited
 
-    def _inputs(self, rows: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        """Return standardised images of rows [n], augmented where there is a key: [n, F]."""
+    def _inputs(self, task: jax.Array, rows: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        """Return a task's standardised images of rows [n], augmented where there is a key: [n, F].
+
+        Each image is augmented first, and then all have the task's transformation.
+        """
         pixels = self.pixels[rows]
         if key is not None and self.augmentation != augmentation.NONE:
             images = pixels.reshape(-1, *self.image_shape)
             images = augmentation.augment(self.augmentation, images, key)
             pixels = images.reshape(pixels.shape)
         scale, shift = (x[None] if x.ndim else x for x in (self.scale, self.shift))
-        return pixels.astype(jnp.float32) * scale + shift
+        pixels = pixels.astype(jnp.float32)
+        if self.transformations is None:
+            return pixels * scale + shift
+        pixels = transform_images.change_brightness(
+            self.transformations, task, pixels, self.image_shape
+        )
+        return transform_images.move_and_mix(self.transformations, task, pixels * scale + shift)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +190,8 @@ class ImageFamily:
     network: Network
     augmentation: Augmentation
     sha256: str  # of images and labels
+    class_source: tuple[str, ...]  # the data set that each class comes from
+    pixel_range: tuple[float, float]  # smallest and largest pixel of training images
 
     score: ClassVar[str] = "accuracy"
     score_unit: ClassVar[float] = 1.0
@@ -220,11 +245,23 @@ class ImageFamily:
             firsts=firsts,
             image_shape=self.images.shape[1:],
             augmentation=self.augmentation,
+            transformations=transform_images.tables(
+                [s.transformation for s in self.subsets], self.images.shape[1:], self.pixel_range
+            ),
         )
 
     def indices(self, split: str) -> np.ndarray:
         """Return positions of the data subsets of a split ("train", "S1", ...)."""
         return np.array([i for i, s in enumerate(self.subsets) if s.split == split], np.int32)
+
+    def held_out(self) -> dict[str, np.ndarray]:
+        """Return the held-out tasks by split; those of S3 by data set, as "S3-NAME"."""
+        found: dict[str, list[int]] = {}
+        for split in subsets.HELD_OUT:
+            for i in self.indices(split):
+                source = self.class_source[self.subsets[i].classes[0]]
+                found.setdefault(f"{split}-{source}" if split == "S3" else split, []).append(int(i))
+        return {name: np.array(tasks, np.int32) for name, tasks in found.items()}
 
     def manifest(self) -> dict[str, Any]:
         """Return the split manifest: which images and data subsets are in which part."""
@@ -297,6 +334,8 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
         network=networks.build(config["network"], shape, c["classes_per_subset"]),
         augmentation=Augmentation.of(c["augment"], shape),
         sha256=data.sha256,
+        class_source=tuple(data.sources[i] for i in data.class_source),
+        pixel_range=(float(train.min()), float(train.max())),
     )
 
 

@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from mole_jax.core import compat
 from mole_jax.core.errors import UserError
+from mole_jax.tasks import transformation
 from mole_jax.tasks.sources import ImageData
+from mole_jax.tasks.transformation import Transformation, TransformShares
 
 _LISTABLE = 1_000_000  # with more subsets than this, they are drawn one by one
 HELD_OUT = ("S1", "S2", "S3")
@@ -30,18 +33,21 @@ class DataSubset:
     split: str  # "train", or one of HELD_OUT
     counts: tuple[int, ...] = ()  # training examples of each label; empty: all there are
     parameters: tuple[float, ...] = ()  # of an environment
+    transformation: Transformation | None = None  # of all images
 
     @property
     def content(self) -> tuple[Any, ...]:
         """What must not be both trained on and held out.
 
-        The same images under other labels, or fewer of them, are no new subset.
+        The same images under other labels, fewer of them, or transformed, are no new subset.
         """
         return (tuple(sorted(self.classes)), self.parameters)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that say something, as JSON values."""
         fields = dataclasses.asdict(self)
+        if self.transformation:
+            fields["transformation"] = self.transformation.to_json()
         always = ("id", "classes", "split")
         return {
             name: list(value) if isinstance(value, tuple) else value
@@ -58,19 +64,26 @@ class DataSubset:
             obj["split"],
             tuple(obj.get("counts", ())),
             tuple(obj.get("parameters", ())),
+            Transformation(**found) if (found := obj.get("transformation")) else None,
         )
 
 
 def subset_id(
-    source: str, classes: Sequence[int], n_classes: int, counts: Sequence[int] = ()
+    source: str,
+    classes: Sequence[int],
+    n_classes: int,
+    counts: Sequence[int] = (),
+    transformation: Transformation | None = None,
 ) -> str:
     """Return a name that is the same on every machine: `digits-5of10-0.2.3.7.9`.
 
     The order of the classes is that of the labels. Where only some training examples are used,
-    their numbers follow: `digits-3of10-7.2.9-n40.20.10`.
+    their numbers follow: `digits-3of10-7.2.9-n40.20.10`; where images are transformed, how:
+    `digits-3of10-2.7.9-blur0.7-symmetry5`.
     """
     name = f"{source}-{len(classes)}of{n_classes}-{'.'.join(map(str, classes))}"
-    return f"{name}-n{'.'.join(map(str, counts))}" if counts else name
+    name += f"-n{'.'.join(map(str, counts))}" if counts else ""
+    return name + (transformation.name if transformation else "")
 
 
 def by_split(chosen: Sequence[DataSubset]) -> dict[str, list[str]]:
@@ -93,22 +106,30 @@ def draw(
     Raises:
         UserError: for more subsets than there are, or keys that do not fit together.
     """
+    shape = data.images.shape[1:]
+    shares = TransformShares.of(compat.get_from(config, "data", "transform"), shape)
     known, unseen, foreign = _parts(config, data, seed)
     groups = _groups(config, data, known)
-    k = config["classes_per_subset"]
+    k, n_train = config["classes_per_subset"], config["train_subsets"]
+    n_held_out = config["held_out_subsets"]
+    there = sum(math.comb(len(group), k) for group in groups) - n_held_out
     chosen = sample(
         data.name,
         data.n_classes,
         k=k,
-        n_train=config["train_subsets"],
-        n_held_out=config["held_out_subsets"],
+        n_train=min(n_train, there) if shares.some and there > 0 else n_train,
+        n_held_out=n_held_out,
         seed=seed,
         groups=groups,
     )
+    train = [s.classes for s in chosen if s.split == "train"]
+    n_train = n_train or len(train)
     n_unseen, n_foreign = config["unseen_class_subsets"], config["unseen_source_subsets"]
     rng = np.random.default_rng([seed, 0x52])
     rows = [
-        *((s.classes, s.split) for s in chosen),
+        # More tasks than there are subsets: these come again, with other transformations.
+        *((c, "train") for c in itertools.islice(itertools.cycle(train), n_train)),
+        *((s.classes, s.split) for s in chosen if s.split != "train"),
         *((c, "S2") for c in _with_any(rng, [*known, *unseen], unseen, k, n_unseen)),
         *((c, "S3") for c in _with_any(rng, foreign, foreign, k, n_foreign)),
     ]
@@ -116,9 +137,12 @@ def draw(
         rng = np.random.default_rng([seed, 0x1ABE])
         rows = [(tuple(rng.permutation(classes).tolist()), split) for classes, split in rows]
     counts = _counts(config, [classes for classes, _ in rows], examples, seed)
+    n_drawn = len(rows) if shares.held_out else n_train
+    drawn = transformation.draw(shares, [c for c, _ in rows[:n_drawn]], shape, seed)
+    drawn = [*drawn, *[None] * (len(rows) - n_drawn)]
     return tuple(
-        DataSubset(subset_id(data.name, c, data.n_classes, n), c, split, n)
-        for (c, split), n in zip(rows, counts, strict=True)
+        DataSubset(subset_id(data.name, c, data.n_classes, n, t), c, split, n, transformation=t)
+        for (c, split), n, t in zip(rows, counts, drawn, strict=True)
     )
 
 

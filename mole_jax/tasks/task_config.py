@@ -8,6 +8,7 @@ from mole_jax.core.program.sections import Tagged
 from mole_jax.tasks.augment import NONE, Augmentation
 from mole_jax.tasks.control import PREFIX
 from mole_jax.tasks.networks import CONFIGS
+from mole_jax.tasks.transformation import UNCHANGED, TransformShares
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,9 @@ class ImageDataConfig:
     pools: Pools = Pools()  # shares of the four disjoint image pools
     max_per_class: MaxPerClass = MaxPerClass()  # caps a pool, 0 does not
     classes_per_subset: int = 5
-    train_subsets: int = 0  # 0: all that are not held out; there are 252 ways to take 5 of 10
+    # 0: all that are not held out; there are 252 ways to take 5 of 10. With data.transform there
+    # may be more: a subset then comes several times, each time transformed in another way.
+    train_subsets: int = 0
     held_out_subsets: int = 52  # of them S1: new combinations of classes that are trained on
     # S2: classes kept from training, and subsets with some of them.
     held_out_classes: int = 0
@@ -56,6 +59,8 @@ class ImageDataConfig:
     examples_per_class: tuple[int, int] = (0, 0)  # of its largest class, (low, high); (0, 0): all
     imbalance: float = 1.0  # how many times as many as of its smallest class
     augment: Augmentation = NONE  # of training images
+    # Of all images of a task alike, which makes further tasks of the same classes.
+    transform: TransformShares = UNCHANGED
     support_per_class: int = 10
 
 

@@ -19,6 +19,8 @@ from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.images import ImageFamily
+from mole_jax.tasks.transformation import Transformation
+from tests import tiny
 
 COLLECTIVES = (
     "all-reduce",
@@ -98,6 +100,30 @@ def test_a_solo_member_is_the_member_with_its_own_minibatches(
         key = jax.random.fold_in(population.batch_keys[group], one)
         alone = solo_of(population, group, one, key)
         assert_close(alone, jax.tree.map(lambda x, g=group, m=one: x[g, m], history))
+
+
+def test_a_solo_member_of_a_transformed_task_is_the_member_of_the_population(
+    population: Any, history: History, make_mesh: Any
+) -> None:
+    changes = [
+        Transformation(stroke=0.4, blur=0.3, inverted=True, symmetry=5),
+        Transformation(permutation=3, linear=2, middle=0.3, contrast=0.8, level=1.0),
+    ]
+    subsets = [
+        dataclasses.replace(s, transformation=t)
+        for s, t in zip(population.family.subsets, changes, strict=False)
+    ]
+    rest = population.family.subsets[len(changes) :]
+    family = dataclasses.replace(population.family, subsets=(*subsets, *rest))
+    changed = population._replace(family=family)
+    with tiny.quick_compilation():
+        found = changed.train(make_mesh(1))
+        alone = [solo_of(changed, i, 1, population.batch_keys[i]) for i in range(2)]
+    for i in range(2):
+        assert_close(alone[i], jax.tree.map(lambda x, i=i: x[i, 1], found))
+        assert np.abs(found.parameters[i, 1] - history.parameters[i, 1]).max() > 0.01
+    # The third task has none, and trains as it did.
+    assert_close(*(jax.tree.map(lambda x: x[2], each) for each in (found, history)))
 
 
 def test_twins_stay_alike_only_if_they_share_minibatches(population: Any, make_mesh: Any) -> None:

@@ -264,7 +264,7 @@ def test_a_config_from_before_means_what_it_did(setting: tiny.Setting) -> None:
         for key, value in compat.DEFAULTS.items():
             section, name = key.split(".")
             if name in config[section]:  # others are keys of another source or model
-                assert config[section][name] == value
+                assert config.to_dict()[section][name] == value
                 del config[section][name]
     fitted = Fitted(setting.normaliser, {})
     learner = registry.build(config, setting.family.network, "diffusion", fitted)

@@ -22,9 +22,11 @@ from mole_jax.population import member, recipes, subset_runs
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History
 from mole_jax.tasks import family as families
+from mole_jax.tasks.transformation import KINDS
 from mole_jax.training import data as data_lib
 from mole_jax.zoo.__main__ import main
 from mole_jax.zoo.making import fill, generation
+from mole_jax.zoo.rebuild import rebuild
 from mole_jax.zoo.storage import usable
 from mole_jax.zoo.storage.reader import Zoo, open_zoo
 from mole_jax.zoo.storage.schema import RunBatch
@@ -120,6 +122,28 @@ def test_networks_learn_and_metrics_are_those_of_the_stored_parameters(
         )
         for name, value in found.items():
             np.testing.assert_allclose(zoo.metric(name, [run])[0, last], value, rtol=1e-4)
+
+
+def test_transformed_tasks_are_stored_and_their_runs_can_be_trained_again(tmp_path: Path) -> None:
+    """With more tasks than data subsets: there are ten ways to take nine classes."""
+    kinds = {f"data__transform__{kind}": 0.5 for kind in KINDS}
+    changed = tiny.tiny_config(
+        **kinds, data__classes_per_subset=9, data__train_subsets=12, population__members=2
+    )
+    generation.generate(changed, tmp_path)
+    zoo = open_zoo(tmp_path / "zoo")
+    assert verify(zoo.path) == []
+    tasks = zoo.schema.tasks
+    train = [task for task in tasks if task.split == "train"]
+    assert len({task.content for task in train}) == 8
+    assert sum(task.transformation is not None for task in train) > 4
+    assert all(task.transformation is None for task in tasks if task.split != "train")
+    again = ConfigDict(zoo.schema.config)
+    family = rebuild(again, zoo)
+    row = next(i for i, task in enumerate(train) if task.transformation)
+    _, history = subset_runs.train_subsets(again, family, np.array([row]), tiny.mesh_of(8))
+    runs = np.flatnonzero(zoo.runs["subset"] == row)
+    np.testing.assert_allclose(history.parameters[0], zoo.parameters(runs), atol=1e-5)
 
 
 def test_a_resumed_zoo_is_the_uninterrupted_one(
