@@ -21,7 +21,7 @@ from mole_jax.core import compat
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.program import config as configs
 from mole_jax.core.program import sections
-from mole_jax.learners import registry
+from mole_jax.learners import meta_training, registry
 from mole_jax.learners.diffusion import Diffusion
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.process.prompt import Prompt, everything
@@ -33,6 +33,7 @@ from mole_jax.tasks.images import ImageFamily
 from mole_jax.tasks.task_config import DATA
 from mole_jax.training import data as data_lib
 from mole_jax.training import loop
+from mole_jax.training.episode_source import EpisodeSource
 from mole_jax.training.pair_source import PairSource
 from mole_jax.training.pairs import PairConfig, ZooArrays
 from mole_jax.training.state import State
@@ -99,24 +100,28 @@ class Setting:
 
     config: ConfigDict
     family: ImageFamily
-    learner: Diffusion
+    learner: Any  # Diffusion, or EndToEnd
     params: Any
     normaliser: Normaliser
     zoo: ZooArrays
 
     @property
     def model(self) -> MetaModel:
-        return self.learner.model
+        writer: Diffusion = getattr(self.learner, "writer", self.learner)
+        return writer.model
 
     @property
     def hyper(self) -> TrainConfig:
         return registry.train_config(self.config, self.learner.name)
 
     @property
-    def source(self) -> PairSource:
-        """Pairs of the made-up zoo."""
+    def source(self) -> PairSource | EpisodeSource:
+        """Pairs of the made-up zoo, or episodes of its tasks."""
+        rules = PairConfig.of(self.config)
+        if self.learner.source == "episodes":
+            return meta_training.episodes(self.family, rules, self.hyper)
         return PairSource(
-            PairConfig.of(self.config),
+            rules,
             self.hyper.batch_size,
             self.family.network,
             self.normaliser,

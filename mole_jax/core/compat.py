@@ -15,15 +15,20 @@ DEFAULTS: dict[str, Any] = {
     "data.pixel_mean": (),
     "data.pixel_std": (),
     "data.settings": "random",
+    "data.unseen_class_rule": "any",
     "data.transform": {
         **dict.fromkeys(("symmetry", "invert", "contrast", "stroke", "blur"), 0.0),
         **dict.fromkeys(("permute", "linear"), 0.0),
         "held_out": False,
     },
     "evaluation.measures": ("all",),
+    "evaluation.few_shot_networks": 8,
     "evaluation.prompt_range": (),
+    "evaluation.shots": (),
     "metamodel.gpt": {},  # any value: nothing depended on it
     "metamodel.name": "dit",
+    "metamodel.step_scale": 1.0,
+    "metamodel.support_probes": 0,
     "network.init": "default",
     "population.coupled_decay": False,
     "population.epoch_steps": 0,
@@ -34,11 +39,17 @@ DEFAULTS: dict[str, Any] = {
     # Meta-models imported from elsewhere, which nobody trains on, lack these three.
     "training.checkpoint_every": 500,
     "training.ema_warmup": True,
+    "training.end_to_end_rate": 1e-3,
+    "training.end_to_end_steps": 0,
+    "training.fresh_classes": True,
     "training.keep_checkpoints": 2,
     "training.metric": "",
+    "training.queries": 50,
     "training.schedule": "warmup_then_cosine",
     "training.spacing": "start_first",
     "training.steps_per_dispatch": 50,
+    "training.support_sizes": "uniform",
+    "training.support_unequal": 0.0,
     "zoo.members_per_group": 0,
 }
 RENAMED = {  # old: new, both in the same section

@@ -125,6 +125,13 @@ class Diffusion:
         found = guidance.sample(self.model, self.plan, theta, prompt, key)
         return self.model.representation.parameters(found)
 
+    def ready(self, fitted: Fitted, plan: Plan) -> Self:
+        """Return the learner with what was fitted for it, and how it is to be sampled from."""
+        tokens = self.model.representation.with_fitted(fitted)
+        return dataclasses.replace(
+            self, model=dataclasses.replace(self.model, representation=tokens), plan=plan
+        )
+
     def on(self, mesh: Mesh, parts: int) -> Self:
         return dataclasses.replace(self, model=self.model.on(mesh), mesh=mesh, parts=parts)
 
@@ -173,6 +180,11 @@ def _transformer(config: Mapping[str, Any], network: Network, process: Process) 
     shape = metamodel_config.shape_of(config)
     shape.check()
     features.check(shape.features, network.input_shape)
+    if shape.support_probes and not network.classifies:
+        raise UserError(
+            f"metamodel.support_probes={shape.support_probes} needs labelled examples, and "
+            f"network.name={network.name!r} has none; set it to 0"
+        )
     if shape.pairwise and not network.classifies:
         raise UserError(
             f"metamodel.pairwise joins outputs to classes, and network.name={network.name!r} has "

@@ -10,17 +10,17 @@ import jax
 from mole_jax import representation
 from mole_jax.core.errors import UserError
 from mole_jax.learners import registry
-from mole_jax.learners.diffusion import Diffusion
 from mole_jax.tasks import family as families
 from mole_jax.tasks import images
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.sources import stand_in
+from mole_jax.training.learner import Learner
 from mole_jax.training.pair_source import PairSource
 from mole_jax.training.pairs import PairConfig, ZooArrays
 from mole_jax.training.train_config import TrainConfig
 
 
-def pieces(config: Mapping[str, Any]) -> tuple[Diffusion, TrainConfig, PairSource]:
+def pieces(config: Mapping[str, Any]) -> tuple[Learner, TrainConfig, PairSource]:
     """Return learner, hyperparameters and source of batches of a config.
 
     Raises:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from mole_jax import representation
@@ -19,8 +20,11 @@ from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib
 from mole_jax.training import fitting, live, loop
 from mole_jax.training.data import TrainingRuns
+from mole_jax.training.episode_source import EpisodeSource, FreshClasses
 from mole_jax.training.pair_source import PairSource
 from mole_jax.training.pairs import PairConfig
+from mole_jax.training.source import Source
+from mole_jax.training.train_config import TrainConfig
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.storage.reader import open_zoo
 
@@ -56,18 +60,49 @@ def train(
     for name in registry.of(config):
         learner = registry.build(config, family.network, name, fitted)
         hyper = registry.train_config(config, name)
-        source = PairSource(
-            PairConfig.of(config),
-            hyper.batch_size,
-            family.network,
-            fitted.normaliser,
-            family.device_data,
-            runs.arrays,
-            runs,
-            renewed,
-        )
+        rules = PairConfig.of(config)
+        source: Source
+        if learner.source == "pairs":
+            source = PairSource(
+                rules,
+                hyper.batch_size,
+                family.network,
+                fitted.normaliser,
+                family.device_data,
+                runs.arrays,
+                runs,
+                renewed,
+            )
+        else:
+            source = episodes(family, rules, hyper)
         root = rng.named(rng.key(config["seed"]), f"train {name}")
         loop.fit(learner, hyper, source, root, workdir / "train" / name, mesh)
+
+
+def episodes(family: TaskFamily, rules: PairConfig, hyper: TrainConfig) -> EpisodeSource:
+    """Return the training tasks as a source of episodes, their support sets as those of pairs."""
+    return EpisodeSource(
+        family.network,
+        jnp.asarray(family.indices("train"), jnp.int32),
+        family.device_data,
+        hyper.batch_size,
+        rules.support,
+        hyper.queries,
+        rules.permute_labels,
+        _fresh_classes(family) if hyper.fresh_classes else None,
+    )
+
+
+def _fresh_classes(family: TaskFamily) -> FreshClasses:
+    """Return the classes that training tasks have, and the held-out tasks of them."""
+    known = {c for i in family.indices("train") for c in family.subsets[i].classes}
+    others = [s.classes for s in family.subsets if s.split != "train"]
+    held_out = [sorted(classes) for classes in others if known >= set(classes)]
+    shape = (len(held_out), family.n_classes)
+    return FreshClasses(
+        jnp.asarray(sorted(known), jnp.int32),
+        jnp.asarray(np.array(held_out, np.int32).reshape(shape)),
+    )
 
 
 def _leave_scales(

@@ -13,6 +13,7 @@ from mole_jax.core.storage import checkpoint_files
 from mole_jax.core.storage.checkpoint_files import DamagedError, GoneError
 from mole_jax.learners import registry, scales
 from mole_jax.learners.diffusion import Diffusion
+from mole_jax.learners.end_to_end import EndToEnd
 from mole_jax.learners.scales import Scales
 from mole_jax.metamodel.process.sampler import DEFAULT, Plan
 from mole_jax.tasks.networks import Network
@@ -25,7 +26,7 @@ NO_CHECKPOINT = "{}: the training has no checkpoint yet: wait for one, or run it
 class Trained(NamedTuple):
     """A finished training, ready for use."""
 
-    learner: Diffusion
+    learner: Diffusion | EndToEnd
     theta: Any  # the moving average
     last: Any  # the parameters themselves, after the last step
     scales: Scales

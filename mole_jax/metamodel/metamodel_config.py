@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from mole_jax.core import compat
 from mole_jax.core.program.sections import Tagged, defaults
 from mole_jax.metamodel.networks.gpt_transformer import Tokens
 from mole_jax.metamodel.networks.transformer import Shape
@@ -34,5 +35,9 @@ METAMODEL = Tagged("metamodel.name", {"dit": Shape, "gpt": GPTConfig})
 def shape_of(config: Mapping[str, Any]) -> Shape:
     """Return the sizes of a config's meta-model, with defaults for what its kind does not have."""
     own = set(defaults(METAMODEL.of(config) or Shape))
-    names = [field.name for field in dataclasses.fields(Shape) if field.name in own]
-    return Shape(**{name: config["metamodel"][name] for name in names})
+    section, found = config["metamodel"], {}
+    for field in dataclasses.fields(Shape):
+        late = f"metamodel.{field.name}" in compat.DEFAULTS and field.name not in section
+        if field.name in own and not late:
+            found[field.name] = section[field.name]
+    return Shape(**found)

@@ -53,7 +53,8 @@ def load(
 
     Args:
         workdir: as given to `python -m mole_jax.main`.
-        objective: "diffusion", or "regression" for the deterministic baseline.
+        objective: "diffusion"; "regression" for the deterministic baseline; "end_to_end" for the
+            one that was trained without the zoo.
         checkpoint: "last"; "best", the one with the lowest training loss of those that
             `training.checkpoint_every` kept; or the step of another one that is kept.
         weights: "average", the moving average of the steps' weights, or "last", those of the
@@ -94,7 +95,7 @@ def load(
         objective=objective,
         params=trained.theta if (weights or kept) == "average" else trained.last,
         fitted=trained.scales.fitted,
-        plan=sampler.plan(values, trained.learner.model.process.n_steps),
+        plan=sampler.plan(values, config["diffusion"]["steps"]),
         inputs=_inputs(network, trained.scales),
         start_loss=trained.scales.start_loss,
     )

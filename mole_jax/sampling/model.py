@@ -19,6 +19,7 @@ from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.learners import answers, registry
 from mole_jax.learners.diffusion import Diffusion
+from mole_jax.learners.end_to_end import EndToEnd
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
 from mole_jax.sampling import starts, support
@@ -46,7 +47,7 @@ class Model:
 
     config: dict[str, Any]  # that it was trained with
     description: dict[str, Any]  # of the network that it writes, for `tasks.networks.from_json`
-    objective: str  # "diffusion" or "regression"
+    objective: str  # the learner's name in `registry.NAMES`
     params: Any
     fitted: Fitted
     plan: Plan
@@ -54,13 +55,11 @@ class Model:
     start_loss: float  # median prompt metric of the zoo's starts
 
     @functools.cached_property
-    def learner(self) -> Diffusion:
+    def learner(self) -> Diffusion | EndToEnd:
         """What answers; its static parts are the same for the same config: it compiles once."""
         config = compat.renamed(self.config)  # a pickle may be older than the names
         found = _learner(_text(config), _text(self.description), self.objective)
-        own = found.model.representation.with_fitted(self.fitted)
-        model = dataclasses.replace(found.model, representation=own)
-        return dataclasses.replace(found, model=model, plan=self.plan)
+        return found.ready(self.fitted, self.plan)
 
     @functools.cached_property
     def metric(self) -> PromptMetric:
@@ -270,7 +269,7 @@ class Model:
 
 
 @functools.lru_cache(maxsize=16)
-def _learner(config: str, description: str, objective: str) -> Diffusion:
+def _learner(config: str, description: str, objective: str) -> Diffusion | EndToEnd:
     """Build the learner of a config and a network, both in JSON, also inside of jit."""
     with jax.ensure_compile_time_eval():
         network, plain = built(description), json.loads(config)

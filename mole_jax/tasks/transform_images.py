@@ -72,6 +72,18 @@ def tables(
     )
 
 
+def rows(transformations: Transformations, task: jax.Array) -> Transformations:
+    """Return the tables of tasks [B] in this order."""
+    low, high, tone, order, linear = transformations
+    return Transformations(
+        low,
+        high,
+        None if tone is None else Tone(*(x[task] for x in tone)),
+        None if order is None else order._replace(of=order.of[task]),
+        None if linear is None else linear._replace(of=linear.of[task]),
+    )
+
+
 def change_brightness(
     transformations: Transformations,
     task: jax.Array,

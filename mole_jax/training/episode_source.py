@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,10 @@ from jax.sharding import Mesh
 from mole_jax.core import rng
 from mole_jax.tasks.images import ImageTasks
 from mole_jax.tasks.networks import Network
+from mole_jax.training import support_sets
 from mole_jax.training.learner import Episodes
 from mole_jax.training.source import Feed
+from mole_jax.training.support_sets import SupportSizes
 
 
 class Nothing:
@@ -26,6 +28,13 @@ class Nothing:
 
     def take(self, first: int, stop: int) -> tuple[()]:
         return ()
+
+
+class FreshClasses(NamedTuple):
+    """Classes of which any K make a training task, but for those that are held out together."""
+
+    known: jax.Array  # [n]
+    held_out: jax.Array  # [H, K], each in increasing order
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,12 +49,14 @@ class EpisodeSource:
     tasks: jax.Array  # [T] the training tasks, positions in the task table
     data: ImageTasks
     batch_size: int
-    shots: int  # support examples of each class
+    support: SupportSizes
     queries: int  # of each episode
+    rename: float = 0.0  # share of episodes with labels renamed at random
+    fresh: FreshClasses | None = None  # classes are drawn anew; None: those of the training tasks
 
     @property
-    def constants(self) -> tuple[jax.Array, ImageTasks]:
-        return self.tasks, self.data
+    def constants(self) -> tuple[jax.Array, ImageTasks, FreshClasses | None]:
+        return self.tasks, self.data, self.fresh
 
     def like(self, mesh: Mesh, n_steps: int) -> tuple[()]:
         return ()
@@ -60,9 +71,12 @@ class EpisodeSource:
         self, constants: Any, drawn: tuple[()], root: jax.Array, step: int | jax.Array
     ) -> Episodes:
         """Draw B episodes; their starts have no metric, and NaN says so."""
-        tasks, data = constants
+        tasks, data, fresh = constants
         key = rng.at(root, "episodes", step)
-        task = jax.random.choice(rng.named(key, "task"), tasks, (self.batch_size,))
+        listed = task = jax.random.choice(rng.named(key, "task"), tasks, (self.batch_size,))
+        if fresh is not None:
+            classes = _fresh(fresh, data.classes[listed], rng.named(key, "classes"))
+            data, task = data.with_classes(listed, classes), jnp.arange(self.batch_size)
 
         def keys(name: str) -> jax.Array:
             return jax.random.split(rng.named(key, name), self.batch_size)
@@ -70,12 +84,25 @@ class EpisodeSource:
         def init(key: jax.Array) -> jax.Array:
             return self.network.spec.flatten(self.network.init(key))
 
+        n_classes = self.network.n_classes
+        query = jax.vmap(lambda t, k: data.draw("train", t, k, self.queries))(task, keys("query"))
+        support = support_sets.draw(self.support, data, task, n_classes, rng.named(key, "support"))
+        if self.rename:
+            order = support_sets.random_orders(key, self.batch_size, n_classes, self.rename)
+            support, query = (support_sets.renamed(x, order) for x in (support, query))
         return Episodes(
-            task=task,
-            support=jax.vmap(lambda t, k: data.support(t, k, self.shots))(task, keys("support")),
-            query=jax.vmap(lambda t, k: data.draw("train", t, k, self.queries))(
-                task, keys("query")
-            ),
+            task=listed,
+            support=support,
+            query=query,
             start=jax.vmap(init)(keys("start")),
             start_metric=jnp.full(self.batch_size, jnp.nan),
         )
+
+
+def _fresh(fresh: FreshClasses, listed: jax.Array, key: jax.Array) -> jax.Array:
+    """Draw classes [B, K] at random; where they would be a held-out task, keep the listed ones."""
+    batch, k = listed.shape
+    order = jax.vmap(lambda key: jax.random.permutation(key, len(fresh.known))[:k])
+    drawn = fresh.known[order(jax.random.split(key, batch))]
+    same = jnp.sort(drawn, axis=1)[:, None] == fresh.held_out[None]  # [B, H, K]
+    return jnp.where(same.all(-1).any(-1)[:, None], listed, drawn)

@@ -18,9 +18,10 @@ from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation import permutation, rotation
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks import networks
-from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
+from mole_jax.training import support_sets
+from mole_jax.training.support_sets import SupportSizes
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.storage.schema import PROMPT_METRIC
@@ -61,8 +62,7 @@ class PairConfig:
     """How pairs are drawn: the static choices of `config.training`."""
 
     first_start: float  # share of pairs whose start is the initial network
-    support_per_class: int
-    support_min_per_class: int
+    support: SupportSizes
     function_images: int
     mix_images: bool
     permute_units: bool
@@ -75,13 +75,14 @@ class PairConfig:
     @staticmethod
     def of(config: Mapping[str, Any]) -> PairConfig:
         """Read and check the rules of a config; raises UserError."""
-        t, most = config["training"], config["data"]["support_per_class"]
-        least = t["support_min_per_class"]
-        if not 1 <= least <= most:
-            raise UserError(
-                f"training.support_min_per_class={least} must lie in "
-                f"1..data.support_per_class={most}"
-            )
+        t = config["training"]
+        support = SupportSizes(
+            t["support_min_per_class"],
+            config["data"]["support_per_class"],
+            compat.get(config, "training.support_sizes"),
+            compat.get(config, "training.support_unequal"),
+        )
+        support.check()
         drop = tuple((name, float(t["drop"][name])) for name in prompt_lib.CONDITIONS)
         if any(not 0 <= rate < 1 for _, rate in drop):
             raise UserError(f"training.drop={dict(drop)}: every rate must lie in [0, 1)")
@@ -114,8 +115,7 @@ class PairConfig:
             )
         return PairConfig(
             first_start=t["first_start"],
-            support_per_class=most,
-            support_min_per_class=least,
+            support=support,
             function_images=t["function_images"],
             mix_images=t["mix_images"],
             permute_units=t["permute_units"],
@@ -153,7 +153,8 @@ def draw(
     else:
         first, last = zoo.parameters[run, start], zoo.parameters[run, target]
     task = zoo.task[run]  # [B]
-    support = _support(rules, data, task, network.n_classes, rng.named(key, "support"))
+    shown = rng.named(key, "support")
+    support = support_sets.draw(rules.support, data, task, network.n_classes, shown)
     images = _images(rules, data, task, rng.named(key, "images"))
     start_metric = zoo.metric[run, start]
     if rules.fresh_starts:
@@ -172,13 +173,10 @@ def draw(
             turn = jax.vmap(functools.partial(rotation.rotate, network))
             first, last = turn(first, turns), turn(last, turns)
     if rules.permute_labels:
-        each = jax.random.split(rng.named(key, "labels"), batch)
-        order = jax.vmap(lambda k: jax.random.permutation(k, network.n_outputs))(each)  # [B, K]
-        chosen = jax.random.uniform(rng.named(key, "renamed"), (batch, 1)) < rules.permute_labels
-        order = jnp.where(chosen, order, jnp.arange(network.n_outputs)[None])
+        order = support_sets.random_orders(key, batch, network.n_outputs, rules.permute_labels)
         rename = jax.vmap(functools.partial(permutation.permute_outputs, network))
         first, last = rename(first, order), rename(last, order)
-        support = _renamed(support, order)
+        support = support_sets.renamed(support, order)
     use = prompt_lib.dropped(prompt_lib.everything(batch), rng.named(key, "drop"), dict(rules.drop))
     prompt = Prompt(
         start=first,
@@ -240,23 +238,6 @@ def _measured(
     return jax.vmap(one)(flat, task)
 
 
-def _support(
-    rules: PairConfig, data: DeviceData, task: jax.Array, n_classes: int, key: jax.Array
-) -> Examples:
-    """Draw a fresh support set for each pair, of random size: leaves [B, K * support_per_class]."""
-    batch = len(task)
-    set_key, size_key = jax.random.split(key)
-    support = jax.vmap(lambda t, k: data.support(t, k, rules.support_per_class))(
-        task, jax.random.split(set_key, batch)
-    )
-    least, most = rules.support_min_per_class, rules.support_per_class
-    size = jax.random.randint(size_key, (batch,), least, most + 1)
-    # Examples stand class by class in random order: the first `size` of each are a random choice.
-    n = support.labels.shape[1]
-    rank = jnp.arange(n) % (n // n_classes)
-    return support._replace(mask=support.mask & (rank[None] < size[:, None]))
-
-
 def _images(rules: PairConfig, data: DeviceData, task: jax.Array, key: jax.Array) -> jax.Array:
     """Draw inputs on which functions are compared, mostly training images: [B, m, F].
 
@@ -271,9 +252,3 @@ def _images(rules: PairConfig, data: DeviceData, task: jax.Array, key: jax.Array
         return inputs
     share = jax.random.uniform(mix_key, inputs.shape[:2])[..., None]
     return share * inputs + (1 - share) * jnp.roll(inputs, 1, axis=1)
-
-
-def _renamed(examples: Examples, order: jax.Array) -> Examples:
-    """Give examples [B, n] of old class order[b, i] the label i."""
-    new = jnp.argsort(order, axis=1)  # [B, K]: new label of each old one
-    return examples._replace(labels=jnp.take_along_axis(new, examples.labels, axis=1))

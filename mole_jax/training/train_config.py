@@ -30,6 +30,12 @@ class TrainConfig:
 
     steps: int = 1500
     regression_steps: int = 300  # of the regression ablation; 0 leaves it out
+    # Of the same transformer without a zoo, on the loss of the networks that it writes; 0 leaves it
+    # out.
+    end_to_end_steps: int = 0
+    end_to_end_rate: float = 1e-3
+    queries: int = 50  # examples of an episode by which it is judged
+    fresh_classes: bool = True  # episodes of any classes that training tasks have, not these alone
     batch_size: int = 64
     accumulate: int = 1  # parts that a batch is cut into, one after another: less memory
     learning_rate: float = 2e-3
@@ -51,6 +57,8 @@ class TrainConfig:
     spacing: str = "start_first"
     first_start: float = 0.7  # share of pairs that start from an initial network
     support_min_per_class: int = 4  # support sets vary from here to data.support_per_class
+    support_sizes: str = "uniform"  # or log: one and two shots as often as five to ten
+    support_unequal: float = 0.0  # share of support sets whose classes differ in size
     permute_units: bool = False  # needed by representations that are not equivariant
     permute_labels: float = 0.5  # share of pairs with labels renamed at random
     drop: DropConfig = DropConfig()
@@ -75,6 +83,12 @@ class TrainConfig:
             raise UserError(
                 f"training.regression_steps={self.regression_steps} must not be negative; 0 leaves "
                 "regression out"
+            )
+        if self.end_to_end_steps < 0 or self.end_to_end_rate <= 0 or self.queries < 1:
+            raise UserError(
+                "training: end_to_end_steps must not be negative, end_to_end_rate must be above 0 "
+                f"and queries 1 or more; they are {self.end_to_end_steps}, "
+                f"{self.end_to_end_rate} and {self.queries}"
             )
         if self.schedule not in SCHEDULES:
             raise UserError(

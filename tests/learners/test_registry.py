@@ -28,13 +28,14 @@ EVERY = {
     "diffusion": {},
     "regression": {"training__regression_steps": 5},
     "gpt": GPT,
+    "end_to_end": {"training__end_to_end_steps": 5, "metamodel__support_probes": 2},
 }
 KEY = jax.random.key(5)
 
 
 @functools.cache
 def setting(name: str) -> tiny.Setting:
-    return tiny.made_up("regression" if name == "regression" else "diffusion", **EVERY[name])
+    return tiny.made_up("diffusion" if name == "gpt" else name, **EVERY[name])
 
 
 def episodes(setting: tiny.Setting, batch: int = 2) -> Episodes:

@@ -21,8 +21,9 @@ from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 from mole_jax.training import loop
-from mole_jax.training.episode_source import EpisodeSource
+from mole_jax.training.episode_source import EpisodeSource, FreshClasses, _fresh
 from mole_jax.training.learner import Episodes, Label, Request, Uses
+from mole_jax.training.support_sets import SupportSizes
 from mole_jax.training.train_config import TrainConfig
 from tests import tiny
 
@@ -81,7 +82,9 @@ def source() -> EpisodeSource:
     config = tiny.tiny_config()
     family = families.build(config)
     tasks = jnp.asarray(family.indices("train"), jnp.int32)
-    return EpisodeSource(family.network, tasks, family.device_data, 8, shots=4, queries=16)
+    return EpisodeSource(
+        family.network, tasks, family.device_data, 8, SupportSizes(2, 4), queries=16
+    )
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +135,28 @@ def test_episodes_are_a_function_of_the_step_and_disjoint(source: EpisodeSource)
         for e in (one.support, one.query)
     )
     assert not shown & judged
+
+
+def test_fresh_classes_make_new_tasks_but_never_held_out_ones(source: EpisodeSource) -> None:
+    data = source.data
+    held_out = [[0, 1, 2], [1, 2, 3]]
+    fresh = FreshClasses(jnp.arange(4), jnp.array(held_out))
+    other = dataclasses.replace(source, fresh=fresh)
+    listed = jnp.array([[5, 6, 7]] * 300)
+    drawn = np.asarray(_fresh(fresh, listed, jax.random.key(0)))
+    sets = {tuple(sorted(row)) for row in drawn.tolist()}
+    assert sets == {(5, 6, 7), (0, 1, 3), (0, 2, 3)}
+    assert abs((drawn[:, 0] == 5).mean() - 0.5) < 0.1
+    made = jax.jit(lambda step: other.draw(other.constants, (), jax.random.key(0), step))(0)
+    # Images are those of the drawn classes: of a task of the same classes.
+    pool = {
+        x.tobytes()
+        for c in range(8)
+        for x in np.asarray(data.with_classes(
+            jnp.zeros(1, int), jnp.array([[c, c, c]])
+        ).pool("support", jnp.int32(0)).inputs)
+    }  # fmt: skip
+    assert {x.tobytes() for x in np.asarray(made.support.inputs)[0]} <= pool
 
 
 def test_a_loss_that_is_no_number_is_said_of_any_learner(

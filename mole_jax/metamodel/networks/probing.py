@@ -39,6 +39,7 @@ class Probes(NamedTuple):
 
     inputs: jax.Array  # [B, n, F]
     targets: jax.Array  # [B, n] labels, or [B, n, O] of a policy: see `outputs.error`
+    weights: jax.Array | None = None  # [B, n] not negative; without them all count alike
 
 
 # (output [B, L, C], what it is relative to, probes) -> the gradient of the probe loss, in tokens.
@@ -52,15 +53,19 @@ def make_probe_gradient(process: Process, network: Network) -> ProbeGradientOf:
     the gradient.
     """
 
-    def loss(flat: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
-        found = network.apply(network.spec.unflatten(flat), inputs)
-        return jnp.mean(outputs.error(network, found, targets))
+    def loss(flat: jax.Array, probes: Probes) -> jax.Array:
+        found = network.apply(network.spec.unflatten(flat), probes.inputs)
+        error = outputs.error(network, found, probes.targets)
+        if probes.weights is None:
+            return jnp.mean(error)
+        return jnp.sum(probes.weights * error) / jnp.maximum(jnp.sum(probes.weights), 1.0)
 
     def probe_gradient(output: jax.Array, of: Denoising, probes: Probes) -> ProbeGradient:
         tokens = process.clean_estimate(output, of.noisy, of.anchor, of.t, of.scale)
-        chex.assert_equal_shape_prefix([tokens, *probes], 1, custom_message="output, probes [B]")
+        given = [tokens, *jax.tree.leaves(probes)]
+        chex.assert_equal_shape_prefix(given, 1, custom_message="output, probes [B]")
         parameters = of.representation.parameters(tokens)
-        gradient = jax.vmap(jax.grad(loss))(parameters, probes.inputs, probes.targets)  # [B, D]
+        gradient = jax.vmap(jax.grad(loss))(parameters, probes)  # [B, D]
         return of.representation.pull_back(gradient)
 
     return probe_gradient

@@ -36,7 +36,7 @@ from mole_jax.representation.codec import Layout
 from mole_jax.representation.tokens import ProbeGradient
 
 CONDITIONINGS = ("adaln", "context")
-# How far an inner step goes along the direction of the probe gradient before anything is learned,
+# How far an inner step goes along the direction of a probe gradient before anything is learned,
 # in units of the output. All of them together stay well below the spread of the target.
 FIRST_STEP = 0.02
 # How many times longer an inner step may make the derivative that is passed back through it.
@@ -60,7 +60,11 @@ class Shape:
     pairwise: bool = True  # outgoing weights also as products with class tokens
     # Refine the estimate by gradient steps on learned examples of each class.
     probes: int = 8  # of each class; 0: none, and no inner steps
+    # Labelled support examples of each class (the first ones; they stand in random order) whose
+    # gradient is followed, too, apart from that of the learned ones.
+    support_probes: int = 0
     inner_steps: int = 8  # the last steps; each block takes one of its own before them
+    step_scale: float = 1.0  # of what is learned of step sizes: below 1 they change more slowly
     dtype: str = "float32"  # or bfloat16: of the products; parameters stay float32
     remat: bool = False  # recompute blocks and inner steps in the backward pass: less memory
     unroll: int = 12  # layers unrolled in the scan over layers
@@ -70,14 +74,17 @@ class Shape:
         for name in ("width", "layers", "heads", "mlp_ratio", "feature_width", "unroll"):
             if getattr(self, name) < 1:
                 raise UserError(f"metamodel.{name}={getattr(self, name)} must be 1 or more")
-        for name in ("support_queries", "inner_steps"):
+        for name in ("support_queries", "probes", "support_probes", "inner_steps"):
             if getattr(self, name) < 0:
                 raise UserError(f"metamodel.{name}={getattr(self, name)} must not be negative")
-        if self.inner_steps and self.probes < 1:
+        if self.inner_steps and self.probes + self.support_probes < 1:
             raise UserError(
                 f"metamodel.inner_steps={self.inner_steps} go along gradients on probes, of which "
-                f"there are metamodel.probes={self.probes} for each class; let there be 1 or more"
+                f"there are metamodel.probes={self.probes} and metamodel.support_probes="
+                f"{self.support_probes} for each class; let one of them be 1 or more"
             )
+        if not 0 < self.step_scale <= 1:
+            raise UserError(f"metamodel.step_scale={self.step_scale} must lie above 0, up to 1")
         if self.width % self.heads:
             raise UserError(
                 f"metamodel.width={self.width} must be a multiple of metamodel.heads={self.heads}"
@@ -98,6 +105,10 @@ class Shape:
                     f"--mesh: tensor={parts} must divide metamodel.{what}={size}: choose another "
                     "size of that axis"
                 )
+
+    def scaled(self, size: jax.Array) -> jax.Array:
+        """Return learned step sizes in units of `step_scale`."""
+        return size if self.step_scale == 1 else self.step_scale * size
 
     @property
     def hidden(self) -> int:
@@ -126,22 +137,29 @@ class Block(nn.Module):
     mesh: Mesh | None = None
 
     @nn.compact
-    def __call__(self, carry: Carry, of: Denoising, probes: Probes | None) -> tuple[Carry, None]:
+    def __call__(
+        self, carry: Carry, of: Denoising, probes: tuple[Probes, ...]
+    ) -> tuple[Carry, None]:
         x, output, condition = sharding.shard_batch(carry, self.mesh)
-        if probes is None:
+        if not probes:
             return Carry(self._mix(x, condition), output, condition), None
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         batch, n_tokens, channels = output.shape
-        gradient = self.probe_gradient(output, of, probes)
-        seen = jnp.concatenate(gradient, axis=-1).reshape(batch * n_tokens, -1)
+        gradients = [part for p in probes for part in self.probe_gradient(output, of, p)]
+        seen = jnp.concatenate(gradients, axis=-1).reshape(batch * n_tokens, -1)
         h = Dense(s.width, dtype=dtype, name="push_in")(seen).reshape(batch, n_tokens, -1)
         h = jnp.pad(h, ((0, 0), (0, self.length - n_tokens), (0, 0)))
         x = self._mix(x + h.reshape(x.shape), condition)
         own = x.reshape(batch, self.length, -1)[:, :n_tokens].reshape(batch * n_tokens, -1)
         own = nn.LayerNorm(name="norm_estimate")(own.astype(jnp.float32))
-        change = nn.Dense(3 * channels, kernel_init=nn.initializers.zeros, name="estimate")(own)
-        step, along, by = jnp.split(change.reshape(batch, n_tokens, -1), 3, axis=-1)
-        output = output + step + along * gradient.direction + by * gradient.magnitude
+        n_parts = 1 + len(gradients)
+        change = nn.Dense(n_parts * channels, kernel_init=nn.initializers.zeros, name="estimate")(
+            own
+        )
+        step, *sizes = jnp.split(change.reshape(batch, n_tokens, -1), n_parts, axis=-1)
+        output = output + step
+        for size, gradient in zip(sizes, gradients, strict=True):
+            output = output + s.scaled(size) * gradient
         return Carry(x, output, condition), None
 
     def _mix(self, x: jax.Array, condition: jax.Array) -> jax.Array:
@@ -261,9 +279,12 @@ class Transformer(nn.Module):
         total = x.shape[1]
         condition = (time_token + start_token + target_token).astype(dtype)
 
-        output, probes = jnp.zeros(of.noisy.shape), None
+        output = jnp.zeros(of.noisy.shape)
+        probes: tuple[Probes, ...] = ()
         if s.probes:
-            probes = self._probes(context)
+            probes += (self._probes(context),)
+        if s.support_probes:
+            probes += (self._support_probes(prompt),)
         block = self._block()
         stack = nn.scan(
             block,
@@ -295,9 +316,11 @@ class Transformer(nn.Module):
         # Where no channel is of an output alone, as in a latent, there is nothing to join.
         if s.pairwise and (layout.output >= 0).any():
             out = out + self._towards_classes(layout, x, last_context, batch)
-        if probes is None or not s.inner_steps:
+        if not probes or not s.inner_steps:
             return out
-        return self._refine(out, x, lambda output: probe_gradient(output, of, probes))
+        return self._refine(
+            out, x, lambda output: [probe_gradient(output, of, p) for p in probes], len(probes)
+        )
 
     def _block(self) -> type[nn.Module]:
         """Return the block, which fetches its parameters each time it runs."""
@@ -331,27 +354,38 @@ class Transformer(nn.Module):
         labels = jnp.repeat(jnp.arange(self.n_classes), s.probes)
         return Probes(inputs, jnp.broadcast_to(labels, (batch, *labels.shape)))
 
+    def _support_probes(self, prompt: Prompt) -> Probes:
+        """Return the support examples whose gradient is followed; none where it is absent."""
+        inputs, labels, mask = prompt.support
+        per_class = labels.shape[1] // self.n_classes  # they stand class by class
+        first = jnp.arange(labels.shape[1]) % per_class < self.shape.support_probes
+        counts = mask & first[None] & prompt.use["support"][:, None]
+        return Probes(inputs, labels, counts.astype(jnp.float32))
+
     def _refine(
         self,
         output: jax.Array,
         tokens: jax.Array,
-        gradient_at: Callable[[jax.Array], ProbeGradient],
+        gradients_at: Callable[[jax.Array], list[ProbeGradient]],
+        n_sets: int,
     ) -> jax.Array:
-        """Take the inner steps: gradient steps on the probes.
+        """Take the inner steps: gradient steps on each of the sets of probes.
 
         Each token sets the sizes of its channels' steps, and how large each step is in all.
         """
         s, (batch, length, channels) = self.shape, output.shape
         tokens, zeros = tokens.astype(jnp.float32), nn.initializers.zeros
-        size = nn.Dense(2 * channels, kernel_init=zeros, name="step_size")(tokens)
-        size = size.reshape(batch, length, 2, channels)
-        gain = nn.Dense(2 * s.inner_steps, kernel_init=zeros, name="step_gain")(tokens)
-        gain = 1 + gain.reshape(batch, length, s.inner_steps, 2, 1)
+        size = nn.Dense(2 * n_sets * channels, kernel_init=zeros, name="step_size")(tokens)
+        size = s.scaled(size.reshape(batch, length, n_sets, 2, channels))
+        gain = nn.Dense(2 * n_sets * s.inner_steps, kernel_init=zeros, name="step_gain")(tokens)
+        gain = 1 + gain.reshape(batch, length, s.inner_steps, n_sets, 2, 1)
 
         def step(output: jax.Array, gain: jax.Array, size: jax.Array) -> jax.Array:
-            gradient = gradient_at(output)
-            output = output + gain[:, :, 0] * (FIRST_STEP + size[:, :, 0]) * gradient.direction
-            return output + gain[:, :, 1] * size[:, :, 1] * gradient.magnitude
+            for i, gradient in enumerate(gradients_at(output)):
+                first, second = gain[:, :, i, 0], gain[:, :, i, 1]
+                output = output + first * (FIRST_STEP + size[:, :, i, 0]) * gradient.direction
+                output = output + second * size[:, :, i, 1] * gradient.magnitude
+            return output
 
         # Scanned, and not unrolled: compiling gradients of gradients takes long.
         def body(output: jax.Array, gain: jax.Array) -> tuple[jax.Array, None]:

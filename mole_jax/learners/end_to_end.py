@@ -1,0 +1,134 @@
+"""The rival without a zoo: the same transformer, trained on the loss of the networks it writes.
+
+It never sees a trained network. Its gradient comes from query examples of each episode, through the
+network that it writes from the support set: as HyperTransformer (Zhmoginov et al. 2022) and
+MotherNet (Müller et al. 2023) are trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from mole_jax.learners import regression
+from mole_jax.learners.diffusion import Diffusion
+from mole_jax.metamodel.networks import sharding
+from mole_jax.metamodel.networks.transformer import Transformer
+from mole_jax.metamodel.process.sampler import Plan
+from mole_jax.representation.fitted import Fitted
+from mole_jax.tasks.classification import loss_and_accuracy
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.networks import Network
+from mole_jax.training import microbatch
+from mole_jax.training.learner import Episodes, Label, Request, Uses
+
+# A step that is too long makes units of the network die. Where step sizes learned as fast as the
+# rest, all networks answered at random after 500 steps.
+STEP_SCALE = 0.03
+LABEL = Label(
+    "End to end",
+    "The same transformer trained on the loss of the networks that it writes, without a zoo.",
+)
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["writer"], meta_fields=["mesh", "parts"]
+)
+@dataclasses.dataclass(frozen=True, eq=False)
+class EndToEnd:
+    """A noiseless meta-model that is judged by what its networks do."""
+
+    writer: Diffusion
+    mesh: Mesh | None = None  # that gradients are computed on
+    parts: int = 1  # of a batch, one after another
+
+    name = "end_to_end"
+    label = LABEL
+    source = "episodes"
+    # Another start gives another network.
+    uses = Uses(target_metric=False, samples=False)
+
+    @property
+    def network(self) -> Network:
+        return self.writer.network
+
+    @property
+    def n_tokens(self) -> int:
+        return self.writer.n_tokens
+
+    def init(self, key: jax.Array) -> Any:
+        """Return initial parameters of the module."""
+        return self.writer.init(key)
+
+    def gradient(
+        self, theta: Any, batch: Episodes, key: jax.Array
+    ) -> tuple[Any, dict[str, jax.Array]]:
+        """Return the gradient of the networks' cross-entropy on the query sets."""
+        assert batch.query is not None
+        batch, query = sharding.shard_batch((batch._replace(query=None), batch.query), self.mesh)
+
+        def of(part: tuple[Episodes, Examples]) -> tuple[Any, dict[str, jax.Array]]:
+            def loss(theta: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+                if self.mesh is not None:
+                    theta = sharding.gathered(theta, self.mesh)
+                episodes, query = part
+                flat = self._written(theta, episodes)
+                each, accuracy = jax.vmap(self._judged)(flat, query)
+                found = jnp.mean(each)
+                return found, {"loss": found, "query_accuracy": jnp.mean(accuracy)}
+
+            (_, metrics), grads = jax.value_and_grad(loss, has_aux=True)(theta)
+            return grads, metrics
+
+        found: tuple[Any, dict[str, jax.Array]] = microbatch.mean(
+            of, (batch, query), self.parts, self.mesh
+        )
+        return found
+
+    def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> jax.Array:
+        """Write a network for every episode: [B, D]."""
+        return self._written(theta, episodes, request.use)
+
+    def _written(
+        self, theta: Any, episodes: Episodes, use: dict[str, jax.Array] | None = None
+    ) -> jax.Array:
+        # No metric is asked for, and none is known of a start that was drawn at random.
+        some = jnp.ones(episodes.start.shape[:1])
+        given = jnp.ones(some.shape, bool) if use is None else use["support"]
+        start = jnp.ones(some.shape, bool) if use is None else use["start"]
+        use = {"support": given, "start": start, "target_metric": jnp.zeros(some.shape, bool)}
+        plain = episodes._replace(start_metric=some)
+        return self.writer.adapt(theta, plain, Request(some, use), jax.random.key(0))
+
+    def _judged(self, flat: jax.Array, query: Examples) -> tuple[jax.Array, jax.Array]:
+        logits = self.network.apply(self.network.spec.unflatten(flat), query.inputs)
+        return loss_and_accuracy(logits, query.labels, query.mask)
+
+    def ready(self, fitted: Fitted, plan: Plan) -> Self:
+        """Return the learner with what was fitted for it; it is not sampled from."""
+        return dataclasses.replace(self, writer=self.writer.ready(fitted, plan))
+
+    def on(self, mesh: Mesh, parts: int) -> Self:
+        return dataclasses.replace(self, writer=self.writer.on(mesh, 1), mesh=mesh, parts=parts)
+
+    def check_mesh(self, mesh: Mesh) -> None:
+        self.writer.check_mesh(mesh)
+
+    def without_remat(self) -> Self | None:
+        writer = self.writer.without_remat()
+        return None if writer is None else dataclasses.replace(self, writer=writer)
+
+
+def of(main: Diffusion) -> EndToEnd:
+    """Return the rival of a diffusion learner."""
+    writer = regression.of(main)
+    module = writer.model.module
+    assert isinstance(module, Transformer)  # G.pt, which sees no support set, is refused
+    shape = dataclasses.replace(module.shape, step_scale=STEP_SCALE * module.shape.step_scale)
+    model = dataclasses.replace(writer.model, module=module.clone(shape=shape))
+    return EndToEnd(dataclasses.replace(writer, model=model))
