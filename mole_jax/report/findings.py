@@ -15,6 +15,7 @@ SPLIT_NAMES = {
     "S0": "unseen runs of seen data subsets",
     "S1": "unseen data subsets",
     "S2": "unseen classes",
+    "S2any": "some unseen classes",
     "S3": "unseen data sets",
     "S4": "unseen architectures",
 }
@@ -47,7 +48,15 @@ def metric(result: Result) -> str:
 
 def split_name(split: str) -> str:
     """Return the split's code with what it holds out: 'S1, unseen data subsets'."""
-    return f"{split}, {SPLIT_NAMES[split]}" if split in SPLIT_NAMES else split
+    held_out = _held_out(split)
+    return f"{split}, {held_out}" if held_out else split
+
+
+def _held_out(split: str) -> str:
+    """Return what a split holds out; "S3-NAME" is the unseen data set of that name."""
+    code, _, source = split.partition("-")
+    words = SPLIT_NAMES.get(code, "")
+    return f"the unseen data set {source}" if source else words
 
 
 def method_name(result: Result, key: str) -> str:
@@ -85,6 +94,11 @@ def best_baseline(result: Result) -> Method | None:
     """Return the baseline with the best mean, ordinary optimizers aside; None without any."""
     rivals = [m for m in methods(result) if m.key != "generated" and not is_optimizer(m.key)]
     return max(rivals, key=lambda method: method.mean, default=None)
+
+
+def best_few_shot(methods: Mapping[str, Any]) -> str:
+    """Return the method whose mean of networks is the most accurate at a number of shots."""
+    return max(methods, key=lambda key: methods[key]["mean"]["accuracy"])
 
 
 def is_optimizer(key: str) -> bool:
@@ -132,13 +146,12 @@ def headline(result: Result, split: str) -> list[str]:
 def beyond(splits: Mapping[str, Result], main: str) -> list[str]:
     """Write sentences on splits harder than the headline's: unseen classes and data sets."""
     sentences = []
-    for split in ("S2", "S3"):
-        if split == main or split not in splits:
+    for split, result in splits.items():
+        if split == main or not split.startswith(("S2", "S3")):
             continue
-        result = splits[split]
         generated, adam = result["generated"], result.get("adam", {})
         sentences.append(
-            f"On {result['n_tasks']} data subsets of {SPLIT_NAMES[split]} ({split}) its networks "
+            f"On {result['n_tasks']} data subsets of {_held_out(split)} ({split}) its networks "
             f"reach {numbers.percent(generated.get('mean'))}, Adam from the same starts "
             f"{numbers.percent(adam.get('mean'))}."
         )

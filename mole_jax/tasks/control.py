@@ -196,6 +196,10 @@ class ControlFamily:
         """Return positions of the tasks of a split ("train" or "S1")."""
         return np.array([i for i, s in enumerate(self.subsets) if s.split == split], np.int32)
 
+    def held_out(self) -> dict[str, np.ndarray]:
+        """Return the held-out tasks by split: S1."""
+        return {"S1": self.indices("S1")}
+
     def manifest(self) -> dict[str, Any]:
         """Return the split manifest: which tasks are in which part."""
         return {"pools": {}, "subsets": subsets.by_split(self.subsets)}

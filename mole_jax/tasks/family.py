@@ -76,6 +76,9 @@ class TaskFamily(Protocol):
     def indices(self, split: str) -> np.ndarray:
         """Return positions of the tasks of a split ("train", "S1", ...)."""
 
+    def held_out(self) -> dict[str, np.ndarray]:
+        """Return the positions of held-out tasks by split, in the order of the report."""
+
     def manifest(self) -> dict[str, Any]:
         """Return the split manifest: which examples and tasks are in which part."""
 

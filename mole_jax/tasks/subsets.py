@@ -1,7 +1,8 @@
 """Data subsets: K of N classes, relabelled 0..K-1, and which of them are held out.
 
-Held out are S1, new combinations of known classes; S2, subsets with classes that no training
-subset has; S3, subsets of a data set that no training subset is from.
+Held out are S1, new combinations of known classes; S2, subsets of classes that no training subset
+has; S2any, subsets with at least one such class; S3, subsets of a data set that no training subset
+is from.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from mole_jax.tasks.sources import ImageData
 from mole_jax.tasks.transformation import Transformation, TransformShares
 
 _LISTABLE = 1_000_000  # with more subsets than this, they are drawn one by one
-HELD_OUT = ("S1", "S2", "S3")
+HELD_OUT = ("S1", "S2", "S2any", "S3")
+# Which classes of an S2 task are new: all of them, or at least one (it is then called S2any).
+UNSEEN_RULES = ("all", "any")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +112,10 @@ def draw(
     shape = data.images.shape[1:]
     shares = TransformShares.of(compat.get_from(config, "data", "transform"), shape)
     known, unseen, foreign = _parts(config, data, seed)
+    rule = compat.get_from(config, "data", "unseen_class_rule")
+    if rule not in UNSEEN_RULES:
+        raise UserError(f"data.unseen_class_rule={rule!r} is unknown; there are {UNSEEN_RULES}")
+    all_new = rule == "all"
     groups = _groups(config, data, known)
     k, n_train = config["classes_per_subset"], config["train_subsets"]
     n_held_out = config["held_out_subsets"]
@@ -130,8 +137,11 @@ def draw(
         # More tasks than there are subsets: these come again, with other transformations.
         *((c, "train") for c in itertools.islice(itertools.cycle(train), n_train)),
         *((s.classes, s.split) for s in chosen if s.split != "train"),
-        *((c, "S2") for c in _with_any(rng, [*known, *unseen], unseen, k, n_unseen)),
-        *((c, "S3") for c in _with_any(rng, foreign, foreign, k, n_foreign)),
+        *(
+            (c, "S2" if all_new else "S2any")
+            for c in _with_any(rng, unseen if all_new else [*known, *unseen], unseen, k, n_unseen)
+        ),
+        *((c, "S3") for own in foreign for c in _with_any(rng, own, own, k, n_foreign)),
     ]
     if config["shuffle_labels"]:
         rng = np.random.default_rng([seed, 0x1ABE])
@@ -158,8 +168,8 @@ def sample(
 ) -> tuple[DataSubset, ...]:
     """Draw distinct K-class subsets, the training ones first, then the held-out ones (S1).
 
-    Where any are held out, every class occurs in training subsets, so that a held-out subset is a
-    new combination of known classes. `n_train=0` takes all subsets that are not held out. A
+    Every class of a held-out subset occurs in training subsets: it is a new combination of known
+    classes. `n_train=0` takes all subsets that are not held out. A
     subset's classes are all of one of the `groups`; by default one group holds all classes.
 
     Raises:
@@ -193,10 +203,14 @@ def sample(
         drawn: dict[tuple[int, ...], None] = {}
         while len(drawn) < n_train + n_held_out:
             group = groups[rng.choice(len(groups), p=share)] if len(groups) > 1 else groups[0]
-            drawn[tuple(sorted(rng.choice(group, k, replace=False).tolist()))] = None
+            found = tuple(sorted(rng.choice(group, k, replace=False).tolist()))
+            if len(drawn) == n_train:
+                seen = {c for classes in drawn for c in classes}
+            if len(drawn) < n_train or seen >= set(found):
+                drawn[found] = None
         chosen = list(drawn)
-    unseen = set(known) - {c for classes in chosen[:n_train] for c in classes}
-    if n_held_out and unseen:
+    trained = {c for classes in chosen[:n_train] for c in classes}
+    if unseen := {c for classes in chosen[n_train:] for c in classes} - trained:
         raise UserError(
             f"data: classes {sorted(unseen)} are in no training subset; raise data.train_subsets"
         )
@@ -208,8 +222,8 @@ def sample(
 
 def _parts(
     config: Mapping[str, Any], data: ImageData, seed: int
-) -> tuple[list[int], list[int], list[int]]:
-    """Return the classes that training may see, those of S2 and those of S3."""
+) -> tuple[list[int], list[int], list[list[int]]]:
+    """Return the classes that training may see, those of S2, and those of each source of S3."""
     held_out = [name for name in config["held_out_sources"].split("+") if name]
     if strangers := sorted(set(held_out) - set(data.sources)):
         raise UserError(
@@ -221,13 +235,23 @@ def _parts(
             f"data.held_out_sources={config['held_out_sources']!r} leaves nothing to train on"
         )
     names = [data.sources[i] for i in data.class_source]
-    foreign = [c for c, name in enumerate(names) if name in held_out]
+    foreign = [
+        [c for c, name in enumerate(names) if name == source]
+        for source in data.sources
+        if source in held_out
+    ]
     others = [c for c, name in enumerate(names) if name not in held_out]
     n, k = config["held_out_classes"], config["classes_per_subset"]
     if not 0 <= n <= max(len(others) - k, 0):
         raise UserError(
             f"data.held_out_classes={n} must lie in 0..{max(len(others) - k, 0)}: of "
             f"{len(others)} classes {k} make a subset"
+        )
+    least = k if compat.get_from(config, "data", "unseen_class_rule") == "all" else 1
+    if 0 < n < least:
+        raise UserError(
+            f"data.held_out_classes={n} must be data.classes_per_subset={k} or more, so that all "
+            "classes of a subset can be new; or set data.unseen_class_rule='any'"
         )
     for key, part, other in (
         ("unseen_class_subsets", n, "data.held_out_classes"),

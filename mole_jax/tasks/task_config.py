@@ -43,10 +43,11 @@ class ImageDataConfig:
     # may be more: a subset then comes several times, each time transformed in another way.
     train_subsets: int = 0
     held_out_subsets: int = 52  # of them S1: new combinations of classes that are trained on
-    # S2: classes kept from training, and subsets with some of them.
+    # S2: classes kept from training, and subsets of them.
     held_out_classes: int = 0
     unseen_class_subsets: int = 0
-    # S3: of a source A+B+C, the parts kept from training, and subsets of their classes.
+    unseen_class_rule: str = "all"  # classes of such a subset are new; or any: at least one (S2any)
+    # S3: of a source A+B+C, the parts kept from training, and subsets of the classes of each.
     held_out_sources: str = ""
     unseen_source_subsets: int = 0
     # Of pixels, in the source's own units: one number, or one for each channel. Empty: those of

@@ -118,26 +118,54 @@ def draw(seed: int = 0, **changes: Any) -> tuple[DataSubset, ...]:
     return subsets.draw(tiny.data_config(**arguments), data, np.full(15, 20), seed)
 
 
-UNSEEN = {"held_out_classes": 2, "unseen_class_subsets": 7}
+UNSEEN = {"held_out_classes": 4, "unseen_class_subsets": 4}
+ANY = {"held_out_classes": 2, "unseen_class_subsets": 7, "unseen_class_rule": "any"}
 FOREIGN = {"held_out_sources": "c", "unseen_source_subsets": 4}
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_s2_and_s3_have_classes_that_training_never_sees(seed: int, shuffle: bool) -> None:
-    chosen = draw(seed, shuffle_labels=shuffle, **UNSEEN, **FOREIGN)
+    fewer = {"train_subsets": 20, "held_out_subsets": 5}
+    chosen = draw(seed, shuffle_labels=shuffle, **fewer, **UNSEEN, **FOREIGN)
     of = {
         split: [set(s.classes) for s in chosen if s.split == split]
         for split in ("train", *subsets.HELD_OUT)
     }
-    assert [len(of[split]) for split in of] == [60, 10, 7, 4]
+    assert [len(of[split]) for split in of] == [20, 5, 4, 0, 4]
     known = set().union(*of["train"])
     assert set().union(*of["S1"]) <= known
-    assert all(classes - known for classes in of["S2"])  # each has some class that is new
-    assert len(set().union(*of["S2"]) - known) <= 2
+    assert not known & set().union(*of["S2"])  # all classes are new
+    assert len(set().union(*of["S2"])) == 4
     assert set().union(*of["S3"]) == {11, 12, 13, 14}
     assert not {11, 12, 13, 14} & (known | set().union(*of["S2"]))
     assert len({s.id for s in chosen}) == len({s.content for s in chosen}) == len(chosen)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_s2any_at_least_one_class_is_new(seed: int) -> None:
+    chosen = draw(seed, **ANY)
+    known = {c for s in chosen if s.split == "train" for c in s.classes}
+    found = [set(s.classes) for s in chosen if s.split == "S2any"]
+    assert len(found) == 7 and not any(s.split == "S2" for s in chosen)
+    assert all(classes - known for classes in found)
+    assert any(classes & known for classes in found)
+
+
+def test_of_several_foreign_sources_each_has_subsets_of_its_own() -> None:
+    chosen = draw(held_out_sources="b+c", unseen_source_subsets=3, train_subsets=10,
+                  held_out_subsets=2)  # fmt: skip
+    part = np.repeat([0, 1, 2], [6, 5, 4])
+    foreign = [{int(part[c]) for c in s.classes} for s in chosen if s.split == "S3"]
+    assert foreign == [{1}] * 3 + [{2}] * 3
+
+
+def test_of_many_classes_some_may_never_be_trained_on() -> None:
+    """More classes than a few subsets have: held-out subsets take theirs from those that do."""
+    drawn = subsets.sample("x", 500, k=5, n_train=40, n_held_out=10, seed=0)
+    known = {c for s in drawn if s.split == "train" for c in s.classes}
+    assert len(known) < 200
+    assert all(set(s.classes) <= known for s in drawn if s.split == "S1")
 
 
 def test_what_is_held_out_besides_does_not_change_the_rest() -> None:
@@ -179,7 +207,9 @@ def test_numbers_of_examples_follow_range_and_imbalance() -> None:
     ("changes", "message"),
     [
         ({"held_out_classes": 13}, "held_out_classes=13 must lie in 0..12"),
-        ({"held_out_classes": 2}, "unseen_class_subsets=0 and data.held_out_classes=2 go together"),
+        ({"held_out_classes": 3}, "unseen_class_subsets=0 and data.held_out_classes=3 go together"),
+        ({"held_out_classes": 2}, "held_out_classes=2 must be data.classes_per_subset=3 or more"),
+        ({"unseen_class_rule": "some"}, "unseen_class_rule='some' is unknown"),
         ({"unseen_class_subsets": 2}, "go together: give both, or neither"),
         ({"held_out_sources": "d"}, "names 'd', but .* has a, b, c"),
         ({"held_out_sources": "c+a+b"}, "leaves nothing to train on"),

@@ -20,7 +20,6 @@ from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.zoo_finals import ZooFinals
 from mole_jax.learners import registry, stored
 from mole_jax.learners.stored import Trained
-from mole_jax.tasks import subsets
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib
 from mole_jax.zoo import prompt_metric
@@ -115,8 +114,8 @@ def load_context(config: Mapping[str, Any], workdir: Path) -> EvalContext:
     held_out = {
         "S0": episodes.held_out_runs(zoo, section["s0_tasks"]),
         **{
-            split: episodes.held_out_subsets(zoo, split, section["starts"])
-            for split in subsets.HELD_OUT
+            name: episodes.held_out_subsets(zoo, tasks, section["starts"])
+            for name, tasks in family.held_out().items()
         },
     }
     held_out = {name: runs for name, runs in held_out.items() if runs.size}

@@ -89,9 +89,9 @@ def of_runs(
     )
 
 
-def held_out_subsets(zoo: Zoo, split: str, n_starts: int) -> np.ndarray:
-    """Return the first runs of every held-out data subset of S1, S2 or S3, [T, n_starts]."""
-    runs = zoo.select(split=split)
+def held_out_subsets(zoo: Zoo, tasks: np.ndarray, n_starts: int) -> np.ndarray:
+    """Return the first runs of held-out tasks [t], as far as they have any: [T, n_starts]."""
+    runs = np.flatnonzero(np.isin(zoo.runs["subset"], tasks) & (zoo.runs["split"] != "train"))
     return _first_of_each(zoo, runs, np.unique(zoo.runs["subset"][runs]), n_starts)
 
 

@@ -20,7 +20,8 @@ from mole_jax.tasks.subsets import DataSubset
 
 # Strings are stored as their position in these tables. Zoos on disk carry their own copy, so the
 # tables may grow at the end.
-RUN_SPLITS = ("train", "S0", "S1", "S2", "S3", "S4")
+# Stored as positions in this list: a new one comes last.
+RUN_SPLITS = ("train", "S0", "S1", "S2", "S3", "S4", "S2any")
 OPTIMIZERS = ("adam", "sgd")
 CODES = {"split": RUN_SPLITS, "optimizer": OPTIMIZERS}
 
