@@ -52,6 +52,11 @@ def body(
             _quality(splits, figures, _handicap(result, config)),
             _obedience(splits, figures),
             _listening(splits, figures),
+            *(
+                [_few_shot(splits, figures)]
+                if any("few_shot" in r for r in splits.values())
+                else []
+            ),
             _worth(splits, figures),
             _novelty(splits, figures),
             _origin(evaluation.get("seconds", {}), figures),
@@ -287,6 +292,43 @@ def _listening(splits: Mapping[str, findings.Result], figures: Figures) -> str:
         figures,
         ("conditions", "support"),
         below=[html.table(heads, rows) if rows else ""],
+    )
+
+
+def _few_shot(splits: Mapping[str, findings.Result], figures: Figures) -> str:
+    """Write one table a split: every method at every number of shots."""
+    tables = []
+    for split, result in splits.items():
+        found = result.get("few_shot", {})
+        if not found:
+            continue
+        by_shots, labels = found["shots"], found["labels"]
+        best = {n: findings.best_few_shot(by_shots[n]) for n in by_shots}
+        rows = []
+        for key, label in labels.items():
+            cells = [label]
+            for n, methods in by_shots.items():
+                one, mean = methods[key]["one"], methods[key]["mean"]
+                text = numbers.percent(mean["accuracy"])
+                if one["accuracy"] != mean["accuracy"]:
+                    text = f"{numbers.percent(one['accuracy'])} / {text}"
+                cells.append(f"{text} *" if key == best[n] else text)
+            last = list(by_shots.values())[-1][key]["mean"]
+            rows.append((*cells, numbers.number(last["nll"]), numbers.percent(last["ece"])))
+        most = list(by_shots)[-1]
+        heads = ("method", *by_shots, f"loss at {most}", f"calibration error at {most}")
+        caption = (
+            f"{findings.split_name(split)}: accuracy from so few examples of each class, of one "
+            f"network / of the mean of {found['networks']}; * marks the best of the means"
+        )
+        tables.append(html.table(heads, rows, None, caption))
+    return _section(
+        "Learning from few examples",
+        "Everybody sees the same few examples of each class, and is judged on the same test "
+        "examples. What has to be tuned was tuned on training tasks, for each number of examples.",
+        figures,
+        ("few_shot",),
+        below=tables,
     )
 
 

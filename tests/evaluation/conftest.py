@@ -45,6 +45,8 @@ SETTINGS = {
     "evaluation__ensemble_size": 3,
     "evaluation__ensemble_tasks": 2,
     "evaluation__support_sizes": (1, 2),
+    "evaluation__shots": (1, 2),
+    "evaluation__few_shot_networks": 2,
     "evaluation__novelty_count": 8,
     "evaluation__sampler_batch": 8,
     "evaluation__bootstrap": 50,

@@ -20,6 +20,7 @@ _AT_LEAST = {
     "ensemble_size": 2,
     "ensemble_tasks": 1,
     "novelty_count": 1,
+    "few_shot_networks": 1,
     "sampler_batch": 1,
     "bootstrap": 1,
 }
@@ -77,6 +78,9 @@ class EvaluationConfig:
     ensemble_tasks: int = 16  # data subsets on which ensembles are made
     # Support-set sizes per class; those below data.support_per_class and itself are evaluated.
     support_sizes: tuple[int, ...] = (1, 2, 4, 7)
+    # Examples of each class with which every learner is compared with classical ones; empty: none.
+    shots: tuple[int, ...] = ()
+    few_shot_networks: int = 8  # of which a mean is made in that comparison
     novelty_count: int = 100  # networks whose distance to the training runs is measured
     sampler_batch: int = 64  # networks in one call of the sampler
     bootstrap: int = 2000  # resamples for each interval
@@ -105,8 +109,10 @@ class EvaluationConfig:
             raise UserError(
                 f"evaluation.outside_prompts={self.outside_prompts} must be fractions below 1"
             )
-        if not all(isinstance(size, int) for size in self.support_sizes):
-            raise UserError(f"evaluation.support_sizes={self.support_sizes} must be whole numbers")
+        for name in ("support_sizes", "shots"):
+            values = getattr(self, name)
+            if not all(isinstance(size, int) and size > 0 for size in values):
+                raise UserError(f"evaluation.{name}={values} must be whole numbers, 1 or more")
 
 
 def check(config: Mapping[str, Any]) -> None:

@@ -88,6 +88,20 @@ def paired_gain(
     return float(per_task.mean()), bootstrap_mean_ci(per_task, n_boot=n_boot, seed=seed)
 
 
+def calibration_error(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 15) -> float:
+    """Return the expected calibration error: mean |confidence - accuracy| over bins of confidence.
+
+    confidence: [n] in [0, 1], of the class answered. correct: [n] bool. Bins are equally wide and
+    count by their examples. Source: Guo et al., On Calibration of Modern Neural Networks (2017).
+    """
+    sure = _finite(confidence, "confidence", ndim=1)
+    right = np.asarray(correct, dtype=np.float64)
+    _same_shape(sure, right, "confidence", "correct")
+    at = np.minimum((sure * bins).astype(int), bins - 1)
+    apart = np.bincount(at, weights=sure - right, minlength=bins)
+    return float(np.abs(apart).sum() / sure.size)
+
+
 def prompt_alignment(prompts: ArrayLike, achieved: ArrayLike) -> dict[str, float]:
     """Measure how closely networks follow the metric they were asked for.
 

@@ -1,0 +1,264 @@
+"""Learning from few examples: every learner on the same support sets, at several shots.
+
+One network and the mean of several, beside ordinary training on the same examples and classical
+learners; accuracy, negative log-likelihood and calibration. Everything that is tuned is tuned on
+training subsets, at each number of shots by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core import compat
+from mole_jax.evaluation.baselines.adam_support import AdamSupport, SupportTraining
+from mole_jax.evaluation.baselines.baseline import ask
+from mole_jax.evaluation.baselines.classical import CLASSICAL, choose, log_probabilities
+from mole_jax.evaluation.harness import scoring, statistics
+from mole_jax.evaluation.harness.context import EvalContext
+from mole_jax.evaluation.harness.episodes import EpisodeGrid
+from mole_jax.evaluation.harness.measure import Arrays, Measure, Record, Results, labelled
+from mole_jax.evaluation.harness.prediction import predict
+from mole_jax.evaluation.measures import fixed_prompt
+from mole_jax.evaluation.measures.ensembles import with_many_starts
+from mole_jax.evaluation.measures.support_sizes import fewer
+
+NUMBERS = ("accuracy", "nll")  # by task
+_SMALLEST = 1e-7  # probability: a method that is certain and wrong has a finite likelihood
+
+
+class Chosen(NamedTuple):
+    """What was chosen on training subsets, at each number of shots."""
+
+    shots: np.ndarray  # [S]
+    adam_rate: np.ndarray  # [S]
+    adam_snapshot: np.ndarray  # [S]
+    adam_steps: np.ndarray  # [S]
+    classical: np.ndarray  # [S, C, 2] setting and temperature of CLASSICAL
+
+
+class FewShot(NamedTuple):
+    """How well methods do from few examples, with one network each and with the mean of several."""
+
+    methods: np.ndarray  # [M] the learners' names, then adam_support and CLASSICAL
+    shots: np.ndarray  # [S]
+    networks: np.ndarray  # [] in a mean
+    single: np.ndarray  # [S, M, NUMBERS, T]
+    together: np.ndarray  # [S, M, NUMBERS, T]; as `single` where a method has one answer
+    single_ece: np.ndarray  # [S, M] over all tasks' examples
+    together_ece: np.ndarray  # [S, M]
+
+
+def applies(context: EvalContext) -> bool:
+    """Return whether shots are asked for, of tasks whose examples have labels."""
+    return labelled(context) and bool(shots_of(context))
+
+
+def shots_of(context: EvalContext) -> list[int]:
+    """Return the numbers of shots that are tried, at most data.support_per_class."""
+    most = context.config["data"]["support_per_class"]
+    return sorted(
+        {shots for shots in compat.get(context.config, "evaluation.shots") if shots <= most}
+    )
+
+
+def tune(context: EvalContext, split: str, results: Results) -> Chosen:
+    """Choose what the methods without meta-training need, by the validation pools of the choices.
+
+    Adam's number of steps is the early stopping of someone with other tasks at hand.
+    """
+    n_classes, solver = context.family.n_classes, AdamSupport(context)
+    queries = _pools(context, "validation", context.choice.tasks)
+    rates, found = np.array(context.evaluation["adam_rates"]), []
+    for shots in shots_of(context):
+        shown = fewer(context.choice, shots, n_classes)
+        key = context.key(solver.name)
+        every = [solver.train(float(rate), shown.flat(), key) for rate in rates]
+        loss = np.array([c.metrics["validation_loss"].mean((0, 1)) for c in every])  # [rates, S]
+        rate, snapshot = np.unravel_index(np.argmin(np.nan_to_num(loss, nan=np.inf)), loss.shape)
+        supports = _supports(shown)
+        classical = [choose(of, supports, queries, n_classes) for of in CLASSICAL]
+        found.append((shots, rates[rate], snapshot, every[0].steps[snapshot], classical))
+    return Chosen(*(np.array(x) for x in zip(*found, strict=True)))
+
+
+def compare(context: EvalContext, split: str, results: Results) -> FewShot:
+    """Ask every method about the test pools of the split's tasks, at every number of shots."""
+    chosen, n = results.of(CHOSEN), context.evaluation["few_shot_networks"]
+    which = np.arange(len(context.splits[split].tasks))
+    episodes = with_many_starts(context, split, which, n)
+    pools = _pools(context, "test", episodes.tasks)
+    names, rows = [*context.learners, AdamSupport.name, *(of.name for of in CLASSICAL)], []
+    for i, shots in enumerate(chosen.shots):
+        shown = fewer(episodes, int(shots), context.family.n_classes)
+        answers = [
+            *_of_networks(context, split, shown, chosen, i, results),
+            *_of_classical(context, shown, pools, chosen.classical[i]),
+        ]
+        rows.append([judge(p, pools) for p in answers])
+    fields = [
+        np.array([[getattr(judged, name) for judged in row] for row in rows])
+        for name in Judged._fields
+    ]
+    return FewShot(np.array(names), chosen.shots, np.array(n), *fields)
+
+
+class Pool(NamedTuple):
+    """The examples of a task's pool."""
+
+    inputs: np.ndarray  # [m, F]
+    labels: np.ndarray  # [m]
+
+
+class Judged(NamedTuple):
+    """How good the answers of N networks, or of one method, are on T pools."""
+
+    single: np.ndarray  # [NUMBERS, T] mean over networks
+    together: np.ndarray  # [NUMBERS, T]
+    single_ece: float
+    together_ece: float
+
+
+def judge(probabilities: Sequence[np.ndarray], pools: Sequence[Pool]) -> Judged:
+    """Judge class probabilities [N, m, K] of every task, alone and averaged over N."""
+    every = [_numbers(p, pool.labels) for p, pool in zip(probabilities, pools, strict=True)]
+    mean = [p.mean(axis=0, keepdims=True) for p in probabilities]
+    joint = [_numbers(p, pool.labels) for p, pool in zip(mean, pools, strict=True)]
+    return Judged(
+        np.array(every).T,
+        np.array(joint).T,
+        _ece(probabilities, pools),
+        _ece(mean, pools),
+    )
+
+
+def _numbers(p: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    right = p[:, np.arange(len(labels)), labels]  # [N, m]
+    accuracy = np.mean(p.argmax(axis=-1) == labels[None])
+    return float(accuracy), float(-np.mean(np.log(np.maximum(right, _SMALLEST))))
+
+
+def _ece(probabilities: Sequence[np.ndarray], pools: Sequence[Pool]) -> float:
+    """Return the calibration error over all tasks' examples; of one task there are too few."""
+    sure = np.concatenate([p.max(axis=-1).ravel() for p in probabilities])
+    right = np.concatenate(
+        [
+            (p.argmax(axis=-1) == pool.labels[None]).ravel()
+            for p, pool in zip(probabilities, pools, strict=True)
+        ]
+    )
+    return statistics.calibration_error(sure, right)
+
+
+def _of_networks(
+    context: EvalContext, split: str, shown: EpisodeGrid, chosen: Chosen, i: int, results: Results
+) -> Iterator[list[np.ndarray]]:
+    """Yield the class probabilities [N, m, K] of each task, by learner and of Adam."""
+    key = context.key(f"few shot {split}")
+    for name in context.learners:
+        prompt = fixed_prompt.of(context.measuring(name), results)
+        yield _probabilities(context, predict(context, name, shown, prompt, key), shown)
+    solver, none = AdamSupport(context), np.zeros(0)
+    theta = SupportTraining(
+        none, none, none, chosen.adam_rate[i], chosen.adam_snapshot[i], chosen.adam_steps[i]
+    )
+    yield _probabilities(context, ask(solver, theta, shown, context.key(solver.name)), shown)
+
+
+def _probabilities(context: EvalContext, flat: np.ndarray, shown: EpisodeGrid) -> list[np.ndarray]:
+    network, data = context.family.network, context.family.device_data
+    p = scoring.probabilities(network, data, "test", flat, shown.tasks[:, None])  # [T, N, m, K]
+    masks = [scoring.answers(data, "test", int(task))[1] for task in shown.tasks]
+    return [each[:, mask] for each, mask in zip(p, masks, strict=True)]
+
+
+def _of_classical(
+    context: EvalContext, shown: EpisodeGrid, pools: Sequence[Pool], chosen: np.ndarray
+) -> Iterator[list[np.ndarray]]:
+    """Yield the class probabilities [1, m, K] of each task, by classical learner."""
+    supports, k = _supports(shown.first()), context.family.n_classes
+    for of, (setting, temperature) in zip(CLASSICAL, chosen, strict=True):
+        scores = [
+            of.scores(*support, k, pool.inputs, setting)
+            for support, pool in zip(supports, pools, strict=True)
+        ]
+        yield [np.exp(log_probabilities(s, temperature))[None] for s in scores]
+
+
+def _supports(shown: EpisodeGrid) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return inputs and labels of the first support set of every task, masked ones left out."""
+    inputs, labels, mask = (x[:, 0] for x in shown.support)
+    return [(x[m], y[m]) for x, y, m in zip(inputs, labels, mask, strict=True)]
+
+
+def _pools(context: EvalContext, name: str, tasks: np.ndarray) -> list[Pool]:
+    found = []
+    for task in tasks:
+        inputs, labels, mask = context.family.device_data.pool(name, jnp.int32(task))
+        kept = np.asarray(mask)
+        found.append(Pool(np.asarray(inputs)[kept], np.asarray(labels)[kept]))
+    return found
+
+
+def _record(context: EvalContext, split: str, results: Results) -> Record:
+    found, n_boot = results.of(MEASURE, split), context.evaluation["bootstrap"]
+    of_shots: Record = {}
+    for i, shots in enumerate(found.shots):
+        best = _best_rival(found, i)
+        of_shots[str(int(shots))] = {
+            str(name): {
+                kind: _summary(values[i, m], ece[i, m], values[i, best], n_boot)
+                for kind, values, ece in (
+                    ("one", found.single, found.single_ece),
+                    ("mean", found.together, found.together_ece),
+                )
+            }
+            for m, name in enumerate(found.methods)
+        }
+    labels = {name: x.trained.learner.label.label for name, x in context.learners.items()}
+    labels |= {of.name: of.label.label for of in (AdamSupport, *CLASSICAL)}
+    return {"few_shot": {"networks": int(found.networks), "labels": labels, "shots": of_shots}}
+
+
+def _summary(values: np.ndarray, ece: float, best: np.ndarray, n_boot: int) -> Record:
+    """Summarise one method, [NUMBERS, T]; its gain is over the best rival, task by task."""
+    accuracy, nll = values
+    gain, interval = statistics.paired_gain(accuracy[:, None], best[0][:, None], n_boot=n_boot)
+    return {
+        "accuracy": float(accuracy.mean()),
+        "ci95": list(statistics.bootstrap_mean_ci(accuracy, n_boot=n_boot)),
+        "nll": float(nll.mean()),
+        "ece": float(ece),
+        "gain_mean": gain,
+        "gain_ci95": list(interval),
+    }
+
+
+def _best_rival(found: FewShot, shots: int) -> int:
+    """Return which method without meta-training is the most accurate with its mean of networks."""
+    first = found.methods.tolist().index(AdamSupport.name)
+    return first + int(np.argmax(found.together[shots, first:, 0].mean(axis=-1)))
+
+
+def _arrays(context: EvalContext, split: str, results: Results) -> Arrays:
+    found = results.of(MEASURE, split)
+    return {
+        "few_shot_methods": found.methods,
+        "few_shot_shots": found.shots,
+        "few_shot_accuracy": found.together[:, :, 0].mean(axis=-1),  # [S, M]
+    }
+
+
+CHOSEN = Measure("few_shot_choice", Chosen, tune, "choice", applies=applies)
+MEASURE = Measure(
+    "few_shot",
+    FewShot,
+    compare,
+    needs=(CHOSEN, fixed_prompt.MEASURE),
+    applies=applies,
+    record=_record,
+    arrays=_arrays,
+)
