@@ -15,7 +15,7 @@ DEFAULTS: dict[str, Any] = {
     "data.pixel_mean": (),
     "data.pixel_std": (),
     "data.settings": "random",
-    "data.unseen_class_rule": "any",
+    "data.unseen_class_rule": "all",
     "data.transform": {
         **dict.fromkeys(("symmetry", "invert", "contrast", "stroke", "blur"), 0.0),
         **dict.fromkeys(("permute", "linear"), 0.0),

@@ -27,7 +27,7 @@ def rebuild(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
     if family.subsets != zoo.schema.tasks or family.manifest() != zoo.schema.splits:
         raise UserError(
             f"{zoo.path} was made from other pools or data subsets than data.source="
-            f"{config['data']['source']!r} gives now; make the zoo again"
+            f"{config['data']['source']!r} gives now; make the zoo again{_older(zoo)}"
         )
     # Zoos of earlier versions do not say it, and tasks of an environment have no images.
     now = family.provenance()
@@ -37,6 +37,13 @@ def rebuild(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
             f"gives now ({changed[0]} differs): restore them, or make the zoo again"
         )
     return family
+
+
+def _older(zoo: Zoo) -> str:
+    """Say so where a zoo's S2 is what is called S2any now."""
+    trained = {c for task in zoo.schema.tasks if task.split == "train" for c in task.classes}
+    known = any(trained & set(task.classes) for task in zoo.schema.tasks if task.split == "S2")
+    return " (its S2 has known classes, too: data.unseen_class_rule='any')" if known else ""
 
 
 def _of_imported(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
