@@ -15,7 +15,12 @@ from mole_jax import experiment
 
 CONFIG: dict[str, object] = {
     "data.source": "glyphs+digits",
-    "data.train_subsets": 3000,
+    "data.train_subsets": 2000,
+    "data.transform.symmetry": 0.5,
+    "data.transform.invert": 0.2,
+    "data.transform.contrast": 0.5,
+    "data.transform.stroke": 0.5,
+    "data.transform.blur": 0.3,
     "data.held_out_subsets": 48,
     "data.held_out_classes": 300,
     "data.unseen_class_subsets": 48,
@@ -30,7 +35,7 @@ CONFIG: dict[str, object] = {
     "training.support_min_per_class": 1,
     "training.support_sizes": "log",
     "training.regression_steps": 0,
-    "training.end_to_end_steps": 3000,
+    "training.end_to_end_steps": 1500,
     "training.batch_size": 32,
     "evaluation.starts": 1,
     "evaluation.shots": (1, 2, 5, 10),
