@@ -4,7 +4,7 @@
 
 Tasks are of thousands of characters that matplotlib's fonts have. Held out are 300 characters (S2:
 all classes of a task are new) and scikit-learn's digits (S3), at 1, 2, 5 and 10 examples a class,
-beside ordinary training on the same examples and classical learners.
+next to ordinary training on the same examples and classical learners.
 """
 
 from __future__ import annotations

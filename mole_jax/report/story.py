@@ -309,17 +309,18 @@ def _few_shot(splits: Mapping[str, findings.Result], figures: Figures) -> str:
             cells = [label]
             for n, methods in by_shots.items():
                 one, mean = methods[key]["one"], methods[key]["mean"]
-                text = numbers.percent(mean["accuracy"])
+                text = f"{100 * mean['accuracy']:.1f}"
                 if one["accuracy"] != mean["accuracy"]:
-                    text = f"{numbers.percent(one['accuracy'])} / {text}"
+                    text = f"{100 * one['accuracy']:.1f} / {text}"
                 cells.append(f"{text} *" if key == best[n] else text)
             last = list(by_shots.values())[-1][key]["mean"]
-            rows.append((*cells, numbers.number(last["nll"]), numbers.percent(last["ece"])))
+            rows.append((*cells, numbers.number(last["nll"]), f"{100 * last['ece']:.1f}"))
         most = list(by_shots)[-1]
-        heads = ("method", *by_shots, f"loss at {most}", f"calibration error at {most}")
+        heads = ("method", *by_shots, "loss", "ECE")
         caption = (
-            f"{findings.split_name(split)}: accuracy from so few examples of each class, of one "
-            f"network / of the mean of {found['networks']}; * marks the best of the means"
+            f"{findings.split_name(split)}: accuracy (%) from so few examples of each class, of one "
+            f"network / of the mean of {found['networks']}, * the best of the means; loss and "
+            f"calibration error (%) of the mean at {most}"
         )
         tables.append(html.table(heads, rows, None, caption))
     return _section(

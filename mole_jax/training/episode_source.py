@@ -52,7 +52,7 @@ class EpisodeSource:
     support: SupportSizes
     queries: int  # of each episode
     rename: float = 0.0  # share of episodes with labels renamed at random
-    fresh: FreshClasses | None = None  # classes are drawn anew; None: those of the training tasks
+    fresh: FreshClasses | None = None  # classes are drawn afresh; None: those of the training tasks
 
     @property
     def constants(self) -> tuple[jax.Array, ImageTasks, FreshClasses | None]:

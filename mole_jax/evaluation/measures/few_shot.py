@@ -1,6 +1,6 @@
 """Learning from few examples: every learner on the same support sets, at several shots.
 
-One network and the mean of several, beside ordinary training on the same examples and classical
+One network and the mean of several, with ordinary training on the same examples and classical
 learners; accuracy, negative log-likelihood and calibration. Everything that is tuned is tuned on
 training subsets, at each number of shots by itself.
 """
