@@ -318,9 +318,9 @@ def _few_shot(splits: Mapping[str, findings.Result], figures: Figures) -> str:
         most = list(by_shots)[-1]
         heads = ("method", *by_shots, "loss", "ECE")
         caption = (
-            f"{findings.split_name(split)}: accuracy (%) by examples of each class, of one network / "
-            f"of the mean of {found['networks']}, * the best of the means; loss and calibration "
-            f"error (%) of the mean at {most}"
+            f"{findings.split_name(split)}: accuracy (%) by examples of each class, one network / "
+            f"mean of {found['networks']}, * the best of the means; loss and calibration error "
+            f"(%) of the mean at {most}"
         )
         tables.append(html.table(heads, rows, None, caption))
     return _section(
