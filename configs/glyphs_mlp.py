@@ -1,6 +1,8 @@
 """Glyphs: learn from examples; classifiers of digits by a model that never saw one (8x8, 5-way).
 
     python -m mole_jax.main --config=configs/glyphs_mlp.py --workdir=runs/glyphs
+        new characters from 1 / 10 examples: 83.9 / 97.6 % (mean of 8), the best classical learner
+        74.0 / 96.8 %; digits 76.0 / 94.6 %, 77.7 / 96.0 %; 16 min (two cores, AMD EPYC, busy)
 
 Tasks are of thousands of characters that matplotlib's fonts have. Held out are 300 characters (S2:
 all classes of a task are new) and scikit-learn's digits (S3), at 1, 2, 5 and 10 examples a class,
