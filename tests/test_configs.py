@@ -33,10 +33,9 @@ def test_a_config_is_valid(name: str, tmp_path: Path) -> None:
         np.savez(tmp_path / "data.npz", image=images, label=np.arange(n) % 10)
         config.data.source = f"npz:{tmp_path / 'data.npz'}"
     if kind == "glyphs+digits":  # drawing thousands of them takes a minute
-        images = np.random.default_rng(0).integers(0, 256, (14_000, 8, 8)).astype(np.uint8)
-        np.savez(tmp_path / "glyphs.npz", image=images, label=np.arange(14_000) % 700)
+        images = np.random.default_rng(0).integers(0, 256, (49_000, 8, 8)).astype(np.uint8)
+        np.savez(tmp_path / "glyphs.npz", image=images, label=np.arange(49_000) % 700)
         config.data.source = f"npz:{tmp_path / 'glyphs.npz'}+digits"
-        config.data.support_per_class = 3  # of the 20 images of a class
     config.lock()
     validate(config)
 

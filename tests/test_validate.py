@@ -108,6 +108,12 @@ def test_a_shared_start_goes_with_unscaled_starts_only() -> None:
         ("training.spacing", "random"),
         ("training.spacing", "spacing_first"),  # first_start is not 0
         ("training.support_min_per_class", 5),  # of 4
+        ("metamodel.support_probes", 5),  # of 4
+        ("metamodel.step_scale", 0.0),
+        ("training.support_sizes", "some"),
+        ("training.queries", 0),
+        ("evaluation.shots", (1, 5)),  # of 4
+        ("evaluation.few_shot_networks", 0),
         ("training.permute_labels", 2.0),
         ("training.drop", {"support": 1.0, "target_metric": 0.0, "start": 0.0}),
         ("training.steps_per_dispatch", 0),

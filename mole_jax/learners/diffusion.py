@@ -180,6 +180,12 @@ def _transformer(config: Mapping[str, Any], network: Network, process: Process) 
     shape = metamodel_config.shape_of(config)
     shape.check()
     features.check(shape.features, network.input_shape)
+    most = config["data"]["support_per_class"]
+    if shape.support_probes > most:
+        raise UserError(
+            f"metamodel.support_probes={shape.support_probes} is more than the "
+            f"data.support_per_class={most} examples of each class that there are; lower it"
+        )
     if shape.support_probes and not network.classifies:
         raise UserError(
             f"metamodel.support_probes={shape.support_probes} needs labelled examples, and "

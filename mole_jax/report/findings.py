@@ -151,7 +151,7 @@ def beyond(splits: Mapping[str, Result], main: str) -> list[str]:
             continue
         generated, adam = result["generated"], result.get("adam", {})
         sentences.append(
-            f"On {result['n_tasks']} data subsets of {_held_out(split)} ({split}) its networks "
+            f"On {_counted(result['n_tasks'])} of {_held_out(split)} ({split}) its networks "
             f"reach {numbers.percent(generated.get('mean'))}, Adam from the same starts "
             f"{numbers.percent(adam.get('mean'))}."
         )
@@ -160,6 +160,10 @@ def beyond(splits: Mapping[str, Result], main: str) -> list[str]:
         if support_only is not None:
             sentences.append(_against_support(generated, support_only))
     return sentences
+
+
+def _counted(n_tasks: int) -> str:
+    return "1 data subset" if n_tasks == 1 else f"{n_tasks} data subsets"
 
 
 def _against_adam(result: Result) -> str:

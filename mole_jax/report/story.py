@@ -47,7 +47,7 @@ def body(
     return "\n".join(
         [
             _opening(evaluation, result, main),
-            _idea(result),
+            _idea(result, config),
             _targets(evaluation.get("targets", [])),
             _quality(splits, figures, _handicap(result, config)),
             _obedience(splits, figures),
@@ -100,7 +100,17 @@ def _opening(evaluation: Mapping[str, Any], result: findings.Result, split: str)
     )
 
 
-def _idea(result: findings.Result) -> str:
+def _inside(metamodel: Mapping[str, Any]) -> str:
+    """Say what happens to the support set: nothing that needs a gradient, or learned steps."""
+    if not metamodel.get("support_probes"):
+        return "No gradient is computed on your task."
+    return (
+        f"The model is not trained on your task; its pass has {metamodel['inner_steps']} gradient "
+        "steps on the support set, of sizes that it has learned."
+    )
+
+
+def _idea(result: findings.Result, config: Mapping[str, Any]) -> str:
     fixed = result.get("fixed_prompt")
     metric = str(result.get("prompt_metric", "validation_loss")).replace("_", " ")
     asked = (
@@ -123,8 +133,8 @@ def _idea(result: findings.Result) -> str:
         (
             "You get",
             (
-                "the weights of a network for that task with about that loss. No gradient is "
-                "computed on your task."
+                "the weights of a network for that task with about that loss. "
+                + _inside(config.get("metamodel", {}))
             ),
         ),
     ]
@@ -326,7 +336,8 @@ def _few_shot(splits: Mapping[str, findings.Result], figures: Figures) -> str:
     return _section(
         "Learning from few examples",
         "Everybody sees the same few examples of each class, and is judged on the same test "
-        "examples. What has to be tuned was tuned on training tasks, for each number of examples.",
+        "examples. What the other methods need tuned was tuned on training tasks, for each number "
+        "of examples; MOLE's prompt once.",
         figures,
         ("few_shot",),
         below=tables,

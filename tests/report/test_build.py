@@ -166,3 +166,11 @@ def test_few_shot_numbers_have_a_table_where_they_were_measured(tmp_path):
     assert "Learning from few examples" in text
     assert "68.0 / 70.0" in text  # one network, and the mean
     assert "72.0 *" in text and "93.0 / 95.0 *" in text  # the best of each number of shots
+
+
+def test_gradient_steps_on_the_support_set_are_said(tmp_path):
+    folder = synthetic.write(tmp_path)
+    assert "No gradient is computed on your task" in page(folder)
+    build({"seed": 0, "metamodel": {"support_probes": 10, "inner_steps": 24}}, folder)
+    text = (folder / "report" / "index.html").read_text()
+    assert "24 gradient steps on the support set" in text and "No gradient" not in text

@@ -7,8 +7,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 from mole_jax.core.program.sections import read
+from mole_jax.tasks import networks
 
 _AT_LEAST = {
     "starts": 1,
@@ -78,7 +80,8 @@ class EvaluationConfig:
     ensemble_tasks: int = 16  # data subsets on which ensembles are made
     # Support-set sizes per class; those below data.support_per_class and itself are evaluated.
     support_sizes: tuple[int, ...] = (1, 2, 4, 7)
-    # Examples of each class with which every learner is compared with classical ones; empty: none.
+    # Examples of each class, up to data.support_per_class, with which every learner is compared
+    # with classical ones; empty: none.
     shots: tuple[int, ...] = ()
     few_shot_networks: int = 8  # of which a mean is made in that comparison
     novelty_count: int = 100  # networks whose distance to the training runs is measured
@@ -129,6 +132,22 @@ def check(config: Mapping[str, Any]) -> None:
         raise UserError(
             "nothing is held out to evaluate on; raise data.held_out_subsets or "
             "population.held_out_members"
+        )
+    _check_shots(config)
+
+
+def _check_shots(config: Mapping[str, Any]) -> None:
+    """Raise UserError for shots that support sets do not have."""
+    shots, most = compat.get(config, "evaluation.shots"), config["data"]["support_per_class"]
+    if shots and max(shots) > most:
+        raise UserError(
+            f"evaluation.shots={tuple(shots)}: support sets have data.support_per_class={most} "
+            "examples of each class; leave out what is more, or raise that"
+        )
+    if shots and not networks.kind_of(config["network"]).classifies:
+        raise UserError(
+            f"evaluation.shots={tuple(shots)} are of labelled examples, and network.name="
+            f"{config['network']['name']!r} has none; leave it empty"
         )
 
 

@@ -64,6 +64,8 @@ def _random_prompts(context: EvalContext, episodes: EpisodeGrid) -> np.ndarray:
 
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:
+    if len(context.splits[split].tasks) < 2:
+        return {}  # there is no other task to take a support set and a start from
     found = results.of(MEASURE, split)
     score = [float(found.right_score.mean() - score.mean()) for score in found.score]
     loss = [float(loss.mean() - found.right_loss.mean()) for loss in found.loss]

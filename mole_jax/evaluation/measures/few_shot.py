@@ -58,11 +58,8 @@ def applies(context: EvalContext) -> bool:
 
 
 def shots_of(context: EvalContext) -> list[int]:
-    """Return the numbers of shots that are tried, at most data.support_per_class."""
-    most = context.config["data"]["support_per_class"]
-    return sorted(
-        {shots for shots in compat.get(context.config, "evaluation.shots") if shots <= most}
-    )
+    """Return the numbers of shots that are tried."""
+    return sorted(set(compat.get(context.config, "evaluation.shots")))
 
 
 def tune(context: EvalContext, split: str, results: Results) -> Chosen:

@@ -41,8 +41,8 @@ def caption(data: Recorded) -> str:
         for n, row in zip(shots, accuracy, strict=True)
     ]
     return (
-        f"MOLE's mean of networks against {_label(data, methods, rival)}, the best of the others "
-        f"on the same examples: {', '.join(parts)} a class."
+        f"MOLE's mean of networks against {_label(data, methods, rival)}, on average the "
+        f"best of the others on the same examples: {', '.join(parts)} a class."
     )
 
 

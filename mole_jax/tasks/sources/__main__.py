@@ -44,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(flags: argparse.Namespace) -> None:
     # Before the source is read, which may take minutes.
     if flags.show and flags.show.suffix.lower() != ".png":
-        raise UserError(f"--show {flags.show}: a contact sheet is a PNG; name it {flags.show}.png")
+        png = flags.show.with_suffix(".png")
+        raise UserError(f"--show {flags.show}: a contact sheet is a PNG; name it {png}")
+    if flags.show and flags.show.is_dir():
+        raise UserError(f"--show {flags.show} is a folder; give the name of a file")
     if flags.classes < 1 or flags.seed < 0:
         raise UserError("--classes must be at least 1 and --seed at least 0")
     data = sources.load(flags.source)
@@ -68,7 +71,7 @@ def _described(data: ImageData) -> Iterator[str]:
     yield f"images       {len(data.labels):,} of {height}x{width}x{channels}, {data.images.dtype}"
     yield f"classes      {data.n_classes:,}, {each} images each"
     yield f"pixels       {data.images.min():g} to {data.images.max():g}"
-    yield f"test split   {int(data.official_test.sum()):,} images of its own"
+    yield f"test set     {int(data.official_test.sum()):,} images of its own"
     yield f"sha256       {data.sha256}"
 
 

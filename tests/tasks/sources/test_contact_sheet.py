@@ -41,7 +41,7 @@ def test_any_images_can_be_shown(
     [
         (["digts"], "did you mean 'digits'"),
         (["digits", "--shwo=x.png"], "flag --shwo is unknown: did you mean --show"),
-        (["digits", "--show", "x.gif"], "a contact sheet is a PNG; name it x.gif.png"),
+        (["digits", "--show", "x.gif"], "a contact sheet is a PNG; name it x.png"),
         (["digits", "--classes", "0"], "--classes must be at least 1"),
         ([], "SOURCE"),
     ],
@@ -52,6 +52,14 @@ def test_mistakes_end_in_a_line(
     assert main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+def test_a_folder_is_no_file_to_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "sheet.png"
+    folder.mkdir()
+    assert main(["digits", "--show", str(folder)]) == 2
+    assert "is a folder; give the name of a file" in capsys.readouterr().err
+    assert not list(folder.iterdir()) and list(tmp_path.iterdir()) == [folder]
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
