@@ -80,8 +80,13 @@ def choose(context: EvalContext, split: str, results: Results) -> SupportTrainin
     Too many steps overfit a support set, and the number found here is the early stopping that
     someone with other data subsets at hand would use.
     """
+    return tuned(context, context.choice.flat())
+
+
+def tuned(context: EvalContext, episodes: Episodes) -> SupportTraining:
+    """Try all rates and numbers of steps on episodes of training subsets; see `choose`."""
     rates, solver = np.array(context.evaluation["adam_rates"]), AdamSupport(context)
-    key, episodes = context.key(solver.name), context.choice.flat()
+    key = context.key(solver.name)
     every = [solver.train(float(rate), episodes, key) for rate in rates]
     loss = np.array([curves.metrics["validation_loss"].mean((0, 1)) for curves in every])
     table = np.nan_to_num(loss, nan=np.inf)  # [rates, S]

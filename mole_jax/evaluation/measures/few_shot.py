@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core import compat
+from mole_jax.evaluation.baselines import adam_support
 from mole_jax.evaluation.baselines.adam_support import AdamSupport, SupportTraining
 from mole_jax.evaluation.baselines.baseline import ask
 from mole_jax.evaluation.baselines.classical import CLASSICAL, choose, log_probabilities
@@ -67,18 +68,14 @@ def tune(context: EvalContext, split: str, results: Results) -> Chosen:
 
     Adam's number of steps is the early stopping of someone with other tasks at hand.
     """
-    n_classes, solver = context.family.n_classes, AdamSupport(context)
+    n_classes, found = context.family.n_classes, []
     queries = _pools(context, "validation", context.choice.tasks)
-    rates, found = np.array(context.evaluation["adam_rates"]), []
     for shots in shots_of(context):
         shown = fewer(context.choice, shots, n_classes)
-        key = context.key(solver.name)
-        every = [solver.train(float(rate), shown.flat(), key) for rate in rates]
-        loss = np.array([c.metrics["validation_loss"].mean((0, 1)) for c in every])  # [rates, S]
-        rate, snapshot = np.unravel_index(np.argmin(np.nan_to_num(loss, nan=np.inf)), loss.shape)
+        adam = adam_support.tuned(context, shown.flat())
         supports = _supports(shown)
         classical = [choose(of, supports, queries, n_classes) for of in CLASSICAL]
-        found.append((shots, rates[rate], snapshot, every[0].steps[snapshot], classical))
+        found.append((shots, adam.chosen, adam.chosen_snapshot, adam.chosen_steps, classical))
     return Chosen(*(np.array(x) for x in zip(*found, strict=True)))
 
 
