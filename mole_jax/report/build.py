@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from mole_jax.core.errors import UserError
 from mole_jax.core.storage.files import read_json, write_bytes
-from mole_jax.report import html, story, style
+from mole_jax.report import html, questions, story, style
 from mole_jax.report.figures import FIGURES, render
 from mole_jax.report.findings import main_split
 from mole_jax.report.numbers import known
@@ -38,7 +38,7 @@ def build(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> None:
     arrays = _drawable(_arrays(workdir / "evaluate" / "figures.npz"))
     data = Recorded(arrays, splits[main_split(splits)])
     folder = workdir / "report" / "figures"
-    figures = story.Figures(
+    figures = questions.Figures(
         {s.name: _figure(s, data, folder) for s in FIGURES.values() if not s.missing(data)},
         {s.name: _absent(s, data) for s in FIGURES.values() if s.missing(data)},
     )

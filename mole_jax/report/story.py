@@ -1,28 +1,13 @@
-"""The report's text: sections in the order in which a newcomer asks, each from recorded numbers
-only.
-"""
+"""The report's text, in the order in which a newcomer asks, from recorded numbers only."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from mole_jax.report import findings, html, numbers
+from mole_jax.report import findings, html, numbers, questions
 from mole_jax.report.glossary import GLOSSARY
-
-
-@dataclass(frozen=True)
-class Figures:
-    """HTML by name: of figures that are drawn, and of the sentences in place of the others."""
-
-    drawn: Mapping[str, str]
-    absent: Mapping[str, str]
-
-    def __getitem__(self, name: str) -> str:
-        return self.drawn[name] if name in self.drawn else self.absent[name]
-
 
 # Where an evaluation does not say what the learner is.
 _LEARNER = "What it has learned from the training histories of other networks."
@@ -35,7 +20,7 @@ _STAGES = {
 
 def body(
     evaluation: Mapping[str, Any],
-    figures: Figures,
+    figures: questions.Figures,
     config: Mapping[str, Any],
     environment: Mapping[str, Any],
 ) -> str:
@@ -49,16 +34,16 @@ def body(
             _opening(evaluation, result, main),
             _idea(result, config),
             _targets(evaluation.get("targets", [])),
-            _quality(splits, figures, _handicap(result, config)),
-            _obedience(splits, figures),
-            _listening(splits, figures),
+            questions.quality(splits, figures, questions.handicap(result, config)),
+            questions.obedience(splits, figures),
+            questions.listening(splits, figures),
             *(
-                [_few_shot(splits, figures)]
+                [questions.few_shot(splits, figures)]
                 if any("few_shot" in r for r in splits.values())
                 else []
             ),
-            _worth(splits, figures),
-            _novelty(splits, figures),
+            questions.worth(splits, figures),
+            questions.novelty(splits, figures),
             _origin(evaluation.get("seconds", {}), figures),
             _provenance(evaluation, config, environment),
             html.section("Words", html.definitions(_words(result).items())),
@@ -158,8 +143,8 @@ def _targets(targets: list[Mapping[str, Any]]) -> str:
     rows = [
         (
             target.get("name", ""),
-            _value(target.get("value")),
-            _value(target.get("target")),
+            questions.written(target.get("value")),
+            questions.written(target.get("target")),
             "reached" if target.get("met") else "not reached",
         )
         for target in targets
@@ -181,218 +166,11 @@ def _targets(targets: list[Mapping[str, Any]]) -> str:
     )
 
 
-def _quality(splits: Mapping[str, findings.Result], figures: Figures, handicap: str) -> str:
-    tables = []
-    for split, result in splits.items():
-        rows, kinds = [], []
-        best = findings.best_baseline(result)
-        for method in findings.methods(result):
-            q = method.quality
-            rows.append(
-                (
-                    method.name,
-                    numbers.percent(q.get("mean")),
-                    numbers.interval(q.get("ci95")),
-                    numbers.percent(q.get("median")),
-                    numbers.percent(q.get("p10")),
-                    numbers.percent(q.get("failure_rate")),
-                    numbers.number(q.get("loss_mean")),
-                )
-            )
-            ours, rival = (
-                method.key == "generated",
-                best is not None and method.key == best.key,
-            )
-            kinds.append("ours" if ours else "rival" if rival else "")
-        caption = (
-            f"{findings.split_name(split)}: {result['n_tasks']} "
-            f"{'runs' if split == 'S0' else 'subsets'}, {result['n_networks']} networks per method"
-        )
-        heads = ("method", "mean", "95 % interval", "median", "p10", "failures", "loss")
-        tables.append(html.table(heads, rows, kinds, caption))
-    return html.section(
-        "How good the networks are",
-        html.paragraph(
-            "All methods face the same tasks, starts and tests. The best baseline is in "
-            f"orange; Adam is what generation is measured against.{handicap}"
-        ),
-        _grid(figures["methods"], figures["per_task"]),
-        *tables,
-    )
-
-
-def _handicap(result: findings.Result, config: Mapping[str, Any]) -> str:
-    """Say so where another learner was trained for fewer steps than the main one."""
-    before = config.get("training", {})  # which evaluations of older versions leave it to
-    ours = findings.described(result, "generated").get("steps", before.get("steps", 0))
-    text = ""
-    for key in result.get("baselines", {}):
-        theirs = findings.described(result, key).get("steps", before.get(f"{key}_steps", 0))
-        if 0 < theirs < ours:
-            text += (
-                f" {findings.method_name(result, key)} had only {theirs:,} training steps, against "
-                f"MOLE's {ours:,}: the comparison favours MOLE."
-            )
-    return text
-
-
-def _obedience(splits: Mapping[str, findings.Result], figures: Figures) -> str:
-    rows = []
-    for split, result in splits.items():
-        for key, where in (
-            ("prompt_alignment", "all prompts"),
-            ("alignment_inside", "inside the zoo's range"),
-            ("alignment_outside", "outside the zoo's range"),
-        ):
-            a = result.get(key)
-            if isinstance(a, Mapping):
-                measured = ("r2_mean", "r2_median", "spearman_mean", "mae_mean")
-                rows.append((f"{split}, {where}", *(numbers.number(a.get(k)) for k in measured)))
-            elif numbers.known(a):
-                rows.append((f"{split}, {where}", numbers.number(a), *[numbers.DASH] * 3))
-    heads = ("prompts", "R², mean", "R², median", "Spearman", "mean error")
-    prompted = [
-        _by_prompt(split, result["achieved_by_prompt"])
-        for split, result in splits.items()
-        if result.get("achieved_by_prompt")
-    ]
-    return _section(
-        "Does it do what it is asked?",
-        "The loss asked for is a knob: the same start and the same examples should give a "
-        "good network when a low loss is asked for, and a deliberately mediocre one when a "
-        "high loss is.",
-        figures,
-        ("prompt", "trajectories"),
-        below=[html.table(heads, rows) if rows else "", *prompted],
-    )
-
-
-def _by_prompt(split: str, achieved: Any) -> str:
-    """Return achieved: {prompt: value}, {prompt: {name: value}} or [{name: value}], as recorded."""
-    if isinstance(achieved, Mapping):
-        records = [
-            {"asked": prompt, **(value if isinstance(value, Mapping) else {"achieved": value})}
-            for prompt, value in achieved.items()
-        ]
-    else:
-        records = [dict(record) for record in achieved]
-    heads = list(dict.fromkeys(key for record in records for key in record))
-    rows = [[_value(record.get(head)) for head in heads] for record in records]
-    names = [head.replace("_", " ") for head in heads]
-    return html.fold(f"Prompt by prompt, {split}", html.table(names, rows))
-
-
-def _listening(splits: Mapping[str, findings.Result], figures: Figures) -> str:
-    rows = []
-    for split, result in splits.items():
-        gap = result.get("condition_use_gap", {})
-        if gap:
-            rows.append(
-                (
-                    split,
-                    *(numbers.points(gap.get(k)) for k in ("support", "target_metric", "start")),
-                )
-            )
-    heads = ("points lost when shuffled", "support set", "loss asked for", "start")
-    return _section(
-        "Does it use what it is given?",
-        "Each condition is swapped for another network's, and what the network loses by it is "
-        "its use. A model that ignored the support set would give networks for no task in "
-        "particular.",
-        figures,
-        ("conditions", "support"),
-        below=[html.table(heads, rows) if rows else ""],
-    )
-
-
-def _few_shot(splits: Mapping[str, findings.Result], figures: Figures) -> str:
-    """Write one table a split: every method at every number of shots."""
-    tables = []
-    for split, result in splits.items():
-        found = result.get("few_shot", {})
-        if not found:
-            continue
-        by_shots, labels = found["shots"], found["labels"]
-        best = {n: findings.best_few_shot(by_shots[n]) for n in by_shots}
-        rows = []
-        for key, label in labels.items():
-            cells = [label]
-            for n, methods in by_shots.items():
-                one, mean = methods[key]["one"], methods[key]["mean"]
-                text = f"{100 * mean['accuracy']:.1f}"
-                if one["accuracy"] != mean["accuracy"]:
-                    text = f"{100 * one['accuracy']:.1f} / {text}"
-                cells.append(f"{text} *" if key == best[n] else text)
-            last = list(by_shots.values())[-1][key]["mean"]
-            rows.append((*cells, numbers.number(last["nll"]), f"{100 * last['ece']:.1f}"))
-        most = list(by_shots)[-1]
-        heads = ("method", *by_shots, "loss", "ECE")
-        caption = (
-            f"{findings.split_name(split)}: accuracy (%) by examples of each class, one network / "
-            f"mean of {found['networks']}, * the best of the means; loss and calibration error "
-            f"(%) of the mean at {most}"
-        )
-        tables.append(html.table(heads, rows, None, caption))
-    return _section(
-        "Learning from few examples",
-        "Everybody sees the same few examples of each class, and is judged on the same test "
-        "examples. What the other methods need tuned was tuned on training tasks, for each number "
-        "of examples; MOLE's prompt once.",
-        figures,
-        ("few_shot",),
-        below=tables,
-    )
-
-
-def _worth(splits: Mapping[str, findings.Result], figures: Figures) -> str:
-    rows = []
-    for split, result in splits.items():
-        worth = result.get("equivalent_adam_steps", {})
-        if worth:
-            rows.append(
-                (
-                    split,
-                    _steps(worth.get("median")),
-                    _steps(worth.get("p10")),
-                    numbers.percent(worth.get("censored")),
-                )
-            )
-    heads = ("one pass, in Adam steps", "median", "p10", "beats Adam throughout")
-    return _section(
-        "How much training does one pass replace?",
-        "For each generated network: the first Adam step, from the same start, at which "
-        "Adam's loss is as low. A network better than Adam at its last step counts as that "
-        "last step, so the figures are then lower bounds.",
-        figures,
-        ("adam_curve",),
-        beside=html.table(heads, rows) if rows else "",
-    )
-
-
-def _novelty(splits: Mapping[str, findings.Result], figures: Figures) -> str:
-    rows = []
-    for split, result in splits.items():
-        n = result.get("novelty", {})
-        if n:
-            keys = ("rho", "z_u", "diversity", "iou_mean", "iou_expected")
-            rows.append((split, *(numbers.number(n.get(k)) for k in keys)))
-    heads = ("", "rho", "Z_U", "diversity", "IoU", "expected")
-    return _section(
-        "New networks, or copies?",
-        "A model that replayed its training networks would be a costly look-up table. "
-        "Distances are taken after matching units, and set against those of networks "
-        "that were trained independently.",
-        figures,
-        ("novelty",),
-        beside=html.table(heads, rows) if rows else "",
-    )
-
-
-def _origin(seconds: Mapping[str, float], figures: Figures) -> str:
+def _origin(seconds: Mapping[str, float], figures: questions.Figures) -> str:
     rows = [(_STAGES.get(k, k.replace("_", " ")), numbers.duration(v)) for k, v in seconds.items()]
     total = sum(value for value in seconds.values() if numbers.known(value))
     rows.append(("together", numbers.duration(total)))
-    return _section(
+    return questions.section(
         "What it learned from, and what that cost",
         "MOLE never sees how a network is trained, only the results: snapshots of weights "
         "along many runs. It is trained to answer, for any two snapshots of a run, how to "
@@ -427,26 +205,6 @@ def _words(result: findings.Result) -> dict[str, str]:
     return GLOSSARY | {name: str(sentence) for name, sentence in sentences.items() if sentence}
 
 
-def _section(
-    heading: str,
-    words: str,
-    figures: Figures,
-    names: Sequence[str],
-    *,
-    beside: str = "",
-    below: Sequence[str] = (),
-) -> str:
-    """Return a question, its meaning, and its figures and tables; or that it was not measured."""
-    if not (beside or any(below) or any(name in figures.drawn for name in names)):
-        return html.section(heading, html.paragraph("Not measured in this evaluation.", "muted"))
-    cards = [*(figures[name] for name in names), beside]
-    return html.section(heading, html.paragraph(words), _grid(*cards), *below)
-
-
-def _steps(value: float | None) -> str:
-    return f"{value:,.0f}" if numbers.known(value) else numbers.DASH
-
-
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for key, value in facts.items():
@@ -456,18 +214,3 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
             rows.append((f"{prefix}{key}", text))
     return rows
-
-
-def _grid(*cards: str) -> str:
-    """Return cards side by side where the screen is wide enough."""
-    return f'<div class="figures">{"".join(cards)}</div>'
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return numbers.number(value) if numbers.known(value) else _text(value)
-
-
-def _text(value: object) -> str:
-    return numbers.DASH if value is None or isinstance(value, float) else str(value)
