@@ -50,6 +50,7 @@ ACTING = {
     "metamodel__pairwise": False,
     "training__permute_labels": 0.0,
     "training__permute_units": False,
+    "evaluation__shots": (),
 }
 
 
