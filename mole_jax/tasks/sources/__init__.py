@@ -3,6 +3,8 @@
 `digits`         scikit-learn's 1,797 8x8 digits, embedded in the package
 `glyphs`         thousands of classes of 8x8 characters, drawn from matplotlib's fonts, without
                  numerals; larger with `glyphs:SIDE`, more fonts with `glyphs:SIDE@FONTDIR`
+`strokes`        thousands of classes of 8x8 made-up characters, drawn by many hands, none like a
+                 numeral; larger with `strokes:SIDE`
 `tfds:NAME`      a data set of TensorFlow Datasets, prepared by launch/prepare_data.py; read from
                  TFDS_DATA_DIR, or ~/tensorflow_datasets, or DIR with `tfds:NAME@DIR`
 `mnist` ...      short names of four of these: mnist, fashion_mnist, cifar10, svhn
@@ -20,7 +22,7 @@ import re
 from collections.abc import Callable
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.sources import digits, glyphs, idx, mixture, npz, tfds
+from mole_jax.tasks.sources import digits, glyphs, idx, mixture, npz, strokes, tfds
 from mole_jax.tasks.sources.image_data import ImageData
 
 __all__ = ["FORMS", "SHORT_NAMES", "ImageData", "load"]
@@ -29,6 +31,7 @@ __all__ = ["FORMS", "SHORT_NAMES", "ImageData", "load"]
 FORMS: dict[str, Callable[[str], ImageData]] = {
     "glyphs:SIDE": glyphs.read,
     "glyphs:SIDE@FONTDIR": glyphs.read,
+    "strokes:SIDE": strokes.read,
     "tfds:NAME": tfds.read,
     "tfds:NAME@DIR": tfds.read,
     "idx:DIR": idx.read,
@@ -37,6 +40,7 @@ FORMS: dict[str, Callable[[str], ImageData]] = {
 SHORT_NAMES: dict[str, Callable[[], ImageData]] = {
     "digits": digits.read,
     "glyphs": glyphs.read,
+    "strokes": strokes.read,
     **{name: functools.partial(tfds.read, full) for name, full in tfds.SHORT_NAMES.items()},
 }
 _READERS = {form.partition(":")[0]: read for form, read in FORMS.items()}

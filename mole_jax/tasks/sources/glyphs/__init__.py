@@ -7,11 +7,9 @@ Images are drawn once, which takes minutes, and kept in the user's cache.
 
 from __future__ import annotations
 
-from mole_jax.core.errors import UserError
 from mole_jax.core.storage.paths import user_path
+from mole_jax.tasks.sources import drawn
 from mole_jax.tasks.sources.image_data import ImageData
-
-SIDES = (6, 64)  # pixels across an image, at least and at most
 
 
 def read(argument: str = "8") -> ImageData:
@@ -23,14 +21,9 @@ def read(argument: str = "8") -> ImageData:
     Raises:
         UserError: for a wrong side, and a folder without fonts.
     """
-    side, _, folder = argument.partition("@")
-    low, high = SIDES
-    if not (side.isascii() and side.isdecimal() and low <= int(side) <= high):
-        raise UserError(
-            f"data.source=glyphs:{argument}: SIDE is {side!r}, it must be a whole number, {low} to "
-            f"{high}, of pixels across an image: glyphs:28, or glyphs:28@FONTDIR"
-        )
+    side = drawn.side_of("glyphs", argument, "glyphs:28, or glyphs:28@FONTDIR")
+    folder = argument.partition("@")[2]
     # Slow to import, and needed by this source alone.
     from mole_jax.tasks.sources.glyphs import rendering
 
-    return rendering.load(int(side), user_path(folder) if folder else None)
+    return rendering.load(side, user_path(folder) if folder else None)

@@ -116,8 +116,8 @@ def _similarity(
         )
         if not (left and right):
             continue
-        a = _flat([of_font[rows[i]] for i in left], blur)
-        b = a if rows is columns else _flat([of_font[columns[i]] for i in right], blur)
+        a = blurred([of_font[rows[i]] for i in left], blur)
+        b = a if rows is columns else blurred([of_font[columns[i]] for i in right], blur)
         lengths = (np.sqrt((x * x).sum(1)) for x in (a, b))
         where = np.ix_(left, right)
         total[where] += (a @ b.T) / np.outer(*lengths)
@@ -125,7 +125,7 @@ def _similarity(
     return total / np.maximum(fonts, 1)
 
 
-def _flat(boxes: Sequence[np.ndarray], blur: float) -> np.ndarray:
+def blurred(boxes: np.ndarray | Sequence[np.ndarray], blur: float) -> np.ndarray:
     """Blur what is in boxes, and round it so that products are the same on every machine."""
     shapes = ndimage.gaussian_filter(np.array(boxes, np.float64), (0, blur, blur), mode="constant")
     shapes = np.round(shapes * (_LEVELS / shapes.max((1, 2), keepdims=True)))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +10,9 @@ import numpy as np
 
 from mole_jax.core.console.progress import Progress
 from mole_jax.core.errors import UserError
-from mole_jax.core.storage import files
-from mole_jax.core.storage.paths import cache_folder
-from mole_jax.tasks.sources import npz
+from mole_jax.tasks.sources import drawn
 from mole_jax.tasks.sources.glyphs import drawing, fonts, lookalikes
-from mole_jax.tasks.sources.image_data import ImageData, checked
+from mole_jax.tasks.sources.image_data import ImageData
 
 VERSION = 4  # of the pixels: raise it with every change that alters one
 IMAGES = 100  # of each class
@@ -29,28 +25,14 @@ _SEED = 2026  # the images do not depend on a config's
 def load(side: int, folder: Path | None) -> ImageData:
     """Load glyphs of a side, with the fonts of a folder, too; draw them where none are kept."""
     paths = [*fonts.of_matplotlib(), *(fonts.of_folder(folder) if folder else ())]
-    path = cache_folder() / f"glyphs-{side}-{_key(paths)}.npz"
-    arrays = _kept(path)
-    if arrays is None:
-        arrays = draw([fonts.open_font(font) for font in paths], side)
-        try:
-            with files.writing(path) as file:
-                np.savez(file, allow_pickle=False, **arrays)
-        except UserError as problem:
-            print(f"glyphs: drawn, but not kept for the next time: {problem}", file=sys.stderr)
-    members = [str(name) for name in arrays["members"]]
-    data = checked(
+    depends_on = (VERSION, fonts.freetype_version(), [fonts.digest(path) for path in paths])
+    return drawn.load(
         "glyphs",
-        "glyphs",
-        arrays["image"],
-        np.repeat(np.arange(len(members)), IMAGES),
-        None,
-        class_names=tuple(f"U+{ord(name[0]):04X} {name[0]}" for name in members),
-        white=255.0,
+        side,
+        depends_on,
+        lambda: draw([fonts.open_font(font) for font in paths], side),
+        lambda members: [f"U+{ord(name[0]):04X} {name[0]}" for name in members.tolist()],
     )
-    data.images.setflags(write=False)  # it is shared by all who ask
-    data.labels.setflags(write=False)
-    return data
 
 
 def draw(opened: Sequence[fonts.Font], side: int) -> dict[str, np.ndarray]:
@@ -95,20 +77,3 @@ def _faces(
     different = {(x.shape, x.tobytes()): x for x in found}
     faces = list(different.values())
     return [faces[i] for i in rng.permutation(len(faces))[:FACES]]
-
-
-def _key(paths: Sequence[Path]) -> str:
-    """Return a hash of what the pixels depend on, but for the side."""
-    what = repr((VERSION, fonts.freetype_version(), [fonts.digest(path) for path in paths]))
-    return hashlib.sha256(what.encode()).hexdigest()[:16]
-
-
-def _kept(path: Path) -> dict[str, np.ndarray] | None:
-    """Read what was drawn before; None where that is not there, or damaged."""
-    if not path.exists():
-        return None
-    try:
-        return npz.read_arrays(path, ("image", "members"))
-    except UserError as problem:
-        print(f"glyphs: drawn again, because {problem}", file=sys.stderr)
-        return None

@@ -1,0 +1,90 @@
+"""Images of all classes: characters that differ, and that are no numerals, drawn by many hands."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mole_jax.core.console.progress import Progress
+from mole_jax.tasks.sources import drawn
+from mole_jax.tasks.sources.glyphs import fonts, lookalikes
+from mole_jax.tasks.sources.image_data import ImageData
+from mole_jax.tasks.sources.strokes import characters, hands, pens
+from mole_jax.tasks.sources.strokes.characters import Character
+from mole_jax.tasks.sources.strokes.pens import Pens
+
+VERSION = 1  # of the pixels: raise it with every change that alters one
+CLASSES = 2000
+IMAGES = 100  # of each class
+CARELESS = (0.4, 1.2)  # hands of a class
+_SEED = 2027  # the images do not depend on a config's
+# The cosine of two blurred shapes from which they are alike; chosen by looking at pairs.
+ALIKE = 0.92
+LIKE_A_NUMERAL = 0.88
+_BLUR = 2.0  # of 32 pixels
+
+
+# Each stage of a run asks for the same data set.
+@functools.lru_cache(maxsize=2)
+def load(side: int) -> ImageData:
+    """Load strokes of a side; draw them where none are kept."""
+    paths = fonts.of_matplotlib()
+    depends_on = (VERSION, CLASSES, fonts.freetype_version(), [fonts.digest(p) for p in paths])
+    return drawn.load(
+        "strokes",
+        side,
+        depends_on,
+        lambda: draw(side, CLASSES, numerals([fonts.pen(path) for path in paths])),
+        lambda members: [f"strokes {name}" for name in members.tolist()],
+    )
+
+
+def draw(side: int, n: int, avoided: np.ndarray) -> dict[str, np.ndarray]:
+    """Draw n classes: `image` uint8 [n * IMAGES, side, side, 1], and `members` [n], their numbers.
+
+    Args:
+        side: pixels across an image.
+        n: how many.
+        avoided: [m, 1024] shapes that no class may be like.
+    """
+    image, members = np.zeros((n, IMAGES, side, side, 1), np.uint8), []
+    with Progress("strokes: images", total=n, unit="classes") as bar:
+        for k, (number, character) in zip(range(n), different(avoided), strict=False):
+            rng = np.random.default_rng([_SEED, number, 1])
+            curves = hands.write(character, IMAGES, rng.uniform(*CARELESS), rng)
+            image[k] = pens.images(curves, Pens.draw(IMAGES, rng), side)[..., None]
+            members.append(str(number))
+            bar.update()
+    return {"image": image.reshape(-1, side, side, 1), "members": np.array(members)}
+
+
+def different(avoided: np.ndarray) -> Iterator[tuple[int, Character]]:
+    """Make up characters, each with a number, that look like no earlier one."""
+    found, number = np.zeros((0, avoided.shape[1]), np.float32), 0
+    while True:
+        character = characters.make_up(np.random.default_rng([_SEED, number]))
+        one = shape(character)
+        if (found @ one).max(initial=0) < ALIKE and (avoided @ one).max() < LIKE_A_NUMERAL:
+            found = np.concatenate([found, one[None]])
+            yield number, character
+        number += 1
+
+
+def shape(character: Character) -> np.ndarray:
+    """Return a blurred drawing of a character as a unit vector [1024]."""
+    curves = [hands.through(stroke[None]) for stroke in character]
+    return _unit(pens.images(curves, Pens.plain(), 32))[0]
+
+
+def numerals(opened: Sequence[fonts.Pen]) -> np.ndarray:
+    """Return the shapes of the numerals of all fonts: [m, 1024]."""
+    found = [fonts.outline(pen, c) for pen in opened for c in fonts.NUMERALS]
+    boxes = [lookalikes.boxed(outline) for outline in found if outline is not None]
+    return _unit(np.unique(np.stack(boxes), axis=0))
+
+
+def _unit(boxes: np.ndarray) -> np.ndarray:
+    flat = lookalikes.blurred(boxes, _BLUR)
+    return flat / np.sqrt((flat * flat).sum(1, keepdims=True))
