@@ -64,6 +64,9 @@ class Shape:
     # gradient is followed, too, apart from that of the learned ones.
     support_probes: int = 0
     inner_steps: int = 8  # the last steps; each block takes one of its own before them
+    # Rank of a learned linear map between a token's channels, which start and inner steps pass
+    # through besides: neighbouring pixels can then move together. 0: none.
+    mixing: int = 0
     step_scale: float = 1.0  # of what is learned of step sizes: below 1 they change more slowly
     dtype: str = "float32"  # or bfloat16: of the products; parameters stay float32
     remat: bool = False  # recompute blocks and inner steps in the backward pass: less memory
@@ -74,7 +77,7 @@ class Shape:
         for name in ("width", "layers", "heads", "mlp_ratio", "feature_width", "unroll"):
             if getattr(self, name) < 1:
                 raise UserError(f"metamodel.{name}={getattr(self, name)} must be 1 or more")
-        for name in ("support_queries", "probes", "support_probes", "inner_steps"):
+        for name in ("support_queries", "probes", "support_probes", "inner_steps", "mixing"):
             if getattr(self, name) < 0:
                 raise UserError(f"metamodel.{name}={getattr(self, name)} must not be negative")
         if self.inner_steps and self.probes + self.support_probes < 1:
@@ -316,10 +319,16 @@ class Transformer(nn.Module):
         # Where no channel is of an output alone, as in a latent, there is nothing to join.
         if s.pairwise and (layout.output >= 0).any():
             out = out + self._towards_classes(layout, x, last_context, batch)
+        if s.mixing:
+            out = out + self._mixing("start_mixing", layout)(of.start)
         if not probes or not s.inner_steps:
             return out
         return self._refine(
-            out, x, lambda output: [probe_gradient(output, of, p) for p in probes], len(probes)
+            out,
+            x,
+            lambda output: [probe_gradient(output, of, p) for p in probes],
+            len(probes),
+            self._mixing("step_mixing", layout) if s.mixing else None,
         )
 
     def _block(self) -> type[nn.Module]:
@@ -368,10 +377,12 @@ class Transformer(nn.Module):
         tokens: jax.Array,
         gradients_at: Callable[[jax.Array], list[ProbeGradient]],
         n_sets: int,
+        mixing: Callable[[jax.Array], jax.Array] | None,
     ) -> jax.Array:
         """Take the inner steps: gradient steps on each of the sets of probes.
 
-        Each token sets the sizes of its channels' steps, and how large each step is in all.
+        Each token sets the sizes of its channels' steps, and how large each step is in all. Mixing
+        makes a step along a learned metric of it (Park & Oliva 2019, Meta-Curvature).
         """
         s, (batch, length, channels) = self.shape, output.shape
         tokens, zeros = tokens.astype(jnp.float32), nn.initializers.zeros
@@ -381,11 +392,12 @@ class Transformer(nn.Module):
         gain = 1 + gain.reshape(batch, length, s.inner_steps, n_sets, 2, 1)
 
         def step(output: jax.Array, gain: jax.Array, size: jax.Array) -> jax.Array:
+            before = output
             for i, gradient in enumerate(gradients_at(output)):
                 first, second = gain[:, :, i, 0], gain[:, :, i, 1]
                 output = output + first * (FIRST_STEP + size[:, :, i, 0]) * gradient.direction
                 output = output + second * size[:, :, i, 1] * gradient.magnitude
-            return output
+            return output if mixing is None else output + mixing(output - before)
 
         # Scanned, and not unrolled: compiling gradients of gradients takes long.
         def body(output: jax.Array, gain: jax.Array) -> tuple[jax.Array, None]:
@@ -394,6 +406,24 @@ class Transformer(nn.Module):
         if s.remat:
             body = jax.checkpoint(body, prevent_cse=False)
         return jax.lax.scan(body, output, jnp.moveaxis(gain, 2, 0))[0]
+
+    def _mixing(self, name: str, layout: Layout) -> Callable[[jax.Array], jax.Array]:
+        """Make a linear map between the channels of a token, one for each kind of token.
+
+        At first it is 0. It is of low rank, and the factor that is not 0 lets it learn faster.
+        """
+        kinds, channels, rank = int(layout.kind.max()) + 1, layout.shape[1], self.shape.mixing
+        init = nn.initializers.normal(channels**-0.5)
+        down = self.param(f"{name}_in", init, (kinds, channels, rank))
+        up = self.param(f"{name}_out", nn.initializers.zeros, (kinds, rank, channels))
+        rows = [np.flatnonzero(layout.kind == kind) for kind in range(kinds)]
+        back = np.argsort(np.concatenate(rows))
+
+        def mixed(x: jax.Array) -> jax.Array:  # [B, L, C]
+            parts = [x[:, own] @ a @ b for own, a, b in zip(rows, down, up, strict=True)]
+            return jnp.concatenate(parts, axis=1)[:, back]
+
+        return mixed
 
     def _towards_classes(
         self, layout: Layout, tokens: jax.Array, classes: jax.Array, batch: int
