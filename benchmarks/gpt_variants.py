@@ -83,6 +83,7 @@ GPT = {
     "training.time_power": 1.0,
     "training.ema_warmup": False,
     "training.drop.support": 0.0,
+    "training.best_prompts": 0.0,
     "training.drop.target_metric": 0.0,
     "training.drop.start": 0.0,
     "training.batch_size": 64,
