@@ -103,7 +103,7 @@ def test_the_model_of_the_reference_has_no_such_prompt() -> None:
         registry.check(config, tiny.made_up(**WITHOUT).family.network, tiny.mesh_of(1))
 
 
-def test_a_config_of_before_learns_none() -> None:
+def test_an_older_config_learns_none() -> None:
     config = tiny.tiny_config(**LEARNED).to_dict()
     assert TrainConfig.of(config).best_prompts == 0.4
     del config["training"]["best_prompts"]

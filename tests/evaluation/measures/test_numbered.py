@@ -34,18 +34,18 @@ def test_the_best_is_asked_for_where_it_was_learned(evaluated: Evaluated) -> Non
     flat = predict(context, context.learner, episodes, None, key)
     np.testing.assert_array_equal(flat, found.parameters)
 
-    # The number, from the same starts and noise, is told beside it.
+    # The number, from the same starts and noise, is recorded beside it.
     other = predict(context, context.learner, episodes, number, key)
     assert not np.allclose(other, flat)
     loss, score = scoring.on_own_tasks(context.family, "test", other, episodes.tasks)
     record = evaluated.json()["splits"]["S1"]
     assert record["fixed_prompt"] == BEST
-    told = record["numbered_prompt"]
-    assert told["asked"] == number == evaluated.json()["choices"]["fixed_prompt_diffusion"]
-    assert told["mean"] == pytest.approx(score.mean())
-    assert told["loss_mean"] == pytest.approx(loss.mean(), rel=1e-5)
-    gain = record["generated"]["mean"] - told["mean"]
-    assert told["best_gain_mean"] == pytest.approx(gain, abs=1e-6)
+    recorded = record["numbered_prompt"]
+    assert recorded["asked"] == number == evaluated.json()["choices"]["fixed_prompt_diffusion"]
+    assert recorded["mean"] == pytest.approx(score.mean())
+    assert recorded["loss_mean"] == pytest.approx(loss.mean(), rel=1e-5)
+    gain = record["generated"]["mean"] - recorded["mean"]
+    assert recorded["best_gain_mean"] == pytest.approx(gain, abs=1e-6)
 
 
 def test_a_number_may_be_asked_for_all_the_same(evaluated: Evaluated) -> None:
