@@ -64,6 +64,7 @@ VARIANTS = {
         "training.time_power": 1.0,
         "training.ema_warmup": False,
         "training.schedule": "warmup_times_cosine",
+        "training.best_prompts": 0.0,
         "training.drop": {"support": 0.0, "target_metric": 0.0, "start": 0.0},
         "sampling.name": "ancestral_large",
         "sampling.steps": 1000,

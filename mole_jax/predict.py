@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from mole_jax.tasks.networks import Network
 
 DESCRIPTION = """\
-Predict networks for a task, from labelled examples of it and the loss that you ask for, and write
-them as files. Nothing is trained, and nothing is written before everything has been checked.
+Predict networks for a task, from labelled examples of it, as good as the model can make them or
+with the loss that you ask for, and write them as files. Nothing is trained, and nothing is written
+before everything has been checked.
 """
 EPILOG = """\
 files
@@ -55,7 +56,8 @@ examples
       --target_loss=0.02 -n 8 --out=nets/net.safetensors
 """
 
-BEST_SHARE = 0.1  # of the zoo's runs reach the loss that is asked for where none is given
+# Of the zoo's runs, those that reach the loss which a model that needs one is asked for by default.
+BEST_SHARE = 0.1
 PIECE = 1000  # test images that run through all networks at once
 
 
@@ -68,7 +70,7 @@ class Tested(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What is asked for: one of the two, and in words with where it comes from."""
+    """What is asked for: one of the two or the best, and in words with where it comes from."""
 
     loss: float | None  # in the metric of the model's prompts
     reward: float | None
@@ -113,7 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--support", "SOURCE", text, required=True)
     add("--out", "FILE", "NAME.safetensors or NAME.npz; see below", required=True, type=user_path)
     add("--test", "SOURCE", "other examples, on which the networks are measured")
-    text = "the loss to ask for, in nats; by default what the best tenth of the zoo's runs reach"
+    text = "the loss to ask for, in nats; by default none: as good as the model can. A model that "
+    text += "needs one is asked for what the best tenth of the zoo's runs reach"
     add("--target_loss", "X", text, type=float)
     add("--target_return", "X", "for policies, the return to ask for, in its place", type=float)
     add("-n", "N", "how many networks (1)", type=int, default=1)
@@ -237,6 +240,8 @@ def _target(flags: argparse.Namespace, model: Model) -> Target:
     words = model.metric.words
     if loss is not None:
         return Target(loss, None, f"{words} {loss:g}, as given")
+    if model.learner.uses.best:
+        return Target(None, None, "as good as the model can")
     loss, n_runs = usual(flags.workdir, model)
     share = f"the best {BEST_SHARE:.0%} of the zoo's {n_runs} training runs end with it or better"
     return Target(loss, None, f"{words} {loss:.4g}: {share}")

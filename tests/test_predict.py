@@ -200,6 +200,29 @@ def test_flags_reach_the_sampler_and_the_key(
     assert not np.allclose(found[0], found[2])
 
 
+@pytest.fixture(scope="module")
+def aspiring(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workdir whose model may be asked for its best; there is no zoo that would say a loss."""
+    folder = tmp_path_factory.mktemp("aspiring")
+    untrained.write(folder, tiny.tiny_config(training__best_prompts=0.3), (8, 8, 1), 3)
+    return folder
+
+
+def test_a_model_that_learned_it_is_asked_for_its_best(
+    aspiring: Path, examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = [str(aspiring), f"--support=npz:{examples / 'support.npz'}", "--steps=2"]
+    assert command.main([*base, f"--out={tmp_path / 'net.safetensors'}"]) == 0
+    printed = capsys.readouterr()
+    assert "asked     as good as the model can" in printed.out
+    assert "warning" not in printed.err
+    card = load_network(tmp_path / "net.safetensors").card
+    assert card["source"]["asked"] == "as good as the model can"
+    assert command.main([*base, f"--out={tmp_path / 'other.npz'}", "--target_loss=0.5"]) == 0
+    best = load_network(tmp_path / "net.safetensors").params["output"]["kernel"]
+    assert not np.allclose(best, np.load(tmp_path / "other.npz")["output/kernel"])
+
+
 def test_marked_images_are_kept_out_of_the_support_set(
     ask: Callable[..., str], quick: list[dict[str, Any]], examples: Path
 ) -> None:

@@ -64,6 +64,7 @@ TINY = {
     "diffusion.steps": 50,
     "training.steps": 20,
     "training.regression_steps": 0,
+    "training.best_prompts": 0.0,  # tests of such prompts ask for them
     "training.batch_size": 8,
     "training.warmup_steps": 2,
     "training.function_images": 8,

@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     },
     "evaluation.measures": ("all",),
     "evaluation.few_shot_networks": 8,
+    "evaluation.prompt": "best",
     "evaluation.prompt_range": (),
     "evaluation.shots": (),
     "metamodel.gpt": {},  # any value: nothing depended on it
@@ -36,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "population.snapshot_spacing": "power",
     "representation.components": 128,
     "representation.normaliser": "tensor",
+    "training.best_prompts": 0.0,
     # Meta-models imported from elsewhere, which nobody trains on, lack these three.
     "training.checkpoint_every": 500,
     "training.ema_warmup": True,

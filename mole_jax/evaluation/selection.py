@@ -20,6 +20,7 @@ from mole_jax.evaluation.measures import (
     fine_tuning,
     learning_curves,
     novelty,
+    numbered,
     prompt_following,
     quality,
     support_sizes,
@@ -33,6 +34,7 @@ ALL = "all"
 _LISTED = (
     *(baseline.measure for baseline in BASELINES),
     quality.MEASURE,
+    numbered.MEASURE,
     prompt_following.MEASURE,
     conditions.MEASURE,
     novelty.MEASURE,

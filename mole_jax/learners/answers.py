@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from mole_jax.core.devices import flops as flops_lib
 from mole_jax.metamodel.process.prompt import everything
@@ -19,9 +20,13 @@ def adapt(
     return learner.adapt(theta, episodes, request, key)
 
 
-def all_of(target_metric: jax.Array) -> Request:
-    """Return a request for metrics [B] in which everything of an episode may be looked at."""
-    return Request(target_metric, everything(len(target_metric)))
+def all_of(target_metric: jax.Array, *, best: bool = False) -> Request:
+    """Return a request for metrics [B] in which everything of an episode may be looked at.
+
+    With `best` it is for the best that a learner can give, and the metrics are placeholders.
+    """
+    batch = len(target_metric)
+    return Request(target_metric, everything(batch), jnp.full((batch,), best))
 
 
 def flops(learner: Learner, theta: Any, episodes: Episodes) -> float:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 from mole_jax.learners import denoising, guidance
 from mole_jax.metamodel import meta_model, metamodel_config
@@ -87,7 +88,8 @@ class Diffusion:
             jnp.zeros((1, n), bool),
         )
         one, start = jnp.zeros((1,)), jnp.zeros((1, length, channels))
-        prompt = Prompt(start, one, one, support, everything(1))
+        best = jnp.zeros((1,), bool) if self.uses.best else None
+        prompt = Prompt(start, one, one, support, everything(1), best)
         # Of what was fitted only the shapes matter, and there may be no more of it.
         own = jax.tree.map(lambda x: jnp.ones(x.shape), self.model.representation)
         model = dataclasses.replace(self.model, representation=own)
@@ -121,7 +123,8 @@ class Diffusion:
         """Sample a network for every episode: [B, D]."""
         start = self.model.representation.tokens(episodes.start)
         metrics = episodes.start_metric, request.target_metric
-        prompt = Prompt(start, *metrics, episodes.support, request.use)
+        best = request.best if self.uses.best else None
+        prompt = Prompt(start, *metrics, episodes.support, request.use, best)
         found = guidance.sample(self.model, self.plan, theta, prompt, key)
         return self.model.representation.parameters(found)
 
@@ -173,6 +176,7 @@ def build(
         Objective(train.function_weight, train.time_power),
         plan,
         config["data"]["support_per_class"],
+        uses=EVERYTHING._replace(best=compat.get(config, "training.best_prompts") > 0),
     )
 
 

@@ -103,7 +103,8 @@ class EndToEnd:
         start = jnp.ones(some.shape, bool) if use is None else use["start"]
         use = {"support": given, "start": start, "target_metric": jnp.zeros(some.shape, bool)}
         plain = episodes._replace(start_metric=some)
-        return self.writer.adapt(theta, plain, Request(some, use), jax.random.key(0))
+        request = Request(some, use, jnp.zeros(some.shape, bool))
+        return self.writer.adapt(theta, plain, request, jax.random.key(0))
 
     def _judged(self, flat: jax.Array, query: Examples) -> tuple[jax.Array, jax.Array]:
         logits = self.network.apply(self.network.spec.unflatten(flat), query.inputs)
@@ -131,4 +132,4 @@ def of(main: Diffusion) -> EndToEnd:
     assert isinstance(module, Transformer)  # G.pt, which sees no support set, is refused
     shape = dataclasses.replace(module.shape, step_scale=STEP_SCALE * module.shape.step_scale)
     model = dataclasses.replace(writer.model, module=module.clone(shape=shape))
-    return EndToEnd(dataclasses.replace(writer, model=model))
+    return EndToEnd(dataclasses.replace(writer, model=model, uses=writer.uses._replace(best=False)))

@@ -31,6 +31,11 @@ LABEL = Label(
 
 def build(config: Mapping[str, Any], network: Network, fitted: Fitted, plan: Plan) -> Diffusion:
     """Build the learner of a config; raises UserError as `diffusion.build` does."""
+    if share := compat.get(config, "training.best_prompts"):
+        raise UserError(
+            f"training.best_prompts={share}: metamodel.name='gpt' learns prompts with a number "
+            "only; set it to 0"
+        )
     make = functools.partial(_module, config, network)
     found = diffusion.build(config, network, fitted, plan, make)
     return dataclasses.replace(found, label=LABEL, uses=Uses(support=False))

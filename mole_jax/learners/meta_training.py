@@ -60,7 +60,7 @@ def train(
     for name in registry.of(config):
         learner = registry.build(config, family.network, name, fitted)
         hyper = registry.train_config(config, name)
-        rules = PairConfig.of(config)
+        rules = PairConfig.of(config, zoo.schema)
         source: Source
         if learner.source == "pairs":
             source = PairSource(

@@ -17,8 +17,8 @@ GLOSSARY = {
         "the images that the zoo was trained on nor with the test images."
     ),
     "prompt": (
-        "All that a prediction is conditioned on: the support set, the loss asked for, and the "
-        "start."
+        "All that a prediction is conditioned on: the support set, the loss asked for (or no "
+        "number: as good as you can), and the start."
     ),
     "start": "The weights that the prediction sets out from; here a random initialisation.",
     "zoo": (

@@ -96,20 +96,14 @@ def _inside(metamodel: Mapping[str, Any]) -> str:
 
 
 def _idea(result: findings.Result, config: Mapping[str, Any]) -> str:
-    fixed = result.get("fixed_prompt")
-    metric = str(result.get("prompt_metric", "validation_loss")).replace("_", " ")
-    asked = (
-        f" The comparisons below ask for a {metric} of {numbers.short(fixed)}, one value for all "
-        "networks, chosen on training runs."
-        if numbers.known(fixed)
-        else ""
-    )
+    asked = _asked(result)
+    or_best = " (or none: as good as it can)" if result.get("numbered_prompt") else ""
     learner = findings.described(result, "generated").get("sentence", _LEARNER)
     steps = [
         (
             "You give",
             "a support set (some examples of a task it has never seen), the loss you "
-            "want, and a start: random weights.",
+            f"want{or_best}, and a start: random weights.",
         ),
         (
             "MOLE samples",
@@ -135,6 +129,29 @@ def _idea(result: findings.Result, config: Mapping[str, Any]) -> str:
             "muted",
         ),
     )
+
+
+def _asked(result: findings.Result) -> str:
+    """Say what the comparisons ask for: a number, or the best; "" where it is not recorded."""
+    fixed, numbered = result.get("fixed_prompt"), result.get("numbered_prompt", {})
+    metric = str(result.get("prompt_metric", "validation_loss")).replace("_", " ")
+    if numbers.known(fixed):
+        return (
+            f" The comparisons below ask for a {metric} of {numbers.short(fixed)}, one value for "
+            "all networks, chosen on training runs."
+        )
+    if not fixed:
+        return ""
+    text = f" The comparisons below ask for no number, but for networks “{fixed}”."
+    if numbered:
+        score = findings.metric(result)
+        text += (
+            f" Asked for a {metric} of {numbers.short(numbered['asked'])}, the number chosen on "
+            f"training runs, they reach a mean test {score} of "
+            f"{numbers.percent(numbered['mean'])}; asked for the best, "
+            f"{numbers.percent(result['generated']['mean'])}."
+        )
+    return text
 
 
 def _targets(targets: list[Mapping[str, Any]]) -> str:

@@ -1,6 +1,7 @@
 """The public interface: from a trained workdir and a support set to networks.
 
 model = mole_jax.load("runs/digits")
+nets = model.predict(x_support, y_support, n=8, key=jax.random.key(0))  # as good as it can
 nets = model.predict(x_support, y_support, target_loss=0.1, n=8, key=jax.random.key(0))
 logits = nets.apply(x)
 """

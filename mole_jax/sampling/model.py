@@ -105,6 +105,8 @@ class Model:
             y_support: labels [m], integers in 0..K-1; none of an environment.
             target_loss: the loss asked for, in nats, on unseen examples of the subset; where the
                 model was trained with another `training.metric`, that metric, such as percent.
+                Without it the model gives the best networks that it can; one that was trained with
+                `training.best_prompts=0` needs it, and one that looks at no target refuses it.
             target_return: for policies, the mean return asked for, in its place.
             n: how many networks.
             key: PRNG key; draws the starts and the noise.
@@ -169,7 +171,8 @@ class Model:
                     start=flat,
                     start_metric=loss,
                 )
-                request = answers.all_of(jnp.full((n,), target, jnp.float32))
+                asked_for = jnp.full((n,), target or 0.0, jnp.float32)
+                request = answers.all_of(asked_for, best=target is None)
                 noise = rng.at(key, "noise", i)
                 flat = answers.adapt(self.learner, self.params, episodes, request, noise)
                 self._check_networks(flat)
@@ -183,10 +186,23 @@ class Model:
             described = _text(self.description)
             return Networks(network.spec.unflatten(flat), metric, described, self.inputs)
 
-    def _target(self, loss: Any, reward: Any) -> float:
-        """Return the prompt metric to ask for."""
-        if (loss is None) == (reward is None):
-            raise UserError("give one of target_loss and target_return")
+    def _target(self, loss: Any, reward: Any) -> float | None:
+        """Return the prompt metric to ask for, or None for the best that the model can give."""
+        uses = self.learner.uses
+        if loss is None and reward is None:
+            if uses.target_metric and not uses.best:
+                raise UserError(
+                    "give one of target_loss and target_return: this model was trained with "
+                    "training.best_prompts=0, and has to be asked for a number"
+                )
+            return None
+        if not uses.target_metric:
+            raise UserError(
+                f"the {self.objective} model looks at no target: leave target_loss and "
+                "target_return out"
+            )
+        if loss is not None and reward is not None:
+            raise UserError("give one of target_loss and target_return, not both")
         if reward is None:
             return self._metric("target_loss", loss)
         if self.environment is None:
@@ -237,9 +253,9 @@ class Model:
                 "trained with, or load another checkpoint"
             )
 
-    def _miss(self, target: float, metric: jax.Array) -> str:
+    def _miss(self, target: float | None, metric: jax.Array) -> str:
         """Describe how far networks are from the target; "" where they are near."""
-        if given.is_traced(metric):
+        if target is None or given.is_traced(metric):
             return ""
         n_classes, found = self.learner.network.n_outputs, float(np.median(metric))
         # A third of the way to guessing; networks asked for a high loss scatter more.

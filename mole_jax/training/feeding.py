@@ -68,7 +68,7 @@ class RowFeed:
         self._offset = part.start
         each = (part.stop - part.start) * 2 * size * 4
         ahead = max(1, min(steps_ahead, _AHEAD_BYTES // each))
-        choose = _chooser(rules, runs.arrays.metric.shape, key_of, batch_size)
+        choose = _chooser(rules, np.asarray(runs.arrays.metric), key_of, batch_size)
         gather = _gather(runs)
 
         def rows(step: int) -> np.ndarray:  # [b, 2, D]
@@ -137,20 +137,22 @@ def like(
 
 def _chooser(
     rules: PairConfig,
-    shape: tuple[int, ...],
+    metric: np.ndarray,
     key_of: Callable[[jax.Array], jax.Array],
     batch_size: int,
 ) -> Callable[[int], list[np.ndarray]]:
     """Make a function step -> runs, starts and targets [B], computed on the host."""
-    chosen = jax.jit(lambda step: pairs.choose(rules, shape, key_of(step), batch_size))
+    chosen = jax.jit(lambda of, step: pairs.choose(rules, of, key_of(step), batch_size))
     try:
         host = jax.local_devices(backend="cpu")[0]
     except RuntimeError:  # JAX_PLATFORMS leaves the CPU out
         host = jax.local_devices()[0]
 
+    known = jax.device_put(metric, host)
+
     def choose(step: int) -> list[np.ndarray]:
         with jax.default_device(host):
-            return [np.asarray(x) for x in chosen(np.int32(step))]
+            return [np.asarray(x) for x in chosen(known, np.int32(step))]
 
     return choose
 

@@ -33,6 +33,7 @@ class Uses(NamedTuple):
     start: bool = True
     target_metric: bool = True
     samples: bool = True  # another key gives another network
+    best: bool = False  # a request for the best that it can give, in place of a target metric
     pool: bool = False  # the task's whole training pool, which an episode names and does not hold
 
 
@@ -54,6 +55,7 @@ class Request(NamedTuple):
 
     target_metric: jax.Array  # [B] the prompt metric asked for
     use: dict[str, jax.Array]  # condition of prompt.CONDITIONS -> [B] bool
+    best: jax.Array  # [B] bool: as good as the learner can, in place of the metric
 
 
 class Label(NamedTuple):

@@ -24,7 +24,7 @@ from mole_jax.training import support_sets
 from mole_jax.training.support_sets import SupportSizes
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
-from mole_jax.zoo.storage.schema import PROMPT_METRIC
+from mole_jax.zoo.storage.schema import PROMPT_METRIC, ZooSchema
 
 
 class ZooArrays(NamedTuple):
@@ -71,10 +71,11 @@ class PairConfig:
     fresh_starts: bool  # pairs from the first snapshot start from a fresh network
     spacing: str = "start_first"
     metric: str = PROMPT_METRIC  # of prompts
+    best_prompts: float = 0.0  # share of pairs that end with the best snapshot, and ask for it
 
     @staticmethod
-    def of(config: Mapping[str, Any]) -> PairConfig:
-        """Read and check the rules of a config; raises UserError."""
+    def of(config: Mapping[str, Any], schema: ZooSchema | None = None) -> PairConfig:
+        """Read and check the rules of a config, and of a zoo's metric; raises UserError."""
         t = config["training"]
         support = SupportSizes(
             t["support_min_per_class"],
@@ -100,6 +101,9 @@ class PairConfig:
                 f"training.permute_labels={t['permute_labels']} renames labels, and "
                 f"network.name={config['network']['name']!r} has none; set it to 0"
             )
+        best = compat.get(config, "training.best_prompts")
+        if not 0 <= best < 1:
+            raise UserError(f"training.best_prompts={best} must lie in [0, 1): it is a share")
         spacing = compat.get(config, "training.spacing")
         if spacing not in SPACINGS:
             raise UserError(f"training.spacing={spacing!r} is unknown; there are {SPACINGS}")
@@ -123,7 +127,8 @@ class PairConfig:
             drop=drop,
             fresh_starts=config["population"]["shared_start"],
             spacing=spacing,
-            metric=prompt_metric.of(config).name,
+            metric=prompt_metric.of(config, schema).name,
+            best_prompts=best,
         )
 
 
@@ -138,6 +143,8 @@ def draw(
 ) -> Pairs:
     """Draw a batch of pairs: start before target in the same run, each with its own support set.
 
+    Of a share of `best_prompts` the target is the best snapshot after the start, and the prompt
+    asks for as good a network as there is.
     With `permute_units` start and target are moved by the same random symmetry of the network - its
     units reordered, its bases turned - which representations that are not equivariant need; neuron
     tokens of MLPs with one hidden layer do not. With `permute_labels` the labels of each pair are
@@ -147,7 +154,7 @@ def draw(
     `zoo` holds all parameters, or the rows of this step: see `ZooArrays.at`.
     """
     _check(zoo, batch, network.spec.size)
-    run, start, target = choose(rules, zoo.metric.shape, key, batch)
+    run, start, target = choose(rules, zoo.metric, key, batch)
     if zoo.parameters is None:
         first, last = zoo.rows[:, 0], zoo.rows[:, 1]  # [B, D]
     else:
@@ -184,6 +191,7 @@ def draw(
         target_metric=zoo.metric[run, target],
         support=support,
         use=use,
+        best=_best_asked(rules, key, batch) if rules.best_prompts else None,
     )
     return Pairs(last, prompt, images)
 
@@ -200,12 +208,39 @@ def _check(zoo: ZooArrays, batch: int, size: int) -> None:
 
 
 def choose(
-    rules: PairConfig, shape: tuple[int, ...], key: jax.Array, batch: int
+    rules: PairConfig, metric: jax.Array, key: jax.Array, batch: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Choose runs, a start and a later target, each [B], of a zoo of shape [R, S].
+    """Choose runs, a start and a later target, each [B], of a zoo with these metrics [R, S].
 
     `key` is the one that `draw` takes: whoever reads rows ahead of it chooses the same ones.
     """
+    run, start, target = _any(rules, metric.shape, key, batch)
+    if not rules.best_prompts:
+        return run, start, target
+    best = _best_after(PromptMetric(rules.metric), metric[run], start)
+    return run, start, jnp.where(_best_asked(rules, key, batch), best, target)
+
+
+def _best_asked(rules: PairConfig, key: jax.Array, batch: int) -> jax.Array:
+    """Draw which prompts ask for the best snapshot: [B] bool."""
+    return jax.random.uniform(rng.named(key, "best"), (batch,)) < rules.best_prompts
+
+
+def _best_after(metric: PromptMetric, values: jax.Array, start: jax.Array) -> jax.Array:
+    """Return the snapshot after the start with the best of its run's values [B, S]: [B].
+
+    Of equally good ones the first; what is not finite is worse than all others.
+    """
+    cost = -values if metric.larger_is_better else values
+    cost = jnp.where(jnp.isfinite(cost), cost, jnp.finfo(cost.dtype).max)
+    later = jnp.arange(values.shape[1])[None] > start[:, None]
+    return jnp.argmin(jnp.where(later, cost, jnp.inf), axis=1).astype(start.dtype)
+
+
+def _any(
+    rules: PairConfig, shape: tuple[int, ...], key: jax.Array, batch: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Choose any start and any later target of runs: see `choose`."""
     n_runs, n_snapshots = shape
     run_key, first_key, start_key, target_key = jax.random.split(rng.named(key, "pair"), 4)
     run = jax.random.randint(run_key, (batch,), 0, n_runs)

@@ -61,6 +61,9 @@ class TrainConfig:
     support_unequal: float = 0.0  # share of support sets whose classes differ in size
     permute_units: bool = False  # needed by representations that are not equivariant
     permute_labels: float = 0.5  # share of pairs with labels renamed at random
+    # Share of pairs whose target is the best snapshot after the start, and which are asked for "as
+    # good as you can" in place of a number; 0: such prompts are not learned.
+    best_prompts: float = 0.3
     drop: DropConfig = DropConfig()
     steps_per_dispatch: int = 50
     checkpoint_every: int = 500

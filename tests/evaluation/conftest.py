@@ -33,6 +33,7 @@ from tests import tiny
 
 SETTINGS = {
     "training__regression_steps": 5,
+    "training__best_prompts": 0.3,  # without them: see `test_one_task.py`
     "population__share_minibatches": True,
     "evaluation__starts": 2,
     "evaluation__s0_tasks": 4,

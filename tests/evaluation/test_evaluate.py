@@ -233,6 +233,7 @@ def test_without_a_zoo_or_a_model_the_error_says_so(tmp_path: Path, evaluated: E
         ("starts", 0),
         ("starts", 4),
         ("prompt_count", 1),
+        ("prompt", "worst"),
         ("candidates", ()),
         ("candidates", (0.1, 0.0)),
         ("outside_prompts", (1.5,)),

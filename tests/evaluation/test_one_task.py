@@ -34,6 +34,7 @@ CONFIG = SETTINGS | {
     "representation__name": "flat",
     "representation__normaliser": "global",
     "metamodel__name": "gpt",
+    "training__best_prompts": 0.0,
     "metamodel__gpt": {"chunk_size": 200},
     "training__regression_steps": 0,
     "training__metric": "test_error",

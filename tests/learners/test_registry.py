@@ -25,10 +25,14 @@ GPT = {
     "metamodel__gpt": {"split": "chunk", "chunk_size": 200, "n_frequencies": 8},
 }
 EVERY = {
-    "diffusion": {},
+    "diffusion": {"training__best_prompts": 0.5},
     "regression": {"training__regression_steps": 5},
     "gpt": GPT,
-    "end_to_end": {"training__end_to_end_steps": 5, "metamodel__support_probes": 2},
+    "end_to_end": {
+        "training__end_to_end_steps": 5,
+        "training__best_prompts": 0.5,  # which are none of its own
+        "metamodel__support_probes": 2,
+    },
 }
 KEY = jax.random.key(5)
 
@@ -47,8 +51,10 @@ def episodes(setting: tiny.Setting, batch: int = 2) -> Episodes:
     return Episodes(task, prompt.support, jnp.asarray(start, "float32"), prompt.start_metric)
 
 
-def asked(setting: tiny.Setting, given: Episodes, target: float = 0.3, key: Any = KEY) -> Any:
-    request = answers.all_of(jnp.full(len(given.start), target))
+def asked(
+    setting: tiny.Setting, given: Episodes, target: float = 0.3, key: Any = KEY, best: bool = False
+) -> Any:
+    request = answers.all_of(jnp.full(len(given.start), target), best=best)
     return np.asarray(answers.adapt(setting.learner, setting.params, given, request, key))
 
 
@@ -82,6 +88,7 @@ def test_a_learner_looks_at_what_it_says_and_at_nothing_else(name: str) -> None:
         "start": asked(s, given._replace(start=given.start[::-1])),
         "target_metric": asked(s, given, target=0.9),
         "samples": asked(s, given, key=jax.random.key(6)),
+        "best": asked(s, given, best=True),
     }
     assert not s.learner.uses.pool
     assert set(other) == set(s.learner.uses._fields) - {"pool"}

@@ -36,6 +36,7 @@ def config() -> ConfigDict:
     return tiny.tiny_config(
         training__steps=6,
         training__steps_per_dispatch=3,
+        training__best_prompts=0.5,
         zoo__runs_per_chunk=2,
         metamodel__probes=0,  # which take long to compile
         metamodel__inner_steps=0,
@@ -168,7 +169,7 @@ def test_parameters_of_16_bits_stay_so_on_the_host(tmp_path: Path) -> None:
         rows = np.asarray(feed.take(0, 3).rows)
     key = pairs_key(ROOT, 2)
     run, start, target = pairs.choose(
-        PairConfig.of(config), host.arrays.metric.shape, key, config.training.batch_size
+        PairConfig.of(config), host.arrays.metric, key, config.training.batch_size
     )
     np.testing.assert_array_equal(rows[2, :, 0], device.arrays.parameters[run, start])
     np.testing.assert_array_equal(rows[2, :, 1], device.arrays.parameters[run, target])

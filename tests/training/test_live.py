@@ -38,6 +38,7 @@ def config() -> ConfigDict:
         zoo__live=True,
         zoo__live_every=5,
         zoo__live_refresh=3,
+        training__best_prompts=0.3,
         metamodel__probes=0,  # which take long to compile
         metamodel__inner_steps=0,
     )

@@ -88,7 +88,7 @@ def defaults(kind: type) -> dict[str, Any]:
 def read(kind: type[Section], given: Mapping[str, Any], name: str) -> Section:
     """Return the section `name` of a config as its dataclass; lists become tuples.
 
-    A key that is missing has its default where configs once did without it (`compat.DEFAULTS`);
+    A key that is missing means what it did while configs did without it (`compat.DEFAULTS`);
     else `given[key]` raises, which for a `config.Strict` is a UserError.
     """
     values: dict[str, Any] = {}
@@ -99,6 +99,8 @@ def read(kind: type[Section], given: Mapping[str, Any], name: str) -> Section:
             if _is_section(field):
                 value = read(type(field.default), value, key)
             values[field.name] = tuple(value) if isinstance(value, list) else value
+        elif key in compat.DEFAULTS and not _is_section(field):
+            values[field.name] = compat.DEFAULTS[key]
     return kind(**values)
 
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from mole_jax.core import rng
+from mole_jax.core import compat, rng
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
@@ -75,6 +75,12 @@ class EvalContext:
     def others(self) -> tuple[str, ...]:
         """Return the names of all learners but the measured one."""
         return tuple(name for name in self.learners if name != self.learner)
+
+    @property
+    def asks_best(self) -> bool:
+        """Whether the measured learner is asked for the best that it can give, not a number."""
+        learned = self.learners[self.learner].trained.learner.uses.best
+        return learned and compat.get(self.config, "evaluation.prompt") == "best"
 
     def measuring(self, learner: str) -> EvalContext:
         """Return the same context with another learner measured."""

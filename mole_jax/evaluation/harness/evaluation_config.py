@@ -34,6 +34,7 @@ _POSITIVE_LISTS = (
     "noise_sigmas",
     "support_sizes",
 )
+PROMPTS = ("best", "chosen")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,9 @@ class EvaluationConfig:
     # Asked for in the table of prompts and answers: losses in nats, or in the unit of
     # training.metric.
     table_prompts: tuple[float, ...] = (1.0, 0.5, 0.2, 0.1, 0.05)
+    # What most measures ask for. best: as good as you can, where the model has learned it
+    # (training.best_prompts); chosen, or where it has not: one number, see below.
+    prompt: str = "best"
     # Prompts among which the fixed one is chosen on training subsets.
     candidates: tuple[float, ...] = (0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)
     # Learning rates among which Adam's is chosen on training subsets.
@@ -98,6 +102,8 @@ class EvaluationConfig:
             values = getattr(self, name)
             if not values or not all(0 < value < math.inf for value in values):
                 raise UserError(f"evaluation.{name}={values} must be one or more positive numbers")
+        if self.prompt not in PROMPTS:
+            raise UserError(f"evaluation.prompt={self.prompt!r} is unknown; there are {PROMPTS}")
         asked = self.prompt_range
         if len(asked) not in (0, 2) or not all(0 <= value < math.inf for value in asked):
             raise UserError(

@@ -22,7 +22,7 @@ def predict(
     context: EvalContext,
     learner: str,
     episodes: EpisodeGrid,
-    target: np.ndarray | float,
+    target: np.ndarray | float | None,
     key: jax.Array,
 ) -> np.ndarray:
     """Predict a network for every episode, or one for each of its prompts.
@@ -31,14 +31,15 @@ def predict(
         context: where the learners are.
         learner: the name of one of them.
         episodes: T x N of them.
-        target: the prompt metric asked for: one number, [T, N], or [T, N, P].
+        target: the prompt metric asked for: one number, [T, N], or [T, N, P]; None for the best
+            that a learner with `uses.best` can give.
         key: draws the noise; the same key and shapes give the same noise.
 
     Returns:
         Parameters [T, N, D] or [T, N, P, D].
     """
     predictor = context.learners[learner]
-    asked = np.asarray(target, np.float32)
+    asked = np.asarray(0.0 if target is None else target, np.float32)
     asked = np.broadcast_to(asked, episodes.shape) if asked.ndim == 0 else asked
     n_episodes = math.prod(episodes.shape)
     of = np.repeat(np.arange(n_episodes), asked.size // n_episodes)  # episode of each network
@@ -59,6 +60,7 @@ def predict(
                 flat_target[rows],
                 jax.tree.map(lambda x, episode=episode: x[episode], support),
                 rng.at(key, "chunk", i),
+                best=target is None,
             )
         )
     # Fetched together at the end, so that the device need not wait for the next chunk.
@@ -73,12 +75,17 @@ def call(
     target: np.ndarray,
     support: Examples,
     key: jax.Array,
+    *,
+    best: bool = False,
 ) -> jax.Array:
-    """Call the sampler once with `batch` networks: starts [B, D] -> parameters [B, D]."""
+    """Call the sampler once with `batch` networks: starts [B, D] -> parameters [B, D].
+
+    With `best` targets are placeholders: see `answers.all_of`.
+    """
     trained = predictor.trained
     task = np.zeros(len(starts), np.int32)  # which one it is, is the support set's to say
     rows: Any = (seam.Episodes(task, support, starts, start_metric), target)  # type: ignore[arg-type]
     given, asked = distributed.put(rows, mesh_lib.along(predictor.mesh, "data"))
     fixed = (trained.learner, trained.theta, key)
     learner, theta, key = distributed.put(fixed, mesh_lib.replicated(predictor.mesh))
-    return answers.adapt(learner, theta, given, answers.all_of(asked), key)
+    return answers.adapt(learner, theta, given, answers.all_of(asked, best=best), key)

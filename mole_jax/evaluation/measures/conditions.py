@@ -31,17 +31,19 @@ CONDITIONS = ("support", "target_metric", "start")
 def swap(context: EvalContext, split: str, results: Results) -> Swapped:
     """Predict at the fixed prompt, right and with one condition swapped.
 
-    support: another task's support set. target_metric: a random one of the grid's prompts instead
+    support: another task's support set. target_metric: a random one of the grid's prompts in place
     of the fixed one. start: another task's start, with its loss. Noise is the same for all, and
     networks are always tested on their own task.
     """
     episodes = context.splits[split].first()
-    fixed = np.full(episodes.shape, fixed_prompt.of(context, results), np.float32)
+    fixed = fixed_prompt.of(context, results)
     other = shuffled_tasks(len(episodes.tasks), context.config["seed"])
     support = jax.tree.map(lambda x: x[other], episodes.support)
     starts, metric = episodes.starts[other], episodes.start_metric[other]
 
-    def reached(swapped: EpisodeGrid, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def reached(
+        swapped: EpisodeGrid, target: np.ndarray | float | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         key = context.key(f"conditions {split}")
         flat = predict(context, context.learner, swapped, target, key)
         return scoring.on_own_tasks(context.family, "test", flat, episodes.tasks)

@@ -1,4 +1,7 @@
-"""The prompt that is used for all: the candidate that serves best on training subsets."""
+"""The prompt that is used for all: "as good as you can", or the number that serves best.
+
+The number is the candidate that serves best on training subsets.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +39,18 @@ def choose(context: EvalContext, split: str, results: Results) -> FixedPrompt:
     return FixedPrompt(candidates, score, loss, candidates[best])
 
 
-def of(context: EvalContext, results: Results) -> float:
-    """Return the prompt that was chosen for the measured learner."""
+def of(context: EvalContext, results: Results) -> float | None:
+    """Return what the measured learner is asked for: a number, or None for its best."""
+    return None if context.asks_best else number(context, results)
+
+
+def number(context: EvalContext, results: Results) -> float:
+    """Return the number that was chosen for the measured learner."""
     return float(results.of(MEASURE, learner=context.learner).chosen)
 
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:
-    return {f"fixed_prompt_{context.learner}": of(context, results)}
+    return {f"fixed_prompt_{context.learner}": number(context, results)}
 
 
 MEASURE = Measure("fixed_prompt", FixedPrompt, choose, "choice", each_learner=True, record=_record)

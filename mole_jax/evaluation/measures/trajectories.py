@@ -52,7 +52,7 @@ def project(context: EvalContext, split: str, results: Results) -> Trajectories:
         context.root,
         context.config["data"]["support_per_class"],
     )
-    fixed = fixed_prompt.of(context, results)
+    fixed = fixed_prompt.number(context, results)
     if context.prompt_metric.kind == "loss":
         prompts = asked(fixed, context.family.chance_loss)
     else:
@@ -78,7 +78,7 @@ def project(context: EvalContext, split: str, results: Results) -> Trajectories:
 
 
 def asked(fixed: float, chance_loss: float) -> np.ndarray:
-    """Return three prompts: some way below guessing, the fixed one, and one between them: [3]."""
+    """Return three prompts: some way below guessing, the chosen one, and one between them: [3]."""
     high = max(0.6 * chance_loss, 2 * fixed)
     return np.array([high, np.sqrt(high * fixed), fixed])
 

@@ -58,6 +58,7 @@ GPT: Differences = {
     "training.mix_images": False,
     "training.time_power": 1.0,
     "training.support_min_per_class": 1,
+    "training.best_prompts": 0.0,
     "training.drop": {"support": 0.0, "target_metric": 0.0, "start": 0.0},
     "training.ema_decay": 0.9999,
     "training.ema_warmup": False,

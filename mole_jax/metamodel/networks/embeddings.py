@@ -24,21 +24,32 @@ def sines(x: jax.Array, rates: np.ndarray) -> jax.Array:
 
 
 class ScalarEmbedding(nn.Module):
-    """A scalar of order 1 -> [..., width]; where `use` is False, a learned vector instead."""
+    """A scalar of order 1 -> [..., width].
+
+    Learned vectors take its place where `best` is True, and where `use` is False, which counts
+    more.
+    """
 
     width: int
     n_frequencies: int = 16
     highest: float = 32.0
 
     @nn.compact
-    def __call__(self, x: jax.Array, use: jax.Array | None = None) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, use: jax.Array | None = None, best: jax.Array | None = None
+    ) -> jax.Array:
         features = fourier(x, self.n_frequencies, 0.5, self.highest)
         h = nn.Dense(self.width, name="hidden")(features)
         h = nn.Dense(self.width, name="out")(nn.silu(h))
+        if best is not None:
+            h = jnp.where(best[..., None], self._learned("best", best.ndim), h)
         if use is None:
             return h
-        absent = self.param("absent", nn.initializers.normal(0.02), (self.width,))
-        return jnp.where(use[..., None], h, absent.reshape((1,) * use.ndim + (-1,)))
+        return jnp.where(use[..., None], h, self._learned("absent", use.ndim))
+
+    def _learned(self, name: str, n_dims: int) -> jax.Array:
+        vector = self.param(name, nn.initializers.normal(0.02), (self.width,))
+        return vector.reshape((1,) * n_dims + (-1,))
 
 
 def log_metric(metric: jax.Array) -> jax.Array:

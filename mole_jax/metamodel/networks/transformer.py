@@ -265,7 +265,7 @@ class Transformer(nn.Module):
             log_metric(prompt.start_metric), use_start
         )
         target_token = ScalarEmbedding(s.width, name="target_metric")(
-            log_metric(prompt.target_metric), prompt.use["target_metric"]
+            log_metric(prompt.target_metric), prompt.use["target_metric"], prompt.best
         )
         context = SetEncoder(
             self.n_classes, s.width, self._features(), s.support_queries, dtype, name="support"

@@ -17,7 +17,9 @@ CONDITIONS = ("support", "target_metric", "start")
 class Prompt(NamedTuple):
     """A batch of prompts; a condition whose `use` entry is False is absent.
 
-    Metrics are losses in nats, or what `training.metric` says; a dit sees their logarithm.
+    Metrics are losses in nats, or what `training.metric` says; a dit sees their logarithm. The
+    condition `target_metric` is a number, or where `best` is True "as good as you can": then the
+    number is not looked at.
     """
 
     start: jax.Array  # [B, L, C] normalised tokens
@@ -25,6 +27,7 @@ class Prompt(NamedTuple):
     target_metric: jax.Array  # [B]
     support: Examples  # inputs [B, n, F], labels [B, n], mask [B, n]
     use: dict[str, jax.Array]  # condition -> [B] bool
+    best: jax.Array | None = None  # [B] bool; None of a meta-model that has not learned it
 
 
 def check(prompt: Prompt, tokens: tuple[int, ...]) -> None:
@@ -42,6 +45,9 @@ def check(prompt: Prompt, tokens: tuple[int, ...]) -> None:
     examples.check(prompt.support, dims["B"])
     chex.assert_tree_shape(prompt.use, dims["B"], custom_message="prompt.use [B]")
     chex.assert_type(list(prompt.use.values()), bool, custom_message="prompt.use bool")
+    if prompt.best is not None:
+        chex.assert_shape(prompt.best, dims["B"], custom_message="prompt.best [B]")
+        chex.assert_type(prompt.best, bool, custom_message="prompt.best bool")
 
 
 def everything(batch: int) -> dict[str, jax.Array]:

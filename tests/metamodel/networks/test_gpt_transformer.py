@@ -230,7 +230,8 @@ def test_the_learning_rate_is_that_of_its_authors(setting: tiny.Setting) -> None
 
 def test_every_spacing_is_as_frequent_as_every_other(setting: tiny.Setting) -> None:
     rules, (n_runs, n_snapshots, batch) = PairConfig.of(setting.config), (3, 6, 20_000)
-    run, start, target = pairs.choose(rules, (n_runs, n_snapshots), jax.random.key(0), batch)
+    metric = jnp.zeros((n_runs, n_snapshots))
+    run, start, target = pairs.choose(rules, metric, jax.random.key(0), batch)
     apart = np.asarray(target - start)
     counts = np.bincount(apart, minlength=n_snapshots)
     assert counts[0] == 0 and len(counts) == n_snapshots
