@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "evaluation.prompt_range": (),
     "evaluation.shots": (),
     "metamodel.gpt": {},  # any value: nothing depended on it
+    "metamodel.mixing": 0,
     "metamodel.name": "dit",
     "metamodel.step_scale": 1.0,
     "metamodel.support_probes": 0,

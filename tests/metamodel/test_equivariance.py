@@ -23,13 +23,22 @@ def token_order(n_units: int) -> np.ndarray:
 
 @pytest.fixture(
     scope="module",
-    params=[("adaln", 0), ("adaln", 2), ("context", 0), ("context", 2)],
-    ids=lambda p: f"{p[0]}-{'probes' if p[1] else 'plain'}",
+    params=[
+        ("adaln", 0, 0),
+        ("adaln", 2, 0),
+        ("adaln", 2, 3),
+        ("context", 0, 0),
+        ("context", 2, 0),
+    ],
+    ids=lambda p: f"{p[0]}-{'probes' if p[1] else 'plain'}{'-mixing' if p[2] else ''}",
 )
 def setting(request: pytest.FixtureRequest) -> tiny.Setting:
-    conditioning, n = request.param
+    conditioning, n, mixing = request.param
     return tiny.made_up(
-        metamodel__conditioning=conditioning, metamodel__probes=n, metamodel__inner_steps=n
+        metamodel__conditioning=conditioning,
+        metamodel__probes=n,
+        metamodel__inner_steps=n,
+        metamodel__mixing=mixing,
     )
 
 

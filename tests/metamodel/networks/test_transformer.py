@@ -63,3 +63,27 @@ def test_bfloat16_is_of_the_products_only(plain: tiny.Setting) -> None:
     assert not np.array_equal(estimate, exact)
     error = float(jnp.linalg.norm(estimate - exact) / jnp.linalg.norm(exact))
     assert error < 0.15  # random parameters magnify it
+
+
+def test_mixing_changes_nothing_at_first_and_joins_the_channels_of_a_token_then(
+    plain: tiny.Setting,
+) -> None:
+    other = tiny.made_up(metamodel__layers=2, metamodel__mixing=3)
+    mixing = {name: x for name, x in other.params.items() if "mixing" in name}
+    channels = other.model.representation.layout.shape[1]
+    kinds = 2  # hidden units, and the output's biases
+    assert {name: x.shape for name, x in mixing.items()} == {
+        f"{what}_mixing_{way}": shape
+        for what in ("start", "step")
+        for way, shape in (("in", (kinds, channels, 3)), ("out", (kinds, 3, channels)))
+    }
+    outs = ("start_mixing_out", "step_mixing_out")
+    shared = {name: x for name, x in other.params.items() if name not in mixing}
+    chex.assert_trees_all_equal_shapes(shared, plain.params)
+    silent = {name: jnp.zeros_like(mixing[name]) for name in outs}
+    begun, _ = estimate_and_gradient(other, {**plain.params, **mixing, **silent})
+    as_before, _ = estimate_and_gradient(plain, plain.params)
+    np.testing.assert_allclose(begun, as_before, rtol=1e-4, atol=1e-5)
+    for name in outs:
+        moved = {**plain.params, **mixing, **silent, name: 0.1 * mixing[name]}
+        assert not np.allclose(estimate_and_gradient(other, moved)[0], as_before, atol=1e-3)
