@@ -143,7 +143,7 @@ def test_fresh_classes_make_new_tasks_but_never_held_out_ones(source: EpisodeSou
     fresh = FreshClasses(jnp.arange(4), jnp.array(held_out))
     other = dataclasses.replace(source, fresh=fresh)
     listed = jnp.array([[5, 6, 7]] * 300)
-    drawn = np.asarray(_fresh(fresh, listed, jax.random.key(0)))
+    drawn = np.asarray(_fresh(fresh, listed, None, jax.random.key(0)))
     sets = {tuple(sorted(row)) for row in drawn.tolist()}
     assert sets == {(5, 6, 7), (0, 1, 3), (0, 2, 3)}
     assert abs((drawn[:, 0] == 5).mean() - 0.5) < 0.1
