@@ -89,6 +89,21 @@ def draw(
     return list(drawn)
 
 
+def repeated(
+    rng: np.random.Generator, subsets: Sequence[tuple[int, ...]], n: int
+) -> list[tuple[int, ...]]:
+    """Return the first n subsets; where there are fewer, they come again, in turn.
+
+    Of several sizes each is then as likely as another.
+    """
+    of_size = {
+        k: itertools.cycle([s for s in subsets if len(s) == k])
+        for k in sorted({len(s) for s in subsets})
+    }
+    again = (next(of_size[one(rng, list(of_size))]) for _ in itertools.count())
+    return list(itertools.islice(itertools.chain(subsets, again), n))
+
+
 def _shuffled(
     rng: np.random.Generator, groups: Sequence[Sequence[int]], k: int
 ) -> list[tuple[int, ...]]:

@@ -132,10 +132,11 @@ def draw(
     train = [s.classes for s in chosen if s.split == "train"]
     n_train = n_train or len(train)
     n_unseen, n_foreign = config["unseen_class_subsets"], config["unseen_source_subsets"]
+    again = np.random.default_rng([seed, 0xA6A1])
     rng = np.random.default_rng([seed, 0x52])
     rows = [
         # More tasks than there are subsets: these come again, with other transformations.
-        *((c, "train") for c in itertools.islice(itertools.cycle(train), n_train)),
+        *((c, "train") for c in subset_sizes.repeated(again, train, n_train)),
         *((s.classes, s.split) for s in chosen if s.split != "train"),
         *(
             (c, "S2" if all_new else "S2any")

@@ -56,6 +56,19 @@ def test_of_rare_sizes_some_are_held_out() -> None:
     assert set(counts(everything, "S1")) == set(SIZES)
 
 
+def test_where_subsets_come_again_sizes_are_equally_likely() -> None:
+    subsets_ = [(0, 1), (0, 2, 3), (1, 2, 4), (3, 4, 5), (0, 4, 5)]
+    found = subset_sizes.repeated(np.random.default_rng(0), subsets_, 405)
+    assert found[:5] == subsets_ == subset_sizes.repeated(np.random.default_rng(0), subsets_, 5)
+    again = Counter(found[5:])
+    assert abs(again[0, 1] / 400 - 1 / 2) < 0.1
+    assert max(again[s] for s in subsets_[1:]) - min(again[s] for s in subsets_[1:]) <= 1
+    one_size = subsets_[1:]
+    assert subset_sizes.repeated(np.random.default_rng(0), one_size, 9) == [
+        *one_size, *one_size, one_size[0],
+    ]  # fmt: skip
+
+
 def build(**changes: Any) -> ImageFamily:
     data = tiny.data_config(
         **{

@@ -39,9 +39,9 @@ def test_masked_outputs_leave_the_network_that_lacks_them(name: str) -> None:
     def everything(flat: jax.Array, other: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
         narrow, narrow_other = (fewer_outputs.narrowed(full, f, FEWER) for f in (flat, other))
         (loss, hits), grad = jax.value_and_grad(judge(full, n), has_aux=True)(flat)
-        (wanted, wanted_hits), wanted_grad = jax.value_and_grad(
-            judge(small, None), has_aux=True
-        )(narrow)
+        (wanted, wanted_hits), wanted_grad = jax.value_and_grad(judge(small, None), has_aux=True)(
+            narrow
+        )
         pairs = [full.spec.unflatten(f) for f in (flat, other)]
         narrow_pairs = [small.spec.unflatten(f) for f in (narrow, narrow_other)]
         logits = masked(full.apply(pairs[0], x), n)
