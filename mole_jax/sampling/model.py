@@ -80,13 +80,11 @@ class Model:
 
     def network(self, y_support: Any = None) -> Network:
         """Return the network that is predicted for a support set with these labels."""
-        return built(self._described(self._n_outputs(y_support)))
+        return built(self._described(y_support))
 
-    def _n_outputs(self, labels: Any) -> int:
-        return self.sizes[-1] if labels is None else support.count(self.sizes, labels)
-
-    def _described(self, n_outputs: int) -> str:
-        return _text({**self.description, "outputs": n_outputs})
+    def _described(self, labels: Any) -> str:
+        n = self.sizes[-1] if labels is None else support.count(self.sizes, labels)
+        return _text({**self.description, "outputs": n})
 
     @property
     def standardise(self) -> tuple[float | np.ndarray, float | np.ndarray]:
@@ -167,12 +165,12 @@ class Model:
             for line in support_set.remarks:
                 warnings.warn(line, MoleWarning, stacklevel=2)
             examples = support_set.examples
-            network, k = self.learner.network, self._n_outputs(y_support)
+            network, own = self.learner.network, self.network(y_support)
+            k = own.n_outputs
             if start is None:
                 flat = starts.fresh(network, n, rng.named(key, "starts"))
             else:
-                flat = starts.of_caller(built(self._described(k)), start, n)
-                flat = flat if k == network.n_outputs else fewer_outputs.widened(network, flat, k)
+                flat = fewer_outputs.widened(network, starts.of_caller(own, start, n), k)
             if start_loss is not None or not labelled:
                 loss = jnp.asarray(self._start_loss(start_loss, n))
             else:
@@ -204,9 +202,8 @@ class Model:
                 and (line := self._miss(target, metric, k))
             ):
                 warnings.warn(line, MoleWarning, stacklevel=2)
-            flat = flat if k == network.n_outputs else fewer_outputs.narrowed(network, flat, k)
-            described = self._described(k)
-            return Networks(built(described).spec.unflatten(flat), metric, described, self.inputs)
+            params = own.spec.unflatten(fewer_outputs.narrowed(network, flat, k))
+            return Networks(params, metric, self._described(y_support), self.inputs)
 
     def _target(self, loss: Any, reward: Any) -> float:
         """Return the prompt metric to ask for."""

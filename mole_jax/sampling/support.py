@@ -24,7 +24,6 @@ class Support(NamedTuple):
     examples: Examples  # leaves [m, ...], with padding
     remarks: tuple[str, ...]  # what is strange about it, a line for each thing
     complete: bool  # whether every class has an example; of transitions always
-    n_classes: int = 1  # of the task; of transitions one, as they have no labels
 
 
 def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
@@ -58,7 +57,7 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
         raise UserError(f"support set: labels must be integers in 0..{n_classes - 1}{most}")
     unusual = ""
     n_classes = count(sizes, labels)
-    if n_classes < 2:
+    if n_classes < min(2, sizes[0]):
         raise UserError("support set: it has class 0 only: give examples of two classes or more")
     if n_classes < sizes[0]:
         unusual = (
@@ -70,7 +69,7 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
     examples = _padded(_scaled(inputs, rows), labels)
     if len(sizes) > 1:
         examples = examples._replace(n_classes=jnp.int32(n_classes))
-    return Support(examples, tuple(line for line in said if line), not absent, n_classes)
+    return Support(examples, tuple(line for line in said if line), not absent)
 
 
 def count(sizes: range, labels: Any) -> int:

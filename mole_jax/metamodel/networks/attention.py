@@ -29,7 +29,9 @@ def attention(
     """
     chex.assert_equal_shape([q, k, v], custom_message="queries, keys, values [B, L, H, d]")
     fused = jax.default_backend() == "gpu" and fits(q) and _is_there()
-    mask = None if there is None else there[:, None, None]  # [B, H, queries, keys]
+    mask = None
+    if there is not None:  # [B, 1, queries, keys]: cuDNN repeats it for heads, and nothing else
+        mask = jnp.repeat(there[:, None, None], q.shape[1], axis=2)
     how: Literal["cudnn"] | None = "cudnn" if fused else None
     return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=how)
 

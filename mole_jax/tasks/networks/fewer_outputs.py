@@ -36,11 +36,13 @@ def emptied(network: Network, flat: jax.Array, n_classes: jax.Array | None) -> j
 
 def narrowed(network: Network, flat: Any, n: int) -> Any:
     """Return the parameters [..., d] of the network with its first n outputs, of all [..., D]."""
-    return flat[..., _kept(network, n)]
+    return flat if n == network.n_outputs else flat[..., _kept(network, n)]
 
 
 def widened(network: Network, flat: jax.Array, n: int) -> jax.Array:
     """Return all parameters [..., D], given those of the first n outputs [..., d]; zero else."""
+    if n == network.n_outputs:
+        return flat
     everything = jnp.zeros((*flat.shape[:-1], network.spec.size), flat.dtype)
     return everything.at[..., _kept(network, n)].set(flat)
 
