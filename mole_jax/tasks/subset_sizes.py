@@ -112,6 +112,6 @@ def _shuffled(
 
 
 def _one(rng: np.random.Generator, groups: Sequence[Sequence[int]], k: int) -> tuple[int, ...]:
-    each = np.array([math.comb(len(group), k) for group in groups])
+    each = np.array([math.comb(len(group), k) for group in groups], float)
     group = groups[rng.choice(len(groups), p=each / each.sum())]
     return tuple(sorted(rng.choice(group, k, replace=False).tolist()))

@@ -45,6 +45,12 @@ def test_sizes_are_equally_likely_where_there_are_enough() -> None:
         assert max(abs(each[k] / n - 1 / 4) for k in SIZES) < 0.12
 
 
+def test_there_may_be_more_subsets_than_an_integer_counts() -> None:
+    chosen = sample(3000, sizes=range(2, 13), n_train=200, n_held_out=20)
+    assert len({s.classes for s in chosen}) == 220
+    assert set(counts(chosen, "train")) == set(range(2, 13))
+
+
 def test_of_rare_sizes_some_are_held_out() -> None:
     """There are 45 pairs of ten classes: training takes its share of them and no more."""
     chosen = sample()
