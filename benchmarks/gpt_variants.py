@@ -313,7 +313,7 @@ def evaluated(context: EvalContext, adam_folder: Path) -> dict[str, Any]:
             "ci95": good["generated"]["ci95"],
             "regret": good["regret_mean"],
             "adam": good["adam"]["mean"],
-            "chance": float(context.family.chance_score),
+            "chance": float(context.family.chance_score(np.zeros(1, int))[0]),
             **followed(context, split),
             **{name: new[name] for name in ("rho", "z_u", "diversity")},
             "prompt": good["fixed_prompt"],

@@ -141,10 +141,10 @@ def run(flags: argparse.Namespace) -> None:
     from mole_jax.core import rng
 
     model = load(flags)
-    network = model.learner.network
     if flags.out.suffix == SAFETENSORS:
-        _check_layout(network)
+        _check_layout(model.learner.network)
     task = read_task(flags.support, flags.test, model)
+    network = model.network(task.y)
     start = None if flags.start is None else read_start(flags.start, network, flags.n)
     target = _target(flags, model)
     if sys.stderr.isatty():
@@ -302,7 +302,7 @@ def write(found: Predicted) -> None:
             else:
                 params = spec.unflatten(flat[i])
                 save_network(
-                    path, found.model.description, params, task=task, metrics=metrics, source=its
+                    path, found.nets.description, params, task=task, metrics=metrics, source=its
                 )
         except OSError as problem:
             raise UserError(

@@ -40,7 +40,7 @@ def read_task(support: str, test: str | None, model: Model) -> Task:
     x, y = _labelled("--support", support, network, of_test=False)
     if test is None:
         return Task(x, y, None)
-    return Task(x, y, _labelled("--test", test, network, of_test=True))
+    return Task(x, y, _labelled("--test", test, model.network(y), of_test=True))
 
 
 def _labelled(

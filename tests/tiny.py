@@ -76,6 +76,15 @@ TINY = {
 }
 
 
+# Tasks of two to four classes.
+SEVERAL_CLASSES = {
+    "data__classes_per_subset": 4,
+    "data__fewest_classes": 2,
+    "data__train_subsets": 12,
+    "data__held_out_subsets": 6,
+}
+
+
 def tiny_config(**changes: Any) -> ConfigDict:
     """The demo's config made tiny; a change of `a.b` is written `a__b=value`."""
     asked = {name.replace("__", "."): value for name, value in changes.items()}

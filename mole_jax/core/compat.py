@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 DEFAULTS: dict[str, Any] = {
+    "data.fewest_classes": 0,
     "data.pixel_mean": (),
     "data.pixel_std": (),
     "data.settings": "random",

@@ -7,6 +7,8 @@ import argparse
 from mole_jax.core.errors import UserError
 from mole_jax.core.storage.paths import user_path
 from mole_jax.interop.network_files import save_network
+from mole_jax.tasks import networks
+from mole_jax.tasks.networks import fewer_outputs
 from mole_jax.zoo.storage.reader import open_zoo
 
 
@@ -60,10 +62,14 @@ def export_network(path: str, run: str, snapshot: int, out: str) -> None:
     }
     for field in zoo.schema.snapshot_fields:
         source[field] = int(zoo.snapshot_field(field, [row])[0, position])
+    described, flat = zoo.schema.network, zoo.parameters([row], [position])[0, 0]
+    if 0 < len(task.classes) < described["outputs"]:  # the task has fewer than the largest ones
+        flat = fewer_outputs.narrowed(networks.from_json(described), flat, len(task.classes))
+        described = {**described, "outputs": len(task.classes)}
     save_network(
         out,
-        zoo.schema.network,
-        zoo.schema.spec.unflatten(zoo.parameters([row], [position])[0, 0]),
+        described,
+        networks.from_json(described).spec.unflatten(flat),
         task=task.to_json(),
         metrics={m: float(zoo.metric(m, [row])[0, position]) for m in zoo.schema.metrics},
         source=source,

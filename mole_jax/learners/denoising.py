@@ -76,13 +76,13 @@ def loss(
     given, shapes = [*noise, pairs.images], [dims["B"], dims["BLC"], dims["B*F"]]
     chex.assert_shape(given, shapes, custom_message=message)
     clean, t = model.representation.encode(pairs.target), noise.t  # [B, L, C], [B]
-    mask = model.representation.layout.mask
-    noisy = model.process.add_noise(clean, noise.noise, t) * mask[None]
+    clean, mask = model.present(clean, pairs.prompt), model.mask(pairs.prompt)
+    noisy = model.process.add_noise(clean, noise.noise, t) * mask
     estimate = model.clean_estimate(params, noisy, t, pairs.prompt)
 
-    error = (estimate - clean) ** 2  # zero in the padding
+    error = (estimate - clean) ** 2  # zero where the mask is
     weight = model.loss_weight(t, pairs.prompt)
-    n = mask.sum() * len(error)
+    n = mask.sum() * (len(error) // len(mask))
     weights_term = jnp.sum(weight * error) / n
     parts = {"weights": jnp.sum(error) / n}
     if not function_weight:
@@ -98,4 +98,5 @@ def function_divergence(model: MetaModel, estimate: jax.Array, pairs: Pairs) -> 
     target = network.spec.unflatten(tokens.denormalise(pairs.target))
     found = network.spec.unflatten(tokens.parameters(estimate))
     apart = functools.partial(outputs.divergence, network)
-    return jnp.mean(jax.vmap(apart)(target, found, pairs.images), axis=-1)
+    n_classes = pairs.prompt.support.n_classes
+    return jnp.mean(jax.vmap(apart)(target, found, pairs.images, n_classes), axis=-1)

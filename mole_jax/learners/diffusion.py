@@ -27,7 +27,7 @@ from mole_jax.metamodel.process.prompt import Prompt, everything
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
 from mole_jax.tasks.examples import Examples
-from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks import Network, fewer_outputs
 from mole_jax.training import microbatch
 from mole_jax.training.learner import EVERYTHING, Episodes, Label, Request, Uses
 from mole_jax.training.pairs import Pairs
@@ -120,13 +120,16 @@ class Diffusion:
         return found
 
     def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> jax.Array:
-        """Sample a network for every episode: [B, D]."""
-        start = self.model.representation.tokens(episodes.start)
+        """Sample a network for every episode: [B, D]; zero where it stands for no class."""
+        n_classes = episodes.support.n_classes
+        start = fewer_outputs.emptied(self.network, episodes.start, n_classes)
+        start = self.model.representation.tokens(start)
         metrics = episodes.start_metric, request.target_metric
         best = request.best if self.uses.best else None
         prompt = Prompt(start, *metrics, episodes.support, request.use, best)
         found = guidance.sample(self.model, self.plan, theta, prompt, key)
-        return self.model.representation.parameters(found)
+        flat = self.model.representation.parameters(found)
+        return fewer_outputs.emptied(self.network, flat, n_classes)
 
     def ready(self, fitted: Fitted, plan: Plan) -> Self:
         """Return the learner with what was fitted for it, and how it is to be sampled from."""

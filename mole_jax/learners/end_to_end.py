@@ -108,7 +108,7 @@ class EndToEnd:
 
     def _judged(self, flat: jax.Array, query: Examples) -> tuple[jax.Array, jax.Array]:
         logits = self.network.apply(self.network.spec.unflatten(flat), query.inputs)
-        return loss_and_accuracy(logits, query.labels, query.mask)
+        return loss_and_accuracy(logits, *query[1:])
 
     def ready(self, fitted: Fitted, plan: Plan) -> Self:
         """Return the learner with what was fitted for it; it is not sampled from."""

@@ -20,7 +20,7 @@ from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib
 from mole_jax.training import fitting, live, loop
 from mole_jax.training.data import TrainingRuns
-from mole_jax.training.episode_source import EpisodeSource, FreshClasses
+from mole_jax.training.episode_source import NO_CLASS, EpisodeSource, FreshClasses
 from mole_jax.training.pair_source import PairSource
 from mole_jax.training.pairs import PairConfig
 from mole_jax.training.source import Source
@@ -98,11 +98,10 @@ def _fresh_classes(family: TaskFamily) -> FreshClasses:
     known = {c for i in family.indices("train") for c in family.subsets[i].classes}
     others = [s.classes for s in family.subsets if s.split != "train"]
     held_out = [sorted(classes) for classes in others if known >= set(classes)]
-    shape = (len(held_out), family.n_classes)
-    return FreshClasses(
-        jnp.asarray(sorted(known), jnp.int32),
-        jnp.asarray(np.array(held_out, np.int32).reshape(shape)),
-    )
+    rows = np.full((len(held_out), family.n_classes), NO_CLASS, np.int32)
+    for row, classes in zip(rows, held_out, strict=True):
+        row[: len(classes)] = classes
+    return FreshClasses(jnp.asarray(sorted(known), jnp.int32), jnp.asarray(rows))
 
 
 def _leave_scales(

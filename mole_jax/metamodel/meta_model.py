@@ -69,7 +69,7 @@ class MetaModel:
             prompt: B prompts.
 
         Returns:
-            [B, L, C] normalised tokens, zero in the padding.
+            [B, L, C] normalised tokens, zero in the padding and for classes that a task lacks.
         """
         dims = chex.Dimensions(B=len(noisy))
         dims["LC"] = self.shape
@@ -77,12 +77,27 @@ class MetaModel:
         chex.assert_shape([noisy, t], [dims["BLC"], dims["B"]], custom_message=message)
         self.representation.check()
         prompt_lib.check(prompt, dims["BLC"])
-        of = self.denoising(noisy, t, prompt)
+        prompt = prompt._replace(start=self.present(prompt.start, prompt))
+        of = self.denoising(self.present(noisy, prompt), t, prompt)
         output: jax.Array = self.module.apply(  # type: ignore[assignment]
             {"params": params}, of, prompt, self.probe_gradient
         )
         estimate = self.process.clean_estimate(output, of.noisy, of.anchor, of.t, of.scale)
-        return estimate * self.representation.layout.mask[None]
+        return estimate * self.mask(prompt)
+
+    def mask(self, prompt: Prompt) -> Any:
+        """Return which channels hold a parameter of a task's network: [1, L, C], or [B, L, C].
+
+        None of the padding, and of no output that stands for no class of the task.
+        """
+        layout, n_classes = self.representation.layout, prompt.support.n_classes
+        if n_classes is None:
+            return layout.mask[None]
+        return layout.mask[None] & (layout.output[None] < n_classes[:, None, None])
+
+    def present(self, tokens: jax.Array, prompt: Prompt) -> jax.Array:
+        """Set tokens [B, L, C] to zero where they stand for no class of the task."""
+        return tokens if prompt.support.n_classes is None else tokens * self.mask(prompt)
 
     def denoising(self, noisy: jax.Array, t: jax.Array, prompt: Prompt) -> Denoising:
         """Return what an output will be relative to; arguments as in `clean_estimate`."""

@@ -115,18 +115,21 @@ def make_step(
     if dataset is not None:
         examples.check(dataset, size=network.n_inputs)
     microbatch = network.microbatch if jax.default_backend() == "cpu" else 0
+    n_classes = data.classes_of(task)
 
     def loss(params: dict[str, Any], batch: Examples) -> jax.Array:
         logits = network.apply(transposed_kernels(network, params), batch.inputs)
-        return jnp.mean(cross_entropy(logits, batch.labels))
+        return jnp.mean(cross_entropy(logits, batch.labels, n_classes))
 
     def minibatch(i: jax.Array | int) -> Examples:
+        """Draw a batch, of which all arrays are by example: [batch, ...]."""
         key = rng.at(batch_key, "minibatch", i)
         if dataset is None:
-            return data.draw(recipe.pool, task, key, recipe.batch_size)
+            drawn = data.draw(recipe.pool, task, key, recipe.batch_size)
+            return drawn._replace(n_classes=None)
         weight = dataset.mask / jnp.sum(dataset.mask)
         rows = jax.random.choice(key, len(dataset.labels), (recipe.batch_size,), p=weight)
-        return jax.tree.map(lambda x: x[rows], dataset)
+        return jax.tree.map(lambda x: x[rows], dataset._replace(n_classes=None))
 
     def step(i: jax.Array | int, carry: tuple[Any, Any]) -> tuple[Any, Any]:
         params, state = carry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mole_jax.core.errors import UserError
-from mole_jax.representation.codec import Codec, outputs, table
+from mole_jax.representation.codec import Codec, table
 from mole_jax.tasks.networks import Network
 
 
@@ -32,5 +32,5 @@ def build(network: Network, chunk_size: int) -> Codec:
         np.array(positions, np.int32),
         tuple(field.path for field in spec.fields),
         spec.size,
-        outputs(network),
+        network.output_of,
     )

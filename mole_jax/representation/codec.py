@@ -16,8 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.tasks.networks import OUTPUT, Network
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layout:
@@ -141,14 +139,3 @@ def table(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
     for token, row in enumerate(rows):
         padded[token, : len(row)] = row
     return padded
-
-
-def outputs(network: Network) -> np.ndarray:
-    """Which network output each parameter belongs to alone: [D] int32, -1 for hidden layers."""
-    found = np.full(network.spec.size, -1, np.int32)
-    for field in network.spec.fields:
-        axes = network.axes[field.path]
-        if OUTPUT in axes:
-            along = np.indices(field.shape)[axes.index(OUTPUT)]
-            found[field.slice] = along.reshape(-1)
-    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mole_jax.representation.codec import Codec, outputs
+from mole_jax.representation.codec import Codec
 from mole_jax.tasks.networks import Network
 from mole_jax.tasks.networks.torch_layout import axes, fields
 from mole_jax.tasks.parameters import ParameterField
@@ -21,7 +21,7 @@ def build(network: Network) -> Codec:
     )
     nothing = np.zeros(1, np.int32)
     size = network.spec.size
-    return Codec("flat", order[None], nothing, nothing, ("network",), size, outputs(network))
+    return Codec("flat", order[None], nothing, nothing, ("network",), size, network.output_of)
 
 
 def sizes(network: Network) -> tuple[int, ...]:

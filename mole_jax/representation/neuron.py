@@ -15,7 +15,7 @@ import itertools
 
 import numpy as np
 
-from mole_jax.representation.codec import Codec, outputs, table
+from mole_jax.representation.codec import Codec, table
 from mole_jax.tasks.networks import Network
 
 
@@ -54,7 +54,7 @@ def build(network: Network, canonical_order: bool = False) -> Codec:
         np.array(positions, np.int32),
         (*("/".join(unit) for unit in network.units), *(field.path for field in left)),
         network.spec.size,
-        outputs(network),
+        network.output_of,
     )
 
 

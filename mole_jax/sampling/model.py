@@ -27,9 +27,10 @@ from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.networks import Networks, built, title
 from mole_jax.sampling.support import Support
 from mole_jax.sampling.support_loss import quality
-from mole_jax.tasks import control
+from mole_jax.tasks import control, subset_sizes
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.networks import Network, fewer_outputs
 from mole_jax.training.learner import Episodes
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
@@ -71,6 +72,20 @@ class Model:
         """Of policies."""
         return control.environment(self.config)
 
+    @functools.cached_property
+    def sizes(self) -> range:
+        """How many outputs networks may have: one for each class of a task."""
+        most = self.learner.network.n_outputs
+        return range(compat.get(self.config, "data.fewest_classes") or most, most + 1)
+
+    def network(self, y_support: Any = None) -> Network:
+        """Return the network that is predicted for a support set with these labels."""
+        return built(self._described(y_support))
+
+    def _described(self, labels: Any) -> str:
+        n = self.sizes[-1] if labels is None else support.count(self.sizes, labels)
+        return _text({**self.description, "outputs": n})
+
     @property
     def standardise(self) -> tuple[float | np.ndarray, float | np.ndarray]:
         """Scale and shift, one number or [F]: networks are given pixels * scale + shift."""
@@ -102,7 +117,9 @@ class Model:
             x_support: images [m, F] or [m, *input_shape] (of one channel also without it), pixels
                 on the source's own scale, any m >= 1. Of an environment transitions [m, O + A + O]:
                 observation, action, next observation.
-            y_support: labels [m], integers in 0..K-1; none of an environment.
+            y_support: labels [m], integers in 0..K-1; none of an environment. Where the model was
+                trained with several numbers of classes, K is the largest of them, and the largest
+                label says how many classes the task has; networks have as many outputs.
             target_loss: the loss asked for, in nats, on unseen examples of the subset; where the
                 model was trained with another `training.metric`, that metric, such as percent.
                 Without it the model gives the best networks that it can; one that was trained with
@@ -150,11 +167,12 @@ class Model:
             for line in support_set.remarks:
                 warnings.warn(line, MoleWarning, stacklevel=2)
             examples = support_set.examples
-            network = self.learner.network
+            network, own = self.learner.network, self.network(y_support)
+            k = own.n_outputs
             if start is None:
                 flat = starts.fresh(network, n, rng.named(key, "starts"))
             else:
-                flat = starts.of_caller(network, start, n)
+                flat = fewer_outputs.widened(network, starts.of_caller(own, start, n), k)
             if start_loss is not None or not labelled:
                 loss = jnp.asarray(self._start_loss(start_loss, n))
             else:
@@ -181,10 +199,14 @@ class Model:
                     self._check_networks(loss)
             metric = loss if labelled else None
             # Of classes without an example the loss on the support set says nothing.
-            if metric is not None and support_set.complete and (line := self._miss(target, metric)):
+            if (
+                metric is not None
+                and support_set.complete
+                and (line := self._miss(target, metric, k))
+            ):
                 warnings.warn(line, MoleWarning, stacklevel=2)
-            described = _text(self.description)
-            return Networks(network.spec.unflatten(flat), metric, described, self.inputs)
+            params = own.spec.unflatten(fewer_outputs.narrowed(network, flat, k))
+            return Networks(params, metric, self._described(y_support), self.inputs)
 
     def _target(self, loss: Any, reward: Any) -> float | None:
         """Return the prompt metric to ask for, or None for the best that the model can give."""
@@ -236,7 +258,7 @@ class Model:
     def _support(self, x: Any, y: Any) -> Support:
         network = self.learner.network
         if self.environment is None:
-            return support.labelled(self.inputs, network.n_outputs, x, y)
+            return support.labelled(self.inputs, self.sizes, x, y)
         return support.transitions(self.environment, network.example_size, x, y)
 
     def _measured(self, flat: jax.Array, examples: Examples) -> jax.Array:
@@ -253,11 +275,11 @@ class Model:
                 "trained with, or load another checkpoint"
             )
 
-    def _miss(self, target: float | None, metric: jax.Array) -> str:
+    def _miss(self, target: float | None, metric: jax.Array, n_classes: int) -> str:
         """Describe how far networks are from the target; "" where they are near."""
         if target is None or given.is_traced(metric):
             return ""
-        n_classes, found = self.learner.network.n_outputs, float(np.median(metric))
+        found = float(np.median(metric))
         # A third of the way to guessing; networks asked for a high loss scatter more.
         guess = {"error": 100 * (1 - 1 / n_classes), "accuracy": 1 - 1 / n_classes}
         limit = guess.get(self.metric.kind, math.log(n_classes) + 0.75 * target) / 3
@@ -273,9 +295,10 @@ class Model:
     def __repr__(self) -> str:
         count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
         plan = self.plan
+        several = f" of {subset_sizes.words(self.sizes)} classes" if len(self.sizes) > 1 else ""
         return (
             f"<Model ({self.objective}, {count:,} parameters) of networks\n"
-            f"  {title(built(_text(self.description)))}\n"
+            f"  {title(built(_text(self.description)))}{several}\n"
             f"  sampler: {plan.name}, steps={plan.steps}, guidance={plan.guidance:g}>"
         )
 

@@ -48,13 +48,13 @@ class Networks:
         return built(self.described)
 
     def apply(self, x: Any) -> jax.Array:
-        """Compute the outputs of every network, [n, m, K]; jit, vmap and grad may trace it.
+        """Compute the outputs of every network, [n, m, k]; jit, vmap and grad may trace it.
 
         Logits of images; of a policy what `mole_jax.tasks.networks.policy` says, of observations.
 
         Args:
             x: [m, F], or [m, *network.input_shape] (images of one channel also without it), on the
-                source's own scale. No examples give [n, 0, K].
+                source's own scale. No examples give [n, 0, k]; k is how many classes the task has.
 
         Raises:
             UserError: for another shape, or what are not finite numbers.

@@ -10,7 +10,7 @@ import numpy as np
 from mole_jax.core import given
 from mole_jax.core.errors import UserError
 from mole_jax.sampling.inputs import Inputs
-from mole_jax.tasks import control
+from mole_jax.tasks import control, subset_sizes
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.examples import Examples
 
@@ -26,12 +26,13 @@ class Support(NamedTuple):
     complete: bool  # whether every class has an example; of transitions always
 
 
-def labelled(inputs: Inputs, n_classes: int, x: Any, y: Any) -> Support:
+def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
     """Make a support set of images with labels.
 
     Args:
         inputs: of the model's networks.
-        n_classes: K.
+        sizes: numbers of classes that the model was trained with; K is the largest. Where there
+            are several, the largest label says how many classes the task has.
         x: images [m, F] or [m, *inputs.shape], on the source's own scale.
         y: labels [m], integers in 0..K-1.
 
@@ -40,6 +41,7 @@ def labelled(inputs: Inputs, n_classes: int, x: Any, y: Any) -> Support:
     """
     if y is None:
         raise UserError("support set: labels are missing: give y_support, one for each image")
+    n_classes = sizes[-1]
     rows, labels = inputs.flat("support set: x", x), given.array("support set: y", y)
     if not len(rows):
         raise UserError("support set: it is empty: give one example or more")
@@ -51,11 +53,28 @@ def labelled(inputs: Inputs, n_classes: int, x: Any, y: Any) -> Support:
             f"expected m images and labels [m]{hint}"
         )
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= n_classes:
-        raise UserError(f"support set: labels must be integers in 0..{n_classes - 1}")
+        most = f": the model is for up to {n_classes} classes" if len(sizes) > 1 else ""
+        raise UserError(f"support set: labels must be integers in 0..{n_classes - 1}{most}")
+    unusual = ""
+    n_classes = count(sizes, labels)
+    if n_classes < min(2, sizes[0]):
+        raise UserError("support set: it has class 0 only: give examples of two classes or more")
+    if n_classes < sizes[0]:
+        unusual = (
+            f"support set: it has {n_classes} classes, and the model was trained with "
+            f"{subset_sizes.words(sizes)}: networks may be worse than usual"
+        )
     absent = _missing(labels, n_classes)
-    said = (inputs.strangeness("support set", rows), absent)
+    said = (inputs.strangeness("support set", rows), unusual, absent)
     examples = _padded(_scaled(inputs, rows), labels)
+    if len(sizes) > 1:
+        examples = examples._replace(n_classes=jnp.int32(n_classes))
     return Support(examples, tuple(line for line in said if line), not absent)
+
+
+def count(sizes: range, labels: Any) -> int:
+    """Count the classes of a task with these labels; see `labelled`."""
+    return sizes[-1] if len(sizes) == 1 else int(np.max(labels)) + 1
 
 
 def transitions(environment: Environment, size: int, x: Any, y: Any) -> Support:

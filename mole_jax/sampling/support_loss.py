@@ -17,4 +17,4 @@ def quality(network: Network, flat: jax.Array, support: Examples) -> tuple[jax.A
     logits = jax.vmap(network.apply, in_axes=(0, None))(
         network.spec.unflatten(flat), support.inputs
     )
-    return loss_and_accuracy(logits, support.labels, support.mask)
+    return loss_and_accuracy(logits, *support[1:])

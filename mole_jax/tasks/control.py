@@ -60,6 +60,9 @@ class ControlTasks:
         inputs = features(self.environment, found)
         return Examples(inputs, jnp.zeros(n, jnp.int32), jnp.ones(n, bool))
 
+    def classes_of(self, task: jax.Array) -> None:
+        """Return None: transitions have no labels."""
+
     def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
         """Draw observations [n, O], from all over the region where episodes live to close to rest.
 
@@ -172,8 +175,6 @@ class ControlFamily:
     score: ClassVar[str] = "return"
     labelled: ClassVar[bool] = False
     n_classes: ClassVar[int] = 1
-    chance_score: ClassVar[float] = 0.0
-    chance_loss: ClassVar[float] = 1.0
     scale: ClassVar[float] = 1.0
     shift: ClassVar[float] = 0.0
 
@@ -181,6 +182,11 @@ class ControlFamily:
     def score_unit(self) -> float:
         """The largest return: scores are shares of it."""
         return float(self.environment.horizon)
+
+    @property
+    def classes_of_tasks(self) -> np.ndarray:  # [T]
+        """One for each task: transitions have no labels."""
+        return np.ones(len(self.subsets), np.int32)
 
     @functools.cached_property
     def device_data(self) -> ControlTasks:
@@ -191,6 +197,14 @@ class ControlFamily:
             environment=self.environment,
             episodes=self.episodes,
         )
+
+    def chance_score(self, tasks: np.ndarray) -> np.ndarray:
+        """Return 0 for each of the tasks [T]: an untrained policy reaches next to nothing."""
+        return np.zeros(len(tasks))
+
+    def chance_loss(self, tasks: np.ndarray) -> np.ndarray:
+        """Return 1 for each of the tasks [T], the largest loss."""
+        return np.ones(len(tasks))
 
     def indices(self, split: str) -> np.ndarray:
         """Return positions of the tasks of a split ("train" or "S1")."""

@@ -17,6 +17,8 @@ class Examples(NamedTuple):
     inputs: jax.Array  # [..., n, F]
     labels: jax.Array  # [..., n] int32 in 0..K-1
     mask: jax.Array  # [..., n] bool
+    # [...] int32: classes of the task, the first ones; None where every task has all K.
+    n_classes: jax.Array | None = None
 
 
 def check(examples: Examples, lead: tuple[int, ...] = (), size: int | None = None) -> None:
@@ -28,7 +30,11 @@ def check(examples: Examples, lead: tuple[int, ...] = (), size: int | None = Non
         size: F, where it is known.
     """
     each = (*lead, *examples.labels.shape[-1:])
+    inputs, labels, mask, n_classes = examples
     message = "examples: inputs [..., n, F], labels [..., n], mask [..., n]"
-    chex.assert_shape(list(examples), [(*each, size), each, each], custom_message=message)
+    chex.assert_shape([inputs, labels, mask], [(*each, size), each, each], custom_message=message)
     message = "examples: inputs float, labels int, mask bool"
-    chex.assert_type(list(examples), [float, int, bool], custom_message=message)
+    chex.assert_type([inputs, labels, mask], [float, int, bool], custom_message=message)
+    if n_classes is not None:
+        chex.assert_shape(n_classes, lead, custom_message="examples: n_classes [...]")
+        chex.assert_type(n_classes, int, custom_message="examples: n_classes int")

@@ -26,6 +26,9 @@ class DeviceData(Protocol):
     def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
         """Draw a support set, `n` examples of each class."""
 
+    def classes_of(self, task: jax.Array) -> jax.Array | None:
+        """Return how many classes tasks [...] have; None where all have as many as the family."""
+
     def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
         """Draw inputs [n, F] of the network, on which networks of the task can be compared."""
 
@@ -43,9 +46,8 @@ class TaskFamily(Protocol):
 
     source: the name of where they come from. subsets: the task table. score: the name of what is
     reported of a network besides its loss, higher being better; divided by score_unit it is a share
-    of 1. chance_score: the share that an untrained network has. chance_loss: about its loss.
-    labelled: whether examples of the support set have labels, so that a network has a loss on them.
-    n_classes: how many labels.
+    of 1. labelled: whether examples of the support set have labels, so that a network has a loss
+    on them. n_classes: how many labels tasks have at most.
     """
 
     @property
@@ -65,13 +67,17 @@ class TaskFamily(Protocol):
     @property
     def n_classes(self) -> int: ...
     @property
-    def chance_score(self) -> float: ...
-    @property
-    def chance_loss(self) -> float: ...
+    def classes_of_tasks(self) -> np.ndarray: ...  # [T] how many labels each task has
     @property
     def scale(self) -> float | np.ndarray: ...  # network inputs = what users give * scale + shift
     @property
     def shift(self) -> float | np.ndarray: ...  # [F] where they differ
+
+    def chance_score(self, tasks: np.ndarray) -> np.ndarray:
+        """Return the share of 1 that an untrained network has on tasks [T]: [T]."""
+
+    def chance_loss(self, tasks: np.ndarray) -> np.ndarray:
+        """Return about the loss of an untrained network on tasks [T]: [T]."""
 
     def indices(self, split: str) -> np.ndarray:
         """Return positions of the tasks of a split ("train", "S1", ...)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -34,7 +33,7 @@ _LIMITED = ("train", "support")
     jax.tree_util.register_dataclass,
     data_fields=[
         *("pixels", "scale", "shift", "classes", "tables", "limits", "firsts"),
-        "transformations",
+        *("transformations", "n_classes"),
     ],
     meta_fields=["image_shape", "augmentation"],
 )
@@ -58,6 +57,9 @@ class ImageTasks:
     image_shape: tuple[int, int, int]
     augmentation: Augmentation = augmentation.NONE
     transformations: Transformations | None = None  # of the tasks' images; None: as they are
+    # [T] how many of its `classes` a task has, the first ones; the others are there to fill up,
+    # and their examples are masked. None: all.
+    n_classes: jax.Array | None = None
 
     score_unit: ClassVar[float] = 1.0
 
@@ -67,7 +69,8 @@ class ImageTasks:
         k, m = rows.shape
         mask = jnp.arange(m)[None] < counts[:, None]  # [K, m]
         labels = jnp.repeat(jnp.arange(k, dtype=jnp.int32), m)
-        return Examples(self._inputs(task, rows.reshape(-1)), labels, mask.reshape(-1))
+        inputs = self._inputs(task, rows.reshape(-1))
+        return Examples(inputs, labels, mask.reshape(-1), self.classes_of(task))
 
     def draw(self, name: str, task: jax.Array, key: jax.Array, n: int) -> Examples:
         """Draw n examples with replacement: [n].
@@ -78,14 +81,16 @@ class ImageTasks:
         rows, counts = self._rows(name, task)
         label_key, row_key = jax.random.split(key)
         if self.limits is None or name not in _LIMITED:
-            labels = jax.random.randint(label_key, (n,), 0, rows.shape[0])
+            own = self.classes_of(task)
+            labels = jax.random.randint(label_key, (n,), 0, rows.shape[0] if own is None else own)
         else:
             labels = jax.random.categorical(label_key, jnp.log(counts), shape=(n,))
         row = jnp.floor(jax.random.uniform(row_key, (n,)) * counts[labels]).astype(jnp.int32)
         row = jnp.minimum(row, counts[labels] - 1)  # uniform() * count may round up to count
         changes = jax.random.fold_in(key, 1) if name == "train" else None
         inputs = self._inputs(task, rows[labels, row], changes)
-        return Examples(inputs, labels.astype(jnp.int32), jnp.ones((n,), bool))
+        mask = jnp.ones((n,), bool)
+        return Examples(inputs, labels.astype(jnp.int32), mask, self.classes_of(task))
 
     def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
         """Draw n different examples of each class (fewer where there are fewer, and then masked).
@@ -111,19 +116,33 @@ class ImageTasks:
         mask = jnp.arange(take)[None] < counts[:, None]
         labels = jnp.repeat(jnp.arange(k, dtype=jnp.int32), take)
         inputs = self._inputs(task, jnp.take_along_axis(rows, chosen, axis=1).reshape(-1))
-        return Examples(inputs, labels, mask.reshape(-1))
+        return Examples(inputs, labels, mask.reshape(-1), self.classes_of(task))
+
+    def classes_of(self, task: jax.Array) -> jax.Array | None:
+        """Return how many classes tasks [...] have; None where all have K."""
+        return None if self.n_classes is None else self.n_classes[task]
 
     def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
         """Return inputs [n, F] on which networks of the task can be compared: training images."""
         return self.draw("train", task, key, n).inputs
 
-    def with_classes(self, task: jax.Array, classes: jax.Array) -> ImageTasks:
-        """Return B tasks of other classes [B, K], transformed as these tasks [B]; all examples."""
+    def with_classes(
+        self, task: jax.Array, classes: jax.Array, n_classes: jax.Array | None = None
+    ) -> ImageTasks:
+        """Return B tasks of other classes [B, K], transformed as these tasks [B]; all examples.
+
+        `n_classes` [B] is as the field of that name.
+        """
         changes = self.transformations
         if changes is not None:
             changes = transform_images.rows(changes, task)
         return dataclasses.replace(
-            self, classes=classes, limits=None, firsts=None, transformations=changes
+            self,
+            classes=classes,
+            limits=None,
+            firsts=None,
+            transformations=changes,
+            n_classes=n_classes,
         )
 
     def measure(
@@ -136,25 +155,30 @@ class ImageTasks:
             logits = jax.lax.map(apply, examples.inputs, batch_size=network.microbatch)
         else:
             logits = network.apply(params, examples.inputs)
-        return loss_and_accuracy(logits, examples.labels, examples.mask)
+        return loss_and_accuracy(logits, *examples[1:])
 
     def floats_per_eval(self, pool: str) -> int:
         """Count float32 numbers gathered to measure one network on a pool."""
         return self.classes.shape[1] * self.tables[pool][0].shape[1] * self.pixels.shape[1]
 
     def _rows(self, name: str, task: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return image numbers [K, m] of a task's pool and how many of them count [K]."""
+        """Return image numbers [K, m] of a task's pool and how many of them count [K].
+
+        Of a class that the task lacks none counts.
+        """
         chex.assert_rank(task, 0, custom_message="task []: vmap over several")
         indices, counts = self.tables[name]
         classes = self.classes[task]
         rows, counts = indices[classes], counts[classes]
-        if self.limits is None or self.firsts is None or name not in _LIMITED:
-            return rows, counts
-        limited = jnp.minimum(counts, self.limits[task])
-        if name == "train":  # a new support set each time, from the whole pool
-            places = self.firsts[task][:, None] + jnp.arange(rows.shape[1])[None]
-            rows = jnp.take_along_axis(rows, places % counts[:, None], axis=1)
-        return rows, limited
+        if self.limits is not None and self.firsts is not None and name in _LIMITED:
+            limited = jnp.minimum(counts, self.limits[task])
+            if name == "train":  # a new support set each time, from the whole pool
+                places = self.firsts[task][:, None] + jnp.arange(rows.shape[1])[None]
+                rows = jnp.take_along_axis(rows, places % counts[:, None], axis=1)
+            counts = limited
+        if self.n_classes is not None:
+            counts = jnp.where(jnp.arange(len(counts)) < self.n_classes[task], counts, 0)
+        return rows, counts
 
     def _inputs(self, task: jax.Array, rows: jax.Array, key: jax.Array | None = None) -> jax.Array:
         """Return a task's standardised images of rows [n], augmented where there is a key: [n, F].
@@ -199,23 +223,26 @@ class ImageFamily:
 
     @property
     def n_classes(self) -> int:
-        """K, the number of classes of a task."""
-        return len(self.subsets[0].classes)
+        """K, the largest number of classes of a task."""
+        return self.network.n_outputs
 
-    @property
-    def chance_score(self) -> float:
-        """The accuracy of guessing."""
-        return 1 / self.n_classes
+    @functools.cached_property
+    def classes_of_tasks(self) -> np.ndarray:  # [T]
+        """How many classes each data subset has."""
+        return np.array([len(s.classes) for s in self.subsets], np.int32)
 
-    @property
-    def chance_loss(self) -> float:
-        """The loss of guessing, in nats."""
-        return math.log(self.n_classes)
+    def chance_score(self, tasks: np.ndarray) -> np.ndarray:
+        """Return the accuracy of guessing on tasks [T]: [T]."""
+        return 1 / self.classes_of_tasks[tasks]
+
+    def chance_loss(self, tasks: np.ndarray) -> np.ndarray:
+        """Return the loss of guessing on tasks [T], in nats: [T]."""
+        return np.log(self.classes_of_tasks[tasks])
 
     @functools.cached_property
     def classes(self) -> np.ndarray:  # [T, K]
-        """The source classes of every data subset."""
-        return np.array([s.classes for s in self.subsets], np.int32)
+        """The source classes of every data subset; where it has fewer than K, they come again."""
+        return np.array([np.resize(s.classes, self.n_classes) for s in self.subsets], np.int32)
 
     @functools.cached_property
     def inputs(self) -> np.ndarray:  # [N, F]
@@ -232,9 +259,13 @@ class ImageFamily:
         limits = firsts = None
         if any(s.counts for s in self.subsets):
             everything = self.pools["train"].counts[self.classes]  # [T, K]
-            given = [s.counts or all_ for s, all_ in zip(self.subsets, everything, strict=True)]
+            given = [
+                np.resize(s.counts or all_, self.n_classes)
+                for s, all_ in zip(self.subsets, everything, strict=True)
+            ]
             limits = jnp.asarray(np.array(given, np.int32))
             firsts = jnp.asarray(_firsts(self.subsets, everything))
+        fewer = (self.classes_of_tasks < self.n_classes).any()
         return ImageTasks(
             pixels=jnp.asarray(self.images.reshape(len(self.images), -1)),
             scale=jnp.float32(self.scale),
@@ -248,6 +279,7 @@ class ImageFamily:
             transformations=transform_images.tables(
                 [s.transformation for s in self.subsets], self.images.shape[1:], self.pixel_range
             ),
+            n_classes=jnp.asarray(self.classes_of_tasks) if fewer else None,
         )
 
     def indices(self, split: str) -> np.ndarray:

@@ -12,12 +12,16 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from mole_jax.tasks.classification import cross_entropy
+from mole_jax.tasks.classification import cross_entropy, masked
 from mole_jax.tasks.networks import Network, Outputs
 
 
 def divergence(
-    network: Network, target: Mapping[str, Any], estimate: Mapping[str, Any], inputs: jax.Array
+    network: Network,
+    target: Mapping[str, Any],
+    estimate: Mapping[str, Any],
+    inputs: jax.Array,
+    n_classes: jax.Array | None = None,
 ) -> jax.Array:
     """Measure how far the outputs of `estimate` are from those of `target`: [n].
 
@@ -30,22 +34,26 @@ def divergence(
         target: its parameters.
         estimate: parameters, too.
         inputs: [n, F].
+        n_classes: [] classes of the task; None: all that the network has outputs for.
     """
     wanted, found = network.apply(target, inputs), network.apply(estimate, inputs)
     if network.outputs is Outputs.NORMAL:
         return jnp.sum((jnp.arcsinh(found) - jnp.arcsinh(wanted)) ** 2, axis=-1)
-    wanted, found = jax.nn.log_softmax(wanted), jax.nn.log_softmax(found)
+    wanted, found = (jax.nn.log_softmax(masked(x, n_classes)) for x in (wanted, found))
     return jnp.sum(jnp.exp(wanted) * (wanted - found), axis=-1)
 
 
-def error(network: Network, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+def error(
+    network: Network, outputs: jax.Array, targets: jax.Array, n_classes: jax.Array | None = None
+) -> jax.Array:
     """Measure how far outputs [n, O] are from targets: [n].
 
     Targets are labels [n] of a classifier; logits [n, O] of the probabilities that a categorical
-    policy should have; actions [n, O] of a Gaussian one.
+    policy should have; actions [n, O] of a Gaussian one. `n_classes` [] is how many of a
+    classifier's outputs are classes of the task, the first ones; None: all.
     """
     if network.classifies:
-        return cross_entropy(outputs, targets)
+        return cross_entropy(outputs, targets, n_classes)
     chex.assert_equal_shape([outputs, targets], custom_message="outputs, targets [n, O]")
     if network.outputs is Outputs.NORMAL:
         return jnp.sum((jnp.arcsinh(outputs) - targets) ** 2, axis=-1)

@@ -1,4 +1,4 @@
-"""Data subsets: K of N classes, relabelled 0..K-1, and which of them are held out.
+"""Data subsets: k of N classes, relabelled 0..k-1, and which of them are held out.
 
 Held out are S1, new combinations of known classes; S2, subsets of classes that no training subset
 has; S2any, subsets with at least one such class; S3, subsets of a data set that no training subset
@@ -17,7 +17,7 @@ import numpy as np
 
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
-from mole_jax.tasks import transformation
+from mole_jax.tasks import subset_sizes, transformation
 from mole_jax.tasks.sources import ImageData
 from mole_jax.tasks.transformation import Transformation, TransformShares
 
@@ -117,13 +117,13 @@ def draw(
         raise UserError(f"data.unseen_class_rule={rule!r} is unknown; there are {UNSEEN_RULES}")
     all_new = rule == "all"
     groups = _groups(config, data, known)
-    k, n_train = config["classes_per_subset"], config["train_subsets"]
+    sizes, n_train = subset_sizes.of(config), config["train_subsets"]
     n_held_out = config["held_out_subsets"]
-    there = sum(math.comb(len(group), k) for group in groups) - n_held_out
+    there = subset_sizes.ways(groups, sizes) - n_held_out
     chosen = sample(
         data.name,
         data.n_classes,
-        k=k,
+        sizes=sizes,
         n_train=min(n_train, there) if shares.some and there > 0 else n_train,
         n_held_out=n_held_out,
         seed=seed,
@@ -132,16 +132,19 @@ def draw(
     train = [s.classes for s in chosen if s.split == "train"]
     n_train = n_train or len(train)
     n_unseen, n_foreign = config["unseen_class_subsets"], config["unseen_source_subsets"]
+    again = np.random.default_rng([seed, 0xA6A1])
     rng = np.random.default_rng([seed, 0x52])
     rows = [
         # More tasks than there are subsets: these come again, with other transformations.
-        *((c, "train") for c in itertools.islice(itertools.cycle(train), n_train)),
+        *((c, "train") for c in subset_sizes.repeated(again, train, n_train)),
         *((s.classes, s.split) for s in chosen if s.split != "train"),
         *(
             (c, "S2" if all_new else "S2any")
-            for c in _with_any(rng, unseen if all_new else [*known, *unseen], unseen, k, n_unseen)
+            for c in _with_any(
+                rng, unseen if all_new else [*known, *unseen], unseen, sizes, n_unseen
+            )
         ),
-        *((c, "S3") for own in foreign for c in _with_any(rng, own, own, k, n_foreign)),
+        *((c, "S3") for own in foreign for c in _with_any(rng, own, own, sizes, n_foreign)),
     ]
     if config["shuffle_labels"]:
         rng = np.random.default_rng([seed, 0x1ABE])
@@ -160,17 +163,18 @@ def sample(
     source: str,
     n_classes: int,
     *,
-    k: int,
+    sizes: Sequence[int],
     n_train: int,
     n_held_out: int,
     seed: int,
     groups: Sequence[Sequence[int]] | None = None,
 ) -> tuple[DataSubset, ...]:
-    """Draw distinct K-class subsets, the training ones first, then the held-out ones (S1).
+    """Draw distinct subsets, the training ones first, then the held-out ones (S1).
 
-    Every class of a held-out subset occurs in training subsets: it is a new combination of known
-    classes. `n_train=0` takes all subsets that are not held out. A
-    subset's classes are all of one of the `groups`; by default one group holds all classes.
+    `sizes` are the numbers of classes that a subset may have, in increasing order. Every class of a
+    held-out subset occurs in training subsets: it is a new combination of known classes.
+    `n_train=0` takes all subsets that are not held out. A subset's classes are all of one of the
+    `groups`; by default one group holds all classes.
 
     Raises:
         UserError: when there are fewer subsets than asked for, or a class is never trained on.
@@ -178,28 +182,31 @@ def sample(
     groups = [range(n_classes)] if groups is None else groups
     known = sorted({c for group in groups for c in group})
     largest = max(map(len, groups))
+    k, said = sizes[-1], f"{subset_sizes.words(sizes)} of {len(known)} classes"
     if not 2 <= k <= largest:
         raise UserError(f"data.classes_per_subset={k} must lie in 2..{largest} ({source})")
-    ways = [math.comb(len(group), k) for group in groups]
-    total = sum(ways)
+    total = subset_sizes.ways(groups, sizes)
     if total > _LISTABLE and not n_train:
         raise UserError(
-            f"data.train_subsets=0 means all of {total} ways to take {k} of {len(known)} classes, "
-            "which are too many; say how many"
+            f"data.train_subsets=0 means all of {total} ways to take {said}, which are too many; "
+            "say how many"
         )
     n_train = n_train or total - n_held_out
     if n_train < 1 or n_held_out < 0 or n_train + n_held_out > total:
         raise UserError(
             f"data: {n_train} training and {n_held_out} held-out subsets asked for, but there are "
-            f"{total} ways to take {k} of {len(known)} classes"
+            f"{total} ways to take {said}"
         )
     rng = np.random.default_rng([seed, 0x5EB5])
-    if total <= _LISTABLE:
+    if len(sizes) > 1:
+        listed = total <= _LISTABLE
+        chosen = subset_sizes.draw(rng, groups, sizes, n_train, n_held_out, listed=listed)
+    elif total <= _LISTABLE:
         everything = [c for group in groups for c in itertools.combinations(sorted(group), k)]
         order = rng.permutation(total)[: n_train + n_held_out]
         chosen = [everything[i] for i in order]
     else:  # too many to list: draw until there are enough different ones
-        share = np.array(ways) / total
+        share = np.array([math.comb(len(group), k) for group in groups]) / total
         drawn: dict[tuple[int, ...], None] = {}
         while len(drawn) < n_train + n_held_out:
             group = groups[rng.choice(len(groups), p=share)] if len(groups) > 1 else groups[0]
@@ -275,17 +282,24 @@ def _groups(config: Mapping[str, Any], data: ImageData, known: list[int]) -> lis
 
 
 def _with_any(
-    rng: np.random.Generator, classes: Sequence[int], some: Sequence[int], k: int, n: int
+    rng: np.random.Generator,
+    classes: Sequence[int],
+    some: Sequence[int],
+    sizes: Sequence[int],
+    n: int,
 ) -> list[tuple[int, ...]]:
     """Draw n different subsets of `classes`, each with one of `some` at least."""
-    ways = math.comb(len(classes), k) - math.comb(len(set(classes) - set(some)), k)
+    others = sorted(set(classes) - set(some))
+    ways = subset_sizes.ways([classes], sizes) - subset_sizes.ways([others], sizes)
     if n > ways:
         raise UserError(
             f"data: {n} held-out subsets asked for with classes among {sorted(some)}, but there "
-            f"are {ways} ways to take {k} classes with any of them"
+            f"are {ways} ways to take {subset_sizes.words(sizes)} classes with any of them"
         )
+    possible = [k for k in sizes if k <= len(classes)]
     drawn: dict[tuple[int, ...], None] = {}
     while len(drawn) < n:
+        k = subset_sizes.one(rng, possible)
         found = tuple(sorted(rng.choice(classes, k, replace=False).tolist()))
         if set(found) & set(some):
             drawn[found] = None
@@ -304,7 +318,7 @@ def _counts(
     geometrically to `1 / imbalance` of it, in random order (Cui et al. 2019).
     """
     low, high = config["examples_per_class"]
-    imbalance, k = config["imbalance"], config["classes_per_subset"]
+    imbalance = config["imbalance"]
     if not 0 <= low <= high or bool(low) != bool(high):
         raise UserError(
             f"data.examples_per_class={(low, high)} must be (low, high) with 1 <= low <= high, or "
@@ -319,6 +333,7 @@ def _counts(
     for classes in chosen:
         there = examples[list(classes)]
         most = np.exp(rng.uniform(np.log(low), np.log(high))) if high else there.min()
+        k = len(classes)
         profile = imbalance ** -(rng.permutation(k) / max(k - 1, 1))
         found.append(tuple(np.clip(np.round(most * profile), 1, there).astype(int).tolist()))
     return found

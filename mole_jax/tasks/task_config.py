@@ -39,6 +39,9 @@ class ImageDataConfig:
     pools: Pools = Pools()  # shares of the four disjoint image pools
     max_per_class: MaxPerClass = MaxPerClass()  # caps a pool, 0 does not
     classes_per_subset: int = 5
+    # Above 0: subsets have any number of classes from this one to classes_per_subset, which is how
+    # many outputs networks have. 0: all have classes_per_subset.
+    fewest_classes: int = 0
     # 0: all that are not held out; there are 252 ways to take 5 of 10. With data.transform there
     # may be more: a subset then comes several times, each time transformed in another way.
     train_subsets: int = 0

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from mole_jax.core import rng
@@ -30,11 +31,15 @@ class Nothing:
         return ()
 
 
+# After the classes of a task that has fewer than K: larger than all classes.
+NO_CLASS = np.iinfo(np.int32).max
+
+
 class FreshClasses(NamedTuple):
-    """Classes of which any K make a training task, but for those that are held out together."""
+    """Classes of which any k make a training task, but for those that are held out together."""
 
     known: jax.Array  # [n]
-    held_out: jax.Array  # [H, K], each in increasing order
+    held_out: jax.Array  # [H, K], each in increasing order, then NO_CLASS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,8 +80,9 @@ class EpisodeSource:
         key = rng.at(root, "episodes", step)
         listed = task = jax.random.choice(rng.named(key, "task"), tasks, (self.batch_size,))
         if fresh is not None:
-            classes = _fresh(fresh, data.classes[listed], rng.named(key, "classes"))
-            data, task = data.with_classes(listed, classes), jnp.arange(self.batch_size)
+            own = data.classes_of(listed)
+            classes = _fresh(fresh, data.classes[listed], own, rng.named(key, "classes"))
+            data, task = data.with_classes(listed, classes, own), jnp.arange(self.batch_size)
 
         def keys(name: str) -> jax.Array:
             return jax.random.split(rng.named(key, name), self.batch_size)
@@ -88,7 +94,9 @@ class EpisodeSource:
         query = jax.vmap(lambda t, k: data.draw("train", t, k, self.queries))(task, keys("query"))
         support = support_sets.draw(self.support, data, task, n_classes, rng.named(key, "support"))
         if self.rename:
-            order = support_sets.random_orders(key, self.batch_size, n_classes, self.rename)
+            order = support_sets.random_orders(
+                key, self.batch_size, n_classes, self.rename, data.classes_of(task)
+            )
             support, query = (support_sets.renamed(x, order) for x in (support, query))
         return Episodes(
             task=listed,
@@ -99,10 +107,19 @@ class EpisodeSource:
         )
 
 
-def _fresh(fresh: FreshClasses, listed: jax.Array, key: jax.Array) -> jax.Array:
-    """Draw classes [B, K] at random; where they would be a held-out task, keep the listed ones."""
+def _fresh(
+    fresh: FreshClasses, listed: jax.Array, n_classes: jax.Array | None, key: jax.Array
+) -> jax.Array:
+    """Draw classes [B, K] at random; where they would be a held-out task, keep the listed ones.
+
+    Tasks have `n_classes` [B], as many as the listed ones; None: all K.
+    """
     batch, k = listed.shape
-    order = jax.vmap(lambda key: jax.random.permutation(key, len(fresh.known))[:k])
+    places = np.arange(k) % len(fresh.known)  # what is there twice is more than a task has
+    order = jax.vmap(lambda key: jax.random.permutation(key, len(fresh.known))[places])
     drawn = fresh.known[order(jax.random.split(key, batch))]
-    same = jnp.sort(drawn, axis=1)[:, None] == fresh.held_out[None]  # [B, H, K]
+    own = drawn
+    if n_classes is not None:
+        own = jnp.where(jnp.arange(k)[None] < n_classes[:, None], drawn, NO_CLASS)
+    same = jnp.sort(own, axis=1)[:, None] == fresh.held_out[None]  # [B, H, K]
     return jnp.where(same.all(-1).any(-1)[:, None], listed, drawn)

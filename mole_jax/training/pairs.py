@@ -19,7 +19,7 @@ from mole_jax.representation import permutation, rotation
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks import networks
 from mole_jax.tasks.family import DeviceData
-from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks import Network, fewer_outputs
 from mole_jax.training import support_sets
 from mole_jax.training.support_sets import SupportSizes
 from mole_jax.zoo import prompt_metric
@@ -148,7 +148,7 @@ def draw(
     With `permute_units` start and target are moved by the same random symmetry of the network - its
     units reordered, its bases turned - which representations that are not equivariant need; neuron
     tokens of MLPs with one hidden layer do not. With `permute_labels` the labels of each pair are
-    renamed at random, outputs and examples alike: a data subset then stands for K! tasks, and what
+    renamed at random, outputs and examples alike: a data subset then stands for k! tasks, and what
     the model learns of a class cannot lean on its label. With `fresh_starts` the initial network,
     which all runs share, is replaced by a fresh one for every pair, with the metric that it has.
     `zoo` holds all parameters, or the rows of this step: see `ZooArrays.at`.
@@ -166,6 +166,7 @@ def draw(
     start_metric = zoo.metric[run, start]
     if rules.fresh_starts:
         fresh = _fresh(network, rng.named(key, "fresh"), batch)
+        fresh = fewer_outputs.emptied(network, fresh, data.classes_of(task))
         first = jnp.where(start[:, None] == 0, normaliser.normalise(fresh), first)
         measured = _measured(PromptMetric(rules.metric), network, data, fresh, task)
         start_metric = jnp.where(start == 0, measured, start_metric)
@@ -180,7 +181,9 @@ def draw(
             turn = jax.vmap(functools.partial(rotation.rotate, network))
             first, last = turn(first, turns), turn(last, turns)
     if rules.permute_labels:
-        order = support_sets.random_orders(key, batch, network.n_outputs, rules.permute_labels)
+        order = support_sets.random_orders(
+            key, batch, network.n_outputs, rules.permute_labels, data.classes_of(task)
+        )
         rename = jax.vmap(functools.partial(permutation.permute_outputs, network))
         first, last = rename(first, order), rename(last, order)
         support = support_sets.renamed(support, order)

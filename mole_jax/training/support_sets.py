@@ -69,10 +69,25 @@ def _sizes(rules: SupportSizes, key: jax.Array, shape: tuple[int, ...]) -> jax.A
     return jnp.clip(drawn.astype(jnp.int32), rules.least, rules.most)
 
 
-def random_orders(key: jax.Array, batch: int, n_classes: int, share: float) -> jax.Array:
-    """Draw orders of classes [B, K]: random ones in this share, the given order otherwise."""
+def random_orders(
+    key: jax.Array,
+    batch: int,
+    n_classes: int,
+    share: float,
+    present: jax.Array | None = None,
+) -> jax.Array:
+    """Draw orders of classes [B, K]: random ones in this share, the given order otherwise.
+
+    Of tasks with `present` [B] classes only these change places; None: all.
+    """
     each = jax.random.split(rng.named(key, "labels"), batch)
     order = jax.vmap(lambda k: jax.random.permutation(k, n_classes))(each)
+    if present is not None:
+        # Sorted stably: classes that are there come first, in the order that was drawn.
+        absent = order >= present[:, None]
+        order = jnp.take_along_axis(order, jnp.argsort(absent, axis=1), axis=1)
+        at = jnp.arange(n_classes)[None]
+        order = jnp.where(at < present[:, None], order, at)
     chosen = jax.random.uniform(rng.named(key, "renamed"), (batch, 1)) < share
     return jnp.where(chosen, order, jnp.arange(n_classes)[None])
 

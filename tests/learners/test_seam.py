@@ -143,7 +143,7 @@ def test_fresh_classes_make_new_tasks_but_never_held_out_ones(source: EpisodeSou
     fresh = FreshClasses(jnp.arange(4), jnp.array(held_out))
     other = dataclasses.replace(source, fresh=fresh)
     listed = jnp.array([[5, 6, 7]] * 300)
-    drawn = np.asarray(_fresh(fresh, listed, jax.random.key(0)))
+    drawn = np.asarray(_fresh(fresh, listed, None, jax.random.key(0)))
     sets = {tuple(sorted(row)) for row in drawn.tolist()}
     assert sets == {(5, 6, 7), (0, 1, 3), (0, 2, 3)}
     assert abs((drawn[:, 0] == 5).mean() - 0.5) < 0.1
@@ -157,6 +157,40 @@ def test_fresh_classes_make_new_tasks_but_never_held_out_ones(source: EpisodeSou
         ).pool("support", jnp.int32(0)).inputs)
     }  # fmt: skip
     assert {x.tobytes() for x in np.asarray(made.support.inputs)[0]} <= pool
+
+
+def test_fresh_classes_are_as_many_as_those_of_the_listed_task() -> None:
+    """And as a set they are never a held-out task, of any size."""
+    setting = tiny.made_up("end_to_end", **tiny.SEVERAL_CLASSES, training__permute_labels=0.5)
+    source = setting.source
+    assert isinstance(source, EpisodeSource) and source.fresh is not None
+    own = setting.family.classes_of_tasks
+    held_out = {frozenset(s.classes) for s in setting.family.subsets if s.split == "S1"}
+    assert {len(classes) for classes in held_out} > {2}
+    rows = np.asarray(source.fresh.held_out).tolist()
+    assert {frozenset(c for c in row if c < 10) for row in rows} == held_out
+    listed = jnp.asarray(np.resize(np.asarray(source.tasks), 400))
+    drawn = _fresh(
+        source.fresh, source.data.classes[listed], jnp.asarray(own)[listed], jax.random.key(0)
+    )
+    sets = [
+        frozenset(row[: own[task]])
+        for row, task in zip(np.asarray(drawn).tolist(), np.asarray(listed), strict=True)
+    ]
+    assert all(len(x) == own[task] for x, task in zip(sets, np.asarray(listed), strict=True))
+    assert not held_out & set(sets)
+    assert len(set(sets)) > 60  # far more than the twelve that are listed
+
+    draw = jax.jit(lambda step: source.draw(source.constants, (), jax.random.key(0), step))
+    for episodes in (draw(step) for step in range(4)):
+        sizes = own[np.asarray(episodes.task)]
+        for examples in (episodes.support, episodes.query):
+            assert examples is not None
+            np.testing.assert_array_equal(examples.n_classes, sizes)
+            labels = np.where(examples.mask, examples.labels, 0)
+            np.testing.assert_array_equal(labels.max(axis=1) < sizes, True)
+    metrics = jax.jit(setting.learner.gradient)(setting.params, episodes, jax.random.key(1))[1]
+    assert np.isfinite(float(metrics["loss"]))
 
 
 def test_a_loss_that_is_no_number_is_said_of_any_learner(

@@ -9,7 +9,7 @@ import pytest
 
 from mole_jax import representation
 from mole_jax.core.errors import UserError
-from mole_jax.representation.codec import Codec, outputs
+from mole_jax.representation.codec import Codec
 from mole_jax.tasks.networks import Network
 
 
@@ -89,7 +89,7 @@ def test_outputs_are_those_that_alone_depend_on_a_parameter(
     x = jnp.linspace(0.1, 1, network.n_inputs)
     logits = jax.jit(jax.jacrev(lambda p: network.apply(network.spec.unflatten(p), x)))
     jacobian = np.asarray(logits(np.abs(flat[0])))  # [K, D]; positive, hence no dead ReLU
-    own = outputs(network)
+    own = network.output_of
     # An action's spread belongs to its output, which does not show it.
     spread = network.spec["log_std"].slice if "log_std" in network.axes else slice(0)
     for index in np.setdiff1d(np.flatnonzero(own >= 0), np.arange(len(own))[spread]):
@@ -100,7 +100,7 @@ def test_outputs_are_those_that_alone_depend_on_a_parameter(
 
 
 def test_channels_belong_to_the_outputs_of_their_parameters(codec: Codec, network: Network) -> None:
-    expected = np.where(codec.mask, outputs(network)[codec.table], -1)
+    expected = np.where(codec.mask, network.output_of[codec.table], -1)
     np.testing.assert_array_equal(codec.layout.output, expected)
 
 

@@ -22,13 +22,13 @@ IMAGES = np.arange(20.0).reshape(5, 2, 2)
 
 
 def test_examples_are_standardised_and_padded() -> None:
-    found = support.labelled(INPUTS, 3, IMAGES, LABELS)
+    found = support.labelled(INPUTS, range(3, 4), IMAGES, LABELS)
     assert found.examples.inputs.shape == (16, 4) and found.examples.mask.sum() == 5
     np.testing.assert_allclose(found.examples.inputs[:5], IMAGES.reshape(5, 4) / 2 - 1)
     np.testing.assert_array_equal(found.examples.labels[:5], LABELS)
     assert found.remarks == () and found.complete
     for x, y in ((jnp.asarray(IMAGES), jnp.asarray(LABELS)), (IMAGES.tolist(), LABELS.tolist())):
-        same = support.labelled(INPUTS, 3, x, y).examples
+        same = support.labelled(INPUTS, range(3, 4), x, y).examples
         np.testing.assert_array_equal(same.inputs, found.examples.inputs)
 
 
@@ -59,21 +59,21 @@ def test_examples_are_standardised_and_padded() -> None:
 )
 def test_examples_that_do_not_fit(images: Any, labels: Any, message: str) -> None:
     with pytest.raises(UserError, match=message) as refused:
-        support.labelled(INPUTS, 3, images, labels)
+        support.labelled(INPUTS, range(3, 4), images, labels)
     assert str(refused.value).startswith("support set: ") and "\n" not in str(refused.value)
 
 
 def test_what_standardising_makes_infinite_is_refused() -> None:
     with pytest.raises(UserError, match="standardised, it is infinite"):
-        support.labelled(Inputs((2,), (1e3,), (0.0,)), 2, np.full((2, 2), 1e37), [0, 1])
+        support.labelled(Inputs((2,), (1e3,), (0.0,)), range(2, 3), np.full((2, 2), 1e37), [0, 1])
 
 
 def test_classes_without_an_example_are_named() -> None:
-    some = support.labelled(INPUTS, 4, IMAGES, LABELS)
+    some = support.labelled(INPUTS, range(4, 5), IMAGES, LABELS)
     assert "no example of class 3 (of 0..3)" in some.remarks[0] and not some.complete
-    one = support.labelled(INPUTS, 4, IMAGES, 0 * LABELS + 2)
+    one = support.labelled(INPUTS, range(4, 5), IMAGES, 0 * LABELS + 2)
     assert "class 2 only, of 0..3" in one.remarks[0] and not one.complete
-    many = support.labelled(INPUTS, 100, IMAGES, LABELS)
+    many = support.labelled(INPUTS, range(100, 101), IMAGES, LABELS)
     assert len(many.remarks[0]) < 200
 
 

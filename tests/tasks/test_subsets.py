@@ -27,7 +27,7 @@ GOLDEN = [
 
 
 def sample(**changes: Any) -> tuple[DataSubset, ...]:
-    arguments = {"source": "digits", "n_classes": 10, "k": 5, "n_train": 0, "n_held_out": 52}
+    arguments = {"source": "digits", "n_classes": 10, "sizes": [5], "n_train": 0, "n_held_out": 52}
     arguments |= {"seed": 0} | changes
     return subsets.sample(arguments.pop("source"), arguments.pop("n_classes"), **arguments)
 
@@ -55,7 +55,7 @@ def test_classes_stand_in_order_and_the_id_names_them() -> None:
 
 
 def test_golden_ids() -> None:
-    chosen = sample(n_train=6, n_held_out=2, k=6)
+    chosen = sample(n_train=6, n_held_out=2, sizes=[6])
     assert [s.id for s in chosen] == GOLDEN, (
         "the drawn subsets or their names have changed: stored zoos name their tasks like this, "
         "and the same seed must hold out the same subsets"
@@ -68,31 +68,31 @@ def test_the_draw_depends_on_the_seed() -> None:
 
 def test_too_many_subsets_to_list_are_drawn_one_by_one() -> None:
     assert math.comb(60, 10) > 10**10
-    chosen = sample(n_classes=60, k=10, n_train=100, n_held_out=20)
+    chosen = sample(n_classes=60, sizes=[10], n_train=100, n_held_out=20)
     assert len({frozenset(s.classes) for s in chosen}) == 120
     assert [s.split for s in chosen] == ["train"] * 100 + ["S1"] * 20
     assert all(s.classes == tuple(sorted(set(s.classes))) for s in chosen)
     assert all(isinstance(c, int) for s in chosen for c in s.classes)  # as the id and JSON need
     assert {c for s in chosen[:100] for c in s.classes} == set(range(60))
-    assert chosen == sample(n_classes=60, k=10, n_train=100, n_held_out=20)
+    assert chosen == sample(n_classes=60, sizes=[10], n_train=100, n_held_out=20)
 
 
 def test_one_subset_of_all_classes() -> None:
-    (only,) = sample(k=10, n_held_out=0)
+    (only,) = sample(sizes=[10], n_held_out=0)
     assert only == DataSubset("digits-10of10-0.1.2.3.4.5.6.7.8.9", tuple(range(10)), "train")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"k": 1}, r"classes_per_subset=1 must lie in 2..10 \(digits\)"),
-        ({"k": 11}, "classes_per_subset=11 must lie in 2..10"),
+        ({"sizes": [1]}, r"classes_per_subset=1 must lie in 2..10 \(digits\)"),
+        ({"sizes": [11]}, "classes_per_subset=11 must lie in 2..10"),
         ({"n_train": 201}, "201 training and 52 held-out subsets asked for, .* 252 ways"),
         ({"n_held_out": 252}, "252 held-out subsets asked for"),
         ({"n_train": -1}, "-1 training"),
         ({"n_held_out": -1}, "-1 held-out"),
         ({"n_train": 1}, "are in no training subset; raise data.train_subsets"),
-        ({"n_classes": 60, "k": 10}, "train_subsets=0 means all of 75394027566 ways"),
+        ({"n_classes": 60, "sizes": [10]}, "train_subsets=0 means all of 75394027566 ways"),
     ],
 )
 def test_impossible_draws_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -162,7 +162,7 @@ def test_of_several_foreign_sources_each_has_subsets_of_its_own() -> None:
 
 def test_of_many_classes_some_may_never_be_trained_on() -> None:
     """More classes than a few subsets have: held-out subsets take theirs from those that do."""
-    drawn = subsets.sample("x", 500, k=5, n_train=40, n_held_out=10, seed=0)
+    drawn = subsets.sample("x", 500, sizes=[5], n_train=40, n_held_out=10, seed=0)
     known = {c for s in drawn if s.split == "train" for c in s.classes}
     assert len(known) < 200
     assert all(set(s.classes) <= known for s in drawn if s.split == "S1")

@@ -70,3 +70,14 @@ def test_renaming_moves_labels_alone(data: ImageTasks) -> None:
 def test_what_cannot_be_is_refused(rules: SupportSizes, word: str) -> None:
     with pytest.raises(UserError, match=word):
         rules.check()
+
+
+def test_renaming_stays_within_the_classes_of_a_task() -> None:
+    present = jnp.arange(B) % 3 + 2  # of 4
+    order = np.asarray(support_sets.random_orders(jax.random.key(1), B, 4, 1.0, present))
+    for k in (2, 3, 4):
+        own = order[np.asarray(present) == k]
+        assert (own[:, k:] == np.arange(k, 4)).all()
+        assert (np.sort(own, axis=1) == np.arange(4)).all()
+        different = {tuple(row) for row in own[:, :k].tolist()}
+        assert len(different) == (2, 6, 24)[k - 2]  # all k! of them

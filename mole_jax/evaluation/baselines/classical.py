@@ -95,7 +95,7 @@ def choose(
     of: Classical,
     supports: Sequence[tuple[Array, Array]],
     queries: Sequence[tuple[Array, Array]],
-    n_classes: int,
+    n_classes: Sequence[int],
 ) -> tuple[float, float]:
     """Choose a setting by mean accuracy over tasks, then a temperature by mean likelihood.
 
@@ -103,7 +103,7 @@ def choose(
         of: the classifier.
         supports: inputs [n, F] and labels [n] of each task's support set.
         queries: inputs [m, F] and labels [m] of each task's validation pool.
-        n_classes: K.
+        n_classes: K of each task.
 
     Returns:
         The setting and the temperature.
@@ -111,8 +111,8 @@ def choose(
     tried = []
     for setting in of.settings:
         scores = [
-            of.scores(*support, n_classes, query[0], setting)
-            for support, query in zip(supports, queries, strict=True)
+            of.scores(*support, k, query[0], setting)
+            for support, k, query in zip(supports, n_classes, queries, strict=True)
         ]
         pairs = list(zip(scores, queries, strict=True))
         accuracy = np.mean([np.mean(s.argmax(1) == labels) for s, (_, labels) in pairs])

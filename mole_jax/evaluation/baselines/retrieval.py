@@ -126,7 +126,7 @@ def _losses(network: Network, flat: jax.Array, support: Examples) -> jax.Array:
 
     def of_episode(examples: Examples) -> jax.Array:
         logits = jax.vmap(network.apply, (0, None))(params, examples.inputs)  # [R, n, K]
-        return loss_and_accuracy(logits, examples.labels, examples.mask)[0]
+        return loss_and_accuracy(logits, *examples[1:])[0]
 
     return jax.lax.map(of_episode, support)
 

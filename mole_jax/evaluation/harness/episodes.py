@@ -120,11 +120,16 @@ def for_choices(zoo: Zoo, n_tasks: int) -> np.ndarray:
     return _first_of_each(zoo, runs, np.unique(zoo.runs["subset"][runs])[-n_tasks:], 1)
 
 
-def shuffled_tasks(n_tasks: int, seed: int) -> np.ndarray:
-    """Draw for each task another one: [T] without fixed points (where T > 1)."""
-    order = np.random.default_rng([seed, 0x5417]).permutation(n_tasks)
-    other = np.empty(n_tasks, int)
-    other[order] = np.roll(order, 1)
+def shuffled_tasks(n_classes: np.ndarray, seed: int) -> np.ndarray:
+    """Draw for each task another one with as many classes, where there is one: [T].
+
+    `n_classes` [T] says how many they have.
+    """
+    order = np.random.default_rng([seed, 0x5417]).permutation(len(n_classes))
+    other = np.empty(len(n_classes), int)
+    for k in np.unique(n_classes):
+        alike = order[n_classes[order] == k]
+        other[alike] = np.roll(alike, 1)
     return other
 
 

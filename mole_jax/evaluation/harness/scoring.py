@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.tasks.classification import loss_and_accuracy
+from mole_jax.tasks.classification import loss_and_accuracy, masked
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData, TaskFamily
 from mole_jax.tasks.images import ImageTasks
@@ -55,14 +56,17 @@ def on_examples(
     network: Network, flat: np.ndarray, examples: Examples
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measure loss (nats) and accuracy of networks [..., D], each on its own examples [..., n]."""
-    loss, accuracy = _in_chunks(functools.partial(_on_examples, network), flat, *examples)
+    loss, accuracy = _in_chunks(functools.partial(_on_examples, network), flat, examples)
     return loss, accuracy
 
 
 def probabilities(
     network: Network, data: ImageTasks, pool: str, flat: np.ndarray, tasks: np.ndarray
 ) -> np.ndarray:
-    """Return class probabilities on a whole pool: arguments as in `on_pool` -> [..., n, K]."""
+    """Return class probabilities on a whole pool: arguments as in `on_pool` -> [..., n, K].
+
+    Classes that a task lacks have none.
+    """
     tasks = np.broadcast_to(tasks, flat.shape[:-1])
     return _in_chunks(functools.partial(_probabilities, network, pool, data), flat, tasks)[0]
 
@@ -79,16 +83,19 @@ def _in_chunks(call: Callable[..., Any], flat: np.ndarray, *others: Any) -> list
     chex.assert_tree_shape_prefix(
         others, lead, custom_message="one row of each argument for each network of flat [..., D]"
     )
-    arrays = [np.asarray(x).reshape(-1, *x.shape[len(lead) :]) for x in (flat, *others)]
-    chunks = []
-    for first in range(0, len(arrays[0]), AT_ONCE):
-        rows = np.minimum(np.arange(first, first + AT_ONCE), len(arrays[0]) - 1)
-        chunks.append(jax.tree.map(np.asarray, call(*(x[rows] for x in arrays))))
-    stacked = [np.concatenate(parts)[: len(arrays[0])] for parts in zip(*chunks, strict=True)]
+    arrays = jax.tree.map(
+        lambda x: np.asarray(x).reshape(-1, *x.shape[len(lead) :]), (flat, *others)
+    )
+    n, chunks = math.prod(lead), []
+    for first in range(0, n, AT_ONCE):
+        rows = np.minimum(np.arange(first, first + AT_ONCE), n - 1)
+        given = jax.tree.map(lambda x, rows=rows: x[rows], arrays)
+        chunks.append(jax.tree.map(np.asarray, call(*given)))
+    stacked = [np.concatenate(parts)[:n] for parts in zip(*chunks, strict=True)]
     return [x.reshape(*lead, *x.shape[1:]) for x in stacked]
 
 
-def _mapped(of_one: Callable[..., Any], arguments: tuple[jax.Array, ...], numbers: int) -> Any:
+def _mapped(of_one: Callable[..., Any], arguments: tuple[Any, ...], numbers: int) -> Any:
     """vmap in blocks, `numbers` float32 being gathered for each network."""
     block = max(1, min(AT_ONCE, _MEMORY // (4 * numbers)))
     return jax.lax.map(lambda xs: of_one(*xs), arguments, batch_size=block)
@@ -109,20 +116,18 @@ def _probabilities(
     network: Network, pool: str, data: ImageTasks, flat: jax.Array, tasks: jax.Array
 ) -> tuple[jax.Array]:
     def of_one(flat: jax.Array, task: jax.Array) -> jax.Array:
-        inputs = data.pool(pool, task).inputs
-        return jax.nn.softmax(network.apply(network.spec.unflatten(flat), inputs))
+        logits = network.apply(network.spec.unflatten(flat), data.pool(pool, task).inputs)
+        return jax.nn.softmax(masked(logits, data.classes_of(task)))
 
     return (_mapped(of_one, (flat, tasks), data.floats_per_eval(pool)),)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _on_examples(
-    network: Network, flat: jax.Array, inputs: jax.Array, labels: jax.Array, mask: jax.Array
+    network: Network, flat: jax.Array, examples: Examples
 ) -> tuple[jax.Array, jax.Array]:
-    def of_one(
-        flat: jax.Array, inputs: jax.Array, labels: jax.Array, mask: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        logits = network.apply(network.spec.unflatten(flat), inputs)
-        return loss_and_accuracy(logits, labels, mask)
+    def of_one(flat: jax.Array, examples: Examples) -> tuple[jax.Array, jax.Array]:
+        logits = network.apply(network.spec.unflatten(flat), examples.inputs)
+        return loss_and_accuracy(logits, *examples[1:])
 
-    return _mapped(of_one, (flat, inputs, labels, mask), inputs[0].size)
+    return _mapped(of_one, (flat, examples), examples.inputs[0].size)

@@ -39,7 +39,7 @@ def quality(
     values: ArrayLike,
     losses: ArrayLike,
     *,
-    chance: float,
+    chance: ArrayLike,
     trained: ArrayLike,
     n_boot: int = 2000,
     seed: int = 0,
@@ -48,16 +48,17 @@ def quality(
 
     values: [T, N], higher is better (accuracy as a fraction of 1). losses: [T, N], nats; a network
     whose loss is not finite counts as failed, stays out of `loss_mean`, and is counted in
-    `nonfinite_rate`. chance: the value of guessing. trained: what trained networks reach, a number
-    or one a task [T]. Returns mean (of the task means), median and p10 (over all networks),
-    failure_rate, ci95 (of the mean, over tasks), loss_mean (None when no loss is finite) and
-    nonfinite_rate. Raises ValueError on mismatched shapes.
+    `nonfinite_rate`. chance: the value of guessing, and trained: what trained networks reach; each
+    a number or one a task [T]. Returns mean (of the task means), median and p10 (over all
+    networks), failure_rate, ci95 (of the mean, over tasks), loss_mean (None when no loss is finite)
+    and nonfinite_rate. Raises ValueError on mismatched shapes.
     """
     value = _finite(values, "values", ndim=2)  # [T, N]
     loss = np.asarray(losses, dtype=np.float64)  # [T, N]
     _same_shape(value, loss, "values", "losses")
     reference = np.broadcast_to(np.asarray(trained, dtype=np.float64), value.shape[:1])  # [T]
-    bar = chance + FAILURE_FRACTION * (reference - chance)  # [T]
+    guessed = np.asarray(chance, dtype=np.float64)  # [] or [T]
+    bar = guessed + FAILURE_FRACTION * (reference - guessed)  # [T]
     finite = np.isfinite(loss)
     failed = (value < bar[:, None]) | ~finite
     per_task = value.mean(axis=1)  # [T]

@@ -31,13 +31,14 @@ CONDITIONS = ("support", "target_metric", "start")
 def swap(context: EvalContext, split: str, results: Results) -> Swapped:
     """Predict at the fixed prompt, right and with one condition swapped.
 
-    support: another task's support set. target_metric: a random one of the grid's prompts in place
-    of the fixed one. start: another task's start, with its loss. Noise is the same for all, and
-    networks are always tested on their own task.
+    support: the support set of another task with as many classes. target_metric: a random one of
+    the grid's prompts in place of the fixed one. start: that other task's start, with its loss.
+    Noise is the same for all, and networks are always tested on their own task.
     """
     episodes = context.splits[split].first()
     fixed = fixed_prompt.of(context, results)
-    other = shuffled_tasks(len(episodes.tasks), context.config["seed"])
+    n_classes = context.family.classes_of_tasks[episodes.tasks]
+    other = shuffled_tasks(n_classes, context.config["seed"])
     support = jax.tree.map(lambda x: x[other], episodes.support)
     starts, metric = episodes.starts[other], episodes.start_metric[other]
 

@@ -61,13 +61,18 @@ def with_many_starts(context: EvalContext, split: str, which: np.ndarray, n: int
     set.
 
     A start is a random network and belongs to no task: these are the starts of the split's
-    episodes, from the task's own on. Where there are fewer than n they repeat, and then differ in
-    noise only.
+    episodes, from the task's own on, as far as their tasks have as many classes or more. Where
+    there are fewer than n they repeat, and then differ in noise only.
     """
     episodes, pool = context.splits[split].first(which), context.splits[split].starts
     every = pool.reshape(-1, pool.shape[-1])
-    first = pool.shape[1] * which
-    starts = every[(first[:, None] + np.arange(n)) % len(every)]  # [T, n, D]
+    sizes = np.repeat(context.family.classes_of_tasks[context.splits[split].tasks], pool.shape[1])
+    rows = []
+    for first in pool.shape[1] * which:
+        enough = np.flatnonzero(sizes >= sizes[first])
+        at = np.searchsorted(enough, first) + np.arange(n)
+        rows.append(enough[at % len(enough)])
+    starts = every[np.array(rows)]  # [T, n, D]
     metric = context.prompt_metric.of_measured(
         *scoring.on_own_tasks(context.family, context.prompt_metric.pool, starts, episodes.tasks),
         context.family.score_unit,

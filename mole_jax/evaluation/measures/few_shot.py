@@ -68,10 +68,10 @@ def tune(context: EvalContext, split: str, results: Results) -> Chosen:
 
     Adam's number of steps is the early stopping of someone with other tasks at hand.
     """
-    n_classes, found = context.family.n_classes, []
-    queries = _pools(context, "validation", context.choice.tasks)
+    queries, found = _pools(context, "validation", context.choice.tasks), []
+    n_classes = context.family.classes_of_tasks[context.choice.tasks].tolist()
     for shots in shots_of(context):
-        shown = fewer(context.choice, shots, n_classes)
+        shown = fewer(context.choice, shots, context.family.n_classes)
         adam = adam_support.tuned(context, shown.flat())
         supports = _supports(shown)
         classical = [choose(of, supports, queries, n_classes) for of in CLASSICAL]
@@ -173,25 +173,26 @@ def _of_classical(
     context: EvalContext, shown: EpisodeGrid, pools: Sequence[Pool], chosen: np.ndarray
 ) -> Iterator[list[np.ndarray]]:
     """Yield the class probabilities [1, m, K] of each task, by classical learner."""
-    supports, k = _supports(shown.first()), context.family.n_classes
+    supports = _supports(shown.first())
+    n_classes = context.family.classes_of_tasks[shown.tasks].tolist()
     for of, (setting, temperature) in zip(CLASSICAL, chosen, strict=True):
         scores = [
             of.scores(*support, k, pool.inputs, setting)
-            for support, pool in zip(supports, pools, strict=True)
+            for support, k, pool in zip(supports, n_classes, pools, strict=True)
         ]
         yield [np.exp(log_probabilities(s, temperature))[None] for s in scores]
 
 
 def _supports(shown: EpisodeGrid) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return inputs and labels of the first support set of every task, masked ones left out."""
-    inputs, labels, mask = (x[:, 0] for x in shown.support)
+    inputs, labels, mask = (x[:, 0] for x in shown.support[:3])
     return [(x[m], y[m]) for x, y, m in zip(inputs, labels, mask, strict=True)]
 
 
 def _pools(context: EvalContext, name: str, tasks: np.ndarray) -> list[Pool]:
     found = []
     for task in tasks:
-        inputs, labels, mask = context.family.device_data.pool(name, jnp.int32(task))
+        inputs, labels, mask, _ = context.family.device_data.pool(name, jnp.int32(task))
         kept = np.asarray(mask)
         found.append(Pool(np.asarray(inputs)[kept], np.asarray(labels)[kept]))
     return found

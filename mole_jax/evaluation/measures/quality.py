@@ -51,11 +51,12 @@ def equivalent_steps(results: Results, split: str) -> dict[str, float]:
 def _record(context: EvalContext, split: str, results: Results) -> Record:
     names, losses, scores = results.of(MEASURE, split)
     n_boot = context.evaluation["bootstrap"]
+    chance = context.family.chance_score(context.splits[split].tasks)
     ours, trained = scores[:2]
     of_method: dict[str, dict[str, Any]] = {}
     for name, loss, score in zip(names.tolist(), losses, scores, strict=True):
         of_method[name] = statistics.quality(
-            score, loss, chance=context.family.chance_score, trained=trained.mean(1), n_boot=n_boot
+            score, loss, chance=chance, trained=trained.mean(1), n_boot=n_boot
         )
         if name not in ("generated", "adam"):
             # Paired by task, so that how hard the tasks are stays out of the interval.

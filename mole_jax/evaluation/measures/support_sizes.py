@@ -18,7 +18,7 @@ from mole_jax.evaluation.measures import fixed_prompt
 class BySize(NamedTuple):
     """Test score by size of the support set, for the first start of every task."""
 
-    sizes: np.ndarray  # [K] examples in all
+    sizes: np.ndarray  # [K] examples in all, mean over tasks
     score: np.ndarray  # [K, T]
 
 
@@ -32,7 +32,8 @@ def score(context: EvalContext, split: str, results: Results) -> BySize:
         flat = predict(context, context.learner, shown, prompt, key)
         _, reached = scoring.on_own_tasks(context.family, "test", flat, episodes.tasks)
         found.append(reached[:, 0])
-    return BySize(n_classes * np.array(sizes), np.array(found))
+    classes = context.family.classes_of_tasks[episodes.tasks].mean()
+    return BySize(np.round(classes * np.array(sizes)).astype(int), np.array(found))
 
 
 def fewer(episodes: EpisodeGrid, per_class: int, n_classes: int) -> EpisodeGrid:

@@ -54,7 +54,7 @@ def project(context: EvalContext, split: str, results: Results) -> Trajectories:
     )
     fixed = fixed_prompt.number(context, results)
     if context.prompt_metric.kind == "loss":
-        prompts = asked(fixed, context.family.chance_loss)
+        prompts = asked(fixed, float(context.family.chance_loss(np.array([task]))[0]))
     else:
         start = float(np.median(episodes.start_metric))
         prompts = fixed + (start - fixed) * np.array([0.6, 0.3, 0.0])

@@ -57,7 +57,14 @@ def export_gpt(path: str | Path, out: str | Path) -> None:
     """
     out = user_path(out)
     zoo = open_zoo(path)
-    torch = layout(networks.from_json(zoo.schema.network))
+    network = networks.from_json(zoo.schema.network)
+    if any(0 < len(task.classes) < network.n_outputs for task in zoo.schema.tasks):
+        raise UserError(
+            f"the zoo at {zoo.path} has tasks with fewer classes than networks have outputs, and "
+            "this format cannot say which outputs count: export its networks one by one with "
+            "export-network"
+        )
+    torch = layout(network)
     runs = _order(zoo)
     names = _names(zoo, runs)
     if not len(runs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from typing import Literal
 
 import chex
 import jax
@@ -16,15 +17,23 @@ _DTYPES = (jnp.bfloat16, jnp.float16)
 _LARGEST_HEAD = 128
 
 
-def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+def attention(
+    q: jax.Array, k: jax.Array, v: jax.Array, there: jax.Array | None = None
+) -> jax.Array:
     """softmax(q k^T / sqrt(d)) v (Vaswani et al. 2017): queries, keys, values [B, L, H, d] -> same.
+
+    `there` [B, L] bool says which tokens are looked at; None: all.
 
     On NVIDIA GPUs cuDNN's flash attention, in 16 bits; elsewhere what XLA makes of the products. Of
     TPUs, too: their flash kernels work on blocks of 128 tokens, of which a network has a few dozen.
     """
     chex.assert_equal_shape([q, k, v], custom_message="queries, keys, values [B, L, H, d]")
     fused = jax.default_backend() == "gpu" and fits(q) and _is_there()
-    return jax.nn.dot_product_attention(q, k, v, implementation="cudnn" if fused else None)
+    mask = None
+    if there is not None:  # [B, 1, queries, keys]: cuDNN repeats it for heads, and nothing else
+        mask = jnp.repeat(there[:, None, None], q.shape[1], axis=2)
+    how: Literal["cudnn"] | None = "cudnn" if fused else None
+    return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=how)
 
 
 def fits(q: jax.Array) -> bool:

@@ -40,6 +40,7 @@ class Probes(NamedTuple):
     inputs: jax.Array  # [B, n, F]
     targets: jax.Array  # [B, n] labels, or [B, n, O] of a policy: see `outputs.error`
     weights: jax.Array | None = None  # [B, n] not negative; without them all count alike
+    n_classes: jax.Array | None = None  # [B] of each network's task, as Examples have it
 
 
 # (output [B, L, C], what it is relative to, probes) -> the gradient of the probe loss, in tokens.
@@ -55,7 +56,7 @@ def make_probe_gradient(process: Process, network: Network) -> ProbeGradientOf:
 
     def loss(flat: jax.Array, probes: Probes) -> jax.Array:
         found = network.apply(network.spec.unflatten(flat), probes.inputs)
-        error = outputs.error(network, found, probes.targets)
+        error = outputs.error(network, found, probes.targets, probes.n_classes)
         if probes.weights is None:
             return jnp.mean(error)
         return jnp.sum(probes.weights * error) / jnp.maximum(jnp.sum(probes.weights), 1.0)

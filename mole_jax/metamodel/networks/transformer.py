@@ -141,18 +141,22 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, carry: Carry, of: Denoising, probes: tuple[Probes, ...]
+        self,
+        carry: Carry,
+        of: Denoising,
+        probes: tuple[Probes, ...],
+        there: jax.Array | None,  # [B, L'] bool: which tokens are looked at; None: all
     ) -> tuple[Carry, None]:
         x, output, condition = sharding.shard_batch(carry, self.mesh)
         if not probes:
-            return Carry(self._mix(x, condition), output, condition), None
+            return Carry(self._mix(x, condition, there), output, condition), None
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         batch, n_tokens, channels = output.shape
         gradients = [part for p in probes for part in self.probe_gradient(output, of, p)]
         seen = jnp.concatenate(gradients, axis=-1).reshape(batch * n_tokens, -1)
         h = Dense(s.width, dtype=dtype, name="push_in")(seen).reshape(batch, n_tokens, -1)
         h = jnp.pad(h, ((0, 0), (0, self.length - n_tokens), (0, 0)))
-        x = self._mix(x + h.reshape(x.shape), condition)
+        x = self._mix(x + h.reshape(x.shape), condition, there)
         own = x.reshape(batch, self.length, -1)[:, :n_tokens].reshape(batch * n_tokens, -1)
         own = nn.LayerNorm(name="norm_estimate")(own.astype(jnp.float32))
         n_parts = 1 + len(gradients)
@@ -165,7 +169,7 @@ class Block(nn.Module):
             output = output + s.scaled(size) * gradient
         return Carry(x, output, condition), None
 
-    def _mix(self, x: jax.Array, condition: jax.Array) -> jax.Array:
+    def _mix(self, x: jax.Array, condition: jax.Array, there: jax.Array | None) -> jax.Array:
         """Attention and MLP: tokens [B * L', W], condition [B, W] -> tokens."""
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         adaln = s.conditioning == "adaln"
@@ -185,22 +189,22 @@ class Block(nn.Module):
                 spread, jnp.split(modulation, 6, axis=-1)
             )
             h = norm("norm_attention", x) * (1 + scale1) + shift1
-            x = x + (1 + gate1) * self._attention(h, dtype)
+            x = x + (1 + gate1) * self._attention(h, dtype, there)
             h = norm("norm_mlp", x) * (1 + scale2) + shift2
             x = x + (1 + gate2) * self._mlp(h, dtype)
         else:
-            x = x + self._attention(norm("norm_attention", x), dtype)
+            x = x + self._attention(norm("norm_attention", x), dtype, there)
             x = x + self._mlp(norm("norm_mlp", x), dtype)
         return x
 
-    def _attention(self, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    def _attention(self, x: jax.Array, dtype: jnp.dtype, there: jax.Array | None) -> jax.Array:
         s = self.shape
         # Heads are an axis of the kernel, so that it can be divided between them.
         features = (3, s.heads, s.width // s.heads)
         qkv = DenseGeneral(features, dtype=dtype, name="qkv")(x)
         qkv = qkv.reshape(-1, self.length, *features)
         q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]  # [B, L, H, W / H]
-        y = attention(q, k, v).reshape(-1, s.width)
+        y = attention(q, k, v, there).reshape(-1, s.width)
         return Dense(s.width, dtype=dtype, kernel_init=_small(s), name="attention_out")(y)
 
     def _mlp(self, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
@@ -285,7 +289,7 @@ class Transformer(nn.Module):
         output = jnp.zeros(of.noisy.shape)
         probes: tuple[Probes, ...] = ()
         if s.probes:
-            probes += (self._probes(context),)
+            probes += (self._probes(context, prompt.support.n_classes),)
         if s.support_probes:
             probes += (self._support_probes(prompt),)
         block = self._block()
@@ -293,11 +297,13 @@ class Transformer(nn.Module):
             block,
             variable_axes={"params": 0},
             split_rngs={"params": True},
-            in_axes=(nn.broadcast, nn.broadcast),
+            in_axes=(nn.broadcast, nn.broadcast, nn.broadcast),
             length=s.layers,
             unroll=min(s.unroll, s.layers),
         )(s, total, probe_gradient, self.mesh, name=sharding.STACK)
-        carry, _ = stack(Carry(x.reshape(batch * total, -1), output, condition), of, probes)
+        there = self._there(prompt.support.n_classes, length, total)
+        carry = Carry(x.reshape(batch * total, -1), output, condition)
+        carry, _ = stack(carry, of, probes, there)
 
         x = sharding.shard_batch(carry.x.reshape(batch, total, -1), self.mesh)
         last_context = x[:, length : length + self.n_classes].reshape(batch * self.n_classes, -1)
@@ -346,7 +352,15 @@ class Transformer(nn.Module):
             return ConvFeatures(self.input_shape, s.feature_width, dtype)
         return DenseFeatures(s.feature_width, dtype)
 
-    def _probes(self, context: jax.Array) -> Probes:
+    def _there(self, n_classes: jax.Array | None, length: int, total: int) -> jax.Array | None:
+        """Return which of all tokens stand for something: all but those of absent classes."""
+        if n_classes is None:
+            return None
+        place = jnp.arange(total)[None] - length  # classes come after the tokens of a network
+        absent = (place >= n_classes[:, None]) & (place < self.n_classes)
+        return ~absent
+
+    def _probes(self, context: jax.Array, n_classes: jax.Array | None) -> Probes:
         """Examples to run networks on, made from the class tokens: `probes` of each class.
 
         Where examples have labels, a probe of a class should be given its label; else what a probe
@@ -361,15 +375,19 @@ class Transformer(nn.Module):
             targets = nn.Dense(s.probes * self.n_targets, name="probe_targets")(h)
             return Probes(inputs, targets.reshape(batch, -1, self.n_targets))
         labels = jnp.repeat(jnp.arange(self.n_classes), s.probes)
-        return Probes(inputs, jnp.broadcast_to(labels, (batch, *labels.shape)))
+        labels = jnp.broadcast_to(labels, (batch, *labels.shape))
+        if n_classes is None:
+            return Probes(inputs, labels)
+        present = (labels < n_classes[:, None]).astype(jnp.float32)
+        return Probes(inputs, labels, present, n_classes)
 
     def _support_probes(self, prompt: Prompt) -> Probes:
         """Return the support examples whose gradient is followed; none where it is absent."""
-        inputs, labels, mask = prompt.support
+        inputs, labels, mask, n_classes = prompt.support
         per_class = labels.shape[1] // self.n_classes  # they stand class by class
         first = jnp.arange(labels.shape[1]) % per_class < self.shape.support_probes
         counts = mask & first[None] & prompt.use["support"][:, None]
-        return Probes(inputs, labels, counts.astype(jnp.float32))
+        return Probes(inputs, labels, counts.astype(jnp.float32), n_classes)
 
     def _refine(
         self,

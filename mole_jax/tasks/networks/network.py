@@ -12,6 +12,7 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mole_jax.tasks.networks.symmetries import Permutation, Rotation
 from mole_jax.tasks.parameters import ParameterSpec
@@ -132,6 +133,17 @@ class Network:
             for field in self.spec.fields
             for name, n in zip(self.axes[field.path], field.shape, strict=True)
         }
+
+    @functools.cached_property
+    def output_of(self) -> np.ndarray:  # [D] int32
+        """Which output each parameter belongs to alone, -1 in hidden layers."""
+        found = np.full(self.spec.size, -1, np.int32)
+        for field in self.spec.fields:
+            axes = self.axes[field.path]
+            if OUTPUT in axes:
+                along = np.indices(field.shape)[axes.index(OUTPUT)]
+                found[field.slice] = along.reshape(-1)
+        return found
 
     @property
     def permutations(self) -> tuple[Permutation, ...]:

@@ -41,7 +41,7 @@ def test_the_temperature_is_that_of_the_examples(of: Classical) -> None:
     for apart in (1.5, 8.0):
         supports = [blobs(i, 3, 3, apart) for i in range(4)]
         queries = [blobs(10 + i, 3, 30, apart) for i in range(4)]
-        setting, temperature = choose(of, supports, queries, 3)
+        setting, temperature = choose(of, supports, queries, [3] * len(supports))
         assert setting in of.settings and temperature in TEMPERATURES
         p = [
             np.exp(log_probabilities(of.scores(*s, 3, q[0], setting), temperature)).max(1).mean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,14 @@ def test_it_is_a_weighted_mean_of_the_values() -> None:
     scores = jnp.einsum("blhd,bmhd->bhlm", q, k) / jnp.sqrt(8.0)
     expected = jnp.einsum("bhlm,bmhd->blhd", jax.nn.softmax(scores), v)
     np.testing.assert_allclose(attention(q, k, v), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_not_there_is_not_looked_at() -> None:
+    q, k, v = inputs("float32")
+    there = jnp.broadcast_to(jnp.arange(k.shape[1]) % 3 > 0, k.shape[:2])
+    seen = np.flatnonzero(there[0])
+    wanted = attention(q[:, seen], k[:, seen], v[:, seen])
+    np.testing.assert_allclose(attention(q, k, v, there)[:, seen], wanted, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +73,9 @@ def test_with_cudnn_a_gpu_uses_it(
     asked = []
     plain = jax.nn.dot_product_attention
 
-    def spy(q: jax.Array, k: jax.Array, v: jax.Array, implementation: str | None) -> jax.Array:
+    def spy(
+        q: jax.Array, k: jax.Array, v: jax.Array, *, implementation: str | None, mask: Any = None
+    ) -> jax.Array:
         asked.append(implementation)
         return plain(q, k, v)
 

@@ -69,7 +69,9 @@ def test_ids_of_data_subsets_are_the_same_wherever_the_files_are(tmp_path: Path)
     ids = []
     for folder in ("here", "there"):
         mixed = sources.load(f"{write(tmp_path / folder / 'a.npz', 2)}+digits")
-        drawn = subsets.sample(mixed.name, mixed.n_classes, k=2, n_train=5, n_held_out=0, seed=0)
+        drawn = subsets.sample(
+            mixed.name, mixed.n_classes, sizes=[2], n_train=5, n_held_out=0, seed=0
+        )
         ids.append([subset.id for subset in drawn])
     assert ids[0] == ids[1]
     assert ids[0][0].startswith("a+digits-2of12-")

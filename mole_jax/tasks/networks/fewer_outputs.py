@@ -1,0 +1,51 @@
+"""A network and its first outputs: what a task with fewer classes has of it.
+
+All tasks of an experiment share one network, whose outputs are as many as any task has classes. Of
+the parameters of outputs that stand for no class nothing depends. They are zero in stored runs and
+in predictions, and callers get and give networks that lack them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.tasks.networks.network import Network
+
+
+def emptied(network: Network, flat: jax.Array, n_classes: jax.Array | None) -> jax.Array:
+    """Set the parameters of outputs that stand for no class to zero.
+
+    Args:
+        network: the network.
+        flat: [..., D] parameters.
+        n_classes: [...] classes of their tasks; None: all, and the parameters stay as they are.
+
+    Returns:
+        [..., D]
+    """
+    if n_classes is None:
+        return flat
+    own = network.output_of.reshape(*[1] * n_classes.ndim, -1)
+    there = jnp.broadcast_to(own < n_classes[..., None], flat.shape)
+    return jnp.where(there, flat, jnp.zeros((), flat.dtype))
+
+
+def narrowed(network: Network, flat: Any, n: int) -> Any:
+    """Return the parameters [..., d] of the network with its first n outputs, of all [..., D]."""
+    return flat if n == network.n_outputs else flat[..., _kept(network, n)]
+
+
+def widened(network: Network, flat: jax.Array, n: int) -> jax.Array:
+    """Return all parameters [..., D], given those of the first n outputs [..., d]; zero else."""
+    if n == network.n_outputs:
+        return flat
+    everything = jnp.zeros((*flat.shape[:-1], network.spec.size), flat.dtype)
+    return everything.at[..., _kept(network, n)].set(flat)
+
+
+def _kept(network: Network, n: int) -> np.ndarray:
+    return np.flatnonzero(network.output_of < n)
