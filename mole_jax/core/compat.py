@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "metamodel.name": "dit",
     "metamodel.step_scale": 1.0,
     "metamodel.support_probes": 0,
+    "metamodel.support_weights": False,
     "network.init": "default",
     "population.coupled_decay": False,
     "population.epoch_steps": 0,

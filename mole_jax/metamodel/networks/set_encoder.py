@@ -17,16 +17,21 @@ from mole_jax.tasks.examples import Examples
 
 
 class SetEncoder(nn.Module):
-    """Support [B, n] -> context tokens [B, n_classes + n_queries, width]."""
+    """Support [B, n] -> context tokens [B, n_classes + n_queries, width], and weights [B, n].
+
+    The weights say how much an example counts where its gradient is followed: 0 to 2, 1 at first.
+    They are None where they are not asked for.
+    """
 
     n_classes: int
     width: int
     features: nn.Module  # examples [n, F] -> features [n, W]
     n_queries: int
     dtype: jnp.dtype = jnp.float32
+    weigh: bool = False
 
     @nn.compact
-    def __call__(self, support: Examples) -> jax.Array:
+    def __call__(self, support: Examples) -> tuple[jax.Array, jax.Array | None]:
         batch, n = support.labels.shape
         examples.check(support, (batch,))
         membership = jax.nn.one_hot(support.labels, self.n_classes, dtype=jnp.float32)
@@ -48,8 +53,15 @@ class SetEncoder(nn.Module):
         ).reshape(batch, self.n_classes, -1)
         tokens = nn.LayerNorm(dtype=self.dtype, name="class_norm")(tokens)
         tokens = tokens + label[None].astype(self.dtype)
+        example_weights = None
+        if self.weigh:
+            own = jnp.einsum("bnk,bkw->bnw", membership, tokens.astype(jnp.float32))
+            seen = jnp.concatenate([features.reshape(batch, n, -1).astype(jnp.float32), own], -1)
+            hidden = nn.gelu(nn.Dense(self.width, name="weight_hidden")(seen))
+            found = nn.Dense(1, kernel_init=nn.initializers.zeros, name="weight")(hidden)
+            example_weights = 2 * nn.sigmoid(found[..., 0])
         if not self.n_queries:
-            return tokens
+            return tokens, example_weights
 
         labelled = features + nn.Dense(
             features.shape[-1], use_bias=False, dtype=self.dtype, name="label_features"
@@ -65,7 +77,8 @@ class SetEncoder(nn.Module):
         place = self.param(
             "place", nn.initializers.normal(1.0), (self.n_queries, self.width), jnp.float32
         )
-        return jnp.concatenate([tokens, overall + place[None].astype(self.dtype)], axis=1)
+        context = jnp.concatenate([tokens, overall + place[None].astype(self.dtype)], axis=1)
+        return context, example_weights
 
 
 def _masked_softmax(scores: jax.Array, mask: jax.Array) -> jax.Array:

@@ -63,6 +63,7 @@ class Shape:
     # Labelled support examples of each class (the first ones; they stand in random order) whose
     # gradient is followed, too, apart from that of the learned ones.
     support_probes: int = 0
+    support_weights: bool = False  # the model says how much each of them counts
     inner_steps: int = 8  # the last steps; each block takes one of its own before them
     # Rank of a learned linear map between a token's channels, which start and inner steps pass
     # through besides: neighbouring pixels can then move together. 0: none.
@@ -271,8 +272,14 @@ class Transformer(nn.Module):
         target_token = ScalarEmbedding(s.width, name="target_metric")(
             log_metric(prompt.target_metric), prompt.use["target_metric"], prompt.best
         )
-        context = SetEncoder(
-            self.n_classes, s.width, self._features(), s.support_queries, dtype, name="support"
+        context, example_weights = SetEncoder(
+            self.n_classes,
+            s.width,
+            self._features(),
+            s.support_queries,
+            dtype,
+            weigh=bool(s.support_probes) and s.support_weights,
+            name="support",
         )(prompt.support)
         absent = self.param("no_support", nn.initializers.normal(0.02), context.shape[1:])
         context = jnp.where(
@@ -291,7 +298,7 @@ class Transformer(nn.Module):
         if s.probes:
             probes += (self._probes(context, prompt.support.n_classes),)
         if s.support_probes:
-            probes += (self._support_probes(prompt),)
+            probes += (self._support_probes(prompt, example_weights),)
         block = self._block()
         stack = nn.scan(
             block,
@@ -381,13 +388,14 @@ class Transformer(nn.Module):
         present = (labels < n_classes[:, None]).astype(jnp.float32)
         return Probes(inputs, labels, present, n_classes)
 
-    def _support_probes(self, prompt: Prompt) -> Probes:
+    def _support_probes(self, prompt: Prompt, weights: jax.Array | None) -> Probes:
         """Return the support examples whose gradient is followed; none where it is absent."""
         inputs, labels, mask, n_classes = prompt.support
         per_class = labels.shape[1] // self.n_classes  # they stand class by class
         first = jnp.arange(labels.shape[1]) % per_class < self.shape.support_probes
         counts = mask & first[None] & prompt.use["support"][:, None]
-        return Probes(inputs, labels, counts.astype(jnp.float32), n_classes)
+        counts = counts.astype(jnp.float32)
+        return Probes(inputs, labels, counts if weights is None else counts * weights, n_classes)
 
     def _refine(
         self,

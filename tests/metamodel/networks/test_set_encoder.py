@@ -13,7 +13,7 @@ from mole_jax.tasks.examples import Examples
 from tests import tiny
 
 B, N, F, K, Q, W = 2, 12, 10, 3, 2, 16
-ENCODER = SetEncoder(n_classes=K, width=W, features=DenseFeatures(8), n_queries=Q)
+ENCODER = SetEncoder(n_classes=K, width=W, features=DenseFeatures(8), n_queries=Q, weigh=True)
 
 
 def examples(n: int = N, seed: int = 0) -> Examples:
@@ -32,8 +32,12 @@ def params() -> dict:
 
 
 @jax.jit
-def encode(params: dict, support: Examples) -> jax.Array:
+def both(params: dict, support: Examples) -> tuple[jax.Array, jax.Array]:
     return ENCODER.apply({"params": params}, support)
+
+
+def encode(params: dict, support: Examples) -> jax.Array:
+    return both(params, support)[0]
 
 
 def test_the_order_of_examples_does_not_matter(params: dict) -> None:
@@ -68,7 +72,7 @@ def test_any_number_of_examples(params: dict, n: int) -> None:
 
 def test_an_empty_set_gives_numbers_and_gradients(params: dict) -> None:
     empty = examples()._replace(mask=jnp.zeros((B, N), bool))
-    gradient = jax.jit(jax.grad(lambda p: jnp.sum(ENCODER.apply({"params": p}, empty) ** 2)))
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(both(p, empty)[0] ** 2)))
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(gradient(params)))
 
 
@@ -90,3 +94,25 @@ def test_a_class_token_depends_on_its_own_examples(params: dict) -> None:
     difference = jnp.abs(encode(params, changed) - encode(params, support)).max(axis=(0, 2))
     assert float(difference[0]) > 0.01
     np.testing.assert_allclose(difference[1:K], 0, atol=1e-5)
+
+
+def test_weights_go_with_their_examples(params: dict) -> None:
+    support, order = examples(), np.random.default_rng(1).permutation(N)
+    weights = both(params, support)[1]
+    assert weights.shape == (B, N) and float(weights.std()) > 0.01
+    assert float(weights.min()) >= 0 and float(weights.max()) <= 2
+    shuffled = both(params, jax.tree.map(lambda x: x[:, order], support))[1]
+    np.testing.assert_allclose(shuffled, weights[:, order], rtol=1e-4, atol=1e-5)
+
+
+def test_all_examples_count_alike_at_first(params: dict) -> None:
+    begun = {**params, "weight": jax.tree.map(jnp.zeros_like, params["weight"])}
+    np.testing.assert_array_equal(both(begun, examples())[1], 1)
+
+
+def test_weights_are_made_where_they_are_asked_for(params: dict) -> None:
+    plain = ENCODER.clone(weigh=False)
+    own = {name: x for name, x in params.items() if not name.startswith("weight")}
+    tokens, weights = plain.apply({"params": own}, examples())
+    assert weights is None
+    np.testing.assert_allclose(tokens, encode(params, examples()), rtol=1e-5, atol=1e-6)

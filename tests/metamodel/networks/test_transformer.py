@@ -87,3 +87,18 @@ def test_mixing_changes_nothing_at_first_and_joins_the_channels_of_a_token_then(
     for name in outs:
         moved = {**plain.params, **mixing, **silent, name: 0.1 * mixing[name]}
         assert not np.allclose(estimate_and_gradient(other, moved)[0], as_before, atol=1e-3)
+
+
+def test_weights_of_support_examples_count_where_their_gradient_is_followed() -> None:
+    changes = {"metamodel__support_probes": 2, "metamodel__support_weights": True}
+    setting = tiny.made_up(metamodel__probes=0, metamodel__inner_steps=2, **changes)
+    weight = setting.params["support"]["weight"]
+    silent = jax.tree.map(jnp.zeros_like, weight)
+    alike = {**setting.params, "support": {**setting.params["support"], "weight": silent}}
+    plain = tiny.made_up(metamodel__probes=0, metamodel__inner_steps=2, metamodel__support_probes=2)
+    own = {k: x for k, x in setting.params["support"].items() if not k.startswith("weight")}
+    as_plain, _ = estimate_and_gradient(plain, {**setting.params, "support": own})
+    np.testing.assert_allclose(
+        estimate_and_gradient(setting, alike)[0], as_plain, rtol=1e-4, atol=1e-5
+    )
+    assert not np.allclose(estimate_and_gradient(setting, setting.params)[0], as_plain, atol=1e-3)
