@@ -391,9 +391,10 @@ class Transformer(nn.Module):
     def _support_probes(self, prompt: Prompt, weights: jax.Array | None) -> Probes:
         """Return the support examples whose gradient is followed; none where it is absent."""
         inputs, labels, mask, n_classes = prompt.support
-        per_class = labels.shape[1] // self.n_classes  # they stand class by class
-        first = jnp.arange(labels.shape[1]) % per_class < self.shape.support_probes
-        counts = mask & first[None] & prompt.use["support"][:, None]
+        own = jax.nn.one_hot(labels, self.n_classes, dtype=jnp.int32) * mask[..., None]  # [B, n, K]
+        place = jnp.sum(jnp.cumsum(own, axis=1) * own, axis=-1)  # in its class, from 1; 0: padding
+        first = mask & (place <= self.shape.support_probes)
+        counts = first & prompt.use["support"][:, None]
         counts = counts.astype(jnp.float32)
         return Probes(inputs, labels, counts if weights is None else counts * weights, n_classes)
 

@@ -102,3 +102,28 @@ def test_weights_of_support_examples_count_where_their_gradient_is_followed() ->
         estimate_and_gradient(setting, alike)[0], as_plain, rtol=1e-4, atol=1e-5
     )
     assert not np.allclose(estimate_and_gradient(setting, setting.params)[0], as_plain, atol=1e-3)
+
+
+def test_the_order_of_support_examples_does_not_matter() -> None:
+    """Whoever predicts gives examples in any order, and not equally many of each class."""
+    setting = tiny.made_up(
+        metamodel__probes=0, metamodel__inner_steps=2, metamodel__support_probes=3
+    )
+    prompt = tiny.prompts(setting.family, setting.model, BATCH)
+    n = prompt.support.labels.shape[1]
+    few = prompt.support.mask & (jnp.arange(n)[None] % 4 < jnp.arange(1, BATCH + 1)[:, None])
+    prompt = prompt._replace(support=prompt.support._replace(mask=few))
+    order = np.random.default_rng(0).permutation(n)
+    shuffled = jax.tree.map(lambda x: x[:, order], prompt.support)
+    estimate = jax.jit(
+        lambda prompt: setting.model.clean_estimate(
+            setting.params, jnp.zeros_like(prompt.start), jnp.array([0.2, 0.8]), prompt
+        )
+    )
+    found = estimate(prompt)
+    np.testing.assert_allclose(
+        estimate(prompt._replace(support=shuffled)), found, rtol=1e-3, atol=1e-4
+    )
+    fewer = few & (jnp.arange(n)[None] % 4 < 1)
+    other = prompt._replace(support=prompt.support._replace(mask=fewer))
+    assert not np.allclose(estimate(other), found, atol=1e-2)  # they do count
