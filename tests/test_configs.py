@@ -18,7 +18,7 @@ SHAPES = {"idx": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 NAMES = [
     f"{path.relative_to(FOLDER)}:{variant}" if variant else str(path.relative_to(FOLDER))
     for path in PATHS
-    for variant in ("", "full", "cpu", "few", "live", "gpt", "gpu", "1b")
+    for variant in ("", "full", "cpu", "few", "live", "gpt", "gpu", "1b", "28")
     if not variant or f'"{variant}"' in path.read_text()
 ]
 
@@ -32,10 +32,13 @@ def test_a_config_is_valid(name: str, tmp_path: Path) -> None:
         images = np.random.default_rng(0).integers(0, 256, (n, *SHAPES[kind])).astype(np.uint8)
         np.savez(tmp_path / "data.npz", image=images, label=np.arange(n) % 10)
         config.data.source = f"npz:{tmp_path / 'data.npz'}"
-    if kind == "glyphs+digits":  # drawing thousands of them takes a minute
-        images = np.random.default_rng(0).integers(0, 256, (49_000, 8, 8)).astype(np.uint8)
+    if kind.startswith("glyphs"):  # drawing thousands of classes takes minutes
+        side = 28 if ":28" in config.data.source else 8
+        images = np.random.default_rng(0).integers(0, 256, (49_000, side, side)).astype(np.uint8)
         np.savez(tmp_path / "glyphs.npz", image=images, label=np.arange(49_000) % 700)
-        config.data.source = f"npz:{tmp_path / 'glyphs.npz'}+digits"
+        held_out = config.data.held_out_sources
+        np.savez(tmp_path / f"{held_out}.npz", image=images[:1000], label=np.arange(1000) % 10)
+        config.data.source = f"npz:{tmp_path / 'glyphs.npz'}+npz:{tmp_path / held_out}.npz"
     config.lock()
     validate(config)
 
