@@ -17,10 +17,11 @@ from mole_jax.learners import registry, scales
 from mole_jax.learners.scales import Scales
 from mole_jax.tasks import pixels
 from mole_jax.tasks.family import TaskFamily
+from mole_jax.tasks.images import ImageFamily
 from mole_jax.training import data as data_lib
-from mole_jax.training import fitting, live, loop
+from mole_jax.training import fitting, fresh_classes, live, loop
 from mole_jax.training.data import TrainingRuns
-from mole_jax.training.episode_source import NO_CLASS, EpisodeSource, FreshClasses
+from mole_jax.training.episode_source import EpisodeSource
 from mole_jax.training.pair_source import PairSource
 from mole_jax.training.pairs import PairConfig
 from mole_jax.training.source import Source
@@ -81,6 +82,7 @@ def train(
 
 def episodes(family: TaskFamily, rules: PairConfig, hyper: TrainConfig) -> EpisodeSource:
     """Return the training tasks as a source of episodes, their support sets as those of pairs."""
+    assert isinstance(family, ImageFamily)  # who learns from episodes needs labels
     return EpisodeSource(
         family.network,
         jnp.asarray(family.indices("train"), jnp.int32),
@@ -89,19 +91,8 @@ def episodes(family: TaskFamily, rules: PairConfig, hyper: TrainConfig) -> Episo
         rules.support,
         hyper.queries,
         rules.permute_labels,
-        _fresh_classes(family) if hyper.fresh_classes else None,
+        fresh_classes.of(family) if hyper.fresh_classes else None,
     )
-
-
-def _fresh_classes(family: TaskFamily) -> FreshClasses:
-    """Return the classes that training tasks have, and the held-out tasks of them."""
-    known = {c for i in family.indices("train") for c in family.subsets[i].classes}
-    others = [s.classes for s in family.subsets if s.split != "train"]
-    held_out = [sorted(classes) for classes in others if known >= set(classes)]
-    rows = np.full((len(held_out), family.n_classes), NO_CLASS, np.int32)
-    for row, classes in zip(rows, held_out, strict=True):
-        row[: len(classes)] = classes
-    return FreshClasses(jnp.asarray(sorted(known), jnp.int32), jnp.asarray(rows))
 
 
 def _leave_scales(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from mole_jax.core import rng
 from mole_jax.tasks.images import ImageTasks
 from mole_jax.tasks.networks import Network
-from mole_jax.training import support_sets
+from mole_jax.training import fresh_classes, support_sets
+from mole_jax.training.fresh_classes import FreshClasses
 from mole_jax.training.learner import Episodes
 from mole_jax.training.source import Feed
 from mole_jax.training.support_sets import SupportSizes
@@ -29,17 +29,6 @@ class Nothing:
 
     def take(self, first: int, stop: int) -> tuple[()]:
         return ()
-
-
-# After the classes of a task that has fewer than K: larger than all classes.
-NO_CLASS = np.iinfo(np.int32).max
-
-
-class FreshClasses(NamedTuple):
-    """Classes of which any k make a training task, but for those that are held out together."""
-
-    known: jax.Array  # [n]
-    held_out: jax.Array  # [H, K], each in increasing order, then NO_CLASS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,7 +70,9 @@ class EpisodeSource:
         listed = task = jax.random.choice(rng.named(key, "task"), tasks, (self.batch_size,))
         if fresh is not None:
             own = data.classes_of(listed)
-            classes = _fresh(fresh, data.classes[listed], own, rng.named(key, "classes"))
+            classes = fresh_classes.draw(
+                fresh, data.classes[listed], own, rng.named(key, "classes")
+            )
             data, task = data.with_classes(listed, classes, own), jnp.arange(self.batch_size)
 
         def keys(name: str) -> jax.Array:
@@ -105,21 +96,3 @@ class EpisodeSource:
             start=jax.vmap(init)(keys("start")),
             start_metric=jnp.full(self.batch_size, jnp.nan),
         )
-
-
-def _fresh(
-    fresh: FreshClasses, listed: jax.Array, n_classes: jax.Array | None, key: jax.Array
-) -> jax.Array:
-    """Draw classes [B, K] at random; where they would be a held-out task, keep the listed ones.
-
-    Tasks have `n_classes` [B], as many as the listed ones; None: all K.
-    """
-    batch, k = listed.shape
-    places = np.arange(k) % len(fresh.known)  # what is there twice is more than a task has
-    order = jax.vmap(lambda key: jax.random.permutation(key, len(fresh.known))[places])
-    drawn = fresh.known[order(jax.random.split(key, batch))]
-    own = drawn
-    if n_classes is not None:
-        own = jnp.where(jnp.arange(k)[None] < n_classes[:, None], drawn, NO_CLASS)
-    same = jnp.sort(own, axis=1)[:, None] == fresh.held_out[None]  # [B, H, K]
-    return jnp.where(same.all(-1).any(-1)[:, None], listed, drawn)

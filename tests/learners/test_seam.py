@@ -20,8 +20,9 @@ from mole_jax.tasks import family as families
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
-from mole_jax.training import loop
-from mole_jax.training.episode_source import EpisodeSource, FreshClasses, _fresh
+from mole_jax.training import fresh_classes, loop
+from mole_jax.training.episode_source import EpisodeSource
+from mole_jax.training.fresh_classes import FreshClasses
 from mole_jax.training.learner import Episodes, Label, Request, Uses
 from mole_jax.training.support_sets import SupportSizes
 from mole_jax.training.train_config import TrainConfig
@@ -143,7 +144,7 @@ def test_fresh_classes_make_new_tasks_but_never_held_out_ones(source: EpisodeSou
     fresh = FreshClasses(jnp.arange(4), jnp.array(held_out))
     other = dataclasses.replace(source, fresh=fresh)
     listed = jnp.array([[5, 6, 7]] * 300)
-    drawn = np.asarray(_fresh(fresh, listed, None, jax.random.key(0)))
+    drawn = np.asarray(fresh_classes.draw(fresh, listed, None, jax.random.key(0)))
     sets = {tuple(sorted(row)) for row in drawn.tolist()}
     assert sets == {(5, 6, 7), (0, 1, 3), (0, 2, 3)}
     assert abs((drawn[:, 0] == 5).mean() - 0.5) < 0.1
@@ -159,6 +160,34 @@ def test_fresh_classes_make_new_tasks_but_never_held_out_ones(source: EpisodeSou
     assert {x.tobytes() for x in np.asarray(made.support.inputs)[0]} <= pool
 
 
+def test_fresh_classes_are_of_one_data_set_where_those_of_training_tasks_are() -> None:
+    listed = jnp.array([[0, 2], [4, 5], [6, 3]] * 40)  # of the first, the second, the second
+    source = jnp.array([0, 0, 0, 1, 1, 1, 1])
+    none = jnp.zeros((0, 2), jnp.int32)
+    fresh = FreshClasses(jnp.array([0, 1, 2, 3, 4, 6]), none, source)  # 5 is known to no task
+    drawn = np.asarray(fresh_classes.draw(fresh, listed, None, jax.random.key(0)))
+    of = np.asarray(source)[drawn]
+    np.testing.assert_array_equal(of, np.repeat([[0, 1, 1] * 40], 2, axis=0).T)
+    assert all(len(set(row)) == 2 for row in drawn.tolist())
+    assert {frozenset(row) for row in drawn[::3].tolist()} == {
+        frozenset(x) for x in ((0, 1), (0, 2), (1, 2))
+    }
+
+
+def test_which_data_set_a_class_is_of_counts_where_no_training_task_mixes_them() -> None:
+    family = tiny.made_up("end_to_end").family
+    assert fresh_classes.of(family).source is None  # there is one
+    half = dataclasses.replace(family, class_source=("a",) * 5 + ("b",) * 5)
+    assert fresh_classes.of(half).source is None  # tasks mix them
+    training = [i for i, s in enumerate(half.subsets) if s.split == "train"]
+    subsets = list(half.subsets)
+    for n, i in enumerate(training):
+        classes = tuple(c + 5 * (n % 2) for c in (0, 1, 2))
+        subsets[i] = dataclasses.replace(subsets[i], classes=classes)
+    found = fresh_classes.of(dataclasses.replace(half, subsets=tuple(subsets))).source
+    np.testing.assert_array_equal(found, [0] * 5 + [1] * 5)
+
+
 def test_fresh_classes_are_as_many_as_those_of_the_listed_task() -> None:
     """And as a set they are never a held-out task, of any size."""
     setting = tiny.made_up("end_to_end", **tiny.SEVERAL_CLASSES, training__permute_labels=0.5)
@@ -170,7 +199,7 @@ def test_fresh_classes_are_as_many_as_those_of_the_listed_task() -> None:
     rows = np.asarray(source.fresh.held_out).tolist()
     assert {frozenset(c for c in row if c < 10) for row in rows} == held_out
     listed = jnp.asarray(np.resize(np.asarray(source.tasks), 400))
-    drawn = _fresh(
+    drawn = fresh_classes.draw(
         source.fresh, source.data.classes[listed], jnp.asarray(own)[listed], jax.random.key(0)
     )
     sets = [

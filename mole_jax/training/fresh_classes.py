@@ -1,0 +1,71 @@
+"""Classes drawn afresh for every episode: far more tasks than the zoo has."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.tasks.images import ImageFamily
+
+# After the classes of a task that has fewer than K: larger than all classes.
+NO_CLASS = np.iinfo(np.int32).max
+
+
+class FreshClasses(NamedTuple):
+    """Classes of which any k make a training task, but for those that are held out together."""
+
+    known: jax.Array  # [n]
+    held_out: jax.Array  # [H, K], each in increasing order, then NO_CLASS
+    # [N] the data set of each class there is, where a task's classes are all of one; None: of any.
+    source: jax.Array | None = None
+
+
+def of(family: ImageFamily) -> FreshClasses:
+    """Return the classes that training tasks have, and the held-out tasks of them.
+
+    Where no training task has classes of two data sets, no task that is drawn has.
+    """
+    training = [family.subsets[i].classes for i in family.indices("train")]
+    known = {c for classes in training for c in classes}
+    others = [s.classes for s in family.subsets if s.split != "train"]
+    held_out = [sorted(classes) for classes in others if known >= set(classes)]
+    rows = np.full((len(held_out), family.n_classes), NO_CLASS, np.int32)
+    for row, classes in zip(rows, held_out, strict=True):
+        row[: len(classes)] = classes
+    of_class = np.unique(family.class_source, return_inverse=True)[1].astype(np.int32)
+    apart = all(len(set(of_class[list(classes)])) == 1 for classes in training)
+    several = len(set(of_class[sorted(known)])) > 1
+    return FreshClasses(
+        jnp.asarray(sorted(known), jnp.int32),
+        jnp.asarray(rows),
+        jnp.asarray(of_class) if apart and several else None,
+    )
+
+
+def draw(
+    fresh: FreshClasses, listed: jax.Array, n_classes: jax.Array | None, key: jax.Array
+) -> jax.Array:
+    """Draw classes [B, K] at random; where they would be a held-out task, keep the listed ones.
+
+    Args:
+        fresh: what may be drawn.
+        listed: [B, K] classes of training tasks.
+        n_classes: [B] how many classes the tasks have, as many as the listed ones; None: all K.
+        key: PRNG key.
+    """
+    batch, k = listed.shape
+    places = np.arange(k) % len(fresh.known)  # what is there twice is more than a task has
+    permute = jax.vmap(lambda key: jax.random.permutation(key, len(fresh.known)))
+    order = permute(jax.random.split(key, batch))
+    if fresh.source is not None:  # classes of the listed task's data set come first
+        other = fresh.source[fresh.known][order] != fresh.source[listed[:, :1]]
+        order = jnp.take_along_axis(order, jnp.argsort(other, axis=1, stable=True), axis=1)
+    drawn = fresh.known[order[:, places]]
+    own = drawn
+    if n_classes is not None:
+        own = jnp.where(jnp.arange(k)[None] < n_classes[:, None], drawn, NO_CLASS)
+    same = jnp.sort(own, axis=1)[:, None] == fresh.held_out[None]  # [B, H, K]
+    return jnp.where(same.all(-1).any(-1)[:, None], listed, drawn)
