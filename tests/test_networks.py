@@ -128,7 +128,10 @@ def test_from_an_environment_to_report(
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
         for wrong, message in (
             ({"x_support": seen[:, 1:], "target_loss": 0.1}, "expected m of 9 numbers"),
-            ({"x_support": seen}, "one of target_loss and target_return"),
+            (
+                {"x_support": seen, "target_loss": 0.1, "target_return": 400},
+                "one of target_loss and target_return, not both",
+            ),
             ({"x_support": seen, "target_return": 501}, r"must lie in 0\.\.500"),
             ({"x_support": seen, "target_loss": 0.1, "rounds": 2}, "has to be measured between"),
         ):
