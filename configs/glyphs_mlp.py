@@ -53,7 +53,7 @@ CONFIG: dict[str, object] = {
 }
 VARIANTS: dict[str, dict[str, object]] = {
     "": {},
-    # In seven minutes on two cores, once glyphs and strokes are drawn.
+    # Fewer tasks and steps, for a first look; not timed yet.
     "cpu": {
         "data.train_subsets": 1500,
         "training.steps": 400,
@@ -73,5 +73,5 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Return the experiment; `cpu`: in seven minutes; `28`: 28x28, judged on clothes."""
+    """Return the experiment; `cpu`: fewer steps; `28`: 28x28, judged on clothes."""
     return experiment.make(CONFIG, VARIANTS, variant)
