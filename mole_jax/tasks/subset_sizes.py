@@ -13,6 +13,10 @@ import numpy as np
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 
+# Draws in a row that find nothing new, after which held-out subsets are drawn from classes that are
+# trained on alone. They are distributed alike; it is a matter of time.
+PATIENCE = 20_000
+
 # Below, `sizes` are the numbers of classes that a subset may have, in increasing order.
 
 
@@ -55,7 +59,7 @@ def draw(
     *,
     listed: bool,
 ) -> list[tuple[int, ...]]:
-    """Draw different subsets of several sizes, those to train on first.
+    """Draw different subsets, those to train on first.
 
     Every size is as likely as another, until its subsets are used up. Training takes no larger
     share of a size than of all subsets together, rounded up: so held-out subsets have all sizes,
@@ -69,23 +73,39 @@ def draw(
         n_held_out: those after them.
         listed: draw from lists of all subsets. Otherwise subsets are drawn one by one, and
             held-out ones have only classes that are trained on.
+
+    Raises:
+        UserError: where the classes that are trained on make too few subsets to hold out.
     """
     there = {k: ways(groups, [k]) for k in sizes}
     share = n_train / (n_train + n_held_out)
     lists = {k: _shuffled(rng, groups, k) for k in sizes} if listed else {}
     drawn: dict[tuple[int, ...], None] = {}
     taken: Counter[int] = Counter()
-    known: set[int] | None = None
-    for stop, part in ((n_train, share), (n_train + n_held_out, 1.0)):
-        while len(drawn) < stop:
-            left = [k for k in sizes if taken[k] < math.ceil(part * there[k])]
-            k = one(rng, left)
-            found = lists[k].pop() if listed else _one(rng, groups, k)
-            if found in drawn or not (listed or known is None or known >= set(found)):
-                continue
+    while len(drawn) < n_train:
+        k = one(rng, [k for k in sizes if taken[k] < math.ceil(share * there[k])])
+        found = lists[k].pop() if listed else _one(rng, groups, k)
+        if found not in drawn:
             drawn[found] = None
             taken[k] += 1
-        known = {c for classes in drawn for c in classes}
+    known = {c for classes in drawn for c in classes}
+    trained = groups if listed else [[c for c in group if c in known] for group in groups]
+    there = {k: ways(trained, [k]) for k in sizes}
+    if (left := sum(there.values()) - n_train) < n_held_out:
+        raise UserError(
+            f"data: {n_held_out} held-out subsets asked for, but the {len(known)} classes that "
+            f"are trained on make only {left} more; raise data.train_subsets={n_train}, or lower "
+            "data.held_out_subsets"
+        )
+    misses = 0
+    while len(drawn) < n_train + n_held_out:
+        k = one(rng, [k for k in sizes if taken[k] < there[k]])
+        found = lists[k].pop() if listed else _one(rng, trained if misses > PATIENCE else groups, k)
+        if found in drawn or not (listed or known >= set(found)):
+            misses += 1
+            continue
+        drawn[found] = None
+        taken[k] += 1
     return list(drawn)
 
 
@@ -113,5 +133,5 @@ def _shuffled(
 
 def _one(rng: np.random.Generator, groups: Sequence[Sequence[int]], k: int) -> tuple[int, ...]:
     each = np.array([math.comb(len(group), k) for group in groups], float)
-    group = groups[rng.choice(len(groups), p=each / each.sum())]
+    group = groups[rng.choice(len(groups), p=each / each.sum()) if len(groups) > 1 else 0]
     return tuple(sorted(rng.choice(group, k, replace=False).tolist()))

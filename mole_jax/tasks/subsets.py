@@ -198,24 +198,13 @@ def sample(
             f"{total} ways to take {said}"
         )
     rng = np.random.default_rng([seed, 0x5EB5])
-    if len(sizes) > 1:
-        listed = total <= _LISTABLE
-        chosen = subset_sizes.draw(rng, groups, sizes, n_train, n_held_out, listed=listed)
-    elif total <= _LISTABLE:
+    listed = total <= _LISTABLE  # else too many: they are drawn until there are enough
+    if listed and len(sizes) == 1:
         everything = [c for group in groups for c in itertools.combinations(sorted(group), k)]
         order = rng.permutation(total)[: n_train + n_held_out]
         chosen = [everything[i] for i in order]
-    else:  # too many to list: draw until there are enough different ones
-        share = np.array([math.comb(len(group), k) for group in groups]) / total
-        drawn: dict[tuple[int, ...], None] = {}
-        while len(drawn) < n_train + n_held_out:
-            group = groups[rng.choice(len(groups), p=share)] if len(groups) > 1 else groups[0]
-            found = tuple(sorted(rng.choice(group, k, replace=False).tolist()))
-            if len(drawn) == n_train:
-                seen = {c for classes in drawn for c in classes}
-            if len(drawn) < n_train or seen >= set(found):
-                drawn[found] = None
-        chosen = list(drawn)
+    else:
+        chosen = subset_sizes.draw(rng, groups, sizes, n_train, n_held_out, listed=listed)
     trained = {c for classes in chosen[:n_train] for c in classes}
     if unseen := {c for classes in chosen[n_train:] for c in classes} - trained:
         raise UserError(

@@ -168,6 +168,22 @@ def test_of_many_classes_some_may_never_be_trained_on() -> None:
     assert all(set(s.classes) <= known for s in drawn if s.split == "S1")
 
 
+@pytest.mark.parametrize("sizes", [[5], [4, 5]])
+def test_few_subsets_of_very_many_classes_end(sizes: list[int]) -> None:
+    """Of five classes in 5,000 hardly any five are trained on: drawing at random goes on forever."""
+    drawn = subsets.sample("x", 5000, sizes=sizes, n_train=8, n_held_out=10, seed=0)
+    known = {c for s in drawn if s.split == "train" for c in s.classes}
+    assert len({s.classes for s in drawn}) == 18 and len(known) <= 40
+    assert all(set(s.classes) <= known for s in drawn if s.split == "S1")
+
+
+def test_few_subsets_may_leave_nothing_to_hold_out() -> None:
+    with pytest.raises(
+        UserError, match=r"the 5 classes .* make only 0 more; raise data.train_subsets"
+    ):
+        subsets.sample("x", 5000, sizes=[5], n_train=1, n_held_out=1, seed=0)
+
+
 def test_what_is_held_out_besides_does_not_change_the_rest() -> None:
     assert draw() == draw(shuffle_labels=False, examples_per_class=(0, 0))
     plain = [s.classes for s in draw(**UNSEEN) if s.split in ("train", "S1")]

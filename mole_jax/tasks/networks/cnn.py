@@ -1,4 +1,4 @@
-"""Convolutional networks: 3x3 convolutions with strides, global average pooling, a linear layer."""
+"""Convolutional networks: 3x3 convolutions with strides, average pooling, a linear layer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mole_jax.core.errors import UserError
 from mole_jax.tasks.networks import initial
@@ -41,6 +42,9 @@ class CNNConfig:
     strides: tuple[int, ...] = (1, 2)  # of each convolution
     bias: bool = True  # whether convolutions have one
     norm_groups: int = 0  # of the GroupNorm after each convolution; 0: none
+    # The last convolution is averaged over so many by so many cells of the image. 1: over all of
+    # it; from 2 on the linear layer knows where in the image something is.
+    cells: int = 1
     init: str = initial.DEFAULT  # or torch, as PyTorch's layers start: see initial.py
 
 
@@ -95,14 +99,33 @@ class GroupNorm(nn.Module):
         return x * scale[:, None, None, None] + bias[:, None, None, None]
 
 
+def of_cells(x: jax.Array, n: int) -> jax.Array:
+    """Average over n by n cells: [C, B, H, W] -> [B, n, n, C].
+
+    Where n does not divide a side, neighbouring cells overlap: as in PyTorch's AdaptiveAvgPool2d.
+    """
+    down, across = (jnp.asarray(_cells_of(side, n), x.dtype) for side in x.shape[2:])
+    return jnp.einsum("cbhw,ih,jw->bijc", x, down, across)
+
+
+def _cells_of(side: int, n: int) -> np.ndarray:
+    """Return what each place of a side counts in each cell: [n, side]."""
+    shares = np.zeros((n, side))
+    for i in range(n):
+        begin, end = i * side // n, -(-(i + 1) * side // n)
+        shares[i, begin:end] = 1 / (end - begin)
+    return shares
+
+
 class CNN(nn.Module):
-    """`conv_0`, `norm_0`, ReLU, ..., mean over the image, `output`."""
+    """`conv_0`, `norm_0`, ReLU, ..., mean over the image or its cells, `output`."""
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     n_outputs: int
     bias: bool
     norm_groups: int
+    cells: int = 1
     begins: str = initial.DEFAULT
 
     @nn.compact
@@ -115,7 +138,11 @@ class CNN(nn.Module):
             x = nn.relu(x)
         start: dict[str, Any] = {}
         if self.begins == initial.TORCH:
-            start = dict.fromkeys(("kernel_init", "bias_init"), initial.torch(x.shape[0]))
+            n_in = x.shape[0] * self.cells**2
+            start = dict.fromkeys(("kernel_init", "bias_init"), initial.torch(n_in))
+        if self.cells > 1:
+            x = of_cells(x, self.cells)
+            return nn.DenseGeneral(self.n_outputs, (-3, -2, -1), name="output", **start)(x)
         return nn.Dense(self.n_outputs, name="output", **start)(jnp.mean(x, axis=(2, 3)).T)
 
 
@@ -139,8 +166,10 @@ def build(config: CNNConfig, input_shape: tuple[int, ...], n_outputs: int) -> Ne
             f"network.norm_groups={norm_groups} must divide all of network.channels={channels}, "
             "or be 0"
         )
+    if config.cells < 1:
+        raise UserError(f"network.cells={config.cells} must be 1 or more")
     initial.check(config.init)
-    module = CNN(channels, strides, n_outputs, bias, norm_groups, config.init)
+    module = CNN(channels, strides, n_outputs, bias, norm_groups, config.cells, config.init)
 
     axes: dict[str, tuple[str, ...]] = {}
     layers = [f"channels_{i}" for i in range(len(channels))]
@@ -150,7 +179,8 @@ def build(config: CNNConfig, input_shape: tuple[int, ...], n_outputs: int) -> Ne
             axes[f"conv_{i}/bias"] = (layer,)
         if norm_groups:
             axes |= {f"norm_{i}/scale": (layer,), f"norm_{i}/bias": (layer,)}
-    axes |= {"output/kernel": (layers[-1], OUTPUT), "output/bias": (OUTPUT,)}
+    cell = ("cell_row", "cell_column") if config.cells > 1 else ()
+    axes |= {"output/kernel": (*cell, layers[-1], OUTPUT), "output/bias": (OUTPUT,)}
     network = of_module(
         NETWORK,
         module,
@@ -187,9 +217,12 @@ def _torch_names(network: Network) -> dict[str, str]:
 def _forward(config: CNNConfig, network: Network) -> str:
     norm = f"norm: GroupNorm({config.norm_groups}, eps=1e-6), then " if config.norm_groups else ""
     strides = ", ".join(map(str, config.strides))
+    cells = (
+        f"AdaptiveAvgPool2d({config.cells}), flatten" if config.cells > 1 else "mean over H and W"
+    )
     return (
         f"x [B, channels, H, W]; each conv: 3x3, padding 1, strides {strides}, then {norm}relu; "
-        "mean over H and W; fc"
+        f"{cells}; fc"
     )
 
 

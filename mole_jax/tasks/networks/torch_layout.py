@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -138,7 +139,10 @@ def layout(network: Network) -> TorchLayout:
         layer, _, leaf = field.path.rpartition("/")
         name = f"{modules[layer]}.{_PARAMETERS[leaf]}" if layer else field.path
         order = axes(field)
-        tensors.append(TorchTensor(name, field.path, tuple(field.shape[i] for i in order), order))
+        shape = tuple(field.shape[i] for i in order)
+        if layer == OUTPUT and len(shape) > 2:  # of cells of an image, which PyTorch flattens
+            shape = (shape[0], math.prod(shape[1:]))
+        tensors.append(TorchTensor(name, field.path, shape, order))
     return TorchLayout(network, tuple(tensors))
 
 

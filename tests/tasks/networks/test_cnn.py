@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import jax
@@ -11,6 +13,7 @@ import pytest
 
 from mole_jax.core.errors import UserError
 from mole_jax.tasks import networks
+from mole_jax.tasks.networks import cnn
 
 CONFIG = {"name": "cnn", "channels": (4, 6), "strides": (2, 1), "bias": True, "norm_groups": 0}
 SHAPE = (7, 6, 2)
@@ -58,6 +61,30 @@ def test_apply_is_made_of_ordinary_convolutions(groups: int, shape: tuple[int, i
     np.testing.assert_allclose(network.apply(p, x), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize(("sides", "n"), [((8, 8), 4), ((7, 5), 3), ((2, 9), 4)])
+def test_cells_are_those_of_pytorch(sides: tuple[int, int], n: int) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 2, *sides)).astype(np.float32)
+    expected = np.empty((2, n, n, 3))
+    for i, j in itertools.product(range(n), repeat=2):  # as PyTorch documents AdaptiveAvgPool2d
+        rows, columns = (
+            slice(at * side // n, math.ceil((at + 1) * side / n))
+            for at, side in zip((i, j), sides, strict=True)
+        )
+        expected[:, i, j] = x[:, :, rows, columns].mean((2, 3)).T
+    np.testing.assert_allclose(cnn.of_cells(jnp.asarray(x), n), expected, atol=1e-6)
+
+
+def test_a_network_with_cells_knows_where_something_is() -> None:
+    image = np.zeros((8, 8, 1), np.float32)
+    image[2, 2] = 1
+    moved = np.roll(image, 3, axis=(0, 1))  # what sees it does not reach the border
+    for cells, alike in ((1, True), (2, False)):
+        network = networks.build({**CONFIG, "strides": (1, 1), "cells": cells}, (8, 8, 1), 3)
+        params = network.init(jax.random.key(0))
+        here, there = network.apply(params, np.stack([image, moved]).reshape(2, -1))
+        assert np.allclose(here, there, atol=1e-5) == alike
+
+
 def test_any_number_of_batch_axes_will_do() -> None:
     network = networks.build({**CONFIG, "norm_groups": 2}, SHAPE, 3)
     params = network.init(jax.random.key(0))
@@ -76,6 +103,7 @@ def test_any_number_of_batch_axes_will_do() -> None:
         ({"strides": (1, 0)}, "network.strides"),
         ({"norm_groups": 4}, "network.norm_groups=4 must divide"),
         ({"norm_groups": -1}, "network.norm_groups=-1"),
+        ({"cells": 0}, "network.cells=0 must be 1 or more"),
     ],
 )
 def test_impossible_networks_are_refused(changes: dict[str, Any], message: str) -> None:

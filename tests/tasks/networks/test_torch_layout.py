@@ -79,6 +79,13 @@ def of_cnn_with_all(state: State, x: np.ndarray) -> np.ndarray:
     return linear(state, "fc", hidden.mean((2, 3)))
 
 
+def of_cnn_with_cells(state: State, x: np.ndarray) -> np.ndarray:
+    images = np.moveaxis(x.reshape(-1, 8, 8, 1), -1, 1)
+    hidden = relu(conv(state, "conv1", images, 1))  # [B, C, 8, 8]
+    cells = hidden.reshape(*hidden.shape[:2], 4, 2, 4, 2).mean((3, 5))
+    return linear(state, "fc", cells.reshape(len(x), -1))
+
+
 CASES: dict[str, tuple[Network, Callable[[State, np.ndarray], np.ndarray], list[str]]] = {
     "mlp": (
         shorthand.parse("mlp:64,8,5").network,
@@ -104,6 +111,11 @@ CASES: dict[str, tuple[Network, Callable[[State, np.ndarray], np.ndarray], list[
             "fc.weight",
             "fc.bias",
         ],
+    ),
+    "cnn with cells": (
+        cnn.build(cnn.CNNConfig((3,), (1,), cells=4), (8, 8, 1), 5),
+        of_cnn_with_cells,
+        ["conv1.weight", "conv1.bias", "fc.weight", "fc.bias"],
     ),
     "policy": (
         shorthand.parse("policy:4,6,5,2").network,
