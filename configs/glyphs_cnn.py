@@ -1,4 +1,4 @@
-"""Glyphs: learn from examples; convolutional classifiers by a model that never saw the data (5-way).
+"""Glyphs: learn from examples; convolutional networks for data never seen (5-way).
 
     python -m mole_jax.main --config=configs/glyphs_cnn.py --workdir=runs/glyphs_cnn
         8x8, judged on digits
@@ -13,7 +13,7 @@ from __future__ import annotations
 from ml_collections import ConfigDict
 
 from mole_jax import experiment
-from mole_jax.glyphs_recipe import GLYPHS, GLYPHS_28
+from mole_jax.glyphs_recipe import GLYPHS, GLYPHS_28, GLYPHS_GPU
 
 CONFIG: dict[str, object] = {
     **GLYPHS,
@@ -29,10 +29,26 @@ CONFIG: dict[str, object] = {
 }
 VARIANTS: dict[str, dict[str, object]] = {
     "": {},
-    "28": {**GLYPHS_28, "network.strides": (2,)},
+    "28": {
+        **GLYPHS_28,
+        "network.strides": (2,),
+        "data.train_subsets": 500,
+        "metamodel.inner_steps": 16,
+        "training.batch_size": 16,
+        "evaluation.measures": ("few_shot",),
+        "evaluation.shots": (1, 5, 10),
+        "evaluation.few_shot_networks": 4,
+    },
+    "gpu": GLYPHS_GPU,
+    "28gpu": {
+        **GLYPHS_28,
+        **GLYPHS_GPU,
+        "network.channels": (16, 32),
+        "network.strides": (2, 2),
+    },
 }
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Return the experiment; `28`: 28x28, judged on clothes."""
+    """Return the experiment; `28`: 28x28, judged on clothes; `gpu`, `28gpu`: larger."""
     return experiment.make(CONFIG, VARIANTS, variant)

@@ -49,3 +49,23 @@ GLYPHS_28: dict[str, object] = {
     "training.steps": 800,
     "training.end_to_end_steps": 800,
 }
+# For an accelerator: tasks of 2 to 10 classes, and a larger model that sees far more of them.
+GLYPHS_GPU: dict[str, object] = {
+    "data.classes_per_subset": 10,
+    "data.fewest_classes": 2,
+    "data.train_subsets": 16_384,
+    "zoo.subsets_per_group": 512,
+    "metamodel.width": 512,
+    "metamodel.layers": 4,
+    "metamodel.heads": 8,
+    "metamodel.features": "conv",
+    "metamodel.dtype": "bfloat16",
+    "metamodel.remat": True,  # gradients of gradients take much memory
+    "training.steps": 30_000,
+    "training.end_to_end_steps": 30_000,
+    "training.batch_size": 128,
+    "training.learning_rate": 1e-3,
+    "training.warmup_steps": 1000,
+    "training.ema_decay": 0.9995,
+    "training.checkpoint_every": 2500,
+}

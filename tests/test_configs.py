@@ -18,7 +18,7 @@ SHAPES = {"idx": (28, 28, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 NAMES = [
     f"{path.relative_to(FOLDER)}:{variant}" if variant else str(path.relative_to(FOLDER))
     for path in PATHS
-    for variant in ("", "full", "cpu", "few", "live", "gpt", "gpu", "1b", "28")
+    for variant in ("", "full", "cpu", "few", "live", "gpt", "gpu", "1b", "28", "28gpu")
     if not variant or f'"{variant}"' in path.read_text()
 ]
 

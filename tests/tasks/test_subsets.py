@@ -170,7 +170,7 @@ def test_of_many_classes_some_may_never_be_trained_on() -> None:
 
 @pytest.mark.parametrize("sizes", [[5], [4, 5]])
 def test_few_subsets_of_very_many_classes_end(sizes: list[int]) -> None:
-    """Of five classes in 5,000 hardly any five are trained on: drawing at random goes on forever."""
+    """Hardly any five of 5,000 classes are trained on: drawing them at random has no end."""
     drawn = subsets.sample("x", 5000, sizes=sizes, n_train=8, n_held_out=10, seed=0)
     known = {c for s in drawn if s.split == "train" for c in s.classes}
     assert len({s.classes for s in drawn}) == 18 and len(known) <= 40

@@ -217,12 +217,12 @@ def _torch_names(network: Network) -> dict[str, str]:
 def _forward(config: CNNConfig, network: Network) -> str:
     norm = f"norm: GroupNorm({config.norm_groups}, eps=1e-6), then " if config.norm_groups else ""
     strides = ", ".join(map(str, config.strides))
-    cells = (
-        f"AdaptiveAvgPool2d({config.cells}), flatten" if config.cells > 1 else "mean over H and W"
-    )
+    pooling = "mean over H and W"
+    if config.cells > 1:
+        pooling = f"AdaptiveAvgPool2d({config.cells}), flatten"
     return (
         f"x [B, channels, H, W]; each conv: 3x3, padding 1, strides {strides}, then {norm}relu; "
-        f"{cells}; fc"
+        f"{pooling}; fc"
     )
 
 
