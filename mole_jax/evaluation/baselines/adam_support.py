@@ -13,6 +13,7 @@ from mole_jax.evaluation.baselines.baseline import Baseline
 from mole_jax.evaluation.baselines.training import Curves
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.measure import Measure, Record, Results, labelled
+from mole_jax.population.member import Recipe
 from mole_jax.tasks.networks import Network
 from mole_jax.training.learner import Episodes, Label, Request, Uses
 
@@ -56,12 +57,19 @@ class AdamSupport:
         at = int(theta.chosen_snapshot)
         return self.train(float(theta.chosen), episodes, key, at).networks[:, 0]
 
-    def train(self, rate: float, episodes: Episodes, key: jax.Array, keep: int = -1) -> Curves:
-        """Train at one learning rate: curves [B, 1, S], and the networks of snapshot `keep`."""
-        each = len(episodes.task)
+    def train(self, rate: float, episodes: Episodes, key: jax.Array, until: int = -1) -> Curves:
+        """Train at one learning rate: curves [B, 1, S] and the last networks.
+
+        `until` is the position of the last snapshot; what comes after it changes nothing before.
+        """
+        each, recipe = len(episodes.task), training.recipe(self.context, _POINTS)
+        assert isinstance(recipe, Recipe)  # examples with labels are not trained on by PPO
+        steps = recipe.snapshot_steps[: until + 1 or None]
+        if recipe.schedule == "constant":
+            recipe, until = dataclasses.replace(recipe, snapshot_steps=steps), -1
         return training.train(
             self.context,
-            training.recipe(self.context, _POINTS),
+            recipe,
             np.asarray(episodes.task),
             key,
             np.arange(each),
@@ -70,7 +78,7 @@ class AdamSupport:
             members=1,
             groups=min(self.context.config["zoo"]["subsets_per_group"], _GROUPS),
             dataset=episodes.support,
-            keep=keep,
+            keep=until,
         )
 
 

@@ -78,3 +78,18 @@ def test_adam_support_sees_the_support_set_only(prepared: Prepared) -> None:
     other = episodes.support._replace(inputs=-episodes.support.inputs)
     changed = solver.train(rate, episodes._replace(support=other), key)
     assert not np.allclose(changed.networks, with_pool.networks)
+
+
+def test_adam_support_ends_at_the_chosen_step(prepared: Prepared) -> None:
+    """What is not asked for is not trained, and the rest is as it would be."""
+    solver = AdamSupport(prepared.context)
+    episodes, key = prepared.context.splits["S1"].flat(), jax.random.key(0)
+    whole = solver.train(3e-3, episodes, key)
+    part = solver.train(3e-3, episodes, key, 2)
+    np.testing.assert_array_equal(part.steps, whole.steps[:3])
+    for name, values in part.metrics.items():
+        np.testing.assert_allclose(values, whole.metrics[name][..., :3], rtol=1e-4, atol=1e-6)
+    loss, _ = scoring.on_own_tasks(
+        prepared.context.family, "test", part.networks[:, 0], episodes.task
+    )
+    np.testing.assert_allclose(loss, whole.metrics["test_loss"][:, 0, 2], rtol=1e-4)
