@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.storage.files import read_json, write_bytes
 from mole_jax.report import html, questions, story, style
 from mole_jax.report.figures import FIGURES, render
-from mole_jax.report.findings import main_split
+from mole_jax.report.findings import Result, main_split, split_name
 from mole_jax.report.numbers import known
 from mole_jax.report.spec import FigureSpec, Recorded
 
@@ -36,14 +37,27 @@ def build(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> None:
     evaluation = _evaluation(workdir / "report" / "evaluation.json")
     splits = evaluation["splits"]
     arrays = _drawable(_arrays(workdir / "evaluate" / "figures.npz"))
-    data = Recorded(arrays, splits[main_split(splits)])
-    folder = workdir / "report" / "figures"
+    folder, wanted = workdir / "report" / "figures", list(_wanted(splits, arrays))
     figures = questions.Figures(
-        {s.name: _figure(s, data, folder) for s in FIGURES.values() if not s.missing(data)},
-        {s.name: _absent(s, data) for s in FIGURES.values() if s.missing(data)},
+        {s.name: _figure(s, data, folder) for s, data in wanted if not s.missing(data)},
+        {s.name: _absent(s, data) for s, data in wanted if s.missing(data)},
     )
     body = story.body(evaluation, figures, _plain(config), _environment(workdir))
     write_bytes(workdir / "report" / "index.html", html.page("MOLE: report", body).encode())
+
+
+def _wanted(
+    splits: Mapping[str, Result], arrays: Mapping[str, np.ndarray]
+) -> Iterator[tuple[FigureSpec, Recorded]]:
+    """Yield each figure with what it draws; of some there is one for every split."""
+    for spec in FIGURES.values():
+        if not spec.every_split:
+            yield spec, Recorded(arrays, splits[main_split(splits)])
+            continue
+        for split, result in splits.items():
+            title = f"{spec.title}: {split_name(split)}"
+            name = questions.of_split(spec.name, split)
+            yield dataclasses.replace(spec, name=name, title=title), Recorded(arrays, result)
 
 
 def _figure(spec: FigureSpec, data: Recorded, folder: Path) -> str:

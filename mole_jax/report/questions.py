@@ -20,6 +20,11 @@ class Figures:
         return self.drawn[name] if name in self.drawn else self.absent[name]
 
 
+def of_split(name: str, split: str) -> str:
+    """Return the name of the figure that there is for every split."""
+    return f"{name}_{split}"
+
+
 def quality(splits: Mapping[str, findings.Result], figures: Figures, handicap: str) -> str:
     tables = []
     for split, result in splits.items():
@@ -178,7 +183,7 @@ def few_shot(splits: Mapping[str, findings.Result], figures: Figures) -> str:
         "examples. What the other methods need tuned was tuned on training tasks, for each number "
         "of examples; MOLE's prompt once.",
         figures,
-        ("few_shot",),
+        [of_split("few_shot", s) for s, result in splits.items() if result.get("few_shot")],
         below=tables,
     )
 

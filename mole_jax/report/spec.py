@@ -19,8 +19,8 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Recorded:
-    """All that figures draw: arrays (of figures.npz) and result (R of the main split in
-    evaluation.json).
+    """All that figures draw: arrays (of figures.npz) and the result of a split (in
+    evaluation.json), mostly of the main one.
     """
 
     arrays: Mapping[str, Array]
@@ -48,8 +48,8 @@ class Recorded:
 
 @dataclass(frozen=True)
 class FigureSpec:
-    """One figure: file name, heading, the keys it needs, its drawing, its caption, and its size in
-    inches.
+    """One figure: file name, heading, the keys it needs, its drawing, its caption, its size in
+    inches, and whether there is one for every split or for the main one alone.
     """
 
     name: str
@@ -58,6 +58,7 @@ class FigureSpec:
     draw: Callable[[Axes, Recorded], None]
     caption: Callable[[Recorded], str]
     size: tuple[float, float] = style.SIZE
+    every_split: bool = False
 
     def missing(self, data: Recorded) -> list[str]:
         """Return the keys that it needs and the evaluation did not record."""

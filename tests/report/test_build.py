@@ -49,7 +49,21 @@ def built(tmp_path_factory):
 def test_all_figures_are_saved(built):
     workdir, _ = built
     names = {path.name for path in (workdir / "report" / "figures").iterdir()}
-    assert names == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
+    expected = {f"{name}_S1" if spec.every_split else name for name, spec in FIGURES.items()}
+    assert names == {f"{name}.{kind}" for name in expected for kind in ("png", "svg")}
+
+
+def test_few_shot_figures_are_of_the_split_that_they_name(tmp_path):
+    record = synthetic.evaluation()
+    record["splits"]["S3-digits"] = far = synthetic.measured()
+    for methods in far["few_shot"]["shots"].values():
+        methods["svm"]["mean"]["accuracy"] = 0.123
+    text = page(synthetic.write(tmp_path, record))
+    assert "Learning from few examples: S1, unseen data subsets" in text
+    figure = text.split("Learning from few examples: S3-digits, the unseen data set digits")[2]
+    assert "against Adam, support set only" in figure.split("</figure>")[0]  # no longer the SVM
+    drawn = {path.stem for path in (tmp_path / "report" / "figures").iterdir()}
+    assert {"few_shot_S1", "few_shot_S3-digits"} <= drawn and "few_shot_S0" not in drawn
 
 
 def test_the_page_is_self_contained_and_well_formed(built):
@@ -98,8 +112,8 @@ def test_a_rebuild_gives_the_same_bytes(built):
 def test_figures_without_numbers_become_a_sentence(tmp_path):
     text = page(synthetic.write(tmp_path, figure_arrays={}))
     drawn = {path.stem for path in (tmp_path / "report" / "figures").iterdir()}
-    assert drawn == {"methods", "conditions"}
-    assert text.count("Not drawn: this evaluation did not record") == len(FIGURES) - 2
+    assert drawn == {"methods", "conditions", "few_shot_S1"}
+    assert text.count("Not drawn: this evaluation did not record") == len(FIGURES) - 3
 
 
 def test_the_least_evaluation_is_still_reported(tmp_path):

@@ -11,7 +11,7 @@ from tests.report import synthetic
 
 @pytest.fixture(scope="module")
 def recorded():
-    return Recorded(synthetic.arrays(), synthetic.result())
+    return Recorded(synthetic.arrays(), synthetic.measured())
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -50,7 +50,7 @@ def test_every_figure_draws_the_smallest_evaluation(name):
         arrays[key] = arrays[key][:1]
     arrays["pca_predicted"] = arrays["pca_predicted"][:1, :1]
     arrays["generated_loss_median"] = np.array(0.001)
-    data = Recorded(arrays, synthetic.result())
+    data = Recorded(arrays, synthetic.measured())
     assert style.to_png(render(FIGURES[name], data), dpi=40).startswith(b"\x89PNG")
     assert FIGURES[name].caption(data).endswith(".")
 
@@ -62,7 +62,7 @@ def test_no_number_is_missing_from_a_caption(name):
         key: x.astype(np.float32) if x.dtype.kind == "f" else x
         for key, x in synthetic.arrays().items()
     }
-    assert numbers.DASH not in FIGURES[name].caption(Recorded(arrays, synthetic.result()))
+    assert numbers.DASH not in FIGURES[name].caption(Recorded(arrays, synthetic.measured()))
 
 
 def test_ids_are_unique_to_each_figure(recorded):

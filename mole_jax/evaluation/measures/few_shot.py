@@ -21,7 +21,7 @@ from mole_jax.evaluation.baselines.classical import CLASSICAL, choose, log_proba
 from mole_jax.evaluation.harness import scoring, statistics
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.episodes import EpisodeGrid
-from mole_jax.evaluation.harness.measure import Arrays, Measure, Record, Results, labelled
+from mole_jax.evaluation.harness.measure import Measure, Record, Results, labelled
 from mole_jax.evaluation.harness.prediction import predict
 from mole_jax.evaluation.measures import fixed_prompt
 from mole_jax.evaluation.measures.ensembles import with_many_starts
@@ -238,15 +238,6 @@ def _best_rival(found: FewShot, shots: int) -> int:
     return first + int(np.argmax(found.together[shots, first:, 0].mean(axis=-1)))
 
 
-def _arrays(context: EvalContext, split: str, results: Results) -> Arrays:
-    found = results.of(MEASURE, split)
-    return {
-        "few_shot_methods": found.methods,
-        "few_shot_shots": found.shots,
-        "few_shot_accuracy": found.together[:, :, 0].mean(axis=-1),  # [S, M]
-    }
-
-
 CHOSEN = Measure("few_shot_choice", Chosen, tune, "choice", applies=applies)
 MEASURE = Measure(
     "few_shot",
@@ -255,5 +246,4 @@ MEASURE = Measure(
     needs=(CHOSEN, fixed_prompt.MEASURE),
     applies=applies,
     record=_record,
-    arrays=_arrays,
 )
