@@ -1,7 +1,8 @@
 """Glyphs: learn from examples; convolutional networks for data never seen (5-way).
 
     python -m mole_jax.main --config=configs/glyphs_cnn.py --workdir=runs/glyphs_cnn
-        8x8, judged on digits
+        digits from 1 / 10 examples: 78.8 / 96.7 % end to end, 75.9 / 96.6 % by diffusion (means of
+        8), SVM 73.7 / 97.1 %; 45 min (two cores, AMD EPYC, partly busy), seed 0
     python -m mole_jax.main --config=configs/glyphs_cnn.py:28 --workdir=runs/glyphs_cnn28
         28x28, judged on Fashion-MNIST (Debian: dataset-fashion-mnist)
 
@@ -26,6 +27,7 @@ CONFIG: dict[str, object] = {
     "data.train_subsets": 1000,
     "training.steps": 750,
     "training.end_to_end_steps": 750,
+    "evaluation.measures": ("few_shot",),  # all of them take hours
 }
 VARIANTS: dict[str, dict[str, object]] = {
     "": {},
@@ -35,7 +37,6 @@ VARIANTS: dict[str, dict[str, object]] = {
         "data.train_subsets": 500,
         "metamodel.inner_steps": 16,
         "training.batch_size": 16,
-        "evaluation.measures": ("few_shot",),
         "evaluation.shots": (1, 5, 10),
         "evaluation.few_shot_networks": 4,
     },
