@@ -36,7 +36,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,9 +44,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks import machine
+from benchmarks import machine, on_zoo
 from mole_jax import experiment
-from mole_jax import main as command
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import config as configs
 from mole_jax.core.program import stages
@@ -221,7 +219,7 @@ def of_variant(name: str, flags: argparse.Namespace) -> dict[str, Any]:
         config.training.steps = steps_in(flags.seconds, config, flags.zoo, workdir)
     config.training.warmup_steps = min(config.training.warmup_steps, config.training.steps // 10)
     print(f"{name}: {config.training.steps} steps", flush=True)
-    train(config, flags.zoo, workdir)
+    on_zoo.train(config, flags.zoo, workdir)
     context = load_context(config, workdir)
     predictor = context.learners[context.learner]
     record = {
@@ -279,20 +277,11 @@ def steps_in(seconds: float, config: Any, zoo: Path, workdir: Path) -> int:
     probe = workdir.with_name(f"{workdir.name}_probe")
     short = config.copy_and_resolve_references()
     short.training.update({"steps": 2 * FIRST, "steps_per_dispatch": FIRST, "warmup_steps": 1})
-    train(short, zoo, probe)
+    on_zoo.train(short, zoo, probe)
     lines = (probe / "train" / "diffusion" / "metrics.jsonl").read_text().splitlines()
     rate = json.loads(lines[-1])["steps_per_second"]
     each = config.training.steps_per_dispatch
     return max(round(rate * seconds / each), 1) * each
-
-
-def train(config: Any, zoo: Path, workdir: Path) -> None:
-    """Run the train stage on a zoo that stays where it is: the workdir links to it."""
-    if not (workdir / "zoo").exists():
-        workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / "zoo").symlink_to((zoo / "zoo").resolve())
-        shutil.copy(zoo / "workdir.json", workdir)
-    stages.run(workdir, command.STAGES, ["train"], config)
 
 
 def evaluated(context: EvalContext, adam_folder: Path) -> dict[str, Any]:

@@ -1,0 +1,19 @@
+"""Training meta-models on the zoo of another workdir."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mole_jax import main as command
+from mole_jax.core.program import stages
+
+
+def train(config: Any, zoo: Path, workdir: Path) -> None:
+    """Run the train stage on a zoo that stays where it is: the workdir links to it."""
+    if not (workdir / "zoo").exists():
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "zoo").symlink_to((zoo / "zoo").resolve())
+        shutil.copy(zoo / "workdir.json", workdir)
+    stages.run(workdir, command.STAGES, ["train"], config)
