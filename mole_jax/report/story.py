@@ -67,7 +67,7 @@ def _opening(evaluation: Mapping[str, Any], result: findings.Result, split: str)
     tiles.append(
         html.tile(numbers.percent(generated.get("failure_rate")), "generated networks that fail")
     )
-    targets = evaluation.get("targets", [])
+    targets = [t for t in evaluation.get("targets", []) if t.get("value") is not None]
     if targets:
         met = sum(bool(target.get("met")) for target in targets)
         tiles.append(html.tile(f"{met} of {len(targets)}", "targets reached"))
@@ -154,6 +154,12 @@ def _asked(result: findings.Result) -> str:
     return text
 
 
+def _verdict(target: Mapping[str, Any]) -> str:
+    if target.get("value") is None:
+        return "not measured"
+    return "reached" if target.get("met") else "not reached"
+
+
 def _targets(targets: list[Mapping[str, Any]]) -> str:
     if not targets:
         return ""
@@ -162,16 +168,14 @@ def _targets(targets: list[Mapping[str, Any]]) -> str:
             target.get("name", ""),
             questions.written(target.get("value")),
             questions.written(target.get("target")),
-            "reached" if target.get("met") else "not reached",
+            _verdict(target),
         )
         for target in targets
     ]
-    missed = [str(row[0]) for row in rows if row[3] != "reached"]
-    verdict = (
-        f"Not reached: {'; '.join(missed)}."
-        if missed
-        else "Every target set before the run was reached."
-    )
+    verdict = "Every target set before the run was reached."
+    for what in ("not measured", "not reached"):
+        if missed := [str(row[0]) for row in rows if row[3] == what]:
+            verdict = f"{what.capitalize()}: {'; '.join(missed)}."
     return html.section(
         "Targets",
         html.paragraph(verdict),

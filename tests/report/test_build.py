@@ -188,3 +188,13 @@ def test_gradient_steps_on_the_support_set_are_said(tmp_path):
     build({"seed": 0, "metamodel": {"support_probes": 10, "inner_steps": 24}}, folder)
     text = (folder / "report" / "index.html").read_text()
     assert "24 gradient steps on the support set" in text and "No gradient" not in text
+
+
+def test_a_target_that_was_not_measured_is_not_missed(tmp_path):
+    record = synthetic.evaluation()
+    record["targets"].append({"name": "speed", "value": None, "target": "<= 20", "met": False})
+    text = page(synthetic.write(tmp_path, record))
+    assert "not measured" in text and "1 of 2" in text
+    assert "Not reached: regret (points)." in text  # and not speed
+    record["targets"] = record["targets"][1:]
+    assert "Not measured: speed." in page(synthetic.write(tmp_path, record))
