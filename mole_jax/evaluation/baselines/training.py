@@ -18,6 +18,7 @@ from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
 from mole_jax.population.member import POOLS, Recipe
 from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.networks import Network
 
 # Snapshots lie densely where the loss falls fast.
 _POWER = 2.0
@@ -88,6 +89,7 @@ def train(
             _hyperparameters(rate),
             mesh=context.mesh,
             dataset=jax.tree.map(lambda x, rows=rows: jnp.asarray(x[rows]), dataset),
+            at_once=_at_once(context.family.network, recipe),
         )
         metrics, kept = distributed.gather((history.metrics, history.parameters[:, :, keep]))
         seconds.append((time.monotonic() - began) / rate.size)
@@ -99,6 +101,17 @@ def train(
         merged[f"{pool}_score"] = score / context.family.score_unit
     final = np.concatenate(networks)[:n_groups]
     return Curves(np.array(recipe.snapshot_steps), merged, final, min(seconds))
+
+
+def _at_once(network: Network, recipe: Recipe | PPORecipe) -> int:
+    """Return how many networks train side by side in a thread, the others after them; 0: all.
+
+    As many as a CPU's cache has room for: of CNNs on images of 28x28 two, which are trained three
+    times as fast as 63 are.
+    """
+    if not network.microbatch or isinstance(recipe, PPORecipe) or jax.default_backend() != "cpu":
+        return 0
+    return max(network.microbatch // recipe.batch_size, 1)
 
 
 @jax.jit
