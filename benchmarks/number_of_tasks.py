@@ -27,10 +27,8 @@ from matplotlib.figure import Figure
 
 from benchmarks import machine, on_zoo
 from mole_jax import experiment
-from mole_jax import main as command
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import config as configs
-from mole_jax.core.program import stages
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
@@ -78,7 +76,7 @@ def of_zoo(folder: Path, n: int, seed: int, steps: int) -> list[dict[str, Any]]:
         file = workdir.with_suffix(".json")
         if not file.exists():
             config = configured(n, seed, probes, steps)
-            stages.run(zoo, command.STAGES, ["zoo"], config)
+            on_zoo.make(config, zoo)
             on_zoo.train(config, zoo, workdir)
             context = load_context(config, workdir)
             files.write_json(file, {name: judged(context, name) for name in context.learners})

@@ -1,4 +1,4 @@
-"""Training meta-models on the zoo of another workdir."""
+"""Training meta-models on a zoo that is made once, in another workdir."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import Any
 
 from mole_jax import main as command
 from mole_jax.core.program import stages
+
+
+def make(config: Any, workdir: Path) -> None:
+    """Run the zoo stage, unless it is done."""
+    with stages.open_workdir(workdir):
+        stages.run(workdir, command.STAGES, ["zoo"], config)
 
 
 def train(config: Any, zoo: Path, workdir: Path) -> None:
