@@ -99,6 +99,7 @@ def configured(n: int, seed: int, probes: int, steps: int) -> Any:
             "metamodel.support_probes": probes,
             "metamodel.inner_steps": 24 if probes else 0,
             "training.steps": steps,
+            "training.warmup_steps": min(100, steps // 5),
             "training.end_to_end_steps": steps,
             "training.fresh_classes": False,
             "evaluation.s0_tasks": min(n, 52),

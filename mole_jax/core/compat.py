@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "metamodel.step_scale": 1.0,
     "metamodel.support_probes": 0,
     "metamodel.support_weights": False,
+    "network.cells": 1,
     "network.init": "default",
     "population.coupled_decay": False,
     "population.epoch_steps": 0,

@@ -28,8 +28,10 @@ NAMES = tuple(KINDS)
 CLASSIFIERS = tuple(name for name, kind in KINDS.items() if kind.classifies)
 POLICIES = tuple(name for name, kind in KINDS.items() if not kind.classifies)
 
-# What a stored description may lack: how weights start, and what its `outputs` say.
-_NOT_STORED = ("init", "choices")
+# Keys that came later, with what networks did before: left out where they have that value.
+_LATER = {"init": initial.DEFAULT, "cells": 1}
+# What a stored description may lack: these, and what its `outputs` say.
+_NOT_STORED = (*_LATER, "choices")
 
 
 def kind_of(section: Mapping[str, Any]) -> NetworkKind:
@@ -76,8 +78,7 @@ def to_json(section: Mapping[str, Any], network: Network) -> dict[str, Any]:
     # Also those of its keys that the section lacks: one day their defaults may be others.
     whole = {**section, **{key: own[key] for key in own if key not in section}}
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in whole.items()}
-    if plain.get("init") == initial.DEFAULT:  # left out, as it was before there was a choice
-        del plain["init"]
+    plain = {k: v for k, v in plain.items() if k not in _LATER or v != _LATER[k]}
     return {**plain, "input_shape": list(network.input_shape), "outputs": network.n_outputs}
 
 

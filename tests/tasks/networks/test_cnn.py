@@ -85,6 +85,15 @@ def test_a_network_with_cells_knows_where_something_is() -> None:
         assert np.allclose(here, there, atol=1e-5) == alike
 
 
+def test_descriptions_from_before_there_were_cells_are_read() -> None:
+    for cells in (1, 2):
+        section = {**CONFIG, "cells": cells}
+        network = networks.build(section, (8, 8, 1), 3)
+        stored = networks.to_json(section, network)
+        assert ("cells" in stored) == (cells > 1)
+        assert networks.from_json(stored).spec == network.spec
+
+
 def test_any_number_of_batch_axes_will_do() -> None:
     network = networks.build({**CONFIG, "norm_groups": 2}, SHAPE, 3)
     params = network.init(jax.random.key(0))
