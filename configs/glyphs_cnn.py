@@ -23,8 +23,8 @@ from mole_jax.glyphs_recipe import GLYPHS, GLYPHS_28, GLYPHS_GPU
 CONFIG: dict[str, object] = {
     **GLYPHS,
     "network.name": "cnn",
-    # One convolution: which edges there are, in each of 4 by 4 cells. Digits and clothes are
-    # told apart by these far better than by their pixels.
+    # One convolution: which edges there are, in each of 4 by 4 cells. Digits and clothes differ in
+    # these far more than in their pixels.
     "network.channels": (16,),
     "network.strides": (1,),
     "network.cells": 4,

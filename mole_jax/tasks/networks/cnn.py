@@ -42,8 +42,8 @@ class CNNConfig:
     strides: tuple[int, ...] = (1, 2)  # of each convolution
     bias: bool = True  # whether convolutions have one
     norm_groups: int = 0  # of the GroupNorm after each convolution; 0: none
-    # The last convolution is averaged over so many by so many cells of the image. 1: over all of
-    # it; from 2 on the linear layer knows where in the image something is.
+    # The last convolution is averaged over N by N cells of the image. 1: over all of it; from 2 on
+    # the linear layer knows where in the image something is.
     cells: int = 1
     init: str = initial.DEFAULT  # or torch, as PyTorch's layers start: see initial.py
 
