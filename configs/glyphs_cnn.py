@@ -31,7 +31,7 @@ CONFIG: dict[str, object] = {
     "data.train_subsets": 1000,
     "training.steps": 750,
     "training.end_to_end_steps": 750,
-    "evaluation.measures": ("few_shot",),  # all of them take hours
+    "evaluation.measures": ("few_shot",),  # all of them take far longer
 }
 VARIANTS: dict[str, dict[str, object]] = {
     "": {},

@@ -13,8 +13,8 @@ import numpy as np
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 
-# Draws in a row that find nothing new, after which held-out subsets are drawn from classes that are
-# trained on alone. They are distributed alike; it is a matter of time.
+# Draws without a new held-out subset, after which these are drawn from the classes of training
+# subsets alone. Their distribution is the same; of very many classes the other draw hardly ends.
 PATIENCE = 20_000
 
 # Below, `sizes` are the numbers of classes that a subset may have, in increasing order.
