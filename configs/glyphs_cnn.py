@@ -35,6 +35,7 @@ CONFIG: dict[str, object] = {
 }
 VARIANTS: dict[str, dict[str, object]] = {
     "": {},
+    "full": {"training.steps": 2000, "training.end_to_end_steps": 3000},
     "28": {
         **GLYPHS_28,
         "network.strides": (2,),
