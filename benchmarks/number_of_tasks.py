@@ -3,7 +3,7 @@
     python -m benchmarks.number_of_tasks --folder=runs/number_of_tasks
 
 The experiment is `configs/glyphs_mlp.py`, with equal steps for every number of tasks, with the
-support set's gradient and without it. End-to-end training has the same tasks here and no others
+support set's gradient, and with that of learned probes in its place. End-to-end training has the same tasks here and no others
 (`training.fresh_classes=False`). S1 are new combinations of classes that are trained on, S2 are of
 new classes, S3 of a data set never seen; each at one, five and ten examples a class, one network.
 
@@ -42,7 +42,11 @@ ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "number_of_tasks.svg"
 NUMBERS = tuple(2**i for i in range(6, 15))
 SHOTS = (1, 5, 10)
-PROBES = (10, 0)  # metamodel.support_probes
+# What the inner steps follow, by metamodel.support_probes.
+PROBES: dict[int, dict[str, int]] = {
+    10: {"metamodel.support_probes": 10, "metamodel.probes": 0, "metamodel.inner_steps": 24},
+    0: {"metamodel.support_probes": 0, "metamodel.probes": 16, "metamodel.inner_steps": 8},
+}
 COLOURS = {"diffusion": style.GENERATED, "end_to_end": style.BASELINE}
 
 
@@ -96,8 +100,7 @@ def configured(n: int, seed: int, probes: int, steps: int) -> Any:
             "seed": seed,
             "data.train_subsets": n,
             "population.snapshots": 12,
-            "metamodel.support_probes": probes,
-            "metamodel.inner_steps": 24 if probes else 0,
+            **PROBES[probes],
             "training.steps": steps,
             "training.warmup_steps": min(100, steps // 5),
             "training.end_to_end_steps": steps,
@@ -145,7 +148,7 @@ def drawn(rows: list[dict[str, Any]]) -> Figure:
                 for probes in PROBES:
                     own = [r for r in rows if (r["learner"], r["probes"]) == (name, probes)]
                     x, y = _by_number(own, split)
-                    label = f"{name.replace('_', ' ')}{'' if probes else ', no support gradient'}"
+                    label = f"{name.replace('_', ' ')}{'' if probes else ', learned probes'}"
                     line = "-" if probes else ":"
                     axes.plot(
                         x, y, line, color=COLOURS[name], marker="o", markersize=3, label=label
