@@ -3,9 +3,10 @@
     python -m benchmarks.number_of_tasks --folder=runs/number_of_tasks
 
 The experiment is `configs/glyphs_mlp.py`, with equal steps for every number of tasks, with the
-support set's gradient, and with that of learned probes in its place. End-to-end training has the same tasks here and no others
-(`training.fresh_classes=False`). S1 are new combinations of classes that are trained on, S2 are of
-new classes, S3 of a data set never seen; each at one, five and ten examples a class, one network.
+support set's gradient, and with that of learned probes in its place. End-to-end training has the
+same tasks here and no others (`training.fresh_classes=False`). S1 are new combinations of classes
+that are trained on, S2 are of new classes, S3 of a data set never seen; each at one, five and ten
+examples a class, one network.
 
 A training that is done is read and not run again. Writes benchmarks/results/number_of_tasks.json
 and docs/number_of_tasks.svg.
@@ -25,23 +26,19 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks import machine, on_zoo
+from benchmarks import machine, on_zoo, one_pass
 from mole_jax import experiment
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import config as configs
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
-from mole_jax.evaluation.harness import scoring
-from mole_jax.evaluation.harness.context import EvalContext, load_context
-from mole_jax.evaluation.harness.prediction import predict
-from mole_jax.evaluation.measures.support_sizes import fewer
+from mole_jax.evaluation.harness.context import load_context
 from mole_jax.report import style
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "number_of_tasks.svg"
 NUMBERS = tuple(2**i for i in range(6, 15))
-SHOTS = (1, 5, 10)
 # What the inner steps follow, by metamodel.support_probes.
 PROBES: dict[int, dict[str, int]] = {
     10: {"metamodel.support_probes": 10, "metamodel.probes": 0, "metamodel.inner_steps": 24},
@@ -83,7 +80,8 @@ def of_zoo(folder: Path, n: int, seed: int, steps: int) -> list[dict[str, Any]]:
             on_zoo.make(config, zoo)
             on_zoo.train(config, zoo, workdir)
             context = load_context(config, workdir)
-            files.write_json(file, {name: judged(context, name) for name in context.learners})
+            found_of = {name: one_pass.accuracies(context, name) for name in context.learners}
+            files.write_json(file, found_of)
         found += [
             {"tasks": n, "seed": seed, "probes": probes, "learner": name, "accuracy": accuracy}
             for name, accuracy in json.loads(file.read_text()).items()
@@ -110,21 +108,6 @@ def configured(n: int, seed: int, probes: int, steps: int) -> Any:
     )
 
 
-def judged(context: EvalContext, name: str) -> dict[str, dict[str, float]]:
-    """Return the mean test accuracy of one network a task, by split and shots."""
-    found: dict[str, dict[str, float]] = {}
-    for split, grid in context.splits.items():
-        episodes = grid.first()
-        found[split] = {}
-        for shots in SHOTS:
-            shown = fewer(episodes, shots, context.family.n_classes)
-            prompt = None if context.measuring(name).asks_best else 0.0
-            flat = predict(context, name, shown, prompt, context.key(f"tasks {split}"))
-            _, score = scoring.on_own_tasks(context.family, "test", flat, episodes.tasks)
-            found[split][str(shots)] = float(np.mean(score))
-    return found
-
-
 def columns(row: dict[str, Any]) -> list[str]:
     """Name the columns of accuracies: split and shots."""
     return [f"{split} @ {shots}" for split, of in row["accuracy"].items() for shots in of]
@@ -132,7 +115,7 @@ def columns(row: dict[str, Any]) -> list[str]:
 
 def cells(row: dict[str, Any]) -> list[Any]:
     """Return a row of the table."""
-    accuracies = [f"{100 * x:.1f}" for of in row["accuracy"].values() for x in of.values()]
+    accuracies = [f"{100 * np.mean(x):.1f}" for of in row["accuracy"].values() for x in of.values()]
     return [row["tasks"], row["seed"], row["probes"], row["learner"], *accuracies]
 
 
@@ -166,7 +149,7 @@ def _by_number(rows: Iterable[dict[str, Any]], split: str) -> tuple[list[int], l
     """Return numbers of tasks, and the accuracy at five a class, averaged over seeds."""
     of: dict[int, list[float]] = {}
     for row in rows:
-        of.setdefault(row["tasks"], []).append(row["accuracy"][split]["5"])
+        of.setdefault(row["tasks"], []).append(float(np.mean(row["accuracy"][split]["5"])))
     return sorted(of), [float(np.mean(of[n])) for n in sorted(of)]
 
 
