@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "metamodel.step_scale": 1.0,
     "metamodel.support_probes": 0,
     "metamodel.support_weights": False,
+    "metamodel.support_warps": 0.0,
     "network.cells": 1,
     "network.init": "default",
     "population.coupled_decay": False,

@@ -22,7 +22,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel.networks import sharding
+from mole_jax.metamodel.networks import sharding, warps
 from mole_jax.metamodel.networks.attention import attention
 from mole_jax.metamodel.networks.cotangent_clipping import clip_cotangent
 from mole_jax.metamodel.networks.embeddings import ScalarEmbedding, log_metric
@@ -64,6 +64,7 @@ class Shape:
     # gradient is followed, too, apart from that of the learned ones.
     support_probes: int = 0
     support_weights: bool = False  # the model says how much each of them counts
+    support_warps: float = 0.0  # how far inner steps move, turn and stretch them; 0: not at all
     inner_steps: int = 8  # the last steps; each block takes one of its own before them
     # Rank of a learned linear map between a token's channels, which start and inner steps pass
     # through besides: neighbouring pixels can then move together. 0: none.
@@ -336,13 +337,18 @@ class Transformer(nn.Module):
             out = out + self._mixing("start_mixing", layout)(of.start)
         if not probes or not s.inner_steps:
             return out
-        return self._refine(
-            out,
-            x,
-            lambda output: [probe_gradient(output, of, p) for p in probes],
-            len(probes),
-            self._mixing("step_mixing", layout) if s.mixing else None,
-        )
+        seen = None
+        if s.support_probes and s.support_warps:
+            seen = warps.varied(
+                probes[-1].inputs, self.input_shape, s.support_warps, s.inner_steps
+            )
+
+        def gradients_at(output: jax.Array, seen: jax.Array | None) -> list[ProbeGradient]:
+            own = probes if seen is None else (*probes[:-1], probes[-1]._replace(inputs=seen))
+            return [probe_gradient(output, of, p) for p in own]
+
+        mixing = self._mixing("step_mixing", layout) if s.mixing else None
+        return self._refine(out, x, gradients_at, seen, len(probes), mixing)
 
     def _block(self) -> type[nn.Module]:
         """Return the block, which fetches its parameters each time it runs."""
@@ -402,7 +408,8 @@ class Transformer(nn.Module):
         self,
         output: jax.Array,
         tokens: jax.Array,
-        gradients_at: Callable[[jax.Array], list[ProbeGradient]],
+        gradients_at: Callable[[jax.Array, jax.Array | None], list[ProbeGradient]],
+        seen: jax.Array | None,
         n_sets: int,
         mixing: Callable[[jax.Array], jax.Array] | None,
     ) -> jax.Array:
@@ -418,21 +425,25 @@ class Transformer(nn.Module):
         gain = nn.Dense(2 * n_sets * s.inner_steps, kernel_init=zeros, name="step_gain")(tokens)
         gain = 1 + gain.reshape(batch, length, s.inner_steps, n_sets, 2, 1)
 
-        def step(output: jax.Array, gain: jax.Array, size: jax.Array) -> jax.Array:
+        def step(
+            output: jax.Array, gain: jax.Array, size: jax.Array, *seen: jax.Array
+        ) -> jax.Array:
             before = output
-            for i, gradient in enumerate(gradients_at(output)):
+            for i, gradient in enumerate(gradients_at(output, *(seen or (None,)))):
                 first, second = gain[:, :, i, 0], gain[:, :, i, 1]
                 output = output + first * (FIRST_STEP + size[:, :, i, 0]) * gradient.direction
                 output = output + second * size[:, :, i, 1] * gradient.magnitude
             return output if mixing is None else output + mixing(output - before)
 
         # Scanned, and not unrolled: compiling gradients of gradients takes long.
-        def body(output: jax.Array, gain: jax.Array) -> tuple[jax.Array, None]:
-            return clip_cotangent(step, GROWTH)(output, gain, size), None
+        def body(output: jax.Array, of_step: list[jax.Array]) -> tuple[jax.Array, None]:
+            gain, *seen = of_step
+            return clip_cotangent(step, GROWTH)(output, gain, size, *seen), None
 
         if s.remat:
             body = jax.checkpoint(body, prevent_cse=False)
-        return jax.lax.scan(body, output, jnp.moveaxis(gain, 2, 0))[0]
+        of_steps = [jnp.moveaxis(gain, 2, 0)] + ([] if seen is None else [seen])
+        return jax.lax.scan(body, output, of_steps)[0]
 
     def _mixing(self, name: str, layout: Layout) -> Callable[[jax.Array], jax.Array]:
         """Make a linear map between the channels of a token, one for each kind of token.
