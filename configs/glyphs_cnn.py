@@ -29,8 +29,8 @@ CONFIG: dict[str, object] = {
     "network.strides": (1,),
     "network.cells": 4,
     "data.train_subsets": 1000,
-    "training.steps": 1250,
-    "training.end_to_end_steps": 1250,
+    "training.steps": 1000,
+    "training.end_to_end_steps": 1000,
     "evaluation.measures": ("few_shot",),  # all of them take far longer
 }
 VARIANTS: dict[str, dict[str, object]] = {

@@ -339,9 +339,7 @@ class Transformer(nn.Module):
             return out
         seen = None
         if s.support_probes and s.support_warps:
-            seen = warps.varied(
-                probes[-1].inputs, self.input_shape, s.support_warps, s.inner_steps
-            )
+            seen = warps.varied(probes[-1].inputs, self.input_shape, s.support_warps, s.inner_steps)
 
         def gradients_at(output: jax.Array, seen: jax.Array | None) -> list[ProbeGradient]:
             own = probes if seen is None else (*probes[:-1], probes[-1]._replace(inputs=seen))
