@@ -198,6 +198,11 @@ def _transformer(config: Mapping[str, Any], network: Network, process: Process) 
             f"metamodel.support_probes={shape.support_probes} needs labelled examples, and "
             f"network.name={network.name!r} has none; set it to 0"
         )
+    if shape.support_warps and len(network.input_shape) != 3:
+        raise UserError(
+            f"metamodel.support_warps={shape.support_warps} moves images, and "
+            f"network.name={network.name!r} sees {network.input_shape}; set it to 0"
+        )
     if shape.pairwise and not network.classifies:
         raise UserError(
             f"metamodel.pairwise joins outputs to classes, and network.name={network.name!r} has "

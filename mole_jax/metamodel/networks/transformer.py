@@ -88,6 +88,11 @@ class Shape:
                 f"there are metamodel.probes={self.probes} and metamodel.support_probes="
                 f"{self.support_probes} for each class; let one of them be 1 or more"
             )
+        if not 0 <= self.support_warps < math.inf:
+            raise UserError(
+                f"metamodel.support_warps={self.support_warps} must be 0 or more; 1 is as much as "
+                "handwriting bears"
+            )
         if not 0 < self.step_scale <= 1:
             raise UserError(f"metamodel.step_scale={self.step_scale} must lie above 0, up to 1")
         if self.width % self.heads:
@@ -337,16 +342,17 @@ class Transformer(nn.Module):
             out = out + self._mixing("start_mixing", layout)(of.start)
         if not probes or not s.inner_steps:
             return out
-        seen = None
+        looks: jax.Array | None = None  # [steps, B, n, F] what each inner step sees
         if s.support_probes and s.support_warps:
-            seen = warps.varied(probes[-1].inputs, self.input_shape, s.support_warps, s.inner_steps)
+            given = probes[-1].inputs
+            looks = warps.varied(given, self.input_shape, s.support_warps, s.inner_steps)
 
-        def gradients_at(output: jax.Array, seen: jax.Array | None) -> list[ProbeGradient]:
-            own = probes if seen is None else (*probes[:-1], probes[-1]._replace(inputs=seen))
+        def gradients_at(output: jax.Array, look: jax.Array | None) -> list[ProbeGradient]:
+            own = probes if look is None else (*probes[:-1], probes[-1]._replace(inputs=look))
             return [probe_gradient(output, of, p) for p in own]
 
         mixing = self._mixing("step_mixing", layout) if s.mixing else None
-        return self._refine(out, x, gradients_at, seen, len(probes), mixing)
+        return self._refine(out, x, gradients_at, looks, len(probes), mixing)
 
     def _block(self) -> type[nn.Module]:
         """Return the block, which fetches its parameters each time it runs."""
@@ -407,7 +413,7 @@ class Transformer(nn.Module):
         output: jax.Array,
         tokens: jax.Array,
         gradients_at: Callable[[jax.Array, jax.Array | None], list[ProbeGradient]],
-        seen: jax.Array | None,
+        looks: jax.Array | None,
         n_sets: int,
         mixing: Callable[[jax.Array], jax.Array] | None,
     ) -> jax.Array:
@@ -424,10 +430,10 @@ class Transformer(nn.Module):
         gain = 1 + gain.reshape(batch, length, s.inner_steps, n_sets, 2, 1)
 
         def step(
-            output: jax.Array, gain: jax.Array, size: jax.Array, *seen: jax.Array
+            output: jax.Array, gain: jax.Array, size: jax.Array, *look: jax.Array
         ) -> jax.Array:
             before = output
-            for i, gradient in enumerate(gradients_at(output, *(seen or (None,)))):
+            for i, gradient in enumerate(gradients_at(output, *(look or (None,)))):
                 first, second = gain[:, :, i, 0], gain[:, :, i, 1]
                 output = output + first * (FIRST_STEP + size[:, :, i, 0]) * gradient.direction
                 output = output + second * size[:, :, i, 1] * gradient.magnitude
@@ -435,12 +441,12 @@ class Transformer(nn.Module):
 
         # Scanned, and not unrolled: compiling gradients of gradients takes long.
         def body(output: jax.Array, of_step: list[jax.Array]) -> tuple[jax.Array, None]:
-            gain, *seen = of_step
-            return clip_cotangent(step, GROWTH)(output, gain, size, *seen), None
+            gain, *look = of_step
+            return clip_cotangent(step, GROWTH)(output, gain, size, *look), None
 
         if s.remat:
             body = jax.checkpoint(body, prevent_cse=False)
-        of_steps = [jnp.moveaxis(gain, 2, 0)] + ([] if seen is None else [seen])
+        of_steps = [jnp.moveaxis(gain, 2, 0)] + ([] if looks is None else [looks])
         return jax.lax.scan(body, output, of_steps)[0]
 
     def _mixing(self, name: str, layout: Layout) -> Callable[[jax.Array], jax.Array]:

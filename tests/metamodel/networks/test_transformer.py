@@ -104,10 +104,23 @@ def test_weights_of_support_examples_count_where_their_gradient_is_followed() ->
     assert not np.allclose(estimate_and_gradient(setting, setting.params)[0], as_plain, atol=1e-3)
 
 
-def test_the_order_of_support_examples_does_not_matter() -> None:
+def test_warps_of_support_images_reach_the_inner_steps() -> None:
+    changes = {"metamodel__inner_steps": 3, "metamodel__support_probes": 2}
+    plain = tiny.made_up(metamodel__probes=0, **changes)
+    warped = tiny.made_up(metamodel__probes=0, metamodel__support_warps=1.0, **changes)
+    chex.assert_trees_all_equal_shapes_and_dtypes(warped.params, plain.params)
+    as_they_are, _ = estimate_and_gradient(plain, plain.params)
+    assert not np.allclose(estimate_and_gradient(warped, plain.params)[0], as_they_are, atol=1e-3)
+
+
+@pytest.mark.parametrize("warps", [0.0, 1.0])
+def test_the_order_of_support_examples_does_not_matter(warps: float) -> None:
     """Whoever predicts gives examples in any order, and not equally many of each class."""
     setting = tiny.made_up(
-        metamodel__probes=0, metamodel__inner_steps=2, metamodel__support_probes=3
+        metamodel__probes=0,
+        metamodel__inner_steps=2,
+        metamodel__support_probes=3,
+        metamodel__support_warps=warps,
     )
     prompt = tiny.prompts(setting.family, setting.model, BATCH)
     n = prompt.support.labels.shape[1]
