@@ -430,24 +430,25 @@ class Transformer(nn.Module):
         gain = 1 + gain.reshape(batch, length, s.inner_steps, n_sets, 2, 1)
 
         def step(
-            output: jax.Array, gain: jax.Array, size: jax.Array, *look: jax.Array
+            output: jax.Array, gain: jax.Array, size: jax.Array, look: jax.Array | None
         ) -> jax.Array:
             before = output
-            for i, gradient in enumerate(gradients_at(output, *(look or (None,)))):
+            for i, gradient in enumerate(gradients_at(output, look)):
                 first, second = gain[:, :, i, 0], gain[:, :, i, 1]
                 output = output + first * (FIRST_STEP + size[:, :, i, 0]) * gradient.direction
                 output = output + second * size[:, :, i, 1] * gradient.magnitude
             return output if mixing is None else output + mixing(output - before)
 
         # Scanned, and not unrolled: compiling gradients of gradients takes long.
-        def body(output: jax.Array, of_step: list[jax.Array]) -> tuple[jax.Array, None]:
-            gain, *look = of_step
-            return clip_cotangent(step, GROWTH)(output, gain, size, *look), None
+        def body(
+            output: jax.Array, of_step: tuple[jax.Array, jax.Array | None]
+        ) -> tuple[jax.Array, None]:
+            gain, look = of_step
+            return clip_cotangent(step, GROWTH)(output, gain, size, look), None
 
         if s.remat:
             body = jax.checkpoint(body, prevent_cse=False)
-        of_steps = [jnp.moveaxis(gain, 2, 0)] + ([] if looks is None else [looks])
-        return jax.lax.scan(body, output, of_steps)[0]
+        return jax.lax.scan(body, output, (jnp.moveaxis(gain, 2, 0), looks))[0]
 
     def _mixing(self, name: str, layout: Layout) -> Callable[[jax.Array], jax.Array]:
         """Make a linear map between the channels of a token, one for each kind of token.
