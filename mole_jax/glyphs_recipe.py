@@ -24,7 +24,6 @@ GLYPHS: dict[str, object] = {
     "population.held_out_members": 0,
     "metamodel.probes": 0,  # learned examples mislead where data are foreign
     "metamodel.support_probes": 10,
-    "metamodel.support_warps": 1.0,
     "metamodel.inner_steps": 24,
     "metamodel.mixing": 64,
     "training.support_min_per_class": 1,
