@@ -30,7 +30,7 @@ TEXTS = {
     *("--name", "--only", "--dtype"),  # of benchmarks
     *("--network", "--metric", "--run", "--run-column", "--step-column"),
     *("--support", "--test", "--checkpoint", "--sampler"),  # npz:FILE; names
-    "--data",  # npz:FILE, which is taken apart
+    *("--data", "--clothes"),  # npz:FILE, which is taken apart
     "name",  # of a data set, for launch/prepare_data.py
     "source",  # as in data.source, which takes its own paths apart
 }
