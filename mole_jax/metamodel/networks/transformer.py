@@ -9,10 +9,8 @@ gradient steps of learned size, the inner steps, follow.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import chex
 import flax.linen as nn
@@ -21,221 +19,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mole_jax.core.errors import UserError
 from mole_jax.metamodel.networks import sharding, warps
-from mole_jax.metamodel.networks.attention import attention
+from mole_jax.metamodel.networks.block import Block, Carry, light
 from mole_jax.metamodel.networks.cotangent_clipping import clip_cotangent
 from mole_jax.metamodel.networks.embeddings import ScalarEmbedding, log_metric
 from mole_jax.metamodel.networks.features import ConvFeatures, DenseFeatures
 from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf, Probes
-from mole_jax.metamodel.networks.products import Dense, DenseGeneral
+from mole_jax.metamodel.networks.products import Dense
 from mole_jax.metamodel.networks.set_encoder import SetEncoder
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
+from mole_jax.metamodel.shape import DTYPES, Shape
 from mole_jax.representation.codec import Layout
 from mole_jax.representation.tokens import ProbeGradient
 
-CONDITIONINGS = ("adaln", "context")
 # How far an inner step goes along the direction of a probe gradient before anything is learned,
 # in units of the output. All of them together stay well below the spread of the target.
 FIRST_STEP = 0.02
 # How many times longer an inner step may make the derivative that is passed back through it.
 GROWTH = 1.0
-_IN_FLOAT32 = ("estimate",)  # layers of a block whose products are not in `dtype`
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """Sizes and choices: the section `metamodel` of a config, with this model."""
-
-    width: int = 128
-    layers: int = 2
-    heads: int = 4
-    mlp_ratio: int = 4
-    conditioning: str = "adaln"  # or context: scalars as tokens
-    features: str = "dense"  # or conv, of images: what the set encoder sees first
-    feature_width: int = 128  # of the support set's learned features
-    support_queries: int = 2  # tokens that attend over the whole support set
-    pairwise: bool = True  # outgoing weights also as products with class tokens
-    # Refine the estimate by gradient steps on learned examples of each class.
-    probes: int = 8  # of each class; 0: none, and no inner steps
-    # Labelled support examples of each class (the first ones; they stand in random order) whose
-    # gradient is followed, too, apart from that of the learned ones.
-    support_probes: int = 0
-    support_weights: bool = False  # the model says how much each of them counts
-    support_warps: float = 0.0  # how far inner steps move, turn and stretch them; 0: not at all
-    inner_steps: int = 8  # the last steps; each block takes one of its own before them
-    # Rank of a learned linear map between a token's channels, which start and inner steps pass
-    # through besides: neighbouring pixels can then move together. 0: none.
-    mixing: int = 0
-    step_scale: float = 1.0  # of what is learned of step sizes: below 1 they change more slowly
-    dtype: str = "float32"  # or bfloat16: of the products; parameters stay float32
-    remat: bool = False  # recompute blocks and inner steps in the backward pass: less memory
-    unroll: int = 12  # layers unrolled in the scan over layers
-
-    def check(self) -> None:
-        """Raise UserError for sizes that do not fit together."""
-        for name in ("width", "layers", "heads", "mlp_ratio", "feature_width", "unroll"):
-            if getattr(self, name) < 1:
-                raise UserError(f"metamodel.{name}={getattr(self, name)} must be 1 or more")
-        for name in ("support_queries", "probes", "support_probes", "inner_steps", "mixing"):
-            if getattr(self, name) < 0:
-                raise UserError(f"metamodel.{name}={getattr(self, name)} must not be negative")
-        if self.inner_steps and self.probes + self.support_probes < 1:
-            raise UserError(
-                f"metamodel.inner_steps={self.inner_steps} go along gradients on probes, of which "
-                f"there are metamodel.probes={self.probes} and metamodel.support_probes="
-                f"{self.support_probes} for each class; let one of them be 1 or more"
-            )
-        if not 0 <= self.support_warps < math.inf:
-            raise UserError(
-                f"metamodel.support_warps={self.support_warps} must be 0 or more; 1 is as much as "
-                "handwriting bears"
-            )
-        if not 0 < self.step_scale <= 1:
-            raise UserError(f"metamodel.step_scale={self.step_scale} must lie above 0, up to 1")
-        if self.width % self.heads:
-            raise UserError(
-                f"metamodel.width={self.width} must be a multiple of metamodel.heads={self.heads}"
-            )
-        if self.conditioning not in CONDITIONINGS:
-            raise UserError(
-                f"metamodel.conditioning={self.conditioning!r} is unknown; "
-                f"there are {CONDITIONINGS}"
-            )
-        if self.dtype not in DTYPES:
-            raise UserError(f"metamodel.dtype={self.dtype!r} is unknown; there are {tuple(DTYPES)}")
-
-    def check_tensor(self, parts: int) -> None:
-        """Raise UserError where blocks cannot be divided into this many parts."""
-        for what, size in (("heads", self.heads), ("mlp_ratio x width", self.hidden)):
-            if size % parts:
-                raise UserError(
-                    f"--mesh: tensor={parts} must divide metamodel.{what}={size}: choose another "
-                    "size of that axis"
-                )
-
-    def scaled(self, size: jax.Array) -> jax.Array:
-        """Return learned step sizes in units of `step_scale`."""
-        return size if self.step_scale == 1 else self.step_scale * size
-
-    @property
-    def hidden(self) -> int:
-        """Hidden units of a block's MLP."""
-        return self.mlp_ratio * self.width
-
-    def context(self, n_classes: int) -> int:
-        """How many tokens join those of the network."""
-        return n_classes + self.support_queries + (3 if self.conditioning == "context" else 0)
-
-
-class Carry(NamedTuple):
-    """What goes from block to block."""
-
-    x: jax.Array  # [B * L', W]: L tokens of the network, then context
-    output: jax.Array  # [B, L, C] so far
-    condition: jax.Array  # [B, W]
-
-
-class Block(nn.Module):
-    """A pre-norm transformer block, between a look at the probes and a change of the output."""
-
-    shape: Shape
-    length: int  # L'
-    probe_gradient: ProbeGradientOf
-    mesh: Mesh | None = None
-
-    @nn.compact
-    def __call__(
-        self,
-        carry: Carry,
-        of: Denoising,
-        probes: tuple[Probes, ...],
-        there: jax.Array | None,  # [B, L'] bool: which tokens are looked at; None: all
-    ) -> tuple[Carry, None]:
-        x, output, condition = sharding.shard_batch(carry, self.mesh)
-        if not probes:
-            return Carry(self._mix(x, condition, there), output, condition), None
-        s, dtype = self.shape, DTYPES[self.shape.dtype]
-        batch, n_tokens, channels = output.shape
-        gradients = [part for p in probes for part in self.probe_gradient(output, of, p)]
-        seen = jnp.concatenate(gradients, axis=-1).reshape(batch * n_tokens, -1)
-        h = Dense(s.width, dtype=dtype, name="push_in")(seen).reshape(batch, n_tokens, -1)
-        h = jnp.pad(h, ((0, 0), (0, self.length - n_tokens), (0, 0)))
-        x = self._mix(x + h.reshape(x.shape), condition, there)
-        own = x.reshape(batch, self.length, -1)[:, :n_tokens].reshape(batch * n_tokens, -1)
-        own = nn.LayerNorm(name="norm_estimate")(own.astype(jnp.float32))
-        n_parts = 1 + len(gradients)
-        change = nn.Dense(n_parts * channels, kernel_init=nn.initializers.zeros, name="estimate")(
-            own
-        )
-        step, *sizes = jnp.split(change.reshape(batch, n_tokens, -1), n_parts, axis=-1)
-        output = output + step
-        for size, gradient in zip(sizes, gradients, strict=True):
-            output = output + s.scaled(size) * gradient
-        return Carry(x, output, condition), None
-
-    def _mix(self, x: jax.Array, condition: jax.Array, there: jax.Array | None) -> jax.Array:
-        """Attention and MLP: tokens [B * L', W], condition [B, W] -> tokens."""
-        s, dtype = self.shape, DTYPES[self.shape.dtype]
-        adaln = s.conditioning == "adaln"
-
-        def norm(name: str, x: jax.Array) -> jax.Array:
-            return nn.LayerNorm(dtype=dtype, use_bias=not adaln, use_scale=not adaln, name=name)(x)
-
-        # Tokens stay [B * L, W] around dense layers: one large product, twice as fast on CPU.
-        def spread(v: jax.Array) -> jax.Array:  # [B, W] -> [B * L, W]
-            return jnp.repeat(v, self.length, axis=0)
-
-        if adaln:
-            modulation = Dense(
-                6 * s.width, dtype=dtype, kernel_init=nn.initializers.zeros, name="modulation"
-            )(nn.silu(condition))
-            shift1, scale1, gate1, shift2, scale2, gate2 = map(
-                spread, jnp.split(modulation, 6, axis=-1)
-            )
-            h = norm("norm_attention", x) * (1 + scale1) + shift1
-            x = x + (1 + gate1) * self._attention(h, dtype, there)
-            h = norm("norm_mlp", x) * (1 + scale2) + shift2
-            x = x + (1 + gate2) * self._mlp(h, dtype)
-        else:
-            x = x + self._attention(norm("norm_attention", x), dtype, there)
-            x = x + self._mlp(norm("norm_mlp", x), dtype)
-        return x
-
-    def _attention(self, x: jax.Array, dtype: jnp.dtype, there: jax.Array | None) -> jax.Array:
-        s = self.shape
-        # Heads are an axis of the kernel, so that it can be divided between them.
-        features = (3, s.heads, s.width // s.heads)
-        qkv = DenseGeneral(features, dtype=dtype, name="qkv")(x)
-        qkv = qkv.reshape(-1, self.length, *features)
-        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]  # [B, L, H, W / H]
-        y = attention(q, k, v, there).reshape(-1, s.width)
-        return Dense(s.width, dtype=dtype, kernel_init=_small(s), name="attention_out")(y)
-
-    def _mlp(self, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
-        s = self.shape
-        h = nn.gelu(Dense(s.hidden, dtype=dtype, name="mlp_in")(x))
-        return Dense(s.width, dtype=dtype, kernel_init=_small(s), name="mlp_out")(h)
-
-
-def _light(params: Any, shape: Shape) -> Any:
-    """Cast a block's parameters as its products would: then fewer bytes have to travel."""
-    return {
-        name: {
-            kind: x.astype(DTYPES[shape.dtype])
-            if kind == "kernel" and name not in _IN_FLOAT32
-            else x
-            for kind, x in layer.items()
-        }
-        for name, layer in params.items()
-    }
-
-
-def _small(shape: Shape) -> nn.initializers.Initializer:
-    """Residual branches start smaller the deeper the network (Radford et al. 2019)."""
-    return nn.initializers.variance_scaling(1 / (2 * shape.layers), "fan_in", "truncated_normal")
 
 
 class Transformer(nn.Module):
@@ -359,7 +161,7 @@ class Transformer(nn.Module):
         s, mesh, block = self.shape, self.mesh, Block
         if mesh is not None and mesh.shape["fsdp"] > 1:
             block = nn.map_variables(
-                block, "params", lambda params: sharding.gathered(_light(params, s), mesh, s.layers)
+                block, "params", lambda params: sharding.gathered(light(params, s), mesh, s.layers)
             )
         return nn.remat(block, prevent_cse=False) if s.remat else block
 

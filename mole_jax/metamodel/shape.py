@@ -1,0 +1,99 @@
+"""Sizes and choices of the diffusion transformer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from mole_jax.core.errors import UserError
+
+CONDITIONINGS = ("adaln", "context")
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Sizes and choices: the section `metamodel` of a config, with this model."""
+
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    mlp_ratio: int = 4
+    conditioning: str = "adaln"  # or context: scalars as tokens
+    features: str = "dense"  # or conv, of images: what the set encoder sees first
+    feature_width: int = 128  # of the support set's learned features
+    support_queries: int = 2  # tokens that attend over the whole support set
+    pairwise: bool = True  # outgoing weights also as products with class tokens
+    # Refine the estimate by gradient steps on learned examples of each class.
+    probes: int = 8  # of each class; 0: none, and no inner steps
+    # Labelled support examples of each class (the first ones; they stand in random order) whose
+    # gradient is followed, too, apart from that of the learned ones.
+    support_probes: int = 0
+    support_weights: bool = False  # the model says how much each of them counts
+    support_warps: float = 0.0  # how far inner steps move, turn and stretch them; 0: not at all
+    inner_steps: int = 8  # the last steps; each block takes one of its own before them
+    # Rank of a learned linear map between a token's channels, which start and inner steps pass
+    # through besides: neighbouring pixels can then move together. 0: none.
+    mixing: int = 0
+    step_scale: float = 1.0  # of what is learned of step sizes: below 1 they change more slowly
+    dtype: str = "float32"  # or bfloat16: of the products; parameters stay float32
+    remat: bool = False  # recompute blocks and inner steps in the backward pass: less memory
+    unroll: int = 12  # layers unrolled in the scan over layers
+
+    def check(self) -> None:
+        """Raise UserError for sizes that do not fit together."""
+        for name in ("width", "layers", "heads", "mlp_ratio", "feature_width", "unroll"):
+            if getattr(self, name) < 1:
+                raise UserError(f"metamodel.{name}={getattr(self, name)} must be 1 or more")
+        for name in ("support_queries", "probes", "support_probes", "inner_steps", "mixing"):
+            if getattr(self, name) < 0:
+                raise UserError(f"metamodel.{name}={getattr(self, name)} must not be negative")
+        if self.inner_steps and self.probes + self.support_probes < 1:
+            raise UserError(
+                f"metamodel.inner_steps={self.inner_steps} go along gradients on probes, of which "
+                f"there are metamodel.probes={self.probes} and metamodel.support_probes="
+                f"{self.support_probes} for each class; let one of them be 1 or more"
+            )
+        if not 0 <= self.support_warps < math.inf:
+            raise UserError(
+                f"metamodel.support_warps={self.support_warps} must be 0 or more; 1 is as much as "
+                "handwriting bears"
+            )
+        if not 0 < self.step_scale <= 1:
+            raise UserError(f"metamodel.step_scale={self.step_scale} must lie above 0, up to 1")
+        if self.width % self.heads:
+            raise UserError(
+                f"metamodel.width={self.width} must be a multiple of metamodel.heads={self.heads}"
+            )
+        if self.conditioning not in CONDITIONINGS:
+            raise UserError(
+                f"metamodel.conditioning={self.conditioning!r} is unknown; "
+                f"there are {CONDITIONINGS}"
+            )
+        if self.dtype not in DTYPES:
+            raise UserError(f"metamodel.dtype={self.dtype!r} is unknown; there are {tuple(DTYPES)}")
+
+    def check_tensor(self, parts: int) -> None:
+        """Raise UserError where blocks cannot be divided into this many parts."""
+        for what, size in (("heads", self.heads), ("mlp_ratio x width", self.hidden)):
+            if size % parts:
+                raise UserError(
+                    f"--mesh: tensor={parts} must divide metamodel.{what}={size}: choose another "
+                    "size of that axis"
+                )
+
+    def scaled(self, size: jax.Array) -> jax.Array:
+        """Return learned step sizes in units of `step_scale`."""
+        return size if self.step_scale == 1 else self.step_scale * size
+
+    @property
+    def hidden(self) -> int:
+        """Hidden units of a block's MLP."""
+        return self.mlp_ratio * self.width
+
+    def context(self, n_classes: int) -> int:
+        """How many tokens join those of the network."""
+        return n_classes + self.support_queries + (3 if self.conditioning == "context" else 0)
