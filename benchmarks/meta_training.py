@@ -22,7 +22,7 @@ from benchmarks import machine
 from mole_jax.core.devices import flops
 from mole_jax.core.program.command import explained, leave
 from mole_jax.metamodel.networks.block import Block, Carry
-from mole_jax.metamodel.shape import Shape
+from mole_jax.metamodel.networks.shape import Shape
 
 LENGTH = 26
 

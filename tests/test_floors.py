@@ -34,6 +34,7 @@ FLOORS = (
     ("zoo.importing",),
     ("representation",),
     ("metamodel.process",),
+    ("metamodel.layers",),
     ("metamodel.networks",),
     ("metamodel",),
     ("training",),

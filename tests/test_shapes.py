@@ -21,10 +21,11 @@ from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.evaluation.harness import scoring
 from mole_jax.learners import denoising, guidance
 from mole_jax.learners.denoising import Noise
-from mole_jax.metamodel.networks import features, gpt_transformer
-from mole_jax.metamodel.networks.attention import attention
+from mole_jax.metamodel.layers import features
+from mole_jax.metamodel.layers.attention import attention
+from mole_jax.metamodel.layers.set_encoder import SetEncoder
+from mole_jax.metamodel.networks import gpt_transformer
 from mole_jax.metamodel.networks.probing import Denoising, Probes
-from mole_jax.metamodel.networks.set_encoder import SetEncoder
 from mole_jax.metamodel.process import noising
 from mole_jax.metamodel.process.prompt import CONDITIONS, Prompt
 from mole_jax.metamodel.process.sampler import DEFAULT

@@ -19,8 +19,9 @@ from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 from mole_jax.learners import denoising, guidance
 from mole_jax.metamodel import meta_model, metamodel_config
+from mole_jax.metamodel.layers import features
 from mole_jax.metamodel.meta_model import MetaModel, Module
-from mole_jax.metamodel.networks import features, sharding
+from mole_jax.metamodel.networks import sharding
 from mole_jax.metamodel.networks.transformer import Transformer
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt, everything

@@ -9,7 +9,7 @@ from typing import Any
 from mole_jax.core import compat
 from mole_jax.core.program.sections import Tagged, defaults
 from mole_jax.metamodel.networks.gpt_transformer import Tokens
-from mole_jax.metamodel.shape import Shape
+from mole_jax.metamodel.networks.shape import Shape
 
 _TOKENS = Tokens()
 

@@ -12,10 +12,10 @@ from typing import Any
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel.networks import tokenisation
 from mole_jax.metamodel.networks.gpt_transformer import GPT, Tokens
+from mole_jax.metamodel.networks.shape import Shape
 from mole_jax.metamodel.process import noising
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.sampler import Plan
-from mole_jax.metamodel.shape import Shape
 
 NOISE_SCHEDULES = ("cosine", "linear")
 VARIANCES = ("fixed_small", "fixed_large")

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from mole_jax.metamodel.layers.attention import attention
+from mole_jax.metamodel.layers.products import Dense, DenseGeneral
 from mole_jax.metamodel.networks import sharding
-from mole_jax.metamodel.networks.attention import attention
 from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf, Probes
-from mole_jax.metamodel.networks.products import Dense, DenseGeneral
-from mole_jax.metamodel.shape import DTYPES, Shape
+from mole_jax.metamodel.networks.shape import DTYPES, Shape
 
 _IN_FLOAT32 = ("estimate",)  # layers of a block whose products are not in `dtype`
 

@@ -25,12 +25,12 @@ from jax.sharding import Mesh
 
 from mole_jax.core.errors import UserError
 from mole_jax.core.program.sections import NOT_A_KEY
+from mole_jax.metamodel.layers.attention import attention
+from mole_jax.metamodel.layers.embeddings import log_metric, sines
+from mole_jax.metamodel.layers.products import Dense, DenseGeneral
 from mole_jax.metamodel.networks import sharding, tokenisation
-from mole_jax.metamodel.networks.attention import attention
-from mole_jax.metamodel.networks.embeddings import log_metric, sines
 from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf
-from mole_jax.metamodel.networks.products import Dense, DenseGeneral
-from mole_jax.metamodel.networks.transformer import DTYPES, Shape
+from mole_jax.metamodel.networks.shape import DTYPES, Shape
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.codec import Layout

@@ -19,17 +19,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from mole_jax.metamodel.layers.cotangent_clipping import clip_cotangent
+from mole_jax.metamodel.layers.embeddings import ScalarEmbedding, log_metric
+from mole_jax.metamodel.layers.features import ConvFeatures, DenseFeatures
+from mole_jax.metamodel.layers.products import Dense
+from mole_jax.metamodel.layers.set_encoder import SetEncoder
 from mole_jax.metamodel.networks import sharding, warps
 from mole_jax.metamodel.networks.block import Block, Carry, light
-from mole_jax.metamodel.networks.cotangent_clipping import clip_cotangent
-from mole_jax.metamodel.networks.embeddings import ScalarEmbedding, log_metric
-from mole_jax.metamodel.networks.features import ConvFeatures, DenseFeatures
 from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf, Probes
-from mole_jax.metamodel.networks.products import Dense
-from mole_jax.metamodel.networks.set_encoder import SetEncoder
+from mole_jax.metamodel.networks.shape import DTYPES, Shape
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
-from mole_jax.metamodel.shape import DTYPES, Shape
 from mole_jax.representation.codec import Layout
 from mole_jax.representation.tokens import ProbeGradient
 

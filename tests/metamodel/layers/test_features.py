@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mole_jax.core.errors import UserError
-from mole_jax.metamodel.networks import features
-from mole_jax.metamodel.networks.features import ConvFeatures, DenseFeatures
+from mole_jax.metamodel.layers import features
+from mole_jax.metamodel.layers.features import ConvFeatures, DenseFeatures
 
 SHAPES = [(8, 8, 1), (28, 28, 1), (9, 12, 3)]
 

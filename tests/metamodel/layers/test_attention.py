@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mole_jax.metamodel.networks import attention as attentions
-from mole_jax.metamodel.networks.attention import attention
+from mole_jax.metamodel.layers import attention as attentions
+from mole_jax.metamodel.layers.attention import attention
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mole_jax.metamodel.networks import products
+from mole_jax.metamodel.layers import products
 
 
 @pytest.fixture(params=[True, False], ids=["one cpu", "elsewhere"])

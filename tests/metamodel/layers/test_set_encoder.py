@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mole_jax.metamodel.networks.features import DenseFeatures
-from mole_jax.metamodel.networks.set_encoder import SetEncoder
+from mole_jax.metamodel.layers.features import DenseFeatures
+from mole_jax.metamodel.layers.set_encoder import SetEncoder
 from mole_jax.tasks.examples import Examples
 from tests import tiny
 

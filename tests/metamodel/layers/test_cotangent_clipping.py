@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mole_jax.metamodel.networks.cotangent_clipping import clip_cotangent
+from mole_jax.metamodel.layers.cotangent_clipping import clip_cotangent
 
 CURVATURE = jnp.array([0.5, 30.0, -4.0])
 
