@@ -34,7 +34,6 @@ from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage.paths import user_path
 from mole_jax.evaluation.baselines import training
 from mole_jax.evaluation.baselines.adam_support import AdamSupport
-from mole_jax.evaluation.baselines.classical import CLASSICAL
 from mole_jax.evaluation.harness import prediction
 from mole_jax.evaluation.harness.context import EvalContext, load_context
 from mole_jax.evaluation.harness.episodes import EpisodeGrid
@@ -94,15 +93,16 @@ def measured(
     for i, shots in enumerate(found.shots.tolist()):
         shown = fewer(context.splits[split].first(), shots, context.family.n_classes)
         seconds = {n: timed(context, results, shown, chosen, i, n, rounds) for n in BATCHES}
+        trained = dict(zip(few_shot.adams(context), chosen.adam[i], strict=True))
         for m, name in enumerate(names):
-            row = {"shots": shots, "learner": name}
+            row: dict[str, Any] = {"shots": shots, "learner": name}
+            if name in trained:
+                row["steps"] = int(trained[name][2])
             row["accuracy"] = float(found.single[i, m, 0].mean())
             # Classical learners take one task after another, however many there are.
             row["seconds_per_task"] = {
                 str(n): of.get(name, seconds[1].get(name)) for n, of in seconds.items()
             }
-            if name == AdamSupport.name:
-                row["steps"] = int(chosen.adam_steps[i])
             rows.append(row)
         print(f"{shots} a class: done", flush=True)
     return rows
@@ -119,17 +119,23 @@ def timed(
 ) -> dict[str, float]:
     """Return seconds a task of every learner, with n tasks at once."""
     rows = np.resize(np.arange(len(shown.tasks)), n)
-    steps = int(chosen.adam_steps[i])
-    sides: dict[str, Callable[[], Any]] = {
-        **{name: _predicting(context, results, name, shown, rows) for name in context.learners},
-        "all": _training(context, shown, rows, float(chosen.adam_rate[i]), max(steps, 2)),
-        "one": _training(context, shown, rows, float(chosen.adam_rate[i]), 1),
+    sides: dict[Any, Callable[[], Any]] = {
+        name: _predicting(context, results, name, shown, rows) for name in context.learners
     }
+    steps = {}
+    for (name, (_, copies)), (rate, _, last) in zip(
+        few_shot.adams(context).items(), chosen.adam[i], strict=True
+    ):
+        own, steps[name] = few_shot.seen(context, shown, copies), max(int(last), 2)
+        for many in (1, steps[name]):
+            sides[name, many] = _training(context, own, rows, float(rate), many)
     if n == 1:
         sides |= _fitting(context, shown, chosen.classical[i])
-    seconds = machine.in_turn(sides, rounds)
-    a_step = max(seconds.pop("all") - seconds.pop("one"), 0.0) / (max(steps, 2) - 1)
-    return {name: s / n for name, s in seconds.items()} | {AdamSupport.name: a_step * steps / n}
+    seconds: dict[Any, float] = machine.in_turn(sides, rounds)
+    for name, many in steps.items():  # measuring at both ends is not a part of the cost
+        whole, one = seconds.pop((name, many)), seconds.pop((name, 1))
+        seconds[name] = max(whole - one, 0.0) / (many - 1) * many
+    return {name: s / n for name, s in seconds.items()}
 
 
 def _predicting(
@@ -174,7 +180,7 @@ def _fitting(
     asked, k = np.asarray(query)[np.asarray(there)], int(context.family.classes_of_tasks[task])
     return {
         of.name: lambda of=of, s=setting: of.scores(x, y, k, asked, s)  # type: ignore[misc]
-        for of, (setting, _) in zip(CLASSICAL, chosen, strict=True)
+        for of, (setting, _) in zip(few_shot.classical(context), chosen, strict=True)
     }
 
 

@@ -33,6 +33,7 @@ GLYPHS: dict[str, object] = {
     "training.batch_size": 32,
     "evaluation.starts": 1,
     "evaluation.shots": (1, 2, 5, 10),
+    "evaluation.warped_copies": 30,
     "evaluation.targets.regret": 0.0,
     "evaluation.targets.score": 0.0,
     "evaluation.targets.r2": 0.0,
@@ -48,6 +49,7 @@ GLYPHS_28: dict[str, object] = {
     "population.snapshots": 12,
     "training.steps": 800,
     "training.end_to_end_steps": 800,
+    "evaluation.warped_copies": 10,
 }
 # For an accelerator: tasks of 2 to 10 classes, and a larger model that sees far more of them.
 GLYPHS_GPU: dict[str, object] = {

@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "evaluation.prompt": "best",
     "evaluation.prompt_range": (),
     "evaluation.shots": (),
+    "evaluation.warped_copies": 0,
     "metamodel.gpt": {},  # any value: nothing depended on it
     "metamodel.mixing": 0,
     "metamodel.name": "dit",

@@ -23,6 +23,7 @@ _AT_LEAST = {
     "ensemble_tasks": 1,
     "novelty_count": 1,
     "few_shot_networks": 1,
+    "warped_copies": 0,
     "sampler_batch": 1,
     "bootstrap": 1,
 }
@@ -88,6 +89,8 @@ class EvaluationConfig:
     # with classical ones; empty: none.
     shots: tuple[int, ...] = ()
     few_shot_networks: int = 8  # of which a mean is made in that comparison
+    # Above 0, Adam, 1-NN and SVM are also given so many warped copies of each support image.
+    warped_copies: int = 0
     novelty_count: int = 100  # networks whose distance to the training runs is measured
     sampler_batch: int = 64  # networks in one call of the sampler
     bootstrap: int = 2000  # resamples for each interval
@@ -154,6 +157,11 @@ def _check_shots(config: Mapping[str, Any]) -> None:
         raise UserError(
             f"evaluation.shots={tuple(shots)} are of labelled examples, and network.name="
             f"{config['network']['name']!r} has none; leave it empty"
+        )
+    if (copies := compat.get(config, "evaluation.warped_copies")) and not shots:
+        raise UserError(
+            f"evaluation.warped_copies={copies} is for a comparison with few examples: name some "
+            "in evaluation.shots, or set it to 0"
         )
 
 

@@ -14,10 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core import compat
-from mole_jax.evaluation.baselines import adam_support
+from mole_jax.evaluation.baselines import adam_support, warped
 from mole_jax.evaluation.baselines.adam_support import AdamSupport, SupportTraining
 from mole_jax.evaluation.baselines.baseline import ask
-from mole_jax.evaluation.baselines.classical import CLASSICAL, choose, log_probabilities
+from mole_jax.evaluation.baselines.classical import (
+    CLASSICAL,
+    Classical,
+    choose,
+    log_probabilities,
+)
 from mole_jax.evaluation.harness import scoring, statistics
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.episodes import EpisodeGrid
@@ -26,6 +31,7 @@ from mole_jax.evaluation.harness.prediction import predict
 from mole_jax.evaluation.measures import fixed_prompt
 from mole_jax.evaluation.measures.ensembles import with_many_starts
 from mole_jax.evaluation.measures.support_sizes import fewer
+from mole_jax.training.learner import Label
 
 NUMBERS = ("accuracy", "nll")  # by task
 _SMALLEST = 1e-7  # probability: a method that is certain and wrong has a finite likelihood
@@ -35,16 +41,14 @@ class Chosen(NamedTuple):
     """What was chosen on training subsets, at each number of shots."""
 
     shots: np.ndarray  # [S]
-    adam_rate: np.ndarray  # [S]
-    adam_snapshot: np.ndarray  # [S]
-    adam_steps: np.ndarray  # [S]
-    classical: np.ndarray  # [S, C, 2] setting and temperature of CLASSICAL
+    adam: np.ndarray  # [S, A, 3] rate, snapshot and steps of `adams`
+    classical: np.ndarray  # [S, C, 2] setting and temperature of `classical`
 
 
 class FewShot(NamedTuple):
     """How well methods do from few examples, with one network each and with the mean of several."""
 
-    methods: np.ndarray  # [M] the learners' names, then adam_support and CLASSICAL
+    methods: np.ndarray  # [M] the learners' names, then those of `adams` and `classical`
     shots: np.ndarray  # [S]
     networks: np.ndarray  # [] in a mean
     single: np.ndarray  # [S, M, NUMBERS, T]
@@ -63,6 +67,26 @@ def shots_of(context: EvalContext) -> list[int]:
     return sorted(set(compat.get(context.config, "evaluation.shots")))
 
 
+def adams(context: EvalContext) -> dict[str, tuple[Label, int]]:
+    """Return ordinary trainings by name, each with the number of warped copies that it sees."""
+    found = {AdamSupport.name: (AdamSupport.label, 0)}
+    copies = compat.get(context.config, "evaluation.warped_copies")
+    return found | ({warped.ADAM: (warped.ADAM_LABEL, copies)} if copies else {})
+
+
+def classical(context: EvalContext) -> tuple[Classical, ...]:
+    """Return the classical learners, those with warped copies last."""
+    copies = compat.get(context.config, "evaluation.warped_copies")
+    shape = context.family.network.input_shape
+    return (*CLASSICAL, *(warped.classical(shape, copies) if copies else ()))
+
+
+def seen(context: EvalContext, shown: EpisodeGrid, copies: int) -> EpisodeGrid:
+    """Return what one of `adams` is trained on."""
+    shape = context.family.network.input_shape
+    return warped.with_copies(shown, shape, copies) if copies else shown
+
+
 def tune(context: EvalContext, split: str, results: Results) -> Chosen:
     """Choose what the methods without meta-training need, by the validation pools of the choices.
 
@@ -72,10 +96,13 @@ def tune(context: EvalContext, split: str, results: Results) -> Chosen:
     n_classes = context.family.classes_of_tasks[context.choice.tasks].tolist()
     for shots in shots_of(context):
         shown = fewer(context.choice, shots, context.family.n_classes)
-        adam = adam_support.tuned(context, shown.flat())
+        adam = [
+            adam_support.tuned(context, seen(context, shown, copies).flat())[-3:]
+            for _, copies in adams(context).values()
+        ]
         supports = _supports(shown)
-        classical = [choose(of, supports, queries, n_classes) for of in CLASSICAL]
-        found.append((shots, adam.chosen, adam.chosen_snapshot, adam.chosen_steps, classical))
+        of_classical = [choose(of, supports, queries, n_classes) for of in classical(context)]
+        found.append((shots, adam, of_classical))
     return Chosen(*(np.array(x) for x in zip(*found, strict=True)))
 
 
@@ -85,7 +112,8 @@ def compare(context: EvalContext, split: str, results: Results) -> FewShot:
     which = np.arange(len(context.splits[split].tasks))
     episodes = with_many_starts(context, split, which, n)
     pools = _pools(context, "test", episodes.tasks)
-    names, rows = [*context.learners, AdamSupport.name, *(of.name for of in CLASSICAL)], []
+    names = [*context.learners, *adams(context), *(of.name for of in classical(context))]
+    rows = []
     for i, shots in enumerate(chosen.shots):
         shown = fewer(episodes, int(shots), context.family.n_classes)
         answers = [
@@ -150,16 +178,16 @@ def _ece(probabilities: Sequence[np.ndarray], pools: Sequence[Pool]) -> float:
 def _of_networks(
     context: EvalContext, split: str, shown: EpisodeGrid, chosen: Chosen, i: int, results: Results
 ) -> Iterator[list[np.ndarray]]:
-    """Yield the class probabilities [N, m, K] of each task, by learner and of Adam."""
+    """Yield the class probabilities [N, m, K] of each task, by learner and by one of `adams`."""
     key = context.key(f"few shot {split}")
     for name in context.learners:
         prompt = fixed_prompt.of(context.measuring(name), results)
         yield _probabilities(context, predict(context, name, shown, prompt, key), shown)
     solver, none = AdamSupport(context), np.zeros(0)
-    theta = SupportTraining(
-        none, none, none, chosen.adam_rate[i], chosen.adam_snapshot[i], chosen.adam_steps[i]
-    )
-    yield _probabilities(context, ask(solver, theta, shown, context.key(solver.name)), shown)
+    for (_, copies), setting in zip(adams(context).values(), chosen.adam[i], strict=True):
+        theta = SupportTraining(none, none, none, *setting)
+        own = seen(context, shown, copies)
+        yield _probabilities(context, ask(solver, theta, own, context.key(solver.name)), shown)
 
 
 def _probabilities(context: EvalContext, flat: np.ndarray, shown: EpisodeGrid) -> list[np.ndarray]:
@@ -175,7 +203,7 @@ def _of_classical(
     """Yield the class probabilities [1, m, K] of each task, by classical learner."""
     supports = _supports(shown.first())
     n_classes = context.family.classes_of_tasks[shown.tasks].tolist()
-    for of, (setting, temperature) in zip(CLASSICAL, chosen, strict=True):
+    for of, (setting, temperature) in zip(classical(context), chosen, strict=True):
         scores = [
             of.scores(*support, k, pool.inputs, setting)
             for support, k, pool in zip(supports, n_classes, pools, strict=True)
@@ -214,7 +242,8 @@ def _record(context: EvalContext, split: str, results: Results) -> Record:
             for m, name in enumerate(found.methods)
         }
     labels = {name: x.trained.learner.label.label for name, x in context.learners.items()}
-    labels |= {of.name: of.label.label for of in (AdamSupport, *CLASSICAL)}
+    labels |= {name: label.label for name, (label, _) in adams(context).items()}
+    labels |= {of.name: of.label.label for of in classical(context)}
     return {"few_shot": {"networks": int(found.networks), "labels": labels, "shots": of_shots}}
 
 

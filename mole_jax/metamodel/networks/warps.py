@@ -13,6 +13,7 @@ import numpy as np
 
 # Standard deviations of what a warp of strength 1 does; shifts are in units of the image's side.
 SHIFT, SCALE, TURN, SLANT = 0.04, 0.08, 0.12, 0.1
+N_SIZES = 6  # numbers that make a warp
 PLAIN = 1 / 3  # share of the steps, the last ones, that see the images as they are
 
 
@@ -39,11 +40,23 @@ def _warps(height: int, width: int, strength: float, n: int) -> tuple[np.ndarray
 
     They come in pairs of opposites, so that together they move nothing.
     """
-    drawn = np.random.default_rng(0).normal(size=(-(-n // 2), 6)) * strength
-    sizes = np.stack([drawn, -drawn], axis=1).reshape(-1, 6)[:n]
+    drawn = np.random.default_rng(0).normal(size=(-(-n // 2), N_SIZES)) * strength
+    sizes = np.stack([drawn, -drawn], axis=1).reshape(-1, N_SIZES)[:n]
     sizes[n - round(PLAIN * n) :] = 0
+    return matrices(sizes, height, width)
+
+
+def matrices(sizes: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what warps do along rows [n, H, W, W] and along columns [n, W, H, H].
+
+    Args:
+        sizes: [n, N_SIZES] normal numbers, times the strength: how much wider, higher, to the
+            right, down, turned and slanted.
+        height: of an image, in pixels.
+        width: the same.
+    """
     y, x = (np.arange(side) - (side - 1) / 2 for side in (height, width))
-    wider, higher, right, down, turn, slant = (sizes[:, i, None, None] for i in range(6))
+    wider, higher, right, down, turn, slant = (sizes[:, i, None, None] for i in range(N_SIZES))
     turn, slant = TURN * turn, SLANT * slant
     columns = x * (1 + SCALE * wider) + (slant - turn) * y[:, None] + SHIFT * width * right
     rows = y * (1 + SCALE * higher) + (slant + turn) * x[:, None] + SHIFT * height * down

@@ -45,7 +45,8 @@ def test_every_method_answers_at_every_number_of_shots(prepared: Prepared) -> No
             results.found[job] = found
     found = results.of(few_shot.MEASURE, "S1")
     assert found.shots.tolist() == few_shot.shots_of(context)
-    names = [*context.learners, AdamSupport.name, *(of.name for of in CLASSICAL)]
+    names = [*context.learners, AdamSupport.name, "adam_warped", *(of.name for of in CLASSICAL)]
+    names += ["nearest_neighbour_warped", "svm_warped"]
     assert found.methods.tolist() == names
     shape = (len(found.shots), len(names), 2, len(context.splits["S1"].tasks))
     assert found.single.shape == found.together.shape == shape
