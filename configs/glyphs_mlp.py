@@ -22,11 +22,13 @@ from mole_jax.glyphs_recipe import GLYPHS, GLYPHS_28
 CONFIG: dict[str, object] = {**GLYPHS, "network.hidden": (32,)}
 VARIANTS: dict[str, dict[str, object]] = {
     "": {},
-    # Fewer tasks and steps, for a first look; not timed yet.
+    # A first look in five minutes.
     "cpu": {
-        "data.train_subsets": 1500,
-        "training.steps": 400,
-        "training.end_to_end_steps": 600,
+        "data.train_subsets": 512,
+        "training.steps": 300,
+        "training.end_to_end_steps": 400,
+        "evaluation.measures": ("few_shot",),
+        "evaluation.shots": (1, 5, 10),
     },
     "28": GLYPHS_28,
 }

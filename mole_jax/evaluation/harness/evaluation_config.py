@@ -89,7 +89,7 @@ class EvaluationConfig:
     # with classical ones; empty: none.
     shots: tuple[int, ...] = ()
     few_shot_networks: int = 8  # of which a mean is made in that comparison
-    # Above 0, Adam, 1-NN and SVM are also given so many warped copies of each support image.
+    # Above 0, Adam, 1-NN and SVM are also given this many warped copies of each support image.
     warped_copies: int = 0
     novelty_count: int = 100  # networks whose distance to the training runs is measured
     sampler_batch: int = 64  # networks in one call of the sampler
