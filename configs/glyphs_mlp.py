@@ -2,7 +2,7 @@
 
     python -m mole_jax.main --config=configs/glyphs_mlp.py --workdir=runs/glyphs
         new characters from 1 / 10 examples: 82.1 / 95.5 % (mean of 8), the best classical learner
-        74.9 / 95.4 %; digits 74.8 / 95.9 %, 75.1 / 96.8 %; 16 min (two cores, AMD EPYC, busy)
+        74.9 / 95.4 %; digits 74.8 / 95.9 %, 75.1 / 96.8 %; 15 min (two cores, AMD EPYC, busy)
     python -m mole_jax.main --config=configs/glyphs_mlp.py:28 --workdir=runs/glyphs28
         judged on Fashion-MNIST (Debian: dataset-fashion-mnist); not run yet at this length
 
