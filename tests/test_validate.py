@@ -117,7 +117,6 @@ def test_a_shared_start_goes_with_unscaled_starts_only() -> None:
         ("evaluation.shots", (1, 5)),  # of 4
         ("evaluation.few_shot_networks", 0),
         ("evaluation.warped_copies", -1),
-        ("evaluation.warped_copies", 3),  # and no shots
         ("training.permute_labels", 2.0),
         ("training.drop", {"support": 1.0, "target_metric": 0.0, "start": 0.0}),
         ("training.steps_per_dispatch", 0),

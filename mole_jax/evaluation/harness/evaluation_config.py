@@ -158,11 +158,6 @@ def _check_shots(config: Mapping[str, Any]) -> None:
             f"evaluation.shots={tuple(shots)} are of labelled examples, and network.name="
             f"{config['network']['name']!r} has none; leave it empty"
         )
-    if (copies := compat.get(config, "evaluation.warped_copies")) and not shots:
-        raise UserError(
-            f"evaluation.warped_copies={copies} is for a comparison with few examples: name some "
-            "in evaluation.shots, or set it to 0"
-        )
 
 
 def prompt_range(config: Mapping[str, Any]) -> tuple[float, ...]:

@@ -29,7 +29,7 @@ COMMANDS = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("
 TEXTS = {
     *("--name", "--only", "--dtype"),  # of benchmarks
     *("--network", "--metric", "--run", "--run-column", "--step-column"),
-    *("--support", "--test", "--checkpoint", "--sampler"),  # npz:FILE; names
+    *("--support", "--test", "--checkpoint", "--sampler", "--split"),  # npz:FILE; names
     *("--data", "--clothes"),  # npz:FILE, which is taken apart
     "name",  # of a data set, for launch/prepare_data.py
     "source",  # as in data.source, which takes its own paths apart
