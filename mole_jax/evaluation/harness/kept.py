@@ -44,15 +44,16 @@ def read_all(folder: Path, context: EvalContext, measures: Sequence[Measure[Any]
     """Return the results of measures, and of what they need, that an evaluation has kept.
 
     Raises:
-        UserError: where one is not there.
+        UserError: where one is not there, or is as another version wrote it.
     """
     results = Results(context)
     for job in jobs(context, with_needs(measures)):
         path = Path(folder) / f"{job.name}.npz"
-        if not path.exists():
+        if not _fits(path, job.measure.result):
             raise UserError(
-                f"{path} is missing: an older version made this evaluation, or its "
-                "evaluation.measures left this out; evaluate again in another workdir"
+                f"{path} is {'of another form' if path.exists() else 'missing'}: another version "
+                "made this evaluation, or its evaluation.measures left this out; evaluate again in "
+                "another workdir"
             )
         results.found[job] = read(path, job.measure.result)
     return results

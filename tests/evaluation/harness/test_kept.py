@@ -1,0 +1,33 @@
+"""Kept results are read where they are as this version writes them, and refused elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mole_jax.core.errors import UserError
+from mole_jax.core.storage.files import write_npz
+from mole_jax.evaluation.harness.kept import read_all
+from mole_jax.evaluation.harness.measure import jobs
+from mole_jax.evaluation.measures import timing
+from tests.evaluation.conftest import Prepared
+
+
+def test_results_of_another_form_are_refused_like_missing_ones(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    alone = dataclasses.replace(timing.MEASURE, needs=())
+    with pytest.raises(UserError, match="is missing"):
+        read_all(tmp_path, prepared.context, [alone])
+    (job,) = jobs(prepared.context, [alone])
+    path = tmp_path / f"{job.name}.npz"
+    write_npz(path, seconds_per_network=np.array(1.0), of_another_version=np.array(2.0))
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="is of another form: another version"):
+        read_all(tmp_path, prepared.context, [alone])
+    assert path.read_bytes() == before
+    write_npz(path, seconds_per_network=np.array(1.0), batch=np.array(4))
+    assert read_all(tmp_path, prepared.context, [alone]).found[job].batch == 4
