@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
+from benchmarks import on_zoo
+from mole_jax.core.storage import files
 from mole_jax.evaluation.harness import scoring
-from mole_jax.evaluation.harness.context import EvalContext
+from mole_jax.evaluation.harness.context import EvalContext, load_context
 from mole_jax.evaluation.harness.prediction import predict
 from mole_jax.evaluation.measures.support_sizes import fewer
 
 SHOTS = (1, 5, 10)
+
+
+def judged(config: Any, workdir: Path, learner: str) -> dict[str, dict[str, list[float]]]:
+    """Train in a workdir, and return a learner's `accuracies`; they are kept, the workdir is not.
+
+    A training that is done is read and not run again.
+    """
+    file = workdir.with_suffix(".json")
+    if not file.exists():
+        on_zoo.make(config, workdir)
+        on_zoo.train(config, workdir, workdir)
+        files.write_json(file, accuracies(load_context(config, workdir), learner))
+        shutil.rmtree(workdir, ignore_errors=True)
+    return json.loads(file.read_text())
 
 
 def accuracies(context: EvalContext, learner: str) -> dict[str, dict[str, list[float]]]:

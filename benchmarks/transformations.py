@@ -14,29 +14,23 @@ A training that is done is read and not run again. Writes benchmarks/results/tra
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import machine, on_zoo, one_pass
+from benchmarks import clothes, machine, one_pass
 from mole_jax import experiment
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import config as configs
 from mole_jax.core.program.command import explained, leave
-from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
 from mole_jax.evaluation.harness import statistics
-from mole_jax.evaluation.harness.context import load_context
-from mole_jax.tasks import sources
 from mole_jax.tasks.transformation import KINDS
 
 CONFIG = Path(__file__).parents[1] / "configs" / "glyphs_mlp.py"
 NONE, ALL = "none", "those of glyphs_mlp"
-CLOTHES = "idx:/usr/share/datasets/fashion-mnist"  # Debian: dataset-fashion-mnist
 LEARNER = "end_to_end"
 
 
@@ -44,19 +38,20 @@ def main() -> None:
     """Train, evaluate, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--folder", type=user_path, required=True, help="for workdirs")
-    parser.add_argument("--clothes", default=CLOTHES, help="source of 28x28 images")
+    parser.add_argument("--clothes", default=clothes.SOURCE, help="source of 28x28 images")
     parser.add_argument("--seeds", type=int, nargs="+", default=(0,))
     parser.add_argument("--steps", type=int, default=400, help="of each training")
     flags = parser.parse_args()
     rows = []
     try:
         flags.folder.mkdir(parents=True, exist_ok=True)
-        clothes = small(flags.clothes, flags.folder / "clothes.npz")
+        images = clothes.small(flags.clothes, flags.folder / "clothes.npz")
         for seed in flags.seeds:
             for name in (NONE, *KINDS, ALL):
-                config = configured(name, clothes, seed, flags.steps)
+                config = configured(name, images, seed, flags.steps)
                 place = flags.folder / f"{name.replace(' ', '_')}_{seed}_{flags.steps}"
-                rows.append({"tasks with": name, "seed": seed, "accuracy": judged(config, place)})
+                accuracy = one_pass.judged(config, place, LEARNER)
+                rows.append({"tasks with": name, "seed": seed, "accuracy": accuracy})
     except UserError as error:
         sys.exit(f"error: {error}")
     splits = [split for split in rows[0]["accuracy"] if split not in ("S0", "S1")]
@@ -65,24 +60,12 @@ def main() -> None:
     machine.write("transformations", steps=flags.steps, rows=rows)
 
 
-def small(source: str, file: Path) -> Path:
-    """Write a source's images of 28x28 as images of 8x8: means of 4x4 pixels, with a border."""
-    if not file.exists():
-        data = sources.load(source)
-        if data.images.shape[1:] != (28, 28, 1):
-            raise UserError(f"--clothes={source}: images {data.images.shape[1:]}, not 28x28 grey")
-        wide = np.pad(data.images[..., 0], [(0, 0), (2, 2), (2, 2)])
-        means = wide.reshape(-1, 8, 4, 8, 4).mean((2, 4)).round().astype(np.uint8)
-        files.write_npz(file, image=means, label=data.labels)
-    return file
-
-
-def configured(name: str, clothes: Path, seed: int, steps: int) -> Any:
+def configured(name: str, images: Path, seed: int, steps: int) -> Any:
     """Return the experiment with these transformations of training tasks."""
     changes: dict[str, Any] = {
         "seed": seed,
-        "data.source": f"glyphs+strokes+digits+npz:{clothes}",
-        "data.held_out_sources": f"strokes+digits+{clothes.stem}",
+        "data.source": f"glyphs+strokes+digits+npz:{images}",
+        "data.held_out_sources": f"strokes+digits+{images.stem}",
         "data.train_subsets": 512,
         "data.max_per_class": {"train": 400, "support": 200, "validation": 100, "test": 200},
         "population.snapshots": 4,
@@ -95,17 +78,6 @@ def configured(name: str, clothes: Path, seed: int, steps: int) -> Any:
         share = {kind: 0.5 if kind == name else 0.0 for kind in KINDS}
         changes |= {f"data.transform.{kind}": value for kind, value in share.items()}
     return experiment.change(configs.load(str(CONFIG)), changes)
-
-
-def judged(config: Any, workdir: Path) -> dict[str, dict[str, list[float]]]:
-    """Train in a workdir and return the accuracy on each task, by split and shots."""
-    file = workdir.with_suffix(".json")
-    if not file.exists():
-        on_zoo.make(config, workdir)
-        on_zoo.train(config, workdir, workdir)
-        files.write_json(file, one_pass.accuracies(load_context(config, workdir), LEARNER))
-        shutil.rmtree(workdir, ignore_errors=True)
-    return json.loads(file.read_text())
 
 
 def cells(row: dict[str, Any], rows: list[dict[str, Any]], splits: list[str]) -> list[Any]:

@@ -25,6 +25,7 @@ FLOORS = (
         "tasks.networks",
         "tasks.sources",
         "tasks.sources.glyphs",
+        "tasks.sources.silhouettes",
         "tasks.sources.strokes",
     ),
     ("population",),

@@ -5,6 +5,8 @@
                  numerals; larger with `glyphs:SIDE`, more fonts with `glyphs:SIDE@FONTDIR`
 `strokes`        thousands of classes of 8x8 made-up characters, drawn by many hands, none like a
                  numeral; larger with `strokes:SIDE`
+`silhouettes`    thousands of classes of 8x8 made-up things: filled outlines with surfaces, none
+                 like a numeral; larger with `silhouettes:SIDE`
 `tfds:NAME`      a data set of TensorFlow Datasets, prepared by launch/prepare_data.py; read from
                  TFDS_DATA_DIR, or ~/tensorflow_datasets, or DIR with `tfds:NAME@DIR`
 `mnist` ...      short names of four of these: mnist, fashion_mnist, cifar10, svhn
@@ -22,7 +24,7 @@ import re
 from collections.abc import Callable
 
 from mole_jax.core.errors import UserError
-from mole_jax.tasks.sources import digits, glyphs, idx, mixture, npz, strokes, tfds
+from mole_jax.tasks.sources import digits, glyphs, idx, mixture, npz, silhouettes, strokes, tfds
 from mole_jax.tasks.sources.image_data import ImageData
 
 __all__ = ["FORMS", "SHORT_NAMES", "ImageData", "load"]
@@ -32,6 +34,7 @@ FORMS: dict[str, Callable[[str], ImageData]] = {
     "glyphs:SIDE": glyphs.read,
     "glyphs:SIDE@FONTDIR": glyphs.read,
     "strokes:SIDE": strokes.read,
+    "silhouettes:SIDE": silhouettes.read,
     "tfds:NAME": tfds.read,
     "tfds:NAME@DIR": tfds.read,
     "idx:DIR": idx.read,
@@ -41,6 +44,7 @@ SHORT_NAMES: dict[str, Callable[[], ImageData]] = {
     "digits": digits.read,
     "glyphs": glyphs.read,
     "strokes": strokes.read,
+    "silhouettes": silhouettes.read,
     **{name: functools.partial(tfds.read, full) for name, full in tfds.SHORT_NAMES.items()},
 }
 _READERS = {form.partition(":")[0]: read for form, read in FORMS.items()}

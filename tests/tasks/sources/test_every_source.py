@@ -13,7 +13,7 @@ from mole_jax.tasks.sources import tfds
 from mole_jax.tasks.sources.glyphs import fonts
 from tests.tasks.sources import made_up
 from tests.tasks.sources.few_glyphs import few_glyphs
-from tests.tasks.sources.few_strokes import few_strokes
+from tests.tasks.sources.few_made_up import few_made_up
 from tests.tasks.sources.test_idx import write_all
 from tests.tasks.sources.test_npz import write_npz
 from tests.tasks.sources.test_tfds import TENSOR
@@ -38,6 +38,7 @@ MADE: dict[str, Callable[[Path], str]] = {
     "glyphs:SIDE": lambda folder: "glyphs:9",
     "glyphs:SIDE@FONTDIR": lambda folder: f"glyphs:9@{fonts.of_matplotlib()[0].parent}",
     "strokes:SIDE": lambda folder: "strokes:9",
+    "silhouettes:SIDE": lambda folder: "silhouettes:9",
     "tfds:NAME": of_tfds,
     "tfds:NAME@DIR": lambda folder: f"{of_tfds(folder)}@{folder}",
     "idx:DIR": of_idx,
@@ -50,7 +51,7 @@ def test_every_source(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     if name in tfds.SHORT_NAMES:
         prepared(tmp_path, tfds.SHORT_NAMES[name])
-    with few_glyphs(tmp_path), few_strokes(tmp_path):
+    with few_glyphs(tmp_path), few_made_up(tmp_path):
         data = sources.load(MADE[name](tmp_path) if name in sources.FORMS else name)
     n = len(data.images)
     assert data.images.ndim == 4

@@ -39,12 +39,12 @@ def write(
         points = stroke + careless * _POINT * rng.normal(size=(n, *stroke.shape))
         middle = points.mean(1, keepdims=True)
         away = (points - middle) * np.exp(careless * _LENGTH * rng.normal(size=(n, 1, 2)))
-        away = _turned(away, careless * _TURN * rng.normal(size=(n, 1)))
+        away = turned(away, careless * _TURN * rng.normal(size=(n, 1)))
         points = middle + away + careless * _STROKE * rng.normal(size=(n, 1, 2))
         curve = through(points)
         curve = curve + _bent(curve, bend)
         y, x = curve[..., 0] * np.exp(-wide / 2), curve[..., 1] * np.exp(wide / 2)
-        curves.append(_turned(np.stack([y, x - slant * y], -1), lean))
+        curves.append(turned(np.stack([y, x - slant * y], -1), lean))
     return curves
 
 
@@ -63,6 +63,12 @@ def through(points: np.ndarray) -> np.ndarray:
     )
 
 
+def around(points: np.ndarray) -> np.ndarray:
+    """Draw a closed Catmull-Rom curve around points [n, p, 2]: [n, m, 2]."""
+    open_curve = through(np.concatenate([points[:, -1:], points, points[:, :2]], axis=1))
+    return open_curve[:, _PER_PIECE : -_PER_PIECE - 1]
+
+
 def _bent(curve: np.ndarray, bend: np.ndarray) -> np.ndarray:
     """Look up a field [n, 3, 3, 2] over the character's box at curves [n, m, 2]: [n, m, 2]."""
     at = 2 * np.clip(curve + 0.5, 0, 1)
@@ -76,7 +82,7 @@ def _bent(curve: np.ndarray, bend: np.ndarray) -> np.ndarray:
     return found
 
 
-def _turned(points: np.ndarray, angle: np.ndarray) -> np.ndarray:
+def turned(points: np.ndarray, angle: np.ndarray) -> np.ndarray:
     """Turn points [n, m, 2] by angles [n, 1]."""
     cos, sin, y, x = np.cos(angle), np.sin(angle), points[..., 0], points[..., 1]
     return np.stack([cos * y - sin * x, sin * y + cos * x], -1)

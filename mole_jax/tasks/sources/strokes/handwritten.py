@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
 from mole_jax.core.console.progress import Progress
-from mole_jax.tasks.sources import drawn
-from mole_jax.tasks.sources.glyphs import fonts, lookalikes
+from mole_jax.tasks.sources import drawn, made_up
+from mole_jax.tasks.sources.glyphs import fonts
 from mole_jax.tasks.sources.image_data import ImageData
 from mole_jax.tasks.sources.strokes import characters, hands, pens
 from mole_jax.tasks.sources.strokes.characters import Character
@@ -23,7 +23,6 @@ _SEED = 2027  # the images do not depend on a config's
 # The cosine of two blurred shapes from which they are alike; chosen by looking at pairs.
 ALIKE = 0.92
 LIKE_A_NUMERAL = 0.88
-_BLUR = 2.0  # of 32 pixels
 
 
 # Each stage of a run asks for the same data set.
@@ -36,7 +35,7 @@ def load(side: int) -> ImageData:
         "strokes",
         side,
         depends_on,
-        lambda: draw(side, CLASSES, numerals([fonts.pen(path) for path in paths])),
+        lambda: draw(side, CLASSES, made_up.numerals([fonts.pen(path) for path in paths])),
         lambda members: [f"strokes {name}" for name in members.tolist()],
     )
 
@@ -62,29 +61,14 @@ def draw(side: int, n: int, avoided: np.ndarray) -> dict[str, np.ndarray]:
 
 def different(avoided: np.ndarray) -> Iterator[tuple[int, Character]]:
     """Make up characters, each with a number, that look like no earlier one."""
-    found, number = np.zeros((0, avoided.shape[1]), np.float32), 0
-    while True:
-        character = characters.make_up(np.random.default_rng([_SEED, number]))
-        one = shape(character)
-        if (found @ one).max(initial=0) < ALIKE and (avoided @ one).max() < LIKE_A_NUMERAL:
-            found = np.concatenate([found, one[None]])
-            yield number, character
-        number += 1
+    return made_up.different(_make_up, shape, avoided, ALIKE, LIKE_A_NUMERAL)
+
+
+def _make_up(number: int) -> Character:
+    return characters.make_up(np.random.default_rng([_SEED, number]))
 
 
 def shape(character: Character) -> np.ndarray:
     """Return a blurred drawing of a character as a unit vector [1024]."""
     curves = [hands.through(stroke[None]) for stroke in character]
-    return _unit(pens.images(curves, Pens.plain(), 32))[0]
-
-
-def numerals(opened: Sequence[fonts.Pen]) -> np.ndarray:
-    """Return the shapes of the numerals of all fonts: [m, 1024]."""
-    found = [fonts.outline(pen, c) for pen in opened for c in fonts.NUMERALS]
-    boxes = [lookalikes.boxed(outline) for outline in found if outline is not None]
-    return _unit(np.unique(np.stack(boxes), axis=0))
-
-
-def _unit(boxes: np.ndarray) -> np.ndarray:
-    flat = lookalikes.blurred(boxes, _BLUR)
-    return flat / np.sqrt((flat * flat).sum(1, keepdims=True))
+    return made_up.shapes(pens.images(curves, Pens.plain(), made_up.BOX))[0]

@@ -13,6 +13,14 @@ def test_a_curve_goes_through_its_points() -> None:
     np.testing.assert_allclose(curve[:, :: (curve.shape[1] - 1) // 3], points, atol=1e-12)
 
 
+def test_a_closed_curve_goes_through_its_points_and_has_no_corner_where_it_closes() -> None:
+    points = np.random.default_rng(0).normal(size=(3, 4, 2))
+    curve = hands.around(points)
+    np.testing.assert_allclose(curve[:, :: curve.shape[1] // 4], points, atol=1e-12)
+    turned = hands.around(np.roll(points, 1, axis=1))
+    np.testing.assert_allclose(turned, np.roll(curve, curve.shape[1] // 4, axis=1), atol=1e-12)
+
+
 def test_careful_hands_differ_by_a_linear_map() -> None:
     character = characters.make_up(np.random.default_rng(1))
     plain = np.concatenate([hands.through(s[None])[0] for s in character])

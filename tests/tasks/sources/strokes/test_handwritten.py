@@ -10,21 +10,21 @@ import pytest
 
 from mole_jax.core.errors import UserError
 from mole_jax.tasks import sources
-from mole_jax.tasks.sources import ImageData
+from mole_jax.tasks.sources import ImageData, made_up
 from mole_jax.tasks.sources.glyphs import fonts
 from mole_jax.tasks.sources.strokes import characters, handwritten
-from tests.tasks.sources.few_strokes import CLASSES, few_strokes
+from tests.tasks.sources.few_made_up import CLASSES, few_made_up
 
 
 @pytest.fixture(scope="module")
 def avoided() -> np.ndarray:
     paths = [path for path in fonts.of_matplotlib() if path.name == "DejaVuSans.ttf"]
-    return handwritten.numerals([fonts.pen(path) for path in paths])
+    return made_up.numerals([fonts.pen(path) for path in paths])
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageData]:
-    with few_strokes(tmp_path_factory.mktemp("cache")):
+    with few_made_up(tmp_path_factory.mktemp("cache")):
         yield sources.load("strokes")
 
 
