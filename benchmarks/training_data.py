@@ -76,6 +76,7 @@ def configured(kinds: tuple[str, ...], images: Path, seed: int, steps: int) -> A
         "data.unseen_class_subsets": 0,
         "data.max_per_class": {"train": 400, "support": 200, "validation": 100, "test": 200},
         "data.train_subsets": 512,
+        "population.steps": 100,  # the zoo says how large weights are, and no more
         "population.snapshots": 4,
         "training.steps": 1,  # of diffusion, which is not looked at
         "training.warmup_steps": 0,

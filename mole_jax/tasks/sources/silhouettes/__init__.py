@@ -2,9 +2,8 @@
 
 Characters are lines. Clothes, leaves and vases are areas: what they are is said by their outline,
 by the parts they are made of, and by how bright and how patterned each part is. In some classes all
-things have one surface, in others each has its own, so that who learns from them learns to look
-whether it matters. Things that look like numerals are left out. Images are drawn once, and kept in
-the user's cache.
+things have one surface, in others each has its own: the examples show whether it counts. Things
+that look like numerals are left out. Images are drawn once, and kept in the user's cache.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 _MIRRORED = 0.65  # share of things whose left half is like the right one
-_PARTS = (0.25, 0.3, 0.25, 0.2)  # shares of things with none to three parts beside the body
+_PARTS = (0.25, 0.3, 0.25, 0.2)  # shares of things with none to three parts on the body
 _PAIRS = 0.7  # share of a mirrored thing's parts that come in pairs, as sleeves do
 _HOLES = 0.15  # share of parts that are cut out
 _SMOOTH = 0.5  # share of outlines without sharp corners
