@@ -31,9 +31,9 @@ CONFIG = Path(__file__).parents[1] / "configs" / "glyphs_cnn.py"
 SOURCES = ("glyphs", "strokes", "silhouettes")
 KINDS = (
     ("glyphs", "strokes"),  # the first is what others are compared with
+    SOURCES,
     *((source,) for source in SOURCES),
     ("glyphs", "silhouettes"),
-    SOURCES,
 )
 LEARNER = "end_to_end"
 

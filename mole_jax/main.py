@@ -17,7 +17,7 @@ from mole_jax.core import compat
 from mole_jax.core.console import interrupts
 from mole_jax.core.devices import distributed, mesh_shape
 from mole_jax.core.errors import UserError
-from mole_jax.core.program import command, stages
+from mole_jax.core.program import command, compiled, stages
 from mole_jax.core.program import config as configs
 from mole_jax.core.program.sections import Schema
 from mole_jax.core.storage.paths import user_path
@@ -41,6 +41,8 @@ flags
   --distributed=WHERE   work as one with other processes that have the same command: auto on TPU
                         pods, Slurm and Open MPI; elsewhere HOST:PORT,PROCESSES,INDEX, the address
                         of process 0, how many there are, and which this one is
+  --compilation_cache=  where compiled programs are kept for the next run: a folder, or off; left
+                        out, ~/.cache/mole/compiled
   --help                this page; with --config=FILE also that experiment's keys
 
 stages
@@ -118,15 +120,20 @@ def run(arguments: Sequence[str]) -> None:
     selected = stages.select(STAGES, given.stages)
     cluster = distributed.parse(given.distributed)
     config = _config(given)
-    if cluster is not None:
-        distributed.start(cluster)  # before values are checked, for which JAX starts
-    distributed.agree(validate, config, given.mesh)
+    with compiled.kept(given.compilation_cache) as programs:
+        if cluster is not None:
+            distributed.start(cluster)  # before values are checked, for which JAX starts
+        distributed.agree(validate, config, given.mesh)
+        _run_stages(given, config, selected, programs)
 
+
+def _run_stages(given: Command, config: ConfigDict, selected: Sequence[str], programs: str) -> None:
     with stages.open_workdir(given.workdir) as workdir:
         stages.check(workdir, STAGES, config, RESULTS_DO_NOT_DEPEND_ON, compat.DEFAULTS, _schema())
         _say(f"config   {' '.join([given.config, *given.overrides])}")
         _say(f"workdir  {workdir}")
         _say(f"devices  {_devices()}")
+        _say(f"compiled {programs}")
         if distributed.count() > 1:
             _say(f"processes {distributed.count()}")
         stages.run(workdir, _arranged(STAGES, given.mesh), selected, config)
@@ -178,6 +185,7 @@ class Command(NamedTuple):
     print_config: bool
     help: bool
     distributed: str
+    compilation_cache: str
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -190,6 +198,7 @@ def parse(arguments: Sequence[str]) -> Command:
     mesh = flags.DEFINE_string("mesh", "", "", flag_values=values)
     dry_run = flags.DEFINE_bool("dry_run", False, "", flag_values=values)
     cluster = flags.DEFINE_string("distributed", "", "", flag_values=values)
+    cache = flags.DEFINE_string("compilation_cache", "", "", flag_values=values)
     print_config = flags.DEFINE_bool("print_config", False, "", flag_values=values)
     wants_help = flags.DEFINE_bool("help", False, "", short_name="h", flag_values=values)
     overrides, others = _parted(arguments)
@@ -216,6 +225,7 @@ def parse(arguments: Sequence[str]) -> Command:
         print_config.value,
         wants_help.value,
         cluster.value,
+        cache.value,
     )
 
 

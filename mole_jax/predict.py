@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 import numpy as np
 
 from mole_jax.core.errors import MoleWarning, UserError
+from mole_jax.core.program import compiled
 from mole_jax.core.program.arguments import Parser
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.seeds import checked_seed
@@ -126,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--checkpoint", "C", "last (default), best, or the step of a kept one", default="last")
     add("--sampler", "NAME", "ddim, heun, ancestral, ancestral_large; by default the evaluation's")
     add("--steps", "N", "of the sampler; by default the evaluation's", type=int)
+    text = "a folder in which compiled programs are kept for the next time, or off; by default "
+    text += "~/.cache/mole/compiled"
+    add("--compilation_cache", "WHERE", text, default="")
     return parser
 
 
@@ -137,7 +141,14 @@ def run(flags: argparse.Namespace) -> None:
     out = outputs(flags.out, flags.n)
     cards = [path.with_suffix(".json") for path in out if path.suffix == SAFETENSORS]
     files.refuse_overwriting([*out, *cards], inputs(flags))
+    with compiled.kept(flags.compilation_cache):
+        found = predicted(flags, out)
+    write(found)
+    print("\n".join(summary(found)))
 
+
+def predicted(flags: argparse.Namespace, out: list[Path]) -> Predicted:
+    """Read a model and a task, predict, and measure."""
     from mole_jax.core import rng
 
     model = load(flags)
@@ -160,9 +171,7 @@ def run(flags: argparse.Namespace) -> None:
             start=start,
         )
         tested = None if task.test is None else measure(nets, *task.test)
-    found = Predicted(flags, model, task, target, nets, tested, out)
-    write(found)
-    print("\n".join(summary(found)))
+    return Predicted(flags, model, task, target, nets, tested, out)
 
 
 @contextlib.contextmanager

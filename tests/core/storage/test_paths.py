@@ -31,6 +31,7 @@ TEXTS = {
     *("--network", "--metric", "--run", "--run-column", "--step-column"),
     *("--support", "--test", "--checkpoint", "--sampler", "--split"),  # npz:FILE; names
     *("--data", "--clothes"),  # npz:FILE, which is taken apart
+    "--compilation_cache",  # a folder, or "off"
     "name",  # of a data set, for launch/prepare_data.py
     "source",  # as in data.source, which takes its own paths apart
 }

@@ -1,0 +1,159 @@
+"""Compiled programs that are kept on disk, so that the next run need not compile them again.
+
+JAX can keep them; here they are kept in files that are whole or absent, however a process ends, and
+in a folder that stays below a size. What another machine compiled is never used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mole_jax.core.storage.paths import cache_folder, user_path
+
+OFF = "off"
+LIMIT = 2 * 2**30  # bytes that programs may take, those of all machines that share a home
+_KEPT = 0.8  # of it, once it is reached
+_DIGEST = hashlib.sha256().digest_size
+_SUFFIX = ".program"
+_OLD = 24 * 3600  # seconds after which what another process was writing is left over
+
+
+@contextlib.contextmanager
+def kept(where: str = "") -> Iterator[str]:
+    """Have JAX keep its compiled programs in this block, and give what was done, for people.
+
+    Where JAX has been given a folder of its own (JAX_COMPILATION_CACHE_DIR), or is kept from using
+    one (JAX_ENABLE_COMPILATION_CACHE), that holds.
+
+    Args:
+        where: a folder; empty for `compiled` in MOLE's cache folder; "off" to use and keep none.
+    """
+    import jax
+
+    of_jax = jax.config.values["jax_compilation_cache_dir"]
+    if where == OFF or not jax.config.values["jax_enable_compilation_cache"]:
+        with _settings(None, jax_enable_compilation_cache=False):
+            yield "not kept"
+        return
+    if of_jax is not None:
+        yield f"kept by JAX in {of_jax}"
+        return
+    above = user_path(where) if where else cache_folder() / "compiled"
+    folder = above / machine()
+    settings = {
+        "jax_compilation_cache_dir": str(folder),
+        # Small ones, too: hundreds of them take as long as a large one.
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_enable_xla_caches": "",  # their files may be torn
+    }
+    with _settings(KeptPrograms(folder), **settings):
+        yield f"kept in {above}, at most {LIMIT / 2**30:.0f} GiB (--compilation_cache={OFF})"
+
+
+def machine() -> str:
+    """Name what programs for this machine's processor depend on, beyond what JAX knows of it.
+
+    XLA compiles for the instructions that a processor has, and for the cores that it may use.
+    """
+    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    said = [platform.machine(), platform.processor(), str(len(usable))]
+    with contextlib.suppress(OSError):
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+        wanted = ("model name", "flags", "Features", "CPU part")
+        said += [line for line in first.splitlines() if line.startswith(wanted)]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:12]
+
+
+class KeptPrograms:
+    """What JAX asks for programs: files in a folder, each with a digest of what it holds."""
+
+    def __init__(self, folder: Path, limit: int = LIMIT) -> None:
+        """Use the folder of a machine's programs; it and its siblings may take `limit` bytes."""
+        self._path = folder  # JAX's name for it
+        self._limit = limit
+        self._room = 0  # bytes that may be written before files are looked at again
+        self._may_write = True
+
+    def get(self, key: str) -> bytes | None:
+        """Return a program; None where there is none, or a damaged one."""
+        path = self._path / (key + _SUFFIX)
+        try:
+            data = path.read_bytes()
+            os.utime(path)  # those that were not used for long go first
+        except OSError:
+            return None
+        value = data[_DIGEST:]
+        return value if hashlib.sha256(value).digest() == data[:_DIGEST] else None
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep a program, in place of a damaged one if there is; say once where none can be."""
+        if not self._may_write or len(value) + _DIGEST > self._limit:
+            return
+        path = self._path / (key + _SUFFIX)
+        # Not synced to disk, which takes long for hundreds of files: the digest shows what is torn.
+        temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make_room(len(value) + _DIGEST)
+            try:
+                temporary.write_bytes(hashlib.sha256(value).digest() + value)
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as problem:
+            self._may_write = False
+            print(f"compiled programs are not kept: {problem}", file=sys.stderr)
+
+    def _make_room(self, size: int) -> None:
+        """Remove the programs that were not used for longest, where others would not fit."""
+        self._room -= size
+        if self._room >= 0:
+            return
+        found, now = [], time.time()
+        for path in self._path.parent.glob("*/*"):
+            with contextlib.suppress(OSError):  # another process has removed it
+                stat = path.stat()
+                if path.suffix == _SUFFIX:
+                    found.append((stat.st_mtime, stat.st_size, path))
+                elif path.suffix == ".tmp" and now - stat.st_mtime > _OLD:
+                    path.unlink()
+        total = size + sum(n for _, n, _ in found)
+        if total > self._limit:
+            for _, n, path in sorted(found):
+                if total <= _KEPT * self._limit:
+                    break
+                path.unlink(missing_ok=True)
+                total -= n
+        self._room = max(0, self._limit - total)
+
+
+@contextlib.contextmanager
+def _settings(programs: KeptPrograms | None, **values: Any) -> Iterator[None]:
+    """Set JAX in this block, and give it its cache of programs, if any."""
+    import jax
+    from jax._src import compilation_cache
+
+    before = {name: jax.config.values[name] for name in values}
+    for name, value in values.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    if programs is not None:
+        # JAX would make one of its own, whose files are torn where a process is killed, and which
+        # then complains whenever it reads one.
+        compilation_cache._cache = programs
+        compilation_cache._cache_initialized = True
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()

@@ -1,0 +1,177 @@
+"""Compiled programs: kept, found again, never torn, never those of another machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import pytest
+from jax._src import compilation_cache
+
+from mole_jax.core.program import compiled
+from mole_jax.core.program.compiled import KeptPrograms
+from tests import tiny
+
+# Compiles a program, and says whether it was found.
+PROGRAM = """
+import sys
+from mole_jax.core.program import compiled
+with compiled.kept(sys.argv[1]) as said:
+    import jax, jax.numpy as jnp
+    found = []
+    jax.monitoring.register_event_listener(
+        lambda name, **_: found.append(name.endswith("cache_hits")))
+    x = jax.jit(lambda x: jnp.sin(x) @ x.T + 1)(jnp.arange(6.0).reshape(2, 3))
+    print(said, sum(found), float(x.sum()))
+"""
+
+
+@pytest.fixture
+def own() -> Iterator[None]:
+    """JAX as users have it: without a folder of its own, which tests have given it."""
+    with tiny.settings_of_jax(jax_compilation_cache_dir=None):
+        yield
+
+
+def ran(where: Path | str, **environment: str) -> list[str]:
+    known = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(where)],
+        env={**known, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stderr == ""
+    return result.stdout.rsplit(maxsplit=2)
+
+
+def test_the_next_process_finds_what_one_has_compiled(tmp_path: Path) -> None:
+    said, none, first = ran(tmp_path / "c")
+    assert said == f"kept in {tmp_path / 'c'}, at most 2 GiB (--compilation_cache=off)"
+    _, found, second = ran(tmp_path / "c")
+    assert int(none) == 0 < int(found) and first == second
+    assert [p.name for p in (tmp_path / "c").iterdir()] == [compiled.machine()]
+    # It finds none of another machine's.
+    (tmp_path / "c" / compiled.machine()).rename(tmp_path / "c" / "other")
+    assert int(ran(tmp_path / "c")[1]) == 0
+
+
+def test_off_and_what_jax_has_been_set_to_hold(tmp_path: Path) -> None:
+    assert ran("off", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "j"))[0] == "not kept"
+    assert ran(tmp_path / "c", JAX_ENABLE_COMPILATION_CACHE="false")[0] == "not kept"
+    mine = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "j")}
+    assert ran(tmp_path / "c", **mine)[0] == f"kept by JAX in {tmp_path / 'j'}"
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_default_is_in_the_cache_folder(
+    tmp_path: Path, own: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with compiled.kept() as said:
+        assert str(tmp_path / "mole" / "compiled") in said
+        inside = jax.config.values["jax_compilation_cache_dir"]
+        assert isinstance(compilation_cache._cache, KeptPrograms)
+    assert inside == str(tmp_path / "mole" / "compiled" / compiled.machine())
+    assert jax.config.values["jax_compilation_cache_dir"] != inside
+    assert not isinstance(compilation_cache._cache, KeptPrograms)
+
+
+def test_what_is_put_is_found(tmp_path: Path) -> None:
+    programs = KeptPrograms(tmp_path / "m")
+    assert programs.get("a") is None
+    programs.put("a", b"one")
+    programs.put("b", b"")
+    assert (programs.get("a"), programs.get("b")) == (b"one", b"")
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
+def test_a_torn_program_is_compiled_again_and_replaced(tmp_path: Path, damage: str) -> None:
+    programs = KeptPrograms(tmp_path / "m")
+    programs.put("a", b"of many bytes")
+    (file,) = (tmp_path / "m").iterdir()
+    data = file.read_bytes()
+    file.write_bytes({"cut": data[:-3], "changed": data[:-1] + b"?", "empty": b""}[damage])
+    assert programs.get("a") is None
+    programs.put("a", b"of many bytes")
+    assert programs.get("a") == b"of many bytes"
+
+
+def test_a_killed_writer_leaves_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = KeptPrograms(tmp_path / "m")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", killed)
+        programs.put("a", b"one")
+    assert list((tmp_path / "m").iterdir()) == []
+    # After kill -9 the file is left; it is no program, and goes when it is a day old.
+    left = tmp_path / "m" / ".0123.tmp"
+    left.write_bytes(b"half")
+    KeptPrograms(tmp_path / "m").put("b", b"two")
+    assert left.exists()
+    os.utime(left, (0, time.time() - 2 * 24 * 3600))
+    KeptPrograms(tmp_path / "m").put("c", b"three")
+    assert not left.exists()
+
+
+def test_programs_stay_below_the_limit_and_the_oldest_go(tmp_path: Path) -> None:
+    other = KeptPrograms(tmp_path / "other")
+    other.put("old", bytes(300))
+    programs = KeptPrograms(tmp_path / "m", limit=2000)
+    now = time.time()
+    for k in range(12):
+        programs.put(f"p{k}", bytes(200))
+        for n in range(k + 1):  # written one second after another; p0 is used all the time
+            path = tmp_path / "m" / f"p{n}.program"
+            if path.exists():
+                os.utime(path, (now + n, now + (100 if n == 0 else n)))
+    sizes = [p.stat().st_size for p in tmp_path.glob("*/*.program")]
+    assert 1000 < sum(sizes) <= 2000
+    left = {p.stem for p in tmp_path.glob("*/*.program")}
+    assert {"p0", "p11", "p10"} <= left and not {"p1", "p2", "old"} & left
+    programs.put("huge", bytes(3000))
+    assert programs.get("huge") is None and programs.get("p11") is not None
+
+
+def test_a_folder_that_cannot_be_written_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    programs = KeptPrograms(tmp_path / "file" / "m")
+    programs.put("a", b"one")
+    programs.put("b", b"two")
+    assert programs.get("a") is None
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.startswith("compiled programs are not kept: ")
+
+
+def test_threads_and_processes_may_share_a_folder(tmp_path: Path) -> None:
+    """Readers find whole programs or none while others write and make room."""
+    values = {f"k{i}": bytes([i]) * (100 + i) for i in range(20)}
+    wrong: list[str] = []
+
+    def work() -> None:
+        programs = KeptPrograms(tmp_path / "m", limit=1500)
+        for _ in range(10):
+            for key, value in values.items():
+                programs.put(key, value)
+                if programs.get(key) not in (None, value):
+                    wrong.append(key)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert not list(tmp_path.glob("m/*.tmp"))
