@@ -63,14 +63,14 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A program that several tests run is compiled for the first of them, of each worker.
+    """A program that several tests run is compiled for the first of them, in whichever process."""
+    from mole_jax.core.program import compiled
 
-    Small ones, too: there are hundreds that all modules need. Processes that tests start have no
-    part in it: the cache's files are not written in one go, and such processes are killed.
-    """
-    from tests import tiny
-
-    with tiny.compilation_cache(tmp_path_factory.mktemp("compiled")):
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all workers
+    os.environ["MOLE_COMPILATION_CACHE"] = str(folder / "compiled")  # of processes that tests start
+    with compiled.kept():
         yield
 
 

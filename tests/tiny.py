@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.compilation_cache import compilation_cache as jax_cache
 from jax.sharding import AxisType, Mesh
 from ml_collections import ConfigDict
 
@@ -210,24 +209,15 @@ def settings_of_jax(**values: Any) -> Iterator[None]:
     try:
         for name, value in values.items():
             jax.config.update(name, value)
-        jax_cache.reset_cache()
         yield
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
-        jax_cache.reset_cache()
 
 
 def quick_compilation() -> contextlib.AbstractContextManager[None]:
     """Compile without most optimisations, which halves the time of a test that runs little."""
     return settings_of_jax(jax_disable_most_optimizations=True)
-
-
-def compilation_cache(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Compile the same program once only, as when one training is begun several times."""
-    return settings_of_jax(
-        jax_compilation_cache_dir=str(folder), jax_persistent_cache_min_compile_time_secs=0.0
-    )
 
 
 def mesh_of(n_devices: int) -> Mesh:

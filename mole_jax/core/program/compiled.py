@@ -35,10 +35,12 @@ def kept(where: str = "") -> Iterator[str]:
     one (JAX_ENABLE_COMPILATION_CACHE), that holds.
 
     Args:
-        where: a folder; empty for `compiled` in MOLE's cache folder; "off" to use and keep none.
+        where: a folder; "off" to use and keep none; empty for what MOLE_COMPILATION_CACHE says, or
+            else for `compiled` in MOLE's cache folder.
     """
     import jax
 
+    where = where or os.environ.get("MOLE_COMPILATION_CACHE", "")
     of_jax = jax.config.values["jax_compilation_cache_dir"]
     if where == OFF or not jax.config.values["jax_enable_compilation_cache"]:
         with _settings(None, jax_enable_compilation_cache=False):
@@ -140,20 +142,24 @@ class KeptPrograms:
 def _settings(programs: KeptPrograms | None, **values: Any) -> Iterator[None]:
     """Set JAX in this block, and give it its cache of programs, if any."""
     import jax
-    from jax._src import compilation_cache
+    from jax._src import compilation_cache as of_jax
 
-    before = {name: jax.config.values[name] for name in values}
+    # What JAX's cache is, and whether it has been made and looked at.
+    state = ("_cache", "_cache_initialized", "_cache_checked", "_cache_used")
+    settings = {name: jax.config.values[name] for name in values}
+    before = {name: getattr(of_jax, name) for name in state}
     for name, value in values.items():
         jax.config.update(name, value)
-    compilation_cache.reset_cache()
+    of_jax.reset_cache()
     if programs is not None:
         # JAX would make one of its own, whose files are torn where a process is killed, and which
         # then complains whenever it reads one.
-        compilation_cache._cache = programs
-        compilation_cache._cache_initialized = True
+        of_jax._cache = programs
+        of_jax._cache_initialized = True
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name, value in settings.items():
             jax.config.update(name, value)
-        compilation_cache.reset_cache()
+        for name, value in before.items():
+            setattr(of_jax, name, value)

@@ -35,7 +35,11 @@ with compiled.kept(sys.argv[1]) as said:
 @pytest.fixture
 def own() -> Iterator[None]:
     """JAX as users have it: without a folder of its own, which tests have given it."""
-    with tiny.settings_of_jax(jax_compilation_cache_dir=None):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tiny.settings_of_jax(jax_compilation_cache_dir=None),
+    ):
+        patch.delenv("MOLE_COMPILATION_CACHE")
         yield
 
 
@@ -75,13 +79,15 @@ def test_the_default_is_in_the_cache_folder(
     tmp_path: Path, own: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = compilation_cache._cache
     with compiled.kept() as said:
         assert str(tmp_path / "mole" / "compiled") in said
         inside = jax.config.values["jax_compilation_cache_dir"]
         assert isinstance(compilation_cache._cache, KeptPrograms)
+        assert compilation_cache._cache is not before
     assert inside == str(tmp_path / "mole" / "compiled" / compiled.machine())
     assert jax.config.values["jax_compilation_cache_dir"] != inside
-    assert not isinstance(compilation_cache._cache, KeptPrograms)
+    assert compilation_cache._cache is before
 
 
 def test_what_is_put_is_found(tmp_path: Path) -> None:
