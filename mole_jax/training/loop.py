@@ -56,7 +56,7 @@ def fit(
         latest = checkpoints.latest_step() or 0
         stops = dispatches(latest, hyper.steps, hyper.steps_per_dispatch)
         flops = programs.prepare(stops[0] - latest) if stops else None
-        here = distributed.put((learner, source.constants), mesh_lib.replicated(mesh))
+        here = distributed.put((learner, source.constants, root), mesh_lib.replicated(mesh))
         found = checkpoints.restore_latest(like)
         state = states.fresh(learner, hyper, root, like) if found is None else found[1]
         step = int(state.step)

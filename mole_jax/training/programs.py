@@ -73,7 +73,7 @@ class Programs:
         return found.flops
 
     def compiled(self, n: int) -> jax.stages.Compiled:
-        """Return a function (state, learner, constants, drawn) -> as `step.make` returns."""
+        """Return a function (state, learner, constants, root, drawn) -> as `step.make` returns."""
         if n not in self._compiled:
             self._compiled[n] = self.traced(self._learner, n).lower().compile()
         return self._compiled[n]
@@ -85,9 +85,9 @@ class Programs:
         def shape(x: Any) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated)
 
-        learner, constants = jax.tree.map(shape, (learner, self._source.constants))
-        dispatch = steps.make(self._hyper, self._source, self._mesh, self._root, self._like, n)
-        return dispatch.trace(self._like, learner, constants, self._source.like(self._mesh, n))
+        whole = jax.tree.map(shape, (learner, self._source.constants, self._root))
+        dispatch = steps.make(self._hyper, self._source, self._mesh, self._like, n)
+        return dispatch.trace(self._like, *whole, self._source.like(self._mesh, n))
 
     def _estimate(self, n: int) -> Memory:
         drawn = self._source.like(self._mesh, n)

@@ -20,23 +20,23 @@ from mole_jax.training.train_config import TrainConfig
 
 
 def make(
-    hyper: TrainConfig, source: Source, mesh: Mesh, root: jax.Array, like: State, n_steps: int
+    hyper: TrainConfig, source: Source, mesh: Mesh, like: State, n_steps: int
 ) -> jax.stages.Wrapped:
     """Make a jitted function that takes `n_steps` training steps in one dispatch.
 
     The state lies on the mesh as `like` says (see `state.shapes`), and the batch is divided over
     the axes `data` and `fsdp`. Every random number is a function of the root key and the step, so a
     resumed run draws what an uninterrupted one would have drawn, on whatever mesh, in however many
-    parts.
+    parts. The key is an argument: programs of all seeds are the same one.
 
     Returns:
-        (state, learner, constants, drawn) -> (state, metrics averaged over the steps). Among these,
+        (state, learner, constants, root, drawn) -> (state, metrics averaged over the steps). Among these,
         `finite_steps` is how many steps there were before the first without a finite loss.
     """
     tx = optimizer(hyper)
 
     def step(
-        state: State, learner: Learner, constants: Any, drawn: Any
+        state: State, learner: Learner, constants: Any, root: jax.Array, drawn: Any
     ) -> tuple[State, dict[str, jax.Array]]:
         batch = source.draw(constants, drawn, root, state.step)
         batch = sharding.shard_batch(batch, mesh)
@@ -53,10 +53,10 @@ def make(
         return State(state.step + 1, params, ema, opt_state), parts
 
     def steps(
-        state: State, learner: Learner, constants: Any, drawn: Any
+        state: State, learner: Learner, constants: Any, root: jax.Array, drawn: Any
     ) -> tuple[State, dict[str, jax.Array]]:
         state, parts = jax.lax.scan(
-            lambda s, _: step(s, learner, constants, drawn), state, length=n_steps
+            lambda s, _: step(s, learner, constants, root, drawn), state, length=n_steps
         )
         finite = jnp.sum(jnp.cumprod(jnp.isfinite(parts["loss"])))
         return state, jax.tree.map(jnp.mean, parts) | {"finite_steps": finite}

@@ -24,10 +24,10 @@ def setting() -> tiny.Setting:
     return tiny.made_up(metamodel__inner_steps=1)
 
 
-def programs(setting: tiny.Setting) -> Programs:
+def programs(setting: tiny.Setting, root: jax.Array = ROOT) -> Programs:
     mesh = tiny.mesh_of(1)
     like = states.shapes(setting.learner, setting.hyper, mesh)
-    return Programs(setting.learner, setting.hyper, setting.source, mesh, ROOT, like)
+    return Programs(setting.learner, setting.hyper, setting.source, mesh, root, like)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,15 @@ def test_size_and_memory_are_said(
     assert found.temporary is not None and found.temporary > found.gradients
     parts = [found.parameters, found.average, found.optimizer, found.zoo, found.tasks]
     assert found.total == sum(parts) + found.temporary + (found.other or 0)
+
+
+def test_trainings_with_other_seeds_run_the_same_program(setting: tiny.Setting) -> None:
+    """So that it need not be compiled again."""
+    texts = [
+        programs(setting, jax.random.key(seed)).traced(setting.learner, N).lower().as_text()
+        for seed in (0, 1)
+    ]
+    assert texts[0] == texts[1]
 
 
 def test_what_remat_computes_twice_is_not_needed(setting: tiny.Setting, measured: Measured) -> None:

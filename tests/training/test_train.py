@@ -181,8 +181,8 @@ def first_step(setting: tiny.Setting, n_devices: int) -> tuple[State, dict[str, 
     assert setting.hyper.batch_size % 8 == 0  # so that eight devices share a batch
     mesh, source = tiny.mesh_of(n_devices), setting.source
     like = states.shapes(setting.learner, setting.hyper, mesh)
-    step = steps.make(setting.hyper, source, mesh, jax.random.key(0), like, 1)
-    inputs = (fresh(setting), setting.learner, source.constants, setting.zoo)
+    step = steps.make(setting.hyper, source, mesh, like, 1)
+    inputs = (fresh(setting), setting.learner, source.constants, jax.random.key(0), setting.zoo)
     return jax.device_get(step(*jax.device_put(inputs, mesh_lib.replicated(mesh))))
 
 

@@ -170,10 +170,10 @@ def one_step(setting: tiny.Setting, shape: dict[str, int]) -> tuple[State, Any]:
     devices = np.array(jax.devices()[:n]).reshape([shape.get(a, 1) for a in mesh_lib.AXES])
     mesh = jax.sharding.Mesh(devices, mesh_lib.AXES, axis_types=tiny.mesh_of(1).axis_types)
     like = states.shapes(setting.learner, setting.hyper, mesh)
-    step = steps.make(setting.hyper, setting.source, mesh, jax.random.key(0), like, 1)
+    step = steps.make(setting.hyper, setting.source, mesh, like, 1)
     whole = mesh_lib.replicated(mesh)
     state = jax.device_put(fresh(setting), jax.tree.map(lambda x: x.sharding, like))
-    rest = (setting.learner, setting.source.constants, setting.zoo)
+    rest = (setting.learner, setting.source.constants, jax.random.key(0), setting.zoo)
     return jax.device_get(step(state, *jax.device_put(rest, whole)))
 
 

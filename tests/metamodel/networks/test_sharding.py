@@ -95,9 +95,9 @@ def compiled(
     """One training step, and its arguments: the state as shapes."""
     hyper, source = dataclasses.replace(setting.hyper, accumulate=accumulate), setting.source
     like = states.shapes(setting.learner, hyper, mesh)
-    inputs = (setting.learner, source.constants, setting.zoo)
+    inputs = (setting.learner, source.constants, ROOT, setting.zoo)
     inputs = jax.device_put(inputs, mesh_lib.replicated(mesh))
-    step = steps.make(hyper, source, mesh, ROOT, like, 1).trace(like, *inputs)
+    step = steps.make(hyper, source, mesh, like, 1).trace(like, *inputs)
     return step.lower().compile(), like, inputs
 
 
