@@ -41,8 +41,8 @@ flags
   --distributed=WHERE   work as one with other processes that have the same command: auto on TPU
                         pods, Slurm and Open MPI; elsewhere HOST:PORT,PROCESSES,INDEX, the address
                         of process 0, how many there are, and which this one is
-  --compilation_cache=  where compiled programs are kept for the next run: a folder, or off; left
-                        out, ~/.cache/mole/compiled
+  --compilation_cache=FOLDER  where compiled programs are kept for the next run, or off; left out,
+                        what MOLE_COMPILATION_CACHE says, or else ~/.cache/mole/compiled
   --help                this page; with --config=FILE also that experiment's keys
 
 stages
@@ -133,7 +133,7 @@ def _run_stages(given: Command, config: ConfigDict, selected: Sequence[str], pro
         _say(f"config   {' '.join([given.config, *given.overrides])}")
         _say(f"workdir  {workdir}")
         _say(f"devices  {_devices()}")
-        _say(f"compiled {programs}")
+        _say(f"programs {programs}")
         if distributed.count() > 1:
             _say(f"processes {distributed.count()}")
         stages.run(workdir, _arranged(STAGES, given.mesh), selected, config)

@@ -127,9 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--checkpoint", "C", "last (default), best, or the step of a kept one", default="last")
     add("--sampler", "NAME", "ddim, heun, ancestral, ancestral_large; by default the evaluation's")
     add("--steps", "N", "of the sampler; by default the evaluation's", type=int)
-    text = "a folder in which compiled programs are kept for the next time, or off; by default "
-    text += "~/.cache/mole/compiled"
-    add("--compilation_cache", "WHERE", text, default="")
+    text = "where compiled programs are kept for the next time, or off; by default what "
+    text += "MOLE_COMPILATION_CACHE says, or else ~/.cache/mole/compiled"
+    add("--compilation_cache", "FOLDER", text, default="")
     return parser
 
 

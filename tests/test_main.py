@@ -58,6 +58,7 @@ def test_all_stages_run_then_are_skipped(
     assert ran == ["zoo", "train", "evaluate", "report"]
     err = capsys.readouterr().err
     assert re.search(r"^devices  8 x cpu", err, re.MULTILINE)
+    assert re.search(r"^programs kept in ", err, re.MULTILINE)
     assert f"report   {tmp_path / 'report' / 'index.html'}" in err
     assert command.main(arguments) == 0
     assert len(ran) == 4

@@ -30,8 +30,8 @@ def make(
     parts. The key is an argument: programs of all seeds are the same one.
 
     Returns:
-        (state, learner, constants, root, drawn) -> (state, metrics averaged over the steps). Among these,
-        `finite_steps` is how many steps there were before the first without a finite loss.
+        (state, learner, constants, root, drawn) -> (state, metrics averaged over the steps). Among
+        these, `finite_steps` is how many steps there were before the first without a finite loss.
     """
     tx = optimizer(hyper)
 

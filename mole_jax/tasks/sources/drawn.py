@@ -21,13 +21,13 @@ SIDES = (6, 64)  # pixels across an image, at least and at most
 def side_of(source: str, argument: str, example: str) -> int:
     """Return the side that a source's name asks for; raises UserError for another."""
     low, high = SIDES
-    side = argument.partition("@")[0]
-    if not (side.isascii() and side.isdecimal() and low <= int(side) <= high):
+    whole = argument.isascii() and argument.isdecimal() and len(argument) < 10
+    if not (whole and low <= int(argument) <= high):
         raise UserError(
-            f"data.source={source}:{argument}: SIDE is {side!r}, it must be a whole number, {low} "
-            f"to {high}, of pixels across an image: {example}"
+            f"data.source={source}:SIDE: SIDE is {argument[:60]!r}, it must be a whole number, "
+            f"{low} to {high}, of pixels across an image, as in {example}"
         )
-    return int(side)
+    return int(argument)
 
 
 def load(

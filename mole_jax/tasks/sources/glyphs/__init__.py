@@ -21,8 +21,8 @@ def read(argument: str = "8") -> ImageData:
     Raises:
         UserError: for a wrong side, and a folder without fonts.
     """
-    side = drawn.side_of("glyphs", argument, "glyphs:28, or glyphs:28@FONTDIR")
-    folder = argument.partition("@")[2]
+    text, _, folder = argument.partition("@")
+    side = drawn.side_of("glyphs", text, "glyphs:28 or glyphs:28@FONTDIR")
     # Slow to import, and needed by this source alone.
     from mole_jax.tasks.sources.glyphs import rendering
 

@@ -12,6 +12,7 @@ from mole_jax.tasks.sources.silhouettes.copies import Surfaces
 
 _FINE = 32  # pixels across, at least, that an image is drawn with before it is averaged down
 _DARKEST = 0.06  # of an area, next to the brightest
+_LEFT = 0.5  # of what is lit, at least: a hole that would leave less is not cut
 _SPOTS = 6  # across an image
 
 
@@ -47,7 +48,7 @@ def images(
 
     Args:
         parts: the outline [n, m, 2], points (y, x), and the surfaces of each; later ones cover
-            earlier ones, but for holes that leave nothing.
+            earlier ones, holes at most half of them.
         views: n of them.
         side: pixels across an image.
         rng: of spots.
@@ -57,14 +58,14 @@ def images(
     n, fine = len(points), max(2, -(-_FINE // side))
     across = fine * side
     zoom = (1 - 2 * views.margin) / (high - low).max(1)
-    body = canvas = np.zeros((n, across, across), np.float32)
-    for k, (outline, surfaces) in enumerate(parts):
+    canvas = np.zeros((n, across, across), np.float32)
+    for outline, surfaces in parts:
         at = (outline - ((low + high) / 2)[:, None]) * zoom[:, None, None] + views.place[:, None]
         inside = np.stack([_filled(one, across) for one in at])
+        lit = canvas > 0
+        left = (lit & ~inside).sum((1, 2)) >= _LEFT * lit.sum((1, 2))
+        inside &= (left | ~np.isneginf(surfaces.level))[:, None, None]
         np.copyto(canvas, _painted(surfaces, across, rng), where=inside)
-        body = canvas.copy() if k == 0 else body
-    gone = canvas.max((1, 2)) == 0  # in a hole
-    canvas[gone] = body[gone]
     small = canvas.reshape(n, side, fine, side, fine).mean((2, 4))
     small = (small / small.max((1, 2), keepdims=True)) ** views.gamma[:, None, None]
     return np.round(255 * small).astype(np.uint8)

@@ -16,7 +16,7 @@ from mole_jax.tasks.sources.silhouettes.copies import copies
 from mole_jax.tasks.sources.silhouettes.paint import Views
 from mole_jax.tasks.sources.silhouettes.things import Thing
 
-VERSION = 1  # of the pixels: raise it with every change that alters one
+VERSION = 2  # of the pixels: raise it with every change that alters one
 CLASSES = 2000
 IMAGES = 100  # of each class
 UNLIKE = (0.5, 1.3)  # things of a class
