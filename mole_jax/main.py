@@ -124,23 +124,20 @@ def run(arguments: Sequence[str]) -> None:
         if cluster is not None:
             distributed.start(cluster)  # before values are checked, for which JAX starts
         distributed.agree(validate, config, given.mesh)
-        _run_stages(given, config, selected, programs)
+        with stages.open_workdir(given.workdir) as workdir:
+            known = RESULTS_DO_NOT_DEPEND_ON, compat.DEFAULTS, _schema()
+            stages.check(workdir, STAGES, config, *known)
+            _say(f"config   {' '.join([given.config, *given.overrides])}")
+            _say(f"workdir  {workdir}")
+            _say(f"devices  {_devices()}")
+            _say(f"programs {programs}")
+            if distributed.count() > 1:
+                _say(f"processes {distributed.count()}")
+            stages.run(workdir, _arranged(STAGES, given.mesh), selected, config)
 
-
-def _run_stages(given: Command, config: ConfigDict, selected: Sequence[str], programs: str) -> None:
-    with stages.open_workdir(given.workdir) as workdir:
-        stages.check(workdir, STAGES, config, RESULTS_DO_NOT_DEPEND_ON, compat.DEFAULTS, _schema())
-        _say(f"config   {' '.join([given.config, *given.overrides])}")
-        _say(f"workdir  {workdir}")
-        _say(f"devices  {_devices()}")
-        _say(f"programs {programs}")
-        if distributed.count() > 1:
-            _say(f"processes {distributed.count()}")
-        stages.run(workdir, _arranged(STAGES, given.mesh), selected, config)
-
-        page = workdir / "report" / "index.html"
-        if distributed.is_first() and "report" in selected and page.exists():
-            _say(f"report   {page}")
+            page = workdir / "report" / "index.html"
+            if distributed.is_first() and "report" in selected and page.exists():
+                _say(f"report   {page}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -171,8 +171,8 @@ def _digest(key: str, value: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def _settings(programs: KeptPrograms | None, **values: Any) -> Iterator[None]:
-    """Set JAX in this block, and give it its cache of programs, if any."""
+def _settings(programs: Any, **values: Any) -> Iterator[None]:
+    """Set JAX in this block, and give it KeptPrograms, if any."""
     import jax
     from jax._src import compilation_cache as of_jax
 

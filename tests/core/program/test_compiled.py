@@ -91,13 +91,11 @@ def test_what_is_no_folder_is_refused_where_it_was_asked_for(
     tmp_path: Path, own: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    for where, reason in (
-        (str(tmp_path / "file"), "Not a directory"),
-        ("gs://b/x", "not a folder"),
-    ):
-        with pytest.raises(UserError, match=f"--compilation_cache=.*{reason}.*or off"):
-            with compiled.kept(where):
-                pass
+    file = str(tmp_path / "file")
+    for where, reason in ((file, "Not a directory"), ("gs://b/x", "not a folder")):
+        refused = pytest.raises(UserError, match=f"--compilation_cache=.*{reason}.*or off")
+        with refused, compiled.kept(where):
+            pass
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with compiled.kept() as said:
         assert said.startswith("not kept: ")

@@ -74,18 +74,9 @@ def test_an_image_is_nearer_to_its_own_class(data: ImageData) -> None:
     assert 0.5 < accuracy < 1.0  # of 30: neither hopeless nor trivial
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "silhouettes:x",
-        "silhouettes:5",
-        "silhouettes:@a",
-        "silhouettes:28@a",
-        "silhouettes:" + "9" * 5000,
-    ],
-)
-def test_a_wrong_side_is_explained(source: str) -> None:
+@pytest.mark.parametrize("side", ["x", "5", "@a", "28@a", "9" * 5000])
+def test_a_wrong_side_is_explained(side: str) -> None:
     with pytest.raises(
         UserError, match=r"SIDE is .* must be a whole number, 6 to 64.*silhouettes:28"
     ):
-        sources.load(source)
+        sources.load(f"silhouettes:{side}")
