@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -102,9 +103,18 @@ def write(name: str, **results: Any) -> Path:
     RESULTS.mkdir(exist_ok=True)
     backend = jax.default_backend()
     path = RESULTS / (f"{name}.json" if backend == "cpu" else f"{name}_{backend}.json")
-    files.write_json(path, {"benchmark": name, **results, "environment": facts()})
+    write_rows(path, {"benchmark": name, **results, "environment": facts()})
     print(f"written: {path}")
     return path
+
+
+def write_rows(path: Path, results: Mapping[str, Any]) -> None:
+    """Write JSON in which a list of numbers takes one line, not one for each of them."""
+    text = files.to_json(results, indent=2)
+    lists = re.sub(
+        r"\[\n[^\[\]{}\"]*\]", lambda found: f"[{' '.join(found[0][1:-1].split())}]", text
+    )
+    files.write_bytes(path, lists.encode() + b"\n")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -47,5 +47,5 @@ def accuracies(context: EvalContext, learner: str) -> dict[str, dict[str, list[f
             prompt = None if context.measuring(learner).asks_best else 0.0
             flat = predict(context, learner, shown, prompt, context.key(f"one pass {split}"))
             _, score = scoring.on_own_tasks(context.family, "test", flat, episodes.tasks)
-            found[split][str(shots)] = np.mean(score, axis=1).round(4).tolist()
+            found[split][str(shots)] = np.mean(score, axis=1, dtype=np.float64).round(4).tolist()
     return found
