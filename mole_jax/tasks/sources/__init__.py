@@ -77,6 +77,5 @@ def _load_one(source: str) -> ImageData:
     near = difflib.get_close_matches(source, SHORT_NAMES, n=1)
     raise UserError(
         f"data.source={source!r} is unknown{f' (did you mean {near[0]!r}?)' if near else ''}; "
-        f"use {', '.join(map(repr, (*SHORT_NAMES, *FORMS)))}, or 'A+B'; "
-        "'env:cartpole' is an environment"
+        f"use {', '.join((*SHORT_NAMES, *FORMS))}, or A+B; env:cartpole is an environment"
     )
