@@ -124,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", "S", "of the starts and the noise (0)", type=int, default=0)
     text = "a network to update, as export-network or import-network write it; by default new ones"
     add("--start", "FILE", text, type=user_path)
+    text = "who writes them: diffusion (default), or what was trained next to it, regression or "
+    text += "end_to_end"
+    add("--objective", "NAME", text, default="diffusion")
     add("--checkpoint", "C", "last (default), best, or the step of a kept one", default="last")
     add("--sampler", "NAME", "ddim, heun, ancestral, ancestral_large; by default the evaluation's")
     add("--steps", "N", "of the sampler; by default the evaluation's", type=int)
@@ -222,13 +225,24 @@ def inputs(flags: argparse.Namespace) -> list[Path]:
 
 
 def load(flags: argparse.Namespace) -> Model:
-    """Load the meta-model that the command line names."""
+    """Load the meta-model that the command line names.
+
+    Raises:
+        UserError: where it cannot be, and for flags of a sampler that it does not have.
+    """
     import mole_jax
 
     checkpoint = int(flags.checkpoint) if flags.checkpoint.isdecimal() else flags.checkpoint
     sampling = {"name": flags.sampler, "steps": flags.steps}
     sampling = {key: value for key, value in sampling.items() if value is not None}
-    return mole_jax.load(flags.workdir, checkpoint=checkpoint, **sampling)
+    model = mole_jax.load(
+        flags.workdir, objective=flags.objective, checkpoint=checkpoint, **sampling
+    )
+    if sampling and not model.learner.uses.samples:
+        raise UserError(
+            f"the {model.objective} model writes in one pass: leave --sampler and --steps out"
+        )
+    return model
 
 
 def _check_layout(network: Network) -> None:
@@ -249,7 +263,7 @@ def _target(flags: argparse.Namespace, model: Model) -> Target:
     words = model.metric.words
     if loss is not None:
         return Target(loss, None, f"{words} {loss:g}, as given")
-    if model.learner.uses.best:
+    if model.learner.uses.best or not model.learner.uses.target_metric:
         return Target(None, None, "as good as the model can")
     loss, n_runs = usual(flags.workdir, model)
     share = f"the best {BEST_SHARE:.0%} of the zoo's {n_runs} training runs end with it or better"
@@ -339,8 +353,9 @@ def _card(found: Predicted) -> tuple[dict[str, Any], dict[str, Any]]:
     source = {
         "workdir": flags.workdir.resolve(),
         "checkpoint": flags.checkpoint,
-        "sampler": model.plan.name,
-        "steps": model.plan.steps,
+        "objective": model.objective,
+        "sampler": model.plan.name if model.learner.uses.samples else None,
+        "steps": model.plan.steps if model.learner.uses.samples else 1,
         "seed": flags.seed,
         "start": flags.start,
         "asked": found.target.words,
@@ -362,7 +377,7 @@ def summary(found: Predicted) -> Iterator[str]:
     yield f"networks  {network.name}, {network.spec.size:,} parameters"
     if task.y is not None:
         yield f"inputs    {_inputs(*model.standardise)}"
-    yield f"sampled   in {model.plan.steps} steps of {model.plan.name}, seed {flags.seed}"
+    yield f"model     {model.objective}, {model.passes}, seed {flags.seed}"
     yield ""
     known = _metrics(found)
     rows = [[str(p), *(_shown(m, x[i]) for m, x in known.items())]

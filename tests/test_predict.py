@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import jax
 import numpy as np
 import pytest
 
@@ -139,7 +140,7 @@ def test_networks_are_predicted_written_and_measured(
     assert f"test      18 images of {marked}" in page
     assert "asked     validation loss 0.3, as given" in page
     assert "inputs    pixel * 0.25 - 2" in page
-    assert "sampled   in 2 steps of ddim, seed 0" in page
+    assert "model     diffusion, 2 steps of ddim, seed 0" in page
 
     # Anybody who reads a file and its card gets the accuracy that was printed.
     stored = np.load(examples / "marked.npz")
@@ -171,7 +172,7 @@ def test_what_is_asked_for_by_default_is_what_the_best_tenth_of_the_zoo_reaches(
 ) -> None:
     page = ask()
     assert "asked     validation loss 0.2: the best 10% of the zoo's 11 training runs" in page
-    assert quick == [{"workdir": workdir, "checkpoint": "last"}]
+    assert quick == [{"workdir": workdir, "objective": "diffusion", "checkpoint": "last"}]
     assert "mean" not in page
     # One network has no number; both forms of a file hold the same one; a folder is made.
     ask(out="new/net.npz")
@@ -188,6 +189,7 @@ def test_flags_reach_the_sampler_and_the_key(
     ask("--checkpoint=7", "--sampler=heun", "--steps=3", out="0.npz")
     assert quick[-1] | {"workdir": 0} == {
         "workdir": 0,
+        "objective": "diffusion",
         "checkpoint": 7,
         "name": "heun",
         "steps": 3,
@@ -221,6 +223,50 @@ def test_a_model_that_learned_it_is_asked_for_its_best(
     assert command.main([*base, f"--out={tmp_path / 'other.npz'}", "--target_loss=0.5"]) == 0
     best = load_network(tmp_path / "net.safetensors").params["output"]["kernel"]
     assert not np.allclose(best, np.load(tmp_path / "other.npz")["output/kernel"])
+
+
+@pytest.fixture(scope="module")
+def rivals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workdir with the learners that write in one pass; there is no zoo."""
+    folder = tmp_path_factory.mktemp("rivals")
+    config = tiny.tiny_config(
+        training__best_prompts=0.3, training__regression_steps=3, training__end_to_end_steps=5
+    )
+    untrained.write(folder, config, (8, 8, 1), 3, ("regression", "end_to_end"))
+    return folder
+
+
+@pytest.mark.parametrize("objective", ["regression", "end_to_end"])
+def test_every_learner_that_was_trained_may_be_asked(
+    objective: str, rivals: Path, examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = [str(rivals), f"--support=npz:{examples / 'support.npz'}", f"--objective={objective}"]
+    assert command.main([*base, f"--out={tmp_path / 'net.safetensors'}", "--seed=4"]) == 0
+    page = capsys.readouterr().out
+    assert f"model     {objective}, one pass, seed 4" in page
+    assert "asked     as good as the model can" in page
+    source = load_network(tmp_path / "net.safetensors").card["source"]
+    assert [source[name] for name in ("objective", "sampler", "steps")] == [objective, None, 1]
+    # What it writes is what the same learner writes in Python.
+    stored = np.load(examples / "support.npz")
+    model = mole_jax.load(rivals, objective=objective)
+    nets = model.predict(stored["image"], stored["label"], key=jax.random.key(4))
+    found = load_network(tmp_path / "net.safetensors").params["output"]["kernel"]
+    np.testing.assert_array_equal(nets.params["output"]["kernel"][0], found)
+    assert f"({objective}, " in repr(model) and "in one pass" in repr(model)
+
+    for flag in ("--steps=3", "--sampler=heun"):
+        assert command.main([*base, f"--out={tmp_path / 'other.npz'}", flag]) == 2
+        assert "in one pass: leave --sampler and --steps out" in capsys.readouterr().err
+    assert not (tmp_path / "other.npz").exists()
+
+
+def test_a_model_that_looks_at_no_target_refuses_one(
+    rivals: Path, examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = [str(rivals), f"--support=npz:{examples / 'support.npz'}", "--objective=end_to_end"]
+    assert command.main([*base, f"--out={tmp_path / 'net.npz'}", "--target_loss=0.1"]) == 2
+    assert "the end_to_end model looks at no target" in capsys.readouterr().err
 
 
 def test_marked_images_are_kept_out_of_the_support_set(
@@ -326,6 +372,8 @@ def test_what_loading_refuses_is_said(refused: Callable[..., str]) -> None:
     assert "no checkpoint 3; there are" in refused("--checkpoint=3")
     assert "sampling.name='euler' is unknown" in refused("--sampler=euler")
     assert "sampling.steps=0" in refused("--steps=0")
+    assert "no regression model was trained" in refused("--objective=regression")
+    assert "objective='reptile' is unknown; there are" in refused("--objective=reptile")
 
 
 def test_without_a_zoo_the_loss_has_to_be_given(

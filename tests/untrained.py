@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -26,7 +28,11 @@ from tests import tiny
 
 
 def write(
-    workdir: Path, config: ConfigDict, input_shape: tuple[int, ...], n_outputs: int
+    workdir: Path,
+    config: ConfigDict,
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    learners: Sequence[str] = ("diffusion",),
 ) -> Network:
     """Leave there what the train stage leaves, and the network as an imported model has it.
 
@@ -37,6 +43,7 @@ def write(
         config: the experiment's.
         input_shape: of the networks that the meta-model writes.
         n_outputs: theirs.
+        learners: which of them there are.
 
     Returns:
         The network.
@@ -45,14 +52,15 @@ def write(
     ones = jnp.ones(network.spec.size)
     normaliser = Normaliser(0.1 * ones, 0.3 * ones, 0.5 * ones)
     fitted = Fitted(normaliser, {})
-    learner = registry.build(config, network, "diffusion", fitted)
-    hyper = registry.train_config(config, "diffusion")
-    like = jax.eval_shape(lambda key: states.init(learner, hyper, key), jax.random.key(0))
-    params = tiny.random_like(like.params)
-    optimizer = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like.optimizer)
-    state = State(jnp.int32(hyper.steps), params, params, optimizer)
-    with Checkpoints(workdir / "train" / "diffusion" / "checkpoints") as checkpoints:
-        checkpoints.save(hyper.steps, state, 1.0)
+    for name in learners:
+        learner = registry.build(config, network, name, fitted)
+        hyper = registry.train_config(config, name)
+        like = jax.eval_shape(functools.partial(states.init, learner, hyper), jax.random.key(0))
+        params = tiny.random_like(like.params)
+        optimizer = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like.optimizer)
+        state = State(jnp.int32(hyper.steps), params, params, optimizer)
+        with Checkpoints(workdir / "train" / name / "checkpoints") as checkpoints:
+            checkpoints.save(hyper.steps, state, 1.0)
     scales.write(workdir, Scales(fitted, 0.25, -2.0, 1.6))
     description = networks.to_json(config.network.to_dict(), network)
     files.write_json(workdir / IMPORTED_NETWORK, description)

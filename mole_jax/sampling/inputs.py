@@ -77,7 +77,7 @@ class Inputs:
         if given.is_traced(measured):  # inside of jit also where the rows have values
             return ""
         known = _Spread.of(np.mean(self.mean), np.mean(np.square(self.std) + np.square(self.mean)))
-        largest, mean, square = (float(x) for x in measured)
+        largest, mean, square, least = (float(x) for x in measured)
         here = _Spread.of(mean * largest, square * largest**2)
         limit = 2 + 2 / math.sqrt(len(rows))
         ratio = here.size / known.size if known.size else 1.0
@@ -88,9 +88,12 @@ class Inputs:
             f"mean {here.mean:.3g} and spread {here.std:.3g}, where the model was trained on "
             f"{known.mean:.3g} and {known.std:.3g}"
         )
+        if least < 0 < known.mean - known.std / 4:  # such as standardised ones
+            return f"{name}: some numbers are below 0, unlike in training ({said}): shifted?"
         factor = _named_factor(ratio)
-        # With another mean it is not only a factor.
-        if factor and abs(here.mean / ratio - known.mean) < known.std:
+        # With another mean or spread it is not only a factor.
+        spread = here.std / known.std if known.std else ratio
+        if factor and 0.5 < spread / ratio < 2 and abs(here.mean / ratio - known.mean) < known.std:
             small, large = ("smaller", "multiply") if ratio < 1 else ("larger", "divide")
             return (
                 f"{name}: numbers are about {factor} times {small} than in training ({said}): "
@@ -130,11 +133,11 @@ class _Spread:
 
 
 @jax.jit
-def _moments(rows: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return the largest size of numbers, and in units of it their mean and mean square."""
+def _moments(rows: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Return the largest size of numbers, and in units of it mean, mean square and the least."""
     largest = jnp.maximum(jnp.max(jnp.abs(rows)), 1e-30)
     shares = rows / largest
-    return largest, jnp.mean(shares), jnp.mean(jnp.square(shares))
+    return largest, jnp.mean(shares), jnp.mean(jnp.square(shares)), jnp.min(shares)
 
 
 def _named_factor(ratio: float) -> int | None:

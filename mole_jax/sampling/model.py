@@ -78,6 +78,12 @@ class Model:
         most = self.learner.network.n_outputs
         return range(compat.get(self.config, "data.fewest_classes") or most, most + 1)
 
+    @property
+    def passes(self) -> str:
+        """How often it passes over a network that it writes, in words."""
+        plan = self.plan
+        return f"{plan.steps} steps of {plan.name}" if self.learner.uses.samples else "one pass"
+
     def network(self, y_support: Any = None) -> Network:
         """Return the network that is predicted for a support set with these labels."""
         return built(self._described(y_support))
@@ -294,12 +300,11 @@ class Model:
 
     def __repr__(self) -> str:
         count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
-        plan = self.plan
         several = f" of {subset_sizes.words(self.sizes)} classes" if len(self.sizes) > 1 else ""
         return (
             f"<Model ({self.objective}, {count:,} parameters) of networks\n"
             f"  {title(built(_text(self.description)))}{several}\n"
-            f"  sampler: {plan.name}, steps={plan.steps}, guidance={plan.guidance:g}>"
+            f"  in {self.passes}, guidance={self.plan.guidance:g}>"
         )
 
     def __getstate__(self) -> dict[str, Any]:

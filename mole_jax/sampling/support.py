@@ -53,8 +53,7 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
             f"expected m images and labels [m]{hint}"
         )
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= n_classes:
-        most = f": the model is for up to {n_classes} classes" if len(sizes) > 1 else ""
-        raise UserError(f"support set: labels must be integers in 0..{n_classes - 1}{most}")
+        raise UserError(f"support set: {_wrong(labels, sizes)}")
     unusual = ""
     n_classes = count(sizes, labels)
     if n_classes < min(2, sizes[0]):
@@ -70,6 +69,18 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
     if len(sizes) > 1:
         examples = examples._replace(n_classes=jnp.int32(n_classes))
     return Support(examples, tuple(line for line in said if line), not absent)
+
+
+def _wrong(labels: np.ndarray, sizes: range) -> str:
+    """Say which labels are none of 0..K-1, and how to number them."""
+    n_classes, there = sizes[-1], list(dict.fromkeys(labels.tolist()))
+    wrong = next(c for c in there if not (type(c) is int and 0 <= c < n_classes))
+    text = f"labels must be integers in 0..{n_classes - 1}, and one is {repr(wrong)[:40]}"
+    if len(sizes) > 1:
+        text += f": the model is for up to {n_classes} classes"
+    if len(there) <= n_classes:
+        text += "; np.unique(y, return_inverse=True)[1] numbers them from 0"
+    return text
 
 
 def count(sizes: range, labels: Any) -> int:

@@ -128,11 +128,14 @@ def test_another_scale_is_noticed(factor: float, said: str, per_pixel: bool) -> 
         assert re.search(said, found) and "\n" not in found
 
 
-def test_standardised_and_inverted_images_are_noticed() -> None:
-    images = digits()[:50] / 16
-    inputs = Inputs((8, 8, 1), (3.0,), (-0.4,), (0.1,), (0.3,))
-    assert inputs.strangeness("x", jnp.asarray((images - 0.1) / 0.3))
-    assert inputs.strangeness("x", jnp.asarray(1 - 0.3 * images))
+def test_standardised_shifted_and_inverted_images_are_noticed_and_called_no_multiple() -> None:
+    images, inputs = digits()[:50], of_digits()
+    for scale in (1, 255):
+        rows = jnp.asarray((images - images.mean()) / images.std() * scale)
+        assert "some numbers are below 0" in inputs.strangeness("x", rows)
+    for rows in (images + 20, images + 500, 32 - images):
+        found = inputs.strangeness("x", jnp.asarray(rows))
+        assert "on another scale" in found and "times" not in found
 
 
 def test_ordinary_images_are_not() -> None:

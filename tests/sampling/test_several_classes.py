@@ -103,7 +103,7 @@ def test_starts_have_as_many_outputs_too(model: Model, nets: dict[int, Networks]
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, 1, 2, 3, 4], "labels must be integers in 0..3: the model is for up to 4 classes"),
+        ([0, 1, 2, 3, 4], "0..3, and one is 4: the model is for up to 4 classes"),
         ([0, 0, 0, 0, 0], "it has class 0 only: give examples of two classes or more"),
     ],
 )
