@@ -7,12 +7,67 @@ from typing import TypeVar
 
 import numpy as np
 
+from mole_jax.core.console.progress import Progress
+from mole_jax.tasks.sources import drawn
 from mole_jax.tasks.sources.glyphs import fonts, lookalikes
+from mole_jax.tasks.sources.image_data import ImageData
 
+CLASSES = 2000
+IMAGES = 100  # of each class
 BOX = 32  # pixels across, in which shapes are compared
 _BLUR = 2.0  # of these pixels
 
 Class = TypeVar("Class")
+
+
+def load(
+    name: str,
+    side: int,
+    depends_on: Sequence[object],
+    draw: Callable[[int, int, np.ndarray], dict[str, np.ndarray]],
+) -> ImageData:
+    """Load a source's images; draw them where none are kept.
+
+    Args:
+        name: of the source.
+        side: pixels across an image.
+        depends_on: the source's version, and the libraries that draw.
+        draw: side, number of classes and shapes that none may be like -> `images`.
+    """
+    paths = fonts.of_matplotlib()
+    version, libraries = depends_on
+    return drawn.load(
+        name,
+        side,
+        (version, CLASSES, libraries, [fonts.digest(path) for path in paths]),
+        lambda: draw(side, CLASSES, numerals([fonts.pen(path) for path in paths])),
+        lambda members: [f"{name} {number}" for number in members.tolist()],
+    )
+
+
+def images(
+    name: str,
+    side: int,
+    n: int,
+    classes: Iterator[tuple[int, Class]],
+    draw: Callable[[int, Class], np.ndarray],
+) -> dict[str, np.ndarray]:
+    """Draw n classes: `image` uint8 [n * IMAGES, side, side, 1], and `members` [n], their numbers.
+
+    Args:
+        name: of the source.
+        side: pixels across an image.
+        n: how many.
+        classes: each with its number, as `different` gives them.
+        draw: a class and its number -> uint8 [IMAGES, side, side].
+    """
+    image, members = np.zeros((n, IMAGES, side, side, 1), np.uint8), []
+    with Progress(f"{name}: images", total=n, unit="classes") as bar:
+        for k, (number, one) in zip(range(n), classes, strict=False):
+            image[k, ..., 0] = draw(number, one)
+            members.append(str(number))
+            bar.update()
+    return {"image": image.reshape(-1, side, side, 1), "members": np.array(members)}
 
 
 def different(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mole_jax.tasks.sources import made_up
 from mole_jax.tasks.sources.glyphs import fonts
 from mole_jax.tasks.sources.silhouettes import painted
 from mole_jax.tasks.sources.strokes import handwritten
@@ -24,8 +25,8 @@ def few_made_up(cache: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.setattr(fonts, "of_matplotlib", lambda: list(paths))
+        patch.setattr(made_up, "CLASSES", CLASSES)
         for source in SOURCES:
-            patch.setattr(source, "CLASSES", CLASSES)
             source.load.cache_clear()
         yield
     for source in SOURCES:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mole_jax.core.console.progress import Progress
-from mole_jax.tasks.sources import drawn, made_up
+from mole_jax.tasks.sources import made_up
 from mole_jax.tasks.sources.glyphs import fonts
 from mole_jax.tasks.sources.image_data import ImageData
 from mole_jax.tasks.sources.strokes import characters, hands, pens
@@ -16,8 +15,6 @@ from mole_jax.tasks.sources.strokes.characters import Character
 from mole_jax.tasks.sources.strokes.pens import Pens
 
 VERSION = 1  # of the pixels: raise it with every change that alters one
-CLASSES = 2000
-IMAGES = 100  # of each class
 CARELESS = (0.4, 1.2)  # hands of a class
 _SEED = 2027  # the images do not depend on a config's
 # The cosine of two blurred shapes from which they are alike; chosen by looking at pairs.
@@ -29,34 +26,18 @@ LIKE_A_NUMERAL = 0.88
 @functools.lru_cache(maxsize=2)
 def load(side: int) -> ImageData:
     """Load strokes of a side; draw them where none are kept."""
-    paths = fonts.of_matplotlib()
-    depends_on = (VERSION, CLASSES, fonts.freetype_version(), [fonts.digest(p) for p in paths])
-    return drawn.load(
-        "strokes",
-        side,
-        depends_on,
-        lambda: draw(side, CLASSES, made_up.numerals([fonts.pen(path) for path in paths])),
-        lambda members: [f"strokes {name}" for name in members.tolist()],
-    )
+    return made_up.load("strokes", side, (VERSION, fonts.freetype_version()), draw)
 
 
 def draw(side: int, n: int, avoided: np.ndarray) -> dict[str, np.ndarray]:
-    """Draw n classes: `image` uint8 [n * IMAGES, side, side, 1], and `members` [n], their numbers.
+    """Draw n classes that are like none of the shapes [m, 1024]: see `made_up.images`."""
 
-    Args:
-        side: pixels across an image.
-        n: how many.
-        avoided: [m, 1024] shapes that no class may be like.
-    """
-    image, members = np.zeros((n, IMAGES, side, side, 1), np.uint8), []
-    with Progress("strokes: images", total=n, unit="classes") as bar:
-        for k, (number, character) in zip(range(n), different(avoided), strict=False):
-            rng = np.random.default_rng([_SEED, number, 1])
-            curves = hands.write(character, IMAGES, rng.uniform(*CARELESS), rng)
-            image[k] = pens.images(curves, Pens.draw(IMAGES, rng), side)[..., None]
-            members.append(str(number))
-            bar.update()
-    return {"image": image.reshape(-1, side, side, 1), "members": np.array(members)}
+    def by_hands(number: int, character: Character) -> np.ndarray:
+        rng = np.random.default_rng([_SEED, number, 1])
+        curves = hands.write(character, made_up.IMAGES, rng.uniform(*CARELESS), rng)
+        return pens.images(curves, Pens.draw(made_up.IMAGES, rng), side)
+
+    return made_up.images("strokes", side, n, different(avoided), by_hands)
 
 
 def different(avoided: np.ndarray) -> Iterator[tuple[int, Character]]:
