@@ -40,9 +40,9 @@ GLYPHS: dict[str, object] = {
     "evaluation.targets.support_gap": 0.0,
     "evaluation.targets.share_of_adam": 0.95,
 }
-# Clothes by a model that has seen characters alone.
+# Clothes by a model that has seen characters and made-up things alone.
 GLYPHS_28: dict[str, object] = {
-    "data.source": "glyphs:28+strokes:28+idx:/usr/share/datasets/fashion-mnist",
+    "data.source": "glyphs:28+strokes:28+idx:/usr/share/datasets/fashion-mnist+silhouettes:28",
     "data.held_out_sources": "fashion-mnist",
     "data.max_per_class": {"train": 400, "support": 200, "validation": 100, "test": 200},
     "data.train_subsets": 1000,
