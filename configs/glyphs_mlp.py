@@ -3,6 +3,8 @@
     python -m mole_jax.main --config=configs/glyphs_mlp.py --workdir=runs/glyphs
         new characters from 1 / 10 examples: 82.1 / 95.5 % (mean of 8), the best classical learner
         74.9 / 95.4 %; digits 74.8 / 95.9 %, 75.1 / 96.8 %; 15 min (two cores, AMD EPYC, busy)
+    python -m mole_jax.main --config=configs/glyphs_mlp.py:full --workdir=runs/glyphs_full
+        not run yet at this length
     python -m mole_jax.main --config=configs/glyphs_mlp.py:28 --workdir=runs/glyphs28
         judged on Fashion-MNIST (Debian: dataset-fashion-mnist); not run yet at this length
 
@@ -32,10 +34,11 @@ VARIANTS: dict[str, dict[str, object]] = {
         "evaluation.warped_copies": 0,
         "evaluation.s0_tasks": 26,  # Adam's rate and steps are chosen on as many
     },
+    "full": {"training.steps": 4000, "training.end_to_end_steps": 8000},
     "28": GLYPHS_28,
 }
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Return the experiment; `cpu`: fewer steps; `28`: 28x28, judged on clothes."""
+    """Return the experiment; `cpu`: fewer steps; `full`: more; `28`: 28x28, judged on clothes."""
     return experiment.make(CONFIG, VARIANTS, variant)
