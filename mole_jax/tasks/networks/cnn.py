@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from typing import Any
 
@@ -28,6 +29,8 @@ SIZE = 3
 EPSILON = 1e-6
 # Bytes of shifted images that a core's cache has room for, about: those of 8 CIFAR-10 images.
 CACHE = 1_200_000
+# Numbers in a matrix of cells from which it is too large, and rows that are worth adding instead.
+_LARGE, _ROWS = 4096, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,11 +106,16 @@ def of_cells(x: jax.Array, n: int) -> jax.Array:
     """Average over n by n cells: [C, B, H, W] -> [B, n, n, C].
 
     Where n does not divide a side, neighbouring cells overlap: as in PyTorch's AdaptiveAvgPool2d.
-    One product, not one for each side: with it a gradient of a gradient is 1.6 times as fast (CPU).
+    On a CPU one product is fastest where it is small, with it a gradient of a gradient is 1.6 times
+    as fast as with one for each side; from there on rows are added first: 1.4 to 2 times as fast.
     """
-    _, batch, height, width = x.shape
-    shares = jnp.asarray(np.kron(_cells_of(height, n), _cells_of(width, n)).T, x.dtype)
-    return jnp.moveaxis((x.reshape(-1, height * width) @ shares).reshape(-1, batch, n, n), 0, -1)
+    channels, batch, height, width = x.shape
+    shares = np.kron(_cells_of(height, n), _cells_of(width, n))
+    if shares.size >= _LARGE and height % n == 0 and height // n <= _ROWS:
+        shares, rows = _cells_of(width, n), x.reshape(channels, batch, n, -1, width)
+        x = functools.reduce(jnp.add, [rows[:, :, :, i] for i in range(height // n)]) / (height / n)
+    found = x.reshape(-1, shares.shape[1]) @ jnp.asarray(shares.T, x.dtype)
+    return jnp.moveaxis(found.reshape(channels, batch, n, n), 0, -1)
 
 
 def _cells_of(side: int, n: int) -> np.ndarray:

@@ -61,7 +61,18 @@ def test_apply_is_made_of_ordinary_convolutions(groups: int, shape: tuple[int, i
     np.testing.assert_allclose(network.apply(p, x), expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("sides", "n"), [((8, 8), 4), ((7, 5), 3), ((2, 9), 4)])
+@pytest.mark.parametrize(
+    ("sides", "n"),
+    [
+        ((8, 8), 4),
+        ((7, 5), 3),
+        ((2, 9), 4),
+        ((28, 28), 7),  # from here on rows are added first, where cells do not overlap
+        ((14, 19), 7),
+        ((19, 14), 7),
+        ((64, 64), 2),
+    ],
+)
 def test_cells_are_those_of_pytorch(sides: tuple[int, int], n: int) -> None:
     x = np.random.default_rng(0).normal(size=(3, 2, *sides)).astype(np.float32)
     expected = np.empty((2, n, n, 3))
