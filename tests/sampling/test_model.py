@@ -226,5 +226,5 @@ def test_a_pickled_model_from_before_keys_were_renamed_builds_the_same_learner(
 
 
 def test_what_is_shown_is_short(model: Model) -> None:
-    assert "mlp [8, 8, 1] -> 3, D = 411" in repr(model) and "ddim, steps=2" in repr(model)
+    assert "mlp [8, 8, 1] -> 3, D = 411" in repr(model) and "2 steps of ddim" in repr(model)
     assert len(repr(model).splitlines()) <= 5 and len(repr(model)) < 500

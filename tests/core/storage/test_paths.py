@@ -29,7 +29,7 @@ COMMANDS = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("
 TEXTS = {
     *("--name", "--only", "--dtype"),  # of benchmarks
     *("--network", "--metric", "--run", "--run-column", "--step-column"),
-    *("--support", "--test", "--checkpoint", "--sampler", "--split"),  # npz:FILE; names
+    *("--support", "--test", "--checkpoint", "--objective", "--sampler", "--split"),
     *("--data", "--clothes"),  # npz:FILE, which is taken apart
     "--compilation_cache",  # a folder, or "off"
     "name",  # of a data set, for launch/prepare_data.py
