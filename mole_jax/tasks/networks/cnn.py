@@ -106,8 +106,10 @@ def of_cells(x: jax.Array, n: int) -> jax.Array:
     """Average over n by n cells: [C, B, H, W] -> [B, n, n, C].
 
     Where n does not divide a side, neighbouring cells overlap: as in PyTorch's AdaptiveAvgPool2d.
-    On a CPU one product is fastest where it is small, with it a gradient of a gradient is 1.6 times
-    as fast as with one for each side; from there on rows are added first: 1.4 to 2 times as fast.
+    On a CPU one product is the fastest while it is small: a gradient of a gradient takes 1.6 times
+    as long with a product for each side. For larger images rows are added first, and one product
+    does the columns: that takes 0.5 to 0.7 of the time of one product, 0.6 to 0.8 in a gradient of
+    a gradient.
     """
     channels, batch, height, width = x.shape
     shares = np.kron(_cells_of(height, n), _cells_of(width, n))

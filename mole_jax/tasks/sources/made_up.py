@@ -23,7 +23,8 @@ Class = TypeVar("Class")
 def load(
     name: str,
     side: int,
-    depends_on: Sequence[object],
+    version: int,
+    libraries: object,
     draw: Callable[[int, int, np.ndarray], dict[str, np.ndarray]],
 ) -> ImageData:
     """Load a source's images; draw them where none are kept.
@@ -31,11 +32,11 @@ def load(
     Args:
         name: of the source.
         side: pixels across an image.
-        depends_on: the source's version, and the libraries that draw.
+        version: of the source's pixels.
+        libraries: the versions of those that draw.
         draw: side, number of classes and shapes that none may be like -> `images`.
     """
     paths = fonts.of_matplotlib()
-    version, libraries = depends_on
     return drawn.load(
         name,
         side,

@@ -29,7 +29,7 @@ LIKE_A_NUMERAL = 0.88
 def load(side: int) -> ImageData:
     """Load silhouettes of a side; paint them where none are kept."""
     libraries = fonts.freetype_version(), PIL.__version__
-    return made_up.load("silhouettes", side, (VERSION, libraries), draw)
+    return made_up.load("silhouettes", side, VERSION, libraries, draw)
 
 
 def draw(side: int, n: int, avoided: np.ndarray) -> dict[str, np.ndarray]:

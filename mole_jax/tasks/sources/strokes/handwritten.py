@@ -26,7 +26,7 @@ LIKE_A_NUMERAL = 0.88
 @functools.lru_cache(maxsize=2)
 def load(side: int) -> ImageData:
     """Load strokes of a side; draw them where none are kept."""
-    return made_up.load("strokes", side, (VERSION, fonts.freetype_version()), draw)
+    return made_up.load("strokes", side, VERSION, fonts.freetype_version(), draw)
 
 
 def draw(side: int, n: int, avoided: np.ndarray) -> dict[str, np.ndarray]:
