@@ -81,6 +81,7 @@ def train(
         History with S = len(recipe.snapshot_steps).
     """
     steps = jnp.asarray(recipe.snapshot_steps)
+    data, task = data.transformed_once(task, tuple(dict.fromkeys((*POOLS, recipe.pool))))
     step = make_step(network, recipe, update, data, task, batch_key, hyper, dataset)
 
     def snapshot(params: dict[str, Any]) -> History:

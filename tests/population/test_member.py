@@ -11,9 +11,12 @@ import numpy as np
 import optax
 
 from mole_jax.core import rng
-from mole_jax.population import member
+from mole_jax.population import member, optimizer
+from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History, Recipe
-from mole_jax.tasks.images import ImageFamily
+from mole_jax.tasks import transform_images
+from mole_jax.tasks.images import ImageFamily, ImageTasks
+from mole_jax.tasks.transformation import Transformation
 
 
 def test_a_member_trains_like_a_plain_optax_loop(population: Any, history: History) -> None:
@@ -85,3 +88,24 @@ def test_a_schedule_may_change_with_epochs_only() -> None:
     smooth = dataclasses.replace(recipe, epoch_steps=0)
     assert float(member.scheduled(smooth, 3)) < found[3]
     assert float(member.scheduled(dataclasses.replace(recipe, schedule="constant"), 9)) == 1
+
+
+def test_images_are_transformed_before_training_and_not_in_each_step(digits: ImageFamily) -> None:
+    """Transforming 28x28 images takes several times as long as a step of a small network."""
+    blurred = transform_images.tables(
+        [Transformation(blur=0.5)] * len(digits.subsets), (8, 8, 1), digits.pixel_range
+    )
+    network, key = digits.network, jax.random.key(0)
+    recipe = Recipe((0, 2, 5), 16, "constant", ("adam",), share_minibatches=False)
+    hyper = Hyperparameters(*jnp.float32([0.01, 0.0, 1.0]), jnp.int32(0))
+
+    def train(data: ImageTasks) -> History:
+        update = optimizer.of_names(recipe.optimizers)
+        start = network.init(key)
+        return member.train(network, recipe, update, data, jnp.int32(0), key, start, hyper)
+
+    data = dataclasses.replace(digits.device_data, transformations=blurred)
+    program = jax.make_jaxpr(train)(data)
+    loop = next(x for x in program.eqns if x.primitive.name == "scan")
+    blur = "HIGHEST"  # the precision of its products; the network's have none of their own
+    assert blur in str(program) and blur not in str(loop)

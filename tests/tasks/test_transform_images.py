@@ -128,6 +128,28 @@ def test_each_image_is_augmented_before_its_task_s_transformation() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("sizes", [{}, {"fewest_classes": 2}, {"examples_per_class": (4, 30)}])
+def test_transforming_once_changes_no_example(sizes: dict[str, Any]) -> None:
+    """Tasks of fewer classes, and with fewer examples of a class, too."""
+    data, key = family(transform=ALL, **sizes).device_data, jax.random.key(0)
+    names = ("train", "validation", "test")
+
+    def all_(data: ImageTasks, task: jax.Array) -> Any:
+        return [*(data.pool(name, task) for name in names), data.draw("train", task, key, 16)]
+
+    tasks = jnp.arange(6)
+    once = jax.jit(jax.vmap(lambda t: all_(*data.transformed_once(t, names))))(tasks)
+    chex.assert_trees_all_close(once, jax.jit(jax.vmap(lambda t: all_(data, t)))(tasks), atol=1e-5)
+
+
+def test_images_that_change_with_each_draw_or_not_at_all_stay_as_they_are(
+    plain: ImageFamily,
+) -> None:
+    flipped = family(augment={"flip": True, "crop": 0}, transform=ALL)
+    for data in (plain.device_data, flipped.device_data):
+        assert data.transformed_once(jnp.int32(1), ("train",))[0] is data
+
+
 def test_tasks_vmap(changed: ImageFamily) -> None:
     data, tasks = changed.device_data, jnp.arange(6)
     together = jax.jit(jax.vmap(lambda t: data.pool("test", t).inputs))(tasks)
