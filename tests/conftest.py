@@ -11,18 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.compiling import EIGHT_DEVICES, QUICK
+
 # Read when JAX starts, hence before anything imports it; subprocesses of tests inherit them.
 assert "jax" not in sys.modules, "JAX was imported before tests/conftest.py could configure it"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
-# Eight devices on a few busy cores may wait long for one another: XLA aborts after 40 s.
-os.environ["XLA_FLAGS"] = " ".join(
-    [
-        os.environ.get("XLA_FLAGS", ""),
-        "--xla_force_host_platform_device_count=8",
-        "--xla_cpu_collective_call_terminate_timeout_seconds=300",
-    ]
-).strip()
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), QUICK, *EIGHT_DEVICES]).strip()
 os.environ["MPLBACKEND"] = "agg"  # figures are drawn to files, on machines without a screen
 
 # Shells start what they put into the background with Ctrl-C ignored; tests of it want it heard.

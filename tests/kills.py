@@ -29,7 +29,7 @@ import orbax.checkpoint as ocp
 
 from mole_jax.core.storage.checkpoint import Checkpoints
 from mole_jax.zoo.storage.reader import open_zoo
-from tests import tiny
+from tests import compiling, tiny
 from tests.evaluation.conftest import SETTINGS
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -45,8 +45,7 @@ def start(workdir: Path, changed: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     arguments = [f"--config={tiny.DEMO}", f"--workdir={workdir}"]
     arguments += [f"--config.{key}={value}" for key, value in changes.items()]
     quick = {
-        "XLA_FLAGS": "",  # one device
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        **compiling.ONE_DEVICE,
         "JAX_COMPILATION_CACHE_DIR": str(workdir.parent / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
     }

@@ -13,7 +13,7 @@ import numpy as np
 
 import mole_jax
 from mole_jax.zoo.storage.reader import open_zoo
-from tests import tiny
+from tests import compiling, tiny
 
 # A kill -9 from within comes at the worst moments there are, and always at the same ones: when a
 # group is written but not committed, and while a checkpoint is being written beside an older one.
@@ -48,8 +48,7 @@ def command(workdir: Path, kill: str | None = None) -> subprocess.CompletedProce
     arguments = [f"--config={tiny.DEMO}", f"--workdir={workdir}", "--stages=zoo,train"]
     arguments += [f"--config.{key}={value}" for key, value in tiny.TINY.items()]
     quick = {
-        "XLA_FLAGS": "",  # one device
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        **compiling.ONE_DEVICE,
         "JAX_COMPILATION_CACHE_DIR": str(workdir.parent / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
     }

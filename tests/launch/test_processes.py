@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from mole_jax.zoo.storage.reader import open_zoo
-from tests import kills, tiny
+from tests import compiling, kills, tiny
 from tests.evaluation.conftest import SETTINGS
 
 ROOT = Path(__file__).parents[2]
@@ -48,8 +48,7 @@ def start(workdir: Path, processes: int, stages: str, *more: str) -> subprocess.
         launcher = [str(ROOT / "launch" / "local.sh"), str(processes)]
     quick = {
         "PYTHON": sys.executable,
-        "XLA_FLAGS": "",  # one device each
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        **compiling.ONE_DEVICE,
         "JAX_COMPILATION_CACHE_DIR": str(workdir.parent / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
     }
