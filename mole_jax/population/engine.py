@@ -268,6 +268,7 @@ def _compiled(
     return _train.lower(network, recipe, at_once, mesh, *arguments).compile()
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def _divided(work: Work, parts: int) -> Work:
     """Divide each data subset's members among `parts` subsets: [G, M] -> [G * parts, m].
 
@@ -296,8 +297,17 @@ def _divided(work: Work, parts: int) -> Work:
 def _filled_up(batch: Any, multiple: int) -> Any:
     """Repeat the last row of every leaf until `multiple` divides how many there are."""
     n = len(jax.tree.leaves(batch)[0])
-    rows = jnp.minimum(jnp.arange(mesh_lib.pad_to_multiple(n, multiple)), n - 1)
-    return jax.tree.map(lambda x: x[rows], batch)
+    wanted = mesh_lib.pad_to_multiple(n, multiple)
+    return batch if wanted == n else _longer(batch, wanted)
+
+
+# One program, and not one for each operation on each leaf.
+@functools.partial(jax.jit, static_argnums=1)
+def _longer(batch: Any, wanted: int) -> Any:
+    def longer(x: jax.Array) -> jax.Array:
+        return x[jnp.minimum(jnp.arange(wanted), len(x) - 1)]
+
+    return jax.tree.map(longer, batch)
 
 
 def _rows(batch: Any, i: int, n: int) -> Any:
