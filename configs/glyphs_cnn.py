@@ -49,10 +49,6 @@ VARIANTS: dict[str, dict[str, object]] = {
         "data.train_subsets": 500,
         "metamodel.inner_steps": 16,
         "training.batch_size": 16,
-        # Ordinary training takes most of the evaluation's time here.
-        "evaluation.shots": (1, 10),
-        "evaluation.few_shot_networks": 4,
-        "evaluation.s0_tasks": 26,
     },
     "gpu": GLYPHS_GPU,
     "28gpu": {

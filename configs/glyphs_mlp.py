@@ -7,9 +7,12 @@
         80.5 / 95.1 %, the best classical learner 76.0 / 95.6 %; digits 73.4 / 95.6 %, 74.7 / 96.8 %
         (end to end, mean of 8); 5 min 22 s with nothing compiled yet (two quiet cores), seed 0
     python -m mole_jax.main --config=configs/glyphs_mlp.py:full --workdir=runs/glyphs_full
-        not run yet at this length
+        end to end 86.4 / 96.4 %, the best classical learner on warped copies 79.1 / 96.8 %; digits
+        76.4 / 95.2 %, 82.0 / 97.5 %; 74 min on one core whose other core was busy, seed 0
     python -m mole_jax.main --config=configs/glyphs_mlp.py:28 --workdir=runs/glyphs28
-        judged on Fashion-MNIST (Debian: dataset-fashion-mnist); not run yet at this length
+        judged on Fashion-MNIST (Debian: dataset-fashion-mnist): end to end 65.5 / 80.2 %, diffusion
+        64.5 / 81.0 % (means of 4), Adam 62.2 / 81.3 %, the best classical learner 61.2 / 81.4 %;
+        96 min on one core whose other core was busy, seed 0
 
 Tasks are of thousands of characters: those of matplotlib's fonts, and made-up ones that hands
 draw. Held out are 300 characters (S2: all classes of a task are new) and scikit-learn's digits

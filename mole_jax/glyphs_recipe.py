@@ -49,6 +49,11 @@ GLYPHS_28: dict[str, object] = {
     "population.snapshots": 12,
     "training.steps": 800,
     "training.end_to_end_steps": 800,
+    # Ordinary training takes most of the evaluation's time here.
+    "evaluation.measures": ("few_shot",),
+    "evaluation.shots": (1, 10),
+    "evaluation.few_shot_networks": 4,
+    "evaluation.s0_tasks": 26,
     "evaluation.warped_copies": 10,
 }
 # For an accelerator: tasks of 2 to 10 classes, and a larger model that sees far more of them.
