@@ -33,7 +33,6 @@ CONFIG: dict[str, object] = {
     "network.channels": (16,),
     "network.strides": (1,),
     "network.cells": 4,
-    "metamodel.support_warps": 1.0,
     "data.train_subsets": 1000,
     "training.steps": 1000,
     "training.end_to_end_steps": 1000,

@@ -25,6 +25,7 @@ GLYPHS: dict[str, object] = {
     "metamodel.probes": 0,  # learned examples mislead where data are foreign
     "metamodel.support_probes": 10,
     "metamodel.inner_steps": 24,
+    "metamodel.support_warps": 1.0,
     "metamodel.mixing": 64,
     "training.support_min_per_class": 1,
     "training.support_sizes": "log",
