@@ -15,7 +15,7 @@ import numpy as np
 
 from mole_jax.core.errors import UserError
 from mole_jax.tasks import augment as augmentation
-from mole_jax.tasks import networks, pools, sources, subsets, transform_images
+from mole_jax.tasks import networks, pools, sources, standardise, subsets, transform_images
 from mole_jax.tasks.augment import Augmentation
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.examples import Examples
@@ -385,12 +385,7 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
             f"data.source={c['source']!r}: all training images are the same, so there is nothing "
             "to learn: look at the images of the source"
         )
-    mean, std = tuple(c.get("pixel_mean", ())), tuple(c.get("pixel_std", ()))
-    if mean or std:
-        scale, shift = _given(mean, std, shape)
-    else:
-        scale, shift = _measured(train)
-    _check_finite(data, scale, shift)
+    scale, shift = standardise.scale_and_shift(c, data, train)
     if not networks.kind_of(config["network"]).classifies:
         raise UserError(
             f"network.name={config['network']['name']!r} does not classify images: "
@@ -410,51 +405,6 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
         class_source=tuple(data.sources[i] for i in data.class_source),
         pixel_range=(float(train.min()), float(train.max())),
     )
-
-
-def _measured(train: np.ndarray) -> tuple[float, float]:
-    """Return scale and shift of training images: one for all pixels, as G.pt has it for MNIST."""
-    train = train.astype(np.float32)
-    with np.errstate(over="ignore"):  # of the smallest floats; see _check_finite
-        one = np.float32(1 / train.std(dtype=np.float64))
-        return float(one), float(np.float32(-train.mean(dtype=np.float64) * one))
-
-
-def _check_finite(data: ImageData, scale: float | np.ndarray, shift: float | np.ndarray) -> None:
-    """Raise UserError where finite pixels are not finite once standardised."""
-    low, high = float(data.images.min()), float(data.images.max())
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaled = np.array([[low], [high]], np.float32) * np.float32(scale)
-        finite = np.isfinite(scaled).all() and np.isfinite(scaled + np.float32(shift)).all()
-    if not finite:
-        raise UserError(
-            f"{data.name}: its pixels, {low:g} to {high:g}, are infinite in float32 once they are "
-            "standardised: bring the images to another scale, or set data.pixel_mean and "
-            "data.pixel_std to theirs"
-        )
-
-
-def _given(
-    mean: tuple[float, ...], std: tuple[float, ...], shape: tuple[int, int, int]
-) -> tuple[float | np.ndarray, float | np.ndarray]:
-    """Return scale and shift of a mean and a standard deviation: numbers, or [F] for channels.
-
-    Raises:
-        UserError: for wrong numbers of them, or a deviation that is not above 0.
-    """
-    channels = shape[-1]
-    if len(mean) not in (1, channels) or len(std) != len(mean) or min(std, default=0.0) <= 0:
-        raise UserError(
-            f"data.pixel_mean={mean} and data.pixel_std={std} must have one number each, or one "
-            f"for each of {channels} channel(s), and deviations above 0"
-        )
-    with np.errstate(over="ignore"):  # see _check_finite
-        scales = (1 / np.array(std, np.float64)).astype(np.float32)
-        shifts = (-np.array(mean) / np.array(std)).astype(np.float32)
-    if len(mean) == 1:
-        return float(scales[0]), float(shifts[0])
-    pixels = shape[0] * shape[1]  # channels come last in an image
-    return np.tile(scales, pixels), np.tile(shifts, pixels)
 
 
 def _firsts(chosen: Sequence[DataSubset], counts: np.ndarray) -> np.ndarray:
