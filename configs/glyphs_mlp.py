@@ -3,10 +3,11 @@
     python -m mole_jax.main --config=configs/glyphs_mlp.py:cpu --workdir=runs/glyphs_cpu
         new characters from 1 / 10 examples: end to end 81.8 / 96.1 %, diffusion 81.3 / 95.9 %
         (means of 8), the best classical learner 76.0 / 95.6 %; digits 74.6 / 96.1 %, 75.2 / 96.3 %,
-        74.7 / 96.8 %; 4 min 37 s (two quiet cores of an AMD EPYC), seed 0
+        74.7 / 96.8 %; 4 min 37 s (two quiet cores of an AMD EPYC, some programs compiled before),
+        seed 0
 
-The others were run with `--config.metamodel.support_warps=0`; in `cpu` that is 0.4 to 5 points
-worse (docs/learning.md):
+The others were run with `--config.metamodel.support_warps=0`; `cpu` has 0.4 to 5 points less
+then (docs/learning.md):
 
     python -m mole_jax.main --config=configs/glyphs_mlp.py --workdir=runs/glyphs
         82.1 / 95.5 % by diffusion, the best classical learner 74.9 / 95.4 %; digits 74.8 / 95.9 %,
@@ -35,7 +36,7 @@ from mole_jax.glyphs_recipe import GLYPHS, GLYPHS_28
 CONFIG: dict[str, object] = {**GLYPHS, "network.hidden": (32,)}
 VARIANTS: dict[str, dict[str, object]] = {
     "": {},
-    # A first look in five minutes: behind the best on digits at ten, ahead on new characters.
+    # A first look in five minutes: level on digits at one, behind an SVM at ten.
     "cpu": {
         "data.train_subsets": 512,
         "training.steps": 250,
