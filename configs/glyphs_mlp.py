@@ -6,8 +6,8 @@
         74.7 / 96.8 %; 4 min 37 s (two quiet cores of an AMD EPYC, some programs compiled before),
         seed 0
 
-The others were run with `--config.metamodel.support_warps=0`; `cpu` has 0.4 to 5 points less
-then (docs/learning.md):
+The others were run with `--config.metamodel.support_warps=0`; `cpu` has 0.4 to 3.2 points less
+then (means of 8; docs/learning.md):
 
     python -m mole_jax.main --config=configs/glyphs_mlp.py --workdir=runs/glyphs
         82.1 / 95.5 % by diffusion, the best classical learner 74.9 / 95.4 %; digits 74.8 / 95.9 %,

@@ -96,7 +96,7 @@ def function_divergence(model: MetaModel, estimate: jax.Array, pairs: Pairs) -> 
     """How far the estimate's outputs are from the target's, mean over inputs: [B]."""
     network, tokens = model.network, model.representation
     target = network.spec.unflatten(tokens.denormalise(pairs.target))
-    found = network.spec.unflatten(tokens.parameters(estimate))
+    found = tokens.network(tokens.split(estimate))
     apart = functools.partial(outputs.divergence, network)
     n_classes = pairs.prompt.support.n_classes
     return jnp.mean(jax.vmap(apart)(target, found, pairs.images, n_classes), axis=-1)

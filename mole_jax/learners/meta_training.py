@@ -15,6 +15,7 @@ from mole_jax.core.devices import distributed
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.learners import registry, scales
 from mole_jax.learners.scales import Scales
+from mole_jax.representation.fitted import Fitted
 from mole_jax.tasks import pixels
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.images import ImageFamily
@@ -22,12 +23,13 @@ from mole_jax.training import data as data_lib
 from mole_jax.training import fitting, fresh_classes, live, loop
 from mole_jax.training.data import TrainingRuns
 from mole_jax.training.episode_source import EpisodeSource
+from mole_jax.training.learner import Learner
 from mole_jax.training.pair_source import PairSource
 from mole_jax.training.pairs import PairConfig
 from mole_jax.training.source import Source
 from mole_jax.training.train_config import TrainConfig
 from mole_jax.zoo import prompt_metric
-from mole_jax.zoo.storage.reader import open_zoo
+from mole_jax.zoo.storage.reader import Zoo, open_zoo
 
 
 def train(
@@ -59,25 +61,49 @@ def train(
     if renewed is not None:
         print(f"train: {renewed.describe()}", flush=True)
     for name in registry.of(config):
-        learner = registry.build(config, family.network, name, fitted)
-        hyper = registry.train_config(config, name)
-        rules = PairConfig.of(config, zoo.schema)
-        source: Source
-        if learner.source == "pairs":
-            source = PairSource(
-                rules,
-                hyper.batch_size,
-                family.network,
-                fitted.normaliser,
-                family.device_data,
-                runs.arrays,
-                runs,
-                renewed,
-            )
-        else:
-            source = episodes(family, rules, hyper)
+        learner, hyper, source = of_learner(config, name, zoo, family, runs, fitted, renewed)
         root = rng.named(rng.key(config["seed"]), f"train {name}")
         loop.fit(learner, hyper, source, root, workdir / "train" / name, mesh)
+
+
+def of_learner(
+    config: Mapping[str, Any],
+    name: str,
+    zoo: Zoo,
+    family: TaskFamily,
+    runs: TrainingRuns,
+    fitted: Fitted,
+    renewed: live.LiveZoo | None = None,
+) -> tuple[Learner, TrainConfig, Source]:
+    """Return a learner of a config by its name, how it is trained, and where its batches come from.
+
+    Args:
+        config: the experiment.
+        name: of the learner.
+        zoo: whose runs they are.
+        family: their tasks.
+        runs: the training runs.
+        fitted: what the representation was fitted to.
+        renewed: what replaces runs as the training goes on.
+    """
+    learner = registry.build(config, family.network, name, fitted)
+    hyper = registry.train_config(config, name)
+    rules = PairConfig.of(config, zoo.schema)
+    source: Source
+    if learner.source == "episodes":
+        source = episodes(family, rules, hyper)
+    else:
+        source = PairSource(
+            rules,
+            hyper.batch_size,
+            family.network,
+            fitted.normaliser,
+            family.device_data,
+            runs.arrays,
+            runs,
+            renewed,
+        )
+    return learner, hyper, source
 
 
 def episodes(family: TaskFamily, rules: PairConfig, hyper: TrainConfig) -> EpisodeSource:

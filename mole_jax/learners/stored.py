@@ -58,7 +58,10 @@ def load(
     if not folder.is_dir():
         if not stages.is_done(workdir, "train"):
             raise UserError(NO_CHECKPOINT.format(folder))
-        raise UserError(f"{folder} is missing: no {name} model was trained in {workdir}")
+        there = sorted(p.name for p in folder.parent.iterdir() if p.is_dir())
+        raise UserError(
+            f"{folder} is missing: no {name} model was trained in {workdir}; there are {there}"
+        )
     found = scales.read(workdir)
     learner = registry.build(config, network, name, found.fitted, plan)
     hyper = registry.train_config(config, name)

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from mole_jax import representation
 from mole_jax.metamodel.networks import gpt_transformer, transformer
-from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf, make_probe_gradient
+from mole_jax.metamodel.networks.probing import Denoising, ProbeGradients
 from mole_jax.metamodel.process import noising
 from mole_jax.metamodel.process import prompt as prompt_lib
 from mole_jax.metamodel.process.noising import Process
@@ -39,7 +39,7 @@ class MetaModel:
     module: Module
     process: Process
     network: Network
-    probe_gradient: ProbeGradientOf
+    probe_gradient: ProbeGradients
     noiseless: bool  # it answers from pure noise alone, of which it sees nothing: regression
     shared_start: bool  # training runs all began from one network
 
@@ -156,7 +156,7 @@ def build(
         make(process),
         process,
         network,
-        make_probe_gradient(process, network),
+        ProbeGradients(process, network),
         noiseless=False,
         shared_start=config["population"]["shared_start"],
     )

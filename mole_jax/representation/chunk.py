@@ -31,6 +31,6 @@ def build(network: Network, chunk_size: int) -> Codec:
         np.array(kinds, np.int32),
         np.array(positions, np.int32),
         tuple(field.path for field in spec.fields),
-        spec.size,
+        spec,
         network.output_of,
     )

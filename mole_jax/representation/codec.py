@@ -1,20 +1,24 @@
 """The seam between flat parameters and tokens.
 
-A codec is a table: which parameter sits in which channel of which token. Encoding gathers,
-decoding averages the copies of a parameter that occurs in several tokens; both are exact.
+A codec is a table: which parameter sits in which channel of which token. Tensors are rectangles of
+it. Decoding averages the copies of a parameter that occurs in several tokens; both ways are exact.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from mole_jax.representation import views
+from mole_jax.representation.views import TensorViews
+from mole_jax.tasks.parameters import ParameterSpec
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,7 +52,7 @@ class Codec:
     kind: np.ndarray  # [L] int32: tokens of one kind are interchangeable in meaning
     position: np.ndarray  # [L] int32: place in its kind; 0 for all where order means nothing
     kinds: tuple[str, ...]  # names of the kinds
-    size: int  # D
+    spec: ParameterSpec  # of the network, D parameters
     output: np.ndarray  # [D] int32: the network output a parameter belongs to alone, or -1
 
     @functools.cached_property
@@ -70,67 +74,33 @@ class Codec:
         """True where a channel holds a parameter."""
         return self.table >= 0
 
-    @functools.cached_property
-    def copies(self) -> np.ndarray:  # [D, n]
-        """Places (token * C + channel) of each parameter's copies, repeated to one width."""
-        places: list[list[int]] = [[] for _ in range(self.size)]
-        for place, index in enumerate(self.table.reshape(-1)):
-            if index >= 0:
-                places[index].append(place)
-        most = max(map(len, places))
-        if min(map(len, places)) == 0:
-            raise ValueError("the codec's table leaves out a parameter")
-        if any(most % len(p) for p in places):
-            raise ValueError("copies must divide evenly, so that their mean is exact")
-        return np.array([np.resize(p, most) for p in places], np.int32)
+    @property
+    def size(self) -> int:
+        """D."""
+        return self.spec.size
 
     @functools.cached_property
-    def n_copies(self) -> np.ndarray:  # [D] float32
-        """In how many places each parameter occurs."""
-        indices = self.table[self.mask]
-        return np.bincount(indices, minlength=self.size).astype(np.float32)
+    def views(self) -> TensorViews:
+        """Where tensors stand in the tokens."""
+        return views.find(self.table, self.spec)
 
     def encode(self, flat: Any) -> Any:
         """Parameters [..., D] -> tokens [..., L, C], zero in the padding."""
         chex.assert_axis_dimension(flat, -1, self.size, custom_message="flat [..., D]")
-        return _encode(self, jnp.asarray(flat))
+        return self.write(self.spec.unflatten(jnp.asarray(flat)))
 
     def decode(self, tokens: Any) -> Any:
         """Tokens [..., L, C] -> parameters [..., D]; copies of a parameter are averaged."""
         chex.assert_shape(tokens, (..., *self.table.shape), custom_message="tokens [..., L, C]")
-        return _decode(self, jnp.asarray(tokens))
+        return self.spec.flatten(self.read(jnp.asarray(tokens)))
 
+    def write(self, params: Mapping[str, Any]) -> jax.Array:
+        """Nested dict of tensors [..., *shape] -> tokens [..., L, C]."""
+        return views.join(self.views, views.pieces(self.views, self.spec.tensors(params)))
 
-# Encoding and decoding are each other's transpose but for the number of copies. Left to itself, JAX
-# would transpose their gathers into scatters, which on CPU take many times as long.
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _encode(codec: Codec, flat: jax.Array) -> jax.Array:
-    tokens = jnp.take(flat, jnp.asarray(np.maximum(codec.table, 0)), axis=-1)
-    mask = jnp.broadcast_to(codec.mask, tokens.shape)
-    return jnp.where(mask, tokens, jnp.zeros((), tokens.dtype))
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _decode(codec: Codec, tokens: jax.Array) -> jax.Array:
-    flat = tokens.reshape(*tokens.shape[:-2], codec.table.size)
-    return jnp.mean(jnp.take(flat, jnp.asarray(codec.copies), axis=-1), axis=-1)
-
-
-def _like_flat(n_copies: np.ndarray, flat: jax.Array) -> jax.Array:
-    return jnp.broadcast_to(jnp.asarray(n_copies, flat.dtype), flat.shape)
-
-
-def _encode_transposed(codec: Codec, _: None, tokens: jax.Array) -> tuple[jax.Array]:
-    flat = _decode(codec, tokens)
-    return (flat * _like_flat(codec.n_copies, flat),)
-
-
-def _decode_transposed(codec: Codec, _: None, flat: jax.Array) -> tuple[jax.Array]:
-    return (_encode(codec, flat / _like_flat(codec.n_copies, flat)),)
-
-
-_encode.defvjp(lambda codec, flat: (_encode(codec, flat), None), _encode_transposed)
-_decode.defvjp(lambda codec, tokens: (_decode(codec, tokens), None), _decode_transposed)
+    def read(self, tokens: jax.Array) -> dict[str, Any]:
+        """Tokens [..., L, C] -> nested dict of tensors [..., *shape]."""
+        return self.spec.nested(views.tensors(self.views, views.split(self.views, tokens)))
 
 
 def table(rows: Sequence[np.ndarray], width: int) -> np.ndarray:

@@ -20,8 +20,8 @@ def build(network: Network) -> Codec:
         [_indices(field) for field in fields(network)], dtype=np.int32, casting="same_kind"
     )
     nothing = np.zeros(1, np.int32)
-    size = network.spec.size
-    return Codec("flat", order[None], nothing, nothing, ("network",), size, network.output_of)
+    spec = network.spec
+    return Codec("flat", order[None], nothing, nothing, ("network",), spec, network.output_of)
 
 
 def sizes(network: Network) -> tuple[int, ...]:

@@ -1,18 +1,21 @@
-"""Representations that are a gather table: each parameter sits in a channel of some token."""
+"""Representations that are a table: each parameter sits in a channel of some token."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, Self
 
 import chex
 import jax
 import jax.numpy as jnp
 
+from mole_jax.representation import views
 from mole_jax.representation.codec import Codec, Layout
 from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.tokens import GRADIENT_UNIT, SMALLEST_SIZE, ProbeGradient
+from mole_jax.representation.views import Pieces
 from mole_jax.tasks.parameters import ParameterSpec
 
 
@@ -54,14 +57,38 @@ class Gathered:
     def parameters(self, tokens: Any) -> jax.Array:
         return self.denormalise(self.codec.decode(tokens))
 
-    def pull_back(self, gradient: jax.Array) -> ProbeGradient:
-        """Bring a gradient [B, D] to tokens; directions are relative to the size of each tensor."""
-        chex.assert_shape(gradient, (None, self.spec.size), custom_message="gradient [B, D]")
-        down = -gradient * self.fitted.normaliser.scale[None]
+    @property
+    def rows(self) -> tuple[slice, ...]:
+        return tuple(slice(*view.rows) for _, view in self.codec.views.pieces)
+
+    def split(self, tokens: jax.Array) -> Pieces:
+        return views.split(self.codec.views, tokens)
+
+    def join(self, pieces: Pieces) -> jax.Array:
+        return views.join(self.codec.views, pieces)
+
+    def network(self, pieces: Pieces) -> dict[str, Any]:
+        # Scaled before they are tensors: then products take them as they lie here.
+        mean, scale = (self._pieces(x) for x in self.fitted.normaliser[:2])
+        scaled = tuple(x * s + m for x, s, m in zip(pieces, scale, mean, strict=True))
+        return self.spec.nested(views.tensors(self.codec.views, scaled))
+
+    def pull_back(self, gradient: Mapping[str, Any]) -> ProbeGradient:
+        """Bring a gradient to pieces; directions are relative to the size of each tensor."""
+        uphill = views.pieces(self.codec.views, self.spec.tensors(gradient))
+        scale = self._pieces(self.fitted.normaliser.scale)
+        down = [-x * s for x, s in zip(uphill, scale, strict=True)]
+        square: dict[int, jax.Array] = {}  # mean of each tensor, which any of its copies gives
         directions = []
-        for field in self.spec.fields:
-            part = down[:, field.slice]
-            square = jnp.mean(part**2, axis=1, keepdims=True)
-            directions.append(part / jnp.sqrt(square + SMALLEST_SIZE**2))
-        direction = self.codec.encode(jnp.concatenate(directions, axis=1))
-        return ProbeGradient(direction, self.codec.encode(jnp.arcsinh(down / GRADIENT_UNIT)))
+        for (number, _), part in zip(self.codec.views.pieces, down, strict=True):
+            if number not in square:
+                total = jnp.sum(part**2, axis=(1, 2), keepdims=True)
+                square[number] = total / self.spec.fields[number].size
+            directions.append(part / jnp.sqrt(square[number] + SMALLEST_SIZE**2))
+        magnitudes = tuple(jnp.arcsinh(part / GRADIENT_UNIT) for part in down)
+        return ProbeGradient(tuple(directions), magnitudes)
+
+    def _pieces(self, flat: Any) -> Pieces:
+        """Return the pieces of constants [D], to be broadcast."""
+        found = views.pieces(self.codec.views, self.spec.tensors(self.spec.unflatten(flat)))
+        return tuple(x[None] for x in found)

@@ -53,7 +53,7 @@ def build(network: Network, canonical_order: bool = False) -> Codec:
         np.array(kinds, np.int32),
         np.array(positions, np.int32),
         (*("/".join(unit) for unit in network.units), *(field.path for field in left)),
-        network.spec.size,
+        network.spec,
         network.output_of,
     )
 

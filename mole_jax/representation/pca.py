@@ -22,7 +22,9 @@ from mole_jax.core.errors import UserError
 from mole_jax.representation.codec import Layout
 from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.tokens import GRADIENT_UNIT, SMALLEST_SIZE, ProbeGradient
+from mole_jax.representation.views import Pieces
 from mole_jax.tasks.networks import Network
+from mole_jax.tasks.parameters import ParameterSpec
 
 # Components of less than this share of the first one's variance are rounding errors.
 _SMALLEST_SHARE = 1e-10
@@ -40,7 +42,7 @@ class Basis(NamedTuple):
 
 
 @functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["fitted"], meta_fields=["layout", "size"]
+    jax.tree_util.register_dataclass, data_fields=["fitted"], meta_fields=["layout", "spec"]
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class PrincipalComponents:
@@ -48,7 +50,7 @@ class PrincipalComponents:
 
     fitted: Fitted
     layout: Layout
-    size: int  # D
+    spec: ParameterSpec  # of D parameters
 
     @property
     def _basis(self) -> Basis:
@@ -59,7 +61,7 @@ class PrincipalComponents:
         return self._cut(jnp.asarray(self._basis.change))
 
     def check(self) -> None:
-        dims = chex.Dimensions(D=self.size, K=int(self.layout.mask.sum()))
+        dims = chex.Dimensions(D=self.spec.size, K=int(self.layout.mask.sum()))
         normaliser, basis = self.fitted.normaliser, self._basis
         chex.assert_tree_shape(normaliser, dims["D"], custom_message="normaliser [D]")
         shapes = [dims["D"], dims["KD"], dims["K"], dims["K"]]
@@ -70,7 +72,7 @@ class PrincipalComponents:
 
     def encode(self, normalised: Any) -> jax.Array:
         """Project normalised parameters [..., D] to tokens [..., L, C]."""
-        chex.assert_axis_dimension(normalised, -1, self.size, custom_message="flat [..., D]")
+        chex.assert_axis_dimension(normalised, -1, self.spec.size, custom_message="flat [..., D]")
         apart = normalised - jnp.broadcast_to(self._basis.mean, normalised.shape)
         along = self._along(apart)
         return self._cut(along / jnp.broadcast_to(self._basis.scale, along.shape))
@@ -90,15 +92,27 @@ class PrincipalComponents:
         apart = jnp.matmul(along, basis.components, precision=jax.lax.Precision.HIGHEST)
         return self.denormalise(apart + jnp.broadcast_to(basis.mean, apart.shape))
 
-    def pull_back(self, gradient: jax.Array) -> ProbeGradient:
-        """Bring a gradient [B, D] to tokens; directions are relative to the size of each token."""
-        chex.assert_shape(gradient, (None, self.size), custom_message="gradient [B, D]")
-        down = self._along(-gradient * self.fitted.normaliser.scale[None])
-        down = self._cut(down * self._basis.scale[None])
+    @property
+    def rows(self) -> tuple[slice, ...]:
+        return (slice(0, self.layout.n_tokens),)
+
+    def split(self, tokens: jax.Array) -> Pieces:
+        return (tokens,)
+
+    def join(self, pieces: Pieces) -> jax.Array:
+        return pieces[0]
+
+    def network(self, pieces: Pieces) -> dict[str, Any]:
+        return self.spec.unflatten(self.parameters(self.join(pieces)))
+
+    def pull_back(self, gradient: Mapping[str, Any]) -> ProbeGradient:
+        """Bring a gradient to tokens; directions are relative to the size of each token."""
+        down = -self.spec.flatten(gradient) * self.fitted.normaliser.scale[None]
+        down = self._cut(self._along(down) * self._basis.scale[None])
         n = jnp.asarray(self.layout.mask.sum(axis=1), down.dtype)[None, :, None]
         square = jnp.sum(down**2, axis=2, keepdims=True) / n
         direction = down / jnp.sqrt(square + SMALLEST_SIZE**2)
-        return ProbeGradient(direction, jnp.arcsinh(down / GRADIENT_UNIT))
+        return ProbeGradient((direction,), (jnp.arcsinh(down / GRADIENT_UNIT),))
 
     def _along(self, flat: jax.Array) -> jax.Array:  # [..., D] -> [..., k]
         components = self._basis.components
@@ -133,7 +147,7 @@ def build(settings: Mapping[str, Any], network: Network, fitted: Fitted) -> Prin
         output=np.full((length, width), -1, np.int32),
         mask=(np.arange(length * width) < k).reshape(length, width),
     )
-    return PrincipalComponents(fitted, layout, size)
+    return PrincipalComponents(fitted, layout, network.spec)
 
 
 def shapes(settings: Mapping[str, Any], network: Network) -> dict[str, Any]:

@@ -1,17 +1,20 @@
 """The seam between networks and tokens: what a meta-model knows of a network's parameters.
 
 Meta-models see tokens [..., L, C] and the layout that says what they are; how many parameters there
-are, and where, they need not know.
+are, and where, they need not know. Who runs the networks again and again does so on pieces of
+tokens, of which tensors are made without moving every number.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, Self
 
 import jax
 
 from mole_jax.representation.codec import Layout
 from mole_jax.representation.fitted import Fitted
+from mole_jax.representation.views import Pieces
 
 # Gradients are in nats for each unit of normalised parameters. Up to this size they count in
 # proportion, above it logarithmically.
@@ -22,10 +25,10 @@ SMALLEST_SIZE = 3e-3
 
 
 class ProbeGradient(NamedTuple):
-    """Where a gradient points, in tokens, downhill."""
+    """Where a gradient points, downhill: in tokens, or in their pieces."""
 
-    direction: jax.Array  # [B, L, C] each group of channels (a tensor, say) of order 1
-    magnitude: jax.Array  # [B, L, C] compressed: linear up to GRADIENT_UNIT
+    direction: Any  # [B, L, C] each group of channels (a tensor, say) of order 1
+    magnitude: Any  # [B, L, C] compressed: linear up to GRADIENT_UNIT
 
 
 class Representation(Protocol):
@@ -61,5 +64,18 @@ class Representation(Protocol):
     def parameters(self, tokens: Any) -> jax.Array:
         """Tokens [..., L, C] -> parameters [..., D]."""
 
-    def pull_back(self, gradient: jax.Array) -> ProbeGradient:
-        """Bring a loss' gradient with respect to parameters [B, D] to tokens, downhill."""
+    @property
+    def rows(self) -> tuple[slice, ...]:
+        """Which tokens each piece is of."""
+
+    def split(self, tokens: jax.Array) -> Pieces:
+        """Take tokens [B, L, C] apart, into pieces [B, tokens, channels]."""
+
+    def join(self, pieces: Pieces) -> jax.Array:
+        """Put pieces together again."""
+
+    def network(self, pieces: Pieces) -> dict[str, Any]:
+        """Return the parameters as networks take them, leaves [B, *shape]."""
+
+    def pull_back(self, gradient: Mapping[str, Any]) -> ProbeGradient:
+        """Bring a loss' gradient with respect to what `network` returns to pieces, downhill."""

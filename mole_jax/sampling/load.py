@@ -21,6 +21,7 @@ from mole_jax.core.program import stages
 from mole_jax.core.program.config import nearest
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
+from mole_jax.core.unknown import unknown
 from mole_jax.learners import registry, stored
 from mole_jax.learners.scales import Scales
 from mole_jax.metamodel.process import sampler
@@ -69,12 +70,12 @@ def load(
     """
     workdir = user_path(workdir)
     known = [field.name for field in dataclasses.fields(Plan)]
-    if unknown := sorted(set(sampling) - set(known)):
-        close = nearest(unknown[0], known)
+    if others := sorted(set(sampling) - set(known)):
+        close = nearest(others[0], known)
         hint = f": did you mean {close}?" if close else ""
-        raise UserError(f"load: unknown options {unknown}; there are {', '.join(known)}{hint}")
+        raise UserError(f"load: unknown options {others}; there are {', '.join(known)}{hint}")
     if objective not in registry.NAMES:
-        raise UserError(f"load: objective={objective!r} is unknown; there are {registry.NAMES}")
+        raise unknown("objective", objective, registry.NAMES)
     if isinstance(checkpoint, str) and checkpoint not in CHECKPOINTS:
         raise UserError(f"load: checkpoint={checkpoint!r} must be 'last', 'best' or a step")
     if not isinstance(checkpoint, str):

@@ -78,7 +78,9 @@ def _wrong(labels: np.ndarray, sizes: range) -> str:
     text = f"labels must be integers in 0..{n_classes - 1}, and one is {repr(wrong)[:40]}"
     if len(sizes) > 1:
         text += f": the model is for up to {n_classes} classes"
-    if len(there) <= n_classes:
+    if len(there) > n_classes:
+        text += f"; there are {len(there)} classes, and the networks have {n_classes} outputs"
+    else:
         text += "; np.unique(y, return_inverse=True)[1] numbers them from 0"
     return text
 

@@ -57,8 +57,8 @@ class ParameterSpec:
         Raises:
             ValueError: for a missing tensor or a wrong shape.
         """
-        pairs = [(_get(params, field.path), field) for field in self.fields]
-        first = pairs[0][0]
+        tensors = self.tensors(params)
+        pairs, first = list(zip(tensors, self.fields, strict=True)), tensors[0]
         batch = first.shape[: first.ndim - len(self.fields[0].shape)]
         for leaf, field in pairs:
             if leaf.shape != batch + field.shape:
@@ -79,13 +79,26 @@ class ParameterSpec:
         """
         if flat.shape[-1] != self.size:
             raise ValueError(f"a flat vector of {flat.shape[-1]} numbers, expected D = {self.size}")
+        batch = flat.shape[:-1]
+        return self.nested([flat[..., f.slice].reshape(batch + f.shape) for f in self.fields])
+
+    def tensors(self, params: Mapping[str, Any]) -> list[Any]:
+        """Return the leaves of a nested dict, in the spec's order.
+
+        Raises:
+            ValueError: for a missing tensor.
+        """
+        return [_get(params, field.path) for field in self.fields]
+
+    def nested(self, tensors: Sequence[Any]) -> dict[str, Any]:
+        """Invert `tensors`: leaves in the spec's order -> nested dict."""
         params: dict[str, Any] = {}
-        for field in self.fields:
+        for field, tensor in zip(self.fields, tensors, strict=True):
             *parents, name = field.path.split("/")
             node = params
             for parent in parents:
                 node = node.setdefault(parent, {})
-            node[name] = flat[..., field.slice].reshape(flat.shape[:-1] + field.shape)
+            node[name] = tensor
         return params
 
     def to_json(self) -> list[dict[str, Any]]:

@@ -70,8 +70,11 @@ def test_what_loading_refuses_is_said(refused: Callable[..., str]) -> None:
     assert "no checkpoint 3; there are" in refused("--checkpoint=3")
     assert "sampling.name='euler' is unknown" in refused("--sampler=euler")
     assert "sampling.steps=0" in refused("--steps=0")
-    assert "no regression model was trained" in refused("--objective=regression")
-    assert "objective='reptile' is unknown; there are" in refused("--objective=reptile")
+    lacking = refused("--objective=regression")
+    assert "no regression model was trained" in lacking
+    assert "; there are ['diffusion']" in lacking
+    assert "objective='reptile' is unknown" in refused("--objective=reptile")
+    assert "did you mean 'end_to_end'?" in refused("--objective=end-to-end")
 
 
 def test_without_a_zoo_the_loss_has_to_be_given(

@@ -79,7 +79,7 @@ def test_a_table_that_leaves_out_a_parameter_is_refused(codec: Codec) -> None:
     broken[broken == 3] = -1
     with pytest.raises(ValueError, match="leaves out a parameter"):
         Codec(
-            "x", broken, codec.kind, codec.position, codec.kinds, codec.size, codec.output
+            "x", broken, codec.kind, codec.position, codec.kinds, codec.spec, codec.output
         ).decode(jnp.zeros(broken.shape))
 
 

@@ -12,7 +12,12 @@ from mole_jax.core.errors import UserError
 from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.gathered import Gathered
 from mole_jax.representation.normalise import Normaliser
-from mole_jax.representation.tokens import GRADIENT_UNIT, SMALLEST_SIZE, Representation
+from mole_jax.representation.tokens import (
+    GRADIENT_UNIT,
+    SMALLEST_SIZE,
+    ProbeGradient,
+    Representation,
+)
 from mole_jax.tasks import networks
 
 NETWORK = networks.build({"name": "mlp", "hidden": (6, 4)}, (5,), 3)
@@ -64,6 +69,22 @@ def test_tokens_are_of_the_layout_and_come_back(built: Representation) -> None:
         np.testing.assert_allclose(again, FLAT, rtol=1e-5, atol=1e-6)
 
 
+def test_networks_are_made_of_tokens_as_they_run(built: Representation) -> None:
+    tokens = built.tokens(FLAT)
+    found = jax.jit(lambda r, x: r.network(r.split(x)))(built, tokens)
+    expected = NETWORK.spec.unflatten(built.parameters(tokens))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected)
+
+
+def test_pieces_are_of_the_rows_that_they_say(built: Representation) -> None:
+    tokens = built.tokens(FLAT)
+    pieces = built.split(tokens)
+    np.testing.assert_array_equal(built.join(pieces), tokens)
+    of_rows = jnp.broadcast_to(jnp.arange(tokens.shape[1])[None, :, None], tokens.shape)
+    for piece, rows in zip(built.split(of_rows), built.rows, strict=True):
+        assert set(np.unique(piece)) == set(range(rows.start, rows.stop))
+
+
 def test_what_the_zoo_holds_is_the_same_network(built: Representation) -> None:
     parameters = built.denormalise(FLAT)
     np.testing.assert_allclose(built.tokens(parameters), built.encode(FLAT), rtol=1e-4, atol=1e-5)
@@ -73,11 +94,13 @@ def test_gradients_are_pulled_back_as_parameters_are_made(built: Representation)
     """By the transposed map, but for copies of a parameter, which all get what it would get."""
     gradient = 0.02 * RNG.normal(size=FLAT.shape).astype(np.float32)
     tokens, mask = built.tokens(FLAT), built.layout.mask
-    found = jax.jit(lambda r, g: r.pull_back(g))(built, gradient)
+    pieces = jax.jit(lambda r, g: r.pull_back(g))(built, NETWORK.spec.unflatten(gradient))
+    found = ProbeGradient(*map(built.join, pieces))
     _, transposed = jax.vjp(built.parameters, tokens)
     down = -np.asarray(transposed(jnp.asarray(gradient))[0])
     if isinstance(built, Gathered):
-        down = down * np.asarray(built.codec.encode(built.codec.n_copies))
+        n_copies = np.bincount(built.codec.table[mask], minlength=D).astype(np.float32)
+        down = down * np.asarray(built.codec.encode(n_copies))
     np.testing.assert_allclose(np.sinh(found.magnitude) * GRADIENT_UNIT, down, rtol=1e-3, atol=1e-6)
     direction = np.asarray(found.direction)
     np.testing.assert_array_equal(np.sign(direction[:, mask]), np.sign(down[:, mask]))

@@ -49,7 +49,11 @@ def test_examples_are_standardised_and_padded() -> None:
         (None, LABELS, "must be real numbers, not object"),
         ([[0.0] * 4, [0.0] * 3], [0, 1], "cannot be read"),
         (np.zeros((3, 4)), np.array([0, 1, 3]), r"0\.\.2, and one is 3; np\.unique"),
-        (np.zeros((4, 4)), np.array([0, 1, 2, -1]), r"integers in 0\.\.2, and one is -1$"),
+        (
+            np.zeros((4, 4)),
+            np.array([0, 1, 2, -1]),
+            r"one is -1; there are 4 classes, and the networks have 3 outputs$",
+        ),
         (np.zeros((3, 4)), np.array([0.0, 1.0, 2.0]), r"integers in 0\.\.2, and one is 0\.0"),
         (np.zeros((3, 4)), np.array([True, False, True]), "one is True; .* numbers them from 0"),
         (np.zeros((3, 4)), ["a", "b", "c"], r"integers in 0\.\.2, and one is 'a'; np\.unique"),

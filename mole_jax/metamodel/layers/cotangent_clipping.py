@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 
 
-def clip_cotangent(step: Callable[..., jax.Array], growth: float) -> Callable[..., jax.Array]:
+def clip_cotangent(step: Callable[..., Any], growth: float) -> Callable[..., Any]:
     """Return the same step, whose vector-Jacobian product is clipped: no cotangent gets longer.
 
     Args:
-        step: (x [B, ...], *others) -> new x [B, ...]. It may close over arrays.
+        step: (x, *others) -> new x, a pytree of arrays [B, ...]. It may close over arrays.
         growth: an example's cotangent of x is at most this many times as long as the result's.
 
     Returns:
@@ -28,7 +28,7 @@ def clip_cotangent(step: Callable[..., jax.Array], growth: float) -> Callable[..
         those of the step.
     """
 
-    def call(x: jax.Array, *others: Any) -> jax.Array:
+    def call(x: Any, *others: Any) -> Any:
         converted, hoisted = jax.closure_convert(step, x, *others)
         return _clipped(converted, growth, x, *others, *hoisted)
 
@@ -36,30 +36,32 @@ def clip_cotangent(step: Callable[..., jax.Array], growth: float) -> Callable[..
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _clipped(
-    step: Callable[..., jax.Array], growth: float, x: jax.Array, *others: Any
-) -> jax.Array:
+def _clipped(step: Callable[..., Any], growth: float, x: Any, *others: Any) -> Any:
     return step(x, *others)
 
 
 def _forward(
-    step: Callable[..., jax.Array], growth: float, x: jax.Array, *others: Any
-) -> tuple[jax.Array, Any]:
+    step: Callable[..., Any], growth: float, x: Any, *others: Any
+) -> tuple[Any, Callable[..., Any]]:
     return jax.vjp(step, x, *others)
 
 
 def _backward(
-    step: Callable[..., jax.Array], growth: float, pullback: Any, cotangent: jax.Array
+    step: Callable[..., Any], growth: float, pullback: Any, cotangent: Any
 ) -> tuple[Any, ...]:
     of_x, *of_others = pullback(cotangent)
     length, most = _lengths(of_x), growth * _lengths(cotangent)
     scale = jnp.where(length > most, most / jnp.maximum(length, 1e-30), 1.0)
-    return (of_x * scale, *of_others)
+    return (
+        jax.tree.map(lambda x: x * scale.reshape(-1, *[1] * (x.ndim - 1)), of_x),
+        *of_others,
+    )
 
 
 _clipped.defvjp(_forward, _backward)
 
 
-def _lengths(x: jax.Array) -> jax.Array:
-    """Euclidean norm of each example: [B, ...] -> [B, 1, ...]."""
-    return jnp.sqrt(jnp.sum(x**2, axis=tuple(range(1, x.ndim)), keepdims=True))
+def _lengths(x: Any) -> jax.Array:
+    """Euclidean norm of each example, of all its arrays together: [B]."""
+    squares = [jnp.sum(part**2, axis=tuple(range(1, part.ndim))) for part in jax.tree.leaves(x)]
+    return jnp.sqrt(functools.reduce(jnp.add, squares))

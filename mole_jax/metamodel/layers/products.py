@@ -1,15 +1,17 @@
-"""Products of dense layers in bfloat16, summed up in float32, forward and backward.
+"""Dense layers whose products in bfloat16 are summed up in float32, forward and backward.
 
 XLA's CPU backend is fast for bfloat16 inputs only where the result is float32 and no operand
 arrives transposed; the gradient of a kernel, x^T g, needs the transpose of x. Laid out row by row
-it runs at full speed, and XLA lays it out so where something is joined to it - a row of zeros. On
-other backends nothing is joined. (Seen with jaxlib 0.10.2: 171 GFLOP/s without, 327 with it,
-where float32 has 179; see docs/performance.md.)
+it runs at full speed, and XLA lays it out so where something is joined to it. A row of ones makes
+the gradient of the bias on the way, a sum over rows that takes as long as all products if XLA adds
+it up. On other backends nothing is joined. (Seen with jaxlib 0.10.2: 171 GFLOP/s without, 327 with
+it, where float32 has 179; see docs/performance.md.)
 """
 
 from __future__ import annotations
 
-import functools
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -17,59 +19,66 @@ import jax
 import jax.numpy as jnp
 
 
-def dot_general(x: jax.Array, kernel: jax.Array, dimensions: Any, **options: Any) -> jax.Array:
-    """Compute a product as Flax's dense layers ask for it.
+class Dense(nn.Module):
+    """`nn.DenseGeneral` over the last axis: [..., C] -> [..., *features], parameters as its own."""
 
-    Args:
-        x: [..., C].
-        kernel: [C, ...].
-        dimensions: that the last axis of x is contracted with the first of the kernel.
-        **options: of lax.dot_general; for bfloat16 there is nothing to choose.
+    features: int | Sequence[int]
+    dtype: Any = jnp.float32  # of the products; parameters stay float32
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
 
-    Returns:
-        [..., ...] in the type of x.
-    """
-    plain = ((x.ndim - 1,), (0,)), ((), ())
-    given = tuple(tuple(tuple(int(i) for i in axes) for axes in pair) for pair in dimensions)
-    if x.dtype != jnp.bfloat16 or given != plain:
-        return jax.lax.dot_general(x, kernel, dimensions, **options)
-    flat = product(x.reshape(-1, x.shape[-1]), kernel.reshape(len(kernel), -1))
-    return flat.reshape(*x.shape[:-1], *kernel.shape[1:])
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (self.features,) if isinstance(self.features, int) else tuple(self.features)
+        n_in, n_out = x.shape[-1], math.prod(shape)
+
+        def begin(key: jax.Array) -> jax.Array:
+            return self.kernel_init(key, (n_in, n_out), jnp.float32).reshape(n_in, *shape)
+
+        kernel = self.param("kernel", begin).astype(self.dtype)
+        bias = jnp.zeros(shape)
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, shape)
+        x, bias = x.astype(self.dtype), bias.astype(self.dtype)
+        if self.dtype != jnp.bfloat16:
+            # Nothing is flattened: an axis of the features may be divided between devices.
+            y = jax.lax.dot_general(x, kernel, (((x.ndim - 1,), (0,)), ((), ())))
+            return y + jnp.broadcast_to(bias, y.shape) if self.use_bias else y
+        y = linear(x.reshape(-1, n_in), kernel.reshape(n_in, n_out), bias.reshape(n_out))
+        return y.reshape(*x.shape[:-1], *shape)
 
 
 @jax.custom_vjp
-def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x @ kernel: [N, C] and [C, D], bfloat16 -> [N, D] bfloat16, rounded once."""
-    return _dot(x, kernel, 1, 0).astype(x.dtype)
+def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """x @ kernel + bias: [N, C], [C, D] and [D], bfloat16 -> [N, D] bfloat16, rounded once."""
+    y = _dot(x, kernel, 1, 0)
+    return (y + jnp.broadcast_to(bias.astype(y.dtype), y.shape)).astype(x.dtype)
 
 
-def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return product(x, kernel), (x, kernel)
+def _forward(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return linear(x, kernel, bias), (x, kernel)
 
 
-def _backward(kept: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _backward(
+    kept: tuple[jax.Array, jax.Array], g: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     x, kernel = kept
     of_x = _dot(g, kernel, 1, 1).astype(x.dtype)
-    if _on_one_cpu():
-        # The smaller operand is the one to transpose.
-        narrow = x.shape[1] <= g.shape[1]
-        of_kernel = _transposed_dot(x, g) if narrow else _transposed_dot(g, x).T
+    ones = jnp.ones((1, len(x)), x.dtype)
+    if not _on_one_cpu():
+        of_kernel, of_bias = _dot(x, g, 0, 0), jnp.sum(g, axis=0, dtype=jnp.float32)
+    elif x.shape[1] <= g.shape[1]:  # the smaller operand is the one to transpose
+        both = _dot(jnp.concatenate([x.T, ones]), g, 1, 0)
+        of_kernel, of_bias = both[:-1], both[-1]
     else:
-        of_kernel = _dot(x, g, 0, 0)
-    return of_x, of_kernel.astype(kernel.dtype)
+        joined = jnp.concatenate([g.T, ones])
+        of_kernel, of_bias = _dot(joined, x, 1, 0)[:-1].T, _dot(ones, g, 1, 0)[0]
+    return of_x, of_kernel.astype(kernel.dtype), of_bias.astype(kernel.dtype)
 
 
-product.defvjp(_forward, _backward)
-
-
-def _transposed_dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """a.T @ b in float32, with a's transpose laid out row by row: see above."""
-    joined = jnp.concatenate([a.T, jnp.zeros((1, len(a)), a.dtype)])
-    return _dot(joined, b, 1, 0)[:-1]
-
-
-Dense = functools.partial(nn.Dense, dot_general=dot_general)
-DenseGeneral = functools.partial(nn.DenseGeneral, dot_general=dot_general)
+linear.defvjp(_forward, _backward)
 
 
 def _dot(a: jax.Array, b: jax.Array, axis_a: int, axis_b: int) -> jax.Array:

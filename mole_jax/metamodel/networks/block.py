@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from mole_jax.metamodel.layers.attention import attention
-from mole_jax.metamodel.layers.products import Dense, DenseGeneral
+from mole_jax.metamodel.layers.products import Dense
 from mole_jax.metamodel.networks import sharding
-from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf, Probes
+from mole_jax.metamodel.networks.probing import Denoising, ProbeGradients, Probes
 from mole_jax.metamodel.networks.shape import DTYPES, Shape
 
 _IN_FLOAT32 = ("estimate",)  # layers of a block whose products are not in `dtype`
@@ -31,7 +31,7 @@ class Block(nn.Module):
 
     shape: Shape
     length: int  # L'
-    probe_gradient: ProbeGradientOf
+    probe_gradient: ProbeGradients
     mesh: Mesh | None = None
 
     @nn.compact
@@ -96,7 +96,7 @@ class Block(nn.Module):
         s = self.shape
         # Heads are an axis of the kernel, so that it can be divided between them.
         features = (3, s.heads, s.width // s.heads)
-        qkv = DenseGeneral(features, dtype=dtype, name="qkv")(x)
+        qkv = Dense(features, dtype=dtype, name="qkv")(x)
         qkv = qkv.reshape(-1, self.length, *features)
         q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]  # [B, L, H, W / H]
         y = attention(q, k, v, there).reshape(-1, s.width)

@@ -27,9 +27,9 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.program.sections import NOT_A_KEY
 from mole_jax.metamodel.layers.attention import attention
 from mole_jax.metamodel.layers.embeddings import log_metric, sines
-from mole_jax.metamodel.layers.products import Dense, DenseGeneral
+from mole_jax.metamodel.layers.products import Dense
 from mole_jax.metamodel.networks import sharding, tokenisation
-from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf
+from mole_jax.metamodel.networks.probing import Denoising, ProbeGradients
 from mole_jax.metamodel.networks.shape import DTYPES, Shape
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
@@ -117,7 +117,7 @@ class GPTBlock(nn.Module):
         heads = (s.heads, s.width // s.heads)
         h = _norm("norm_attention", dtype)(x)
         q, k, v = (
-            DenseGeneral(heads, dtype=dtype, kernel_init=_INIT, name=name)(h)
+            Dense(heads, dtype=dtype, kernel_init=_INIT, name=name)(h)
             for name in ("query", "key", "value")
         )
         y = attention(q, k, v).reshape(x.shape)
@@ -152,7 +152,7 @@ class GPT(nn.Module):
 
     @nn.compact
     def __call__(
-        self, of: Denoising, prompt: Prompt, probe_gradient: ProbeGradientOf | None = None
+        self, of: Denoising, prompt: Prompt, probe_gradient: ProbeGradients | None = None
     ) -> jax.Array:
         """Apply the transformer to B estimates in the making and their prompts; without probes."""
         x, _ = self._stack()(self._entering(of, prompt))

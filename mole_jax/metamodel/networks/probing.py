@@ -10,8 +10,8 @@ of a network: Kahana et al. 2024.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import dataclasses
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.representation.tokens import ProbeGradient, Representation
+from mole_jax.representation.views import Pieces
 from mole_jax.tasks import outputs
 from mole_jax.tasks.networks import Network
 
@@ -26,11 +27,11 @@ from mole_jax.tasks.networks import Network
 class Denoising(NamedTuple):
     """What an output of the network is relative to: all that makes it a network's tokens."""
 
-    noisy: jax.Array  # [B, L, C]
-    start: jax.Array  # [B, L, C] as it is seen, of order 1
-    anchor: jax.Array  # [B, L, C] what the output is added to: the start, or the zoo's mean
+    noisy: Any  # [B, L, C]
+    start: Any  # [B, L, C] as it is seen, of order 1
+    anchor: Any  # [B, L, C] what the output is added to: the start, or the zoo's mean
     t: jax.Array  # [B] in [0, 1]
-    scale: jax.Array  # [B, L, C] standard deviation of the target around the anchor
+    scale: Any  # [B, L, C] standard deviation of the target around the anchor
     representation: Representation
 
 
@@ -43,30 +44,49 @@ class Probes(NamedTuple):
     n_classes: jax.Array | None = None  # [B] of each network's task, as Examples have it
 
 
-# (output [B, L, C], what it is relative to, probes) -> the gradient of the probe loss, in tokens.
-ProbeGradientOf = Callable[[jax.Array, Denoising, Probes], ProbeGradient]
-
-
-def make_probe_gradient(process: Process, network: Network) -> ProbeGradientOf:
-    """Make the function that runs the current estimate on probes and differentiates their loss.
+@dataclasses.dataclass(frozen=True, eq=False)
+class ProbeGradients:
+    """Runs the current estimate on probes and differentiates their loss.
 
     It permutes as the network does: a reordering of hidden units in output and denoising reorders
     the gradient.
     """
 
-    def loss(flat: jax.Array, probes: Probes) -> jax.Array:
-        found = network.apply(network.spec.unflatten(flat), probes.inputs)
-        error = outputs.error(network, found, probes.targets, probes.n_classes)
+    process: Process
+    network: Network
+
+    def __call__(self, output: jax.Array, of: Denoising, probes: Probes) -> ProbeGradient:
+        """Return the gradient of the probes' loss at an output [B, L, C], in tokens."""
+        tokens = of.representation
+        found = self.in_pieces(tokens.split(output), in_pieces(of), probes)
+        return ProbeGradient(*map(tokens.join, found))
+
+    @jax.named_scope("probe_gradient")
+    def in_pieces(self, output: Pieces, of: Denoising, probes: Probes) -> ProbeGradient:
+        """Return the same of an output in pieces, in pieces; so is `of` (see `in_pieces`)."""
+        estimate = tuple(
+            self.process.clean_estimate(x, noisy, anchor, of.t, scale)
+            for x, noisy, anchor, scale in zip(output, of.noisy, of.anchor, of.scale, strict=True)
+        )
+        given = [*estimate, *jax.tree.leaves(probes)]
+        chex.assert_equal_shape_prefix(given, 1, custom_message="output, probes [B]")
+        gradient = jax.vmap(jax.grad(self._loss))(of.representation.network(estimate), probes)
+        return of.representation.pull_back(gradient)
+
+    def _loss(self, params: dict[str, Any], probes: Probes) -> jax.Array:
+        found = self.network.apply(params, probes.inputs)
+        error = outputs.error(self.network, found, probes.targets, probes.n_classes)
         if probes.weights is None:
             return jnp.mean(error)
         return jnp.sum(probes.weights * error) / jnp.maximum(jnp.sum(probes.weights), 1.0)
 
-    def probe_gradient(output: jax.Array, of: Denoising, probes: Probes) -> ProbeGradient:
-        tokens = process.clean_estimate(output, of.noisy, of.anchor, of.t, of.scale)
-        given = [tokens, *jax.tree.leaves(probes)]
-        chex.assert_equal_shape_prefix(given, 1, custom_message="output, probes [B]")
-        parameters = of.representation.parameters(tokens)
-        gradient = jax.vmap(jax.grad(loss))(parameters, probes)  # [B, D]
-        return of.representation.pull_back(gradient)
 
-    return probe_gradient
+def in_pieces(of: Denoising) -> Denoising:
+    """Take all tokens apart as the representation does."""
+    split = of.representation.split
+    return of._replace(
+        noisy=split(of.noisy),
+        start=split(of.start),
+        anchor=split(of.anchor),
+        scale=split(of.scale),
+    )

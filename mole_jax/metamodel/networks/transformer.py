@@ -9,8 +9,10 @@ gradient steps of learned size, the inner steps, follow.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import chex
 import flax.linen as nn
@@ -26,12 +28,12 @@ from mole_jax.metamodel.layers.products import Dense
 from mole_jax.metamodel.layers.set_encoder import SetEncoder
 from mole_jax.metamodel.networks import sharding, warps
 from mole_jax.metamodel.networks.block import Block, Carry, light
-from mole_jax.metamodel.networks.probing import Denoising, ProbeGradientOf, Probes
+from mole_jax.metamodel.networks.probing import Denoising, ProbeGradients, Probes, in_pieces
 from mole_jax.metamodel.networks.shape import DTYPES, Shape
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.codec import Layout
-from mole_jax.representation.tokens import ProbeGradient
+from mole_jax.representation.views import Pieces
 
 # How far an inner step goes along the direction of a probe gradient before anything is learned,
 # in units of the output. All of them together stay well below the spread of the target.
@@ -58,7 +60,7 @@ class Transformer(nn.Module):
         return layout.n_tokens + self.shape.context(self.n_classes)
 
     @nn.compact
-    def __call__(self, of: Denoising, prompt: Prompt, probe_gradient: ProbeGradientOf) -> jax.Array:
+    def __call__(self, of: Denoising, prompt: Prompt, probe_gradient: ProbeGradients) -> jax.Array:
         """Apply the transformer to B estimates in the making and their prompts."""
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         batch, length, channels = of.noisy.shape
@@ -149,12 +151,7 @@ class Transformer(nn.Module):
             given = probes[-1].inputs
             looks = warps.varied(given, self.input_shape, s.support_warps, s.inner_steps)
 
-        def gradients_at(output: jax.Array, look: jax.Array | None) -> list[ProbeGradient]:
-            own = probes if look is None else (*probes[:-1], probes[-1]._replace(inputs=look))
-            return [probe_gradient(output, of, p) for p in own]
-
-        mixing = self._mixing("step_mixing", layout) if s.mixing else None
-        return self._refine(out, x, gradients_at, looks, len(probes), mixing)
+        return self._refine(out, x, of, probe_gradient, probes, looks)
 
     def _block(self) -> type[nn.Module]:
         """Return the block, which fetches its parameters each time it runs."""
@@ -214,43 +211,60 @@ class Transformer(nn.Module):
         self,
         output: jax.Array,
         tokens: jax.Array,
-        gradients_at: Callable[[jax.Array, jax.Array | None], list[ProbeGradient]],
+        of: Denoising,
+        probe_gradients: ProbeGradients,
+        probes: tuple[Probes, ...],
         looks: jax.Array | None,
-        n_sets: int,
-        mixing: Callable[[jax.Array], jax.Array] | None,
     ) -> jax.Array:
         """Take the inner steps: gradient steps on each of the sets of probes.
 
         Each token sets the sizes of its channels' steps, and how large each step is in all. Mixing
-        makes a step along a learned metric of it (Park & Oliva 2019, Meta-Curvature).
+        makes a step along a learned metric of it (Park & Oliva 2019, Meta-Curvature). All of it in
+        pieces of tokens: on a CPU putting them together at each step took longer than the products.
         """
         s, (batch, length, channels) = self.shape, output.shape
+        network, n_sets = of.representation, len(probes)
         tokens, zeros = tokens.astype(jnp.float32), nn.initializers.zeros
         size = nn.Dense(2 * n_sets * channels, kernel_init=zeros, name="step_size")(tokens)
         size = s.scaled(size.reshape(batch, length, n_sets, 2, channels))
         gain = nn.Dense(2 * n_sets * s.inner_steps, kernel_init=zeros, name="step_gain")(tokens)
         gain = 1 + gain.reshape(batch, length, s.inner_steps, n_sets, 2, 1)
+        mixing = self._mixing("step_mixing", network.layout) if s.mixing else None
+        sizes = [
+            (network.split(FIRST_STEP + size[:, :, i, 0]), network.split(size[:, :, i, 1]))
+            for i in range(n_sets)
+        ]
+        apart = in_pieces(of)
 
         def step(
-            output: jax.Array, gain: jax.Array, size: jax.Array, look: jax.Array | None
-        ) -> jax.Array:
-            before = output
-            for i, gradient in enumerate(gradients_at(output, look)):
-                first, second = gain[:, :, i, 0], gain[:, :, i, 1]
-                output = output + first * (FIRST_STEP + size[:, :, i, 0]) * gradient.direction
-                output = output + second * size[:, :, i, 1] * gradient.magnitude
-            return output if mixing is None else output + mixing(output - before)
+            output: Pieces, gain: jax.Array, sizes: list[tuple[Pieces, Pieces]], look: Any
+        ) -> Pieces:
+            own = probes if look is None else (*probes[:-1], probes[-1]._replace(inputs=look))
+            gradients = [probe_gradients.in_pieces(output, apart, p) for p in own]
+            after = output
+            for i, (gradient, (first, second)) in enumerate(zip(gradients, sizes, strict=True)):
+                gains = [gain[:, rows, i] for rows in network.rows]
+                ways = first, gradient.direction, second, gradient.magnitude
+                after = tuple(map(_advanced, after, gains, *ways))
+            if mixing is None:
+                return after
+            moved = network.join(tuple(a - b for a, b in zip(after, output, strict=True)))
+            more = network.split(mixing(moved))
+            return tuple(a + b for a, b in zip(after, more, strict=True))
+
+        # What is no product is computed again in the backward pass: storing it takes longer.
+        cheap = jax.checkpoint_policies.dots_saveable
+        step = jax.checkpoint(step, prevent_cse=False, policy=cheap)
 
         # Scanned, and not unrolled: compiling gradients of gradients takes long.
-        def body(
-            output: jax.Array, of_step: tuple[jax.Array, jax.Array | None]
-        ) -> tuple[jax.Array, None]:
+        def body(output: Pieces, of_step: tuple[jax.Array, Any]) -> tuple[Pieces, None]:
             gain, look = of_step
-            return clip_cotangent(step, GROWTH)(output, gain, size, look), None
+            return clip_cotangent(step, GROWTH)(output, gain, sizes, look), None
 
         if s.remat:
             body = jax.checkpoint(body, prevent_cse=False)
-        return jax.lax.scan(body, output, (jnp.moveaxis(gain, 2, 0), looks))[0]
+        refined, _ = jax.lax.scan(body, network.split(output), (jnp.moveaxis(gain, 2, 0), looks))
+        return network.join(refined)
 
     def _mixing(self, name: str, layout: Layout) -> Callable[[jax.Array], jax.Array]:
         """Make a linear map between the channels of a token, one for each kind of token.
@@ -261,12 +275,15 @@ class Transformer(nn.Module):
         init = nn.initializers.normal(channels**-0.5)
         down = self.param(f"{name}_in", init, (kinds, channels, rank))
         up = self.param(f"{name}_out", nn.initializers.zeros, (kinds, rank, channels))
-        rows = [np.flatnonzero(layout.kind == kind) for kind in range(kinds)]
-        back = np.argsort(np.concatenate(rows))
+        bounds = np.searchsorted(layout.kind, range(kinds + 1))  # tokens of a kind stand together
+        one_product = channels < 2 * rank  # of fewer operations than two
+        maps = [(a @ b,) if one_product else (a, b) for a, b in zip(down, up, strict=True)]
 
         def mixed(x: jax.Array) -> jax.Array:  # [B, L, C]
-            parts = [x[:, own] @ a @ b for own, a, b in zip(rows, down, up, strict=True)]
-            return jnp.concatenate(parts, axis=1)[:, back]
+            parts = []
+            for begin, end, factors in zip(bounds[:-1], bounds[1:], maps, strict=True):
+                parts.append(functools.reduce(jnp.matmul, factors, x[:, begin:end]))
+            return jnp.concatenate(parts, axis=1)
 
         return mixed
 
@@ -302,3 +319,15 @@ class Transformer(nn.Module):
             position = self.param("position", init, (int(layout.position.max()) + 1, width))
             places = places + position[np.asarray(layout.position)]
         return places
+
+
+def _advanced(
+    x: jax.Array,
+    gain: jax.Array,
+    first: jax.Array,
+    direction: jax.Array,
+    second: jax.Array,
+    magnitude: jax.Array,
+) -> jax.Array:
+    """Return a piece [B, tokens, channels] after a step; gain [B, tokens, 2, 1] is its tokens'."""
+    return x + gain[:, :, 0] * first * direction + gain[:, :, 1] * second * magnitude

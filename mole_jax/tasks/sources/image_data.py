@@ -10,6 +10,8 @@ import numpy as np
 
 from mole_jax.core.errors import UserError
 
+NUMBERING = "; np.unique(label, return_inverse=True)[1] numbers them from 0"
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageData:
@@ -65,7 +67,7 @@ def checked(
     if images.dtype.kind not in "uif" or label.dtype.kind not in "ui" or test.dtype != bool:
         raise UserError(
             f"{where}: image, label and test are {image.dtype}, {label.dtype} and {test.dtype}; "
-            "expected numbers, whole numbers and bool"
+            f"expected numbers, whole numbers and bool{_numbering(label)}"
         )
     if images.dtype != np.uint8:
         with np.errstate(over="ignore"):  # what overflows is refused below
@@ -86,7 +88,9 @@ def checked(
         gaps = np.flatnonzero(present != np.arange(len(present)))
         problem = f"no image of class {gaps[0]}, but label {present[-1]}" if len(gaps) else ""
     if problem:
-        raise UserError(f"{where}: it has {problem}; labels must be 0..K-1, each with some images")
+        raise UserError(
+            f"{where}: it has {problem}; labels must be 0..K-1, each with some images{NUMBERING}"
+        )
     n_classes = len(present)
     return ImageData(
         name=name,
@@ -99,6 +103,11 @@ def checked(
         class_names=class_names,
         white=white,
     )
+
+
+def _numbering(label: np.ndarray) -> str:
+    """Say how labels that are names or numbers of another kind become 0..K-1."""
+    return NUMBERING if label.ndim == 1 and label.dtype.kind in "USf" else ""
 
 
 def _check_shapes(

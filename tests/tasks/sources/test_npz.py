@@ -63,7 +63,9 @@ def test_npz_files_may_have_a_test_split_and_grey_or_real_pixels(tmp_path: Path)
         ({"image": np.zeros((12, 5, 4, 3, 1))}, "do not belong together"),
         ({"image": np.zeros((12, 0, 4))}, "do not belong together"),
         ({"image": np.zeros((0, 5, 4)), "label": np.zeros(0, int)}, "do not belong together"),
-        ({"image": np.full((12, 5, 4), "x")}, "expected numbers"),
+        ({"image": np.full((12, 5, 4), "x")}, "expected numbers, whole numbers and bool$"),
+        ({"label": np.array(list("ab") * 6)}, r"np\.unique\(label, .* numbers them from 0"),
+        ({"label": np.tile([1, 2, 7], 4)}, r"class 0, but label 7; .* numbers them from 0"),
     ],
 )
 def test_damaged_npz_files_are_refused(
