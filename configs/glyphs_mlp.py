@@ -6,6 +6,11 @@
         74.7 / 96.8 %; 4 min 37 s (two quiet cores of an AMD EPYC, some programs compiled before),
         seed 0
 
+    python -m mole_jax.main --config=configs/glyphs_mlp.py:28 --workdir=runs/glyphs28
+        judged on Fashion-MNIST (Debian: dataset-fashion-mnist): end to end 65.4 / 81.6 %, diffusion
+        65.5 / 81.8 % (means of 4), Adam 62.2 / 81.3 %, the best classical learner 61.2 / 81.4 %;
+        68 min (two cores of an AMD EPYC; before its training steps took 0.6 of their time), seed 0
+
 The others were run with `--config.metamodel.support_warps=0`; `cpu` has 0.4 to 3.2 points less
 then (means of 8; docs/learning.md):
 
@@ -15,10 +20,6 @@ then (means of 8; docs/learning.md):
     python -m mole_jax.main --config=configs/glyphs_mlp.py:full --workdir=runs/glyphs_full
         end to end 86.4 / 96.4 %, the best classical learner on warped copies 79.1 / 96.8 %; digits
         76.4 / 95.2 %, 82.0 / 97.5 %; 74 min on one core whose other core was busy, seed 0
-    python -m mole_jax.main --config=configs/glyphs_mlp.py:28 --workdir=runs/glyphs28
-        judged on Fashion-MNIST (Debian: dataset-fashion-mnist): end to end 65.5 / 80.2 %, diffusion
-        64.5 / 81.0 % (means of 4), Adam 62.2 / 81.3 %, the best classical learner 61.2 / 81.4 %;
-        96 min on one core whose other core was busy, seed 0
 
 Tasks are of thousands of characters: those of matplotlib's fonts, and made-up ones that hands
 draw. Held out are 300 characters (S2: all classes of a task are new) and scikit-learn's digits

@@ -84,7 +84,7 @@ def of_learner(
         family: their tasks.
         runs: the training runs.
         fitted: what the representation was fitted to.
-        renewed: what replaces runs as the training goes on.
+        renewed: what replaces runs during the training.
     """
     learner = registry.build(config, family.network, name, fitted)
     hyper = registry.train_config(config, name)
