@@ -2,7 +2,7 @@
 
 The seam is `tokens.Representation`. To add one:
 
-    a gather table, in which each parameter has its place     a file here that builds a Codec, and a
+    a table, in which each parameter has its place            a file here that builds a Codec, and a
                                                               line of CODECS
     a latent, fitted to the zoo's training networks           a file here like `pca.py`, and a line
                                                               of LATENTS
@@ -26,8 +26,8 @@ from mole_jax.core.unknown import unknown
 from mole_jax.representation import chunk, flat, neuron, pca
 from mole_jax.representation.codec import Codec
 from mole_jax.representation.fitted import Fitted
-from mole_jax.representation.gathered import Gathered
 from mole_jax.representation.normalise import NORMALISERS, Normaliser
+from mole_jax.representation.tabulated import Tabulated
 from mole_jax.representation.tokens import Representation
 from mole_jax.tasks.networks import Network
 
@@ -93,7 +93,7 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Repres
     if name in LATENTS:
         return LATENTS[name].build(settings, network, fitted)
     found = codec(name, network, chunk_size=settings["chunk_size"], canonical_order=shared)
-    return Gathered(fitted, found, network.spec)
+    return Tabulated(fitted, found)
 
 
 def latent(config: Mapping[str, Any]) -> Latent | None:

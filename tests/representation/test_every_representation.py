@@ -10,8 +10,8 @@ import pytest
 from mole_jax import representation
 from mole_jax.core.errors import UserError
 from mole_jax.representation.fitted import Fitted
-from mole_jax.representation.gathered import Gathered
 from mole_jax.representation.normalise import Normaliser
+from mole_jax.representation.tabulated import Tabulated
 from mole_jax.representation.tokens import (
     GRADIENT_UNIT,
     SMALLEST_SIZE,
@@ -65,7 +65,7 @@ def test_tokens_are_of_the_layout_and_come_back(built: Representation) -> None:
     assert not np.asarray(built.change)[~layout.mask].any()
     again = built.parameters(tokens)
     np.testing.assert_allclose(built.tokens(again), tokens, rtol=1e-4, atol=1e-5)
-    if isinstance(built, Gathered):  # a latent is lossy
+    if isinstance(built, Tabulated):  # a latent is lossy
         np.testing.assert_allclose(again, FLAT, rtol=1e-5, atol=1e-6)
 
 
@@ -98,14 +98,14 @@ def test_gradients_are_pulled_back_as_parameters_are_made(built: Representation)
     found = ProbeGradient(*map(built.join, pieces))
     _, transposed = jax.vjp(built.parameters, tokens)
     down = -np.asarray(transposed(jnp.asarray(gradient))[0])
-    if isinstance(built, Gathered):
+    if isinstance(built, Tabulated):
         n_copies = np.bincount(built.codec.table[mask], minlength=D).astype(np.float32)
         down = down * np.asarray(built.codec.encode(n_copies))
     np.testing.assert_allclose(np.sinh(found.magnitude) * GRADIENT_UNIT, down, rtol=1e-3, atol=1e-6)
     direction = np.asarray(found.direction)
     np.testing.assert_array_equal(np.sign(direction[:, mask]), np.sign(down[:, mask]))
     assert not direction[:, ~mask].any()
-    if not isinstance(built, Gathered):
+    if not isinstance(built, Tabulated):
         size = np.sqrt((down**2).sum(2, keepdims=True) / mask.sum(1)[None, :, None])
         expected = down / np.sqrt(size**2 + SMALLEST_SIZE**2)
         np.testing.assert_allclose(direction, expected, rtol=1e-3, atol=1e-6)

@@ -16,19 +16,15 @@ from mole_jax.representation.codec import Codec, Layout
 from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.tokens import GRADIENT_UNIT, SMALLEST_SIZE, ProbeGradient
 from mole_jax.representation.views import Pieces
-from mole_jax.tasks.parameters import ParameterSpec
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["fitted"], meta_fields=["codec", "spec"]
-)
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["fitted"], meta_fields=["codec"])
 @dataclasses.dataclass(frozen=True, eq=False)
-class Gathered:
+class Tabulated:
     """A codec of normalised parameters: see `Representation`."""
 
     fitted: Fitted
     codec: Codec
-    spec: ParameterSpec
 
     @property
     def layout(self) -> Layout:
@@ -39,7 +35,7 @@ class Gathered:
         return self.codec.encode(self.fitted.normaliser.change)
 
     def check(self) -> None:
-        shape = (self.spec.size,)
+        shape = (self.codec.spec.size,)
         chex.assert_tree_shape(self.fitted.normaliser, shape, custom_message="normaliser [D]")
 
     def with_fitted(self, fitted: Fitted) -> Self:
@@ -71,11 +67,11 @@ class Gathered:
         # Scaled before they are tensors: then products take them as they lie here.
         mean, scale = (self._pieces(x) for x in self.fitted.normaliser[:2])
         scaled = tuple(x * s + m for x, s, m in zip(pieces, scale, mean, strict=True))
-        return self.spec.nested(views.tensors(self.codec.views, scaled))
+        return self.codec.spec.nested(views.tensors(self.codec.views, scaled))
 
     def pull_back(self, gradient: Mapping[str, Any]) -> ProbeGradient:
         """Bring a gradient to pieces; directions are relative to the size of each tensor."""
-        uphill = views.pieces(self.codec.views, self.spec.tensors(gradient))
+        uphill = views.pieces(self.codec.views, self.codec.spec.tensors(gradient))
         scale = self._pieces(self.fitted.normaliser.scale)
         down = [-x * s for x, s in zip(uphill, scale, strict=True)]
         square: dict[int, jax.Array] = {}  # mean of each tensor, which any of its copies gives
@@ -83,12 +79,14 @@ class Gathered:
         for (number, _), part in zip(self.codec.views.pieces, down, strict=True):
             if number not in square:
                 total = jnp.sum(part**2, axis=(1, 2), keepdims=True)
-                square[number] = total / self.spec.fields[number].size
+                square[number] = total / self.codec.spec.fields[number].size
             directions.append(part / jnp.sqrt(square[number] + SMALLEST_SIZE**2))
         magnitudes = tuple(jnp.arcsinh(part / GRADIENT_UNIT) for part in down)
         return ProbeGradient(tuple(directions), magnitudes)
 
     def _pieces(self, flat: Any) -> Pieces:
         """Return the pieces of constants [D], to be broadcast."""
-        found = views.pieces(self.codec.views, self.spec.tensors(self.spec.unflatten(flat)))
+        found = views.pieces(
+            self.codec.views, self.codec.spec.tensors(self.codec.spec.unflatten(flat))
+        )
         return tuple(x[None] for x in found)
