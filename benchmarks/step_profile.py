@@ -43,10 +43,10 @@ from mole_jax.zoo.storage.reader import open_zoo
 # Parts of a step by what its operations are named after: the first that is found counts.
 PARTS = (
     ("inner steps", r"Transformer\._refine"),
-    ("support set", r"Transformer\)/support/"),
-    ("blocks: probe gradients", r"Transformer\)/blocks/.*probe_gradient"),
-    ("blocks: attention and MLPs", r"Transformer\)/blocks/.*_mix"),
-    ("blocks: else", r"Transformer\)/blocks"),
+    ("support set", r"/support/"),
+    ("blocks: probe gradients", r"/blocks/.*probe_gradient"),
+    ("blocks: attention and MLPs", r"/blocks/.*_mix"),
+    ("blocks: else", r"/blocks"),
     ("start, context, output", r"Transformer"),
     ("batch, loss, optimizer", r""),
 )
