@@ -4,7 +4,7 @@
         digits from 1 / 10 examples: 78.9 / 97.2 % end to end, 77.7 / 96.9 % by diffusion (means of
         8), Adam 74.9 / 96.4 %, SVM 73.7 / 97.1 %; 41 min (one core of an AMD EPYC, the other one
         busy; without rivals that see warped copies, which take 9 min more), seed 0
-    python -m mole_jax.main --config=configs/glyphs_cnn.py:full --config.seed=1 --workdir=runs/full
+    python -m mole_jax.main --config=configs/glyphs_cnn.py:full --config.seed=1 --workdir=runs/long
         81.3 / 97.5 % end to end, 1-NN with warped copies 82.2 / 97.9 %, SVM 75.2 / 96.5 %, seed 1;
         characters never seen 85.4 / 97.5 %, 78.2 / 96.6 %, 72.1 / 96.1 %; run in parts: the longer
         training takes 36 min on such a core

@@ -59,6 +59,7 @@ def test_tokens_are_of_the_layout_and_come_back(built: Representation) -> None:
     assert layout.mask.shape == layout.output.shape == layout.shape
     assert len(layout.kind) == len(layout.position) == layout.n_tokens
     assert len(layout.kinds) == layout.kind.max() + 1
+    assert (np.diff(layout.kind) >= 0).all()  # mixing takes the tokens of a kind as one slice
     assert not tokens[:, ~layout.mask].any()
     assert built.change.shape == layout.shape
     assert (np.asarray(built.change)[layout.mask] > 0).all()

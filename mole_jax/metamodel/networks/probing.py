@@ -25,7 +25,10 @@ from mole_jax.tasks.networks import Network
 
 
 class Denoising(NamedTuple):
-    """What an output of the network is relative to: all that makes it a network's tokens."""
+    """What an output of the network is relative to: all that makes it a network's tokens.
+
+    Arrays of tokens [B, L, C] are tuples of pieces after `in_pieces`.
+    """
 
     noisy: Any  # [B, L, C]
     start: Any  # [B, L, C] as it is seen, of order 1

@@ -223,15 +223,18 @@ class Transformer(nn.Module):
         pieces of tokens: on a CPU putting them together at each step took longer than the products.
         """
         s, (batch, length, channels) = self.shape, output.shape
-        network, n_sets = of.representation, len(probes)
+        representation, n_sets = of.representation, len(probes)
         tokens, zeros = tokens.astype(jnp.float32), nn.initializers.zeros
         size = nn.Dense(2 * n_sets * channels, kernel_init=zeros, name="step_size")(tokens)
         size = s.scaled(size.reshape(batch, length, n_sets, 2, channels))
         gain = nn.Dense(2 * n_sets * s.inner_steps, kernel_init=zeros, name="step_gain")(tokens)
         gain = 1 + gain.reshape(batch, length, s.inner_steps, n_sets, 2, 1)
-        mixing = self._mixing("step_mixing", network.layout) if s.mixing else None
+        mixing = self._mixing("step_mixing", representation.layout) if s.mixing else None
         sizes = [
-            (network.split(FIRST_STEP + size[:, :, i, 0]), network.split(size[:, :, i, 1]))
+            (
+                representation.split(FIRST_STEP + size[:, :, i, 0]),
+                representation.split(size[:, :, i, 1]),
+            )
             for i in range(n_sets)
         ]
         apart = in_pieces(of)
@@ -243,13 +246,13 @@ class Transformer(nn.Module):
             gradients = [probe_gradients.in_pieces(output, apart, p) for p in own]
             after = output
             for i, (gradient, (first, second)) in enumerate(zip(gradients, sizes, strict=True)):
-                gains = [gain[:, rows, i] for rows in network.rows]
+                gains = [gain[:, rows, i] for rows in representation.rows]
                 ways = first, gradient.direction, second, gradient.magnitude
                 after = tuple(map(_advanced, after, gains, *ways))
             if mixing is None:
                 return after
-            moved = network.join(tuple(a - b for a, b in zip(after, output, strict=True)))
-            more = network.split(mixing(moved))
+            moved = representation.join(tuple(a - b for a, b in zip(after, output, strict=True)))
+            more = representation.split(mixing(moved))
             return tuple(a + b for a, b in zip(after, more, strict=True))
 
         # What is no product is computed again in the backward pass: storing it takes longer.
@@ -263,8 +266,10 @@ class Transformer(nn.Module):
 
         if s.remat:
             body = jax.checkpoint(body, prevent_cse=False)
-        refined, _ = jax.lax.scan(body, network.split(output), (jnp.moveaxis(gain, 2, 0), looks))
-        return network.join(refined)
+        refined, _ = jax.lax.scan(
+            body, representation.split(output), (jnp.moveaxis(gain, 2, 0), looks)
+        )
+        return representation.join(refined)
 
     def _mixing(self, name: str, layout: Layout) -> Callable[[jax.Array], jax.Array]:
         """Make a linear map between the channels of a token, one for each kind of token.

@@ -46,7 +46,7 @@ def test_layers_and_gradients_are_those_of_float32(c: int, d: int) -> None:
 
 
 def test_no_sum_over_rows_is_left_to_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On one CPU it takes as long as all products: gradients of biases are products, too."""
+    """On one CPU it took a third of a small step: gradients of biases are products, too."""
     monkeypatch.setattr(products, "_on_one_cpu", lambda: True)
     for c, d in ((5, 17), (17, 5)):
         *primals, g = arrays(11, c, d)
