@@ -187,6 +187,22 @@ def test_the_checksum_sees_every_bit_and_the_order() -> None:
     assert int(checksum({"x": jax.device_put(y, split)})) == int(checksum({"x": y}))
 
 
+def test_the_checksum_is_the_same_wherever_it_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "_BLOCK", 7)
+    rng = np.random.default_rng(0)
+    state = {
+        "key": jax.random.key(3),
+        "step": jnp.int32(-5),
+        "flag": jnp.array([True, False]),
+        "nothing": jnp.zeros((0, 3)),
+        **{d: jnp.asarray(rng.normal(size=(4, 3, 5)), d) for d in ("float32", "bfloat16")},
+        **{d: jnp.asarray(rng.integers(0, 99, (2, 9)), d) for d in ("int8", "uint32")},
+    }
+    on_devices = stored._checksum_on_devices(state)
+    assert int(checksum(state)) == int(on_devices)
+    assert checksum(state).dtype == on_devices.dtype == jnp.uint32
+
+
 def test_one_that_is_still_being_written_is_waited_for(tmp_path: Path) -> None:
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, state())
