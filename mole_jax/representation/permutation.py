@@ -8,7 +8,6 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from mole_jax.tasks.networks import OUTPUT, Network
 from mole_jax.tasks.networks.symmetries import Permutation
@@ -130,6 +129,8 @@ def _gain(network: Network, flat: np.ndarray, reference: np.ndarray, axis: str) 
 
 def _assign(symmetry: Permutation, gain: np.ndarray) -> np.ndarray:
     """Return the allowed order with the largest sum of gains: [n]."""
+    from scipy.optimize import linear_sum_assignment  # here, since predicting does without
+
     if symmetry.blocks == 1:
         return linear_sum_assignment(gain, maximize=True)[1]
     g, size = symmetry.blocks, len(gain) // symmetry.blocks
