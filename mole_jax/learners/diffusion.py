@@ -22,6 +22,7 @@ from mole_jax.metamodel import meta_model, metamodel_config
 from mole_jax.metamodel.layers import features
 from mole_jax.metamodel.meta_model import MetaModel, Module
 from mole_jax.metamodel.networks import sharding
+from mole_jax.metamodel.networks.probing import OnlyShapes
 from mole_jax.metamodel.networks.transformer import Transformer
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt, everything
@@ -95,7 +96,8 @@ class Diffusion:
         own = jax.tree.map(lambda x: jnp.ones(x.shape), self.model.representation)
         model = dataclasses.replace(self.model, representation=own)
         of = model.denoising(start, one, prompt)
-        return model.module.init(key, of, prompt, model.probe_gradient)["params"]
+        gradients = OnlyShapes(model.process, model.network)
+        return model.module.init(key, of, prompt, gradients)["params"]
 
     def gradient(
         self, theta: Any, batch: Pairs, key: jax.Array
@@ -122,12 +124,16 @@ class Diffusion:
 
     def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> jax.Array:
         """Sample a network for every episode: [B, D]; zero where it stands for no class."""
-        n_classes = episodes.support.n_classes
+        # One support set may be for all networks; what becomes of it holds for all estimates.
+        given = episodes.support, self.model.show(theta, episodes.support)
+        batch = episodes.start.shape[:1]
+        support, shown = jax.tree.map(lambda x: jnp.broadcast_to(x, batch + x.shape[1:]), given)
+        n_classes = support.n_classes
         start = fewer_outputs.emptied(self.network, episodes.start, n_classes)
         start = self.model.representation.tokens(start)
         metrics = episodes.start_metric, request.target_metric
         best = request.best if self.uses.best else None
-        prompt = Prompt(start, *metrics, episodes.support, request.use, best)
+        prompt = Prompt(start, *metrics, support, request.use, best, shown)
         found = guidance.sample(self.model, self.plan, theta, prompt, key)
         flat = self.model.representation.parameters(found)
         return fewer_outputs.emptied(self.network, flat, n_classes)

@@ -21,6 +21,7 @@ from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.tokens import Representation
+from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 
 Module = transformer.Transformer | gpt_transformer.GPT
@@ -84,6 +85,10 @@ class MetaModel:
         )
         estimate = self.process.clean_estimate(output, of.noisy, of.anchor, of.t, of.scale)
         return estimate * self.mask(prompt)
+
+    def show(self, params: Any, support: Examples) -> Any:
+        """Return what the module makes of support sets [B, n], to go into `Prompt.shown`."""
+        return self.module.show(params, support)
 
     def mask(self, prompt: Prompt) -> Any:
         """Return which channels hold a parameter of a task's network: [1, L, C], or [B, L, C].

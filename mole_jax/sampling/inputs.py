@@ -6,6 +6,7 @@ Inputs are pixels of images, or observations, on the source's own scale.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -42,10 +43,11 @@ class Inputs:
         """F, the numbers in one."""
         return math.prod(self.shape)
 
-    def flat(self, name: str, x: Any) -> jax.Array:
+    def flat(self, name: str, x: Any) -> Any:
         """Rows [m, F] float32 of x, which is [m, F] or [m, *shape]; it may be traced.
 
         Of images with one channel the last axis may be left out. An empty list is no examples.
+        Arrays of JAX stay on their device, all else in the host's memory.
 
         Raises:
             UserError: for any other shape, also one with as many numbers, and for what are not
@@ -53,19 +55,19 @@ class Inputs:
         """
         found: Any = x if isinstance(x, jax.Array) else given.floats(name, x)
         if found.shape == (0,):
-            return jnp.zeros((0, self.size), jnp.float32)
+            return np.zeros((0, self.size), np.float32)
         if found.shape[1:] not in self._accepted() or not found.ndim:
             raise UserError(f"{name} has the shape {list(found.shape)}; {self._expected(found)}")
         if isinstance(x, jax.Array):
             given.check_floats(name, found)
-        return jnp.asarray(found, jnp.float32).reshape(-1, self.size)
+        return found.astype(np.float32).reshape(-1, self.size)
 
-    def standardised(self, rows: jax.Array) -> jax.Array:
+    def standardised(self, rows: Any) -> Any:
         """Rows [m, F] as networks are given them."""
         scale, shift = (np.asarray(s, np.float32)[None] for s in (self.scale, self.shift))
         return rows * scale + shift
 
-    def strangeness(self, name: str, rows: jax.Array) -> str:
+    def strangeness(self, name: str, rows: Any) -> str:
         """Describe how rows [m, F] are on another scale than in training; "" where they are not.
 
         One factor over all of them is looked for, so that unusual images are no reason: of a single
@@ -73,7 +75,8 @@ class Inputs:
         """
         if self.mean is None or self.std is None or not len(rows):
             return ""
-        measured = _moments(rows)
+        on_host = isinstance(rows, np.ndarray)
+        measured = _moments(np, rows) if on_host else _moments_on_device(rows)
         if given.is_traced(measured):  # inside of jit also where the rows have values
             return ""
         known = _Spread.of(np.mean(self.mean), np.mean(np.square(self.std) + np.square(self.mean)))
@@ -132,12 +135,14 @@ class _Spread:
         return _Spread(float(mean), math.sqrt(max(square - mean**2, 0.0)), math.sqrt(square))
 
 
-@jax.jit
-def _moments(rows: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+def _moments(xp: Any, rows: Any) -> tuple[Any, Any, Any, Any]:
     """Return the largest size of numbers, and in units of it mean, mean square and the least."""
-    largest = jnp.maximum(jnp.max(jnp.abs(rows)), 1e-30)
+    largest = xp.maximum(xp.max(xp.abs(rows)), 1e-30)
     shares = rows / largest
-    return largest, jnp.mean(shares), jnp.mean(jnp.square(shares)), jnp.min(shares)
+    return largest, xp.mean(shares), xp.mean(xp.square(shares)), xp.min(shares)
+
+
+_moments_on_device = jax.jit(functools.partial(_moments, jnp))
 
 
 def _named_factor(ratio: float) -> int | None:

@@ -10,28 +10,25 @@ import warnings
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mole_jax import representation
-from mole_jax.core import compat, given, rng
+from mole_jax.core import compat, given
 from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
-from mole_jax.learners import answers, registry
+from mole_jax.learners import registry
 from mole_jax.learners.diffusion import Diffusion
 from mole_jax.learners.end_to_end import EndToEnd
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
-from mole_jax.sampling import starts, support
+from mole_jax.sampling import starts, support, writing
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.networks import Networks, built, title
 from mole_jax.sampling.support import Support
-from mole_jax.sampling.support_loss import quality
+from mole_jax.sampling.writing import Written
 from mole_jax.tasks import control, subset_sizes
 from mole_jax.tasks.environments import Environment
-from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network, fewer_outputs
-from mole_jax.training.learner import Episodes
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
 
@@ -172,47 +169,39 @@ class Model:
             support_set = self._support(x_support, y_support)
             for line in support_set.remarks:
                 warnings.warn(line, MoleWarning, stacklevel=2)
-            examples = support_set.examples
-            network, own = self.learner.network, self.network(y_support)
+            described = self._described(y_support)
+            network, own = self.learner.network, built(described)
             k = own.n_outputs
-            if start is None:
-                flat = starts.fresh(network, n, rng.named(key, "starts"))
-            else:
+            flat: Any = None
+            if start is not None:
                 flat = fewer_outputs.widened(network, starts.of_caller(own, start, n), k)
-            if start_loss is not None or not labelled:
-                loss = jnp.asarray(self._start_loss(start_loss, n))
-            else:
-                loss = self._measured(flat, examples)
-                if not _is_finite(loss):
-                    raise UserError(
-                        "start: its loss on the support set is not finite: its weights or the "
-                        "numbers in x_support are too large; give start_loss, or other ones"
-                    )
+            measured = start_loss is None and labelled
+            loss: Any = None if measured else self._start_loss(start_loss, n)
             for i in range(rounds):
-                episodes = Episodes(
-                    task=jnp.zeros(n, jnp.int32),  # none of the zoo's
-                    support=jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), examples),
-                    start=flat,
-                    start_metric=loss,
+                found = writing.write(
+                    self.learner,
+                    self.params,
+                    support_set.examples,
+                    flat,
+                    loss,
+                    np.float32(target or 0.0),
+                    key,
+                    np.int32(i),
+                    n=n,
+                    own=own,
+                    metric=self.metric if labelled else None,
+                    best=target is None,
                 )
-                asked_for = jnp.full((n,), target or 0.0, jnp.float32)
-                request = answers.all_of(asked_for, best=target is None)
-                noise = rng.at(key, "noise", i)
-                flat = answers.adapt(self.learner, self.params, episodes, request, noise)
-                self._check_networks(flat)
-                if labelled:
-                    loss = self._measured(flat, examples)
-                    self._check_networks(loss)
-            metric = loss if labelled else None
+                self._check(found)
+                flat, loss = found.flat, found.metric
             # Of classes without an example the loss on the support set says nothing.
             if (
-                metric is not None
+                found.metric is not None
                 and support_set.complete
-                and (line := self._miss(target, metric, k))
+                and (line := self._miss(target, found.metric, k))
             ):
                 warnings.warn(line, MoleWarning, stacklevel=2)
-            params = own.spec.unflatten(fewer_outputs.narrowed(network, flat, k))
-            return Networks(params, metric, self._described(y_support), self.inputs)
+            return Networks(found.params, found.metric, described, self.inputs)
 
     def _target(self, loss: Any, reward: Any) -> float | None:
         """Return the prompt metric to ask for, or None for the best that the model can give."""
@@ -267,14 +256,17 @@ class Model:
             return support.labelled(self.inputs, self.sizes, x, y)
         return support.transitions(self.environment, network.example_size, x, y)
 
-    def _measured(self, flat: jax.Array, examples: Examples) -> jax.Array:
-        """Measure the prompt metric of networks [n, D] on a support set: [n]."""
-        loss, accuracy = quality(self.learner.network, flat, examples)
-        return self.metric.of_measured(loss, accuracy, 1.0)
-
-    def _check_networks(self, found: jax.Array) -> None:
+    def _check(self, found: Written) -> None:
         """Raise UserError where parameters or losses of networks are NaN or infinite."""
-        if not _is_finite(found):
+        if given.is_traced(found):  # nobody can look at them
+            return
+        start_is_finite, is_finite = jax.device_get((found.start_is_finite, found.is_finite))
+        if not start_is_finite:
+            raise UserError(
+                "start: its loss on the support set is not finite: its weights or the numbers in "
+                "x_support are too large; give start_loss, or other ones"
+            )
+        if not is_finite:
             raise UserError(
                 f"predict: the networks would hold NaN or infinity: bring the target, the start, "
                 f"x_support and guidance={self.plan.guidance:g} nearer to what the model was "
@@ -323,8 +315,3 @@ def _learner(config: str, description: str, objective: str) -> Diffusion | EndTo
 
 def _text(plain: dict[str, Any]) -> str:
     return json.dumps(plain, sort_keys=True)
-
-
-def _is_finite(x: jax.Array) -> bool:
-    """Whether all numbers are finite; traced ones, which nobody can look at, count as such."""
-    return given.is_traced(x) or bool(np.isfinite(x).all())

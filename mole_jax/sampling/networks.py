@@ -68,7 +68,7 @@ class Networks:
         network, batch = self.network, self._batch()
         if not len(rows):
             return jnp.zeros((*batch, 0, network.n_outputs), jnp.float32)
-        one = functools.partial(network.apply, x=self.inputs.standardised(rows))
+        one = functools.partial(network.apply, x=jnp.asarray(self.inputs.standardised(rows)))
         return jax.vmap(one)(self.params) if batch else one(self.params)
 
     def _batch(self) -> tuple[int, ...]:

@@ -14,8 +14,9 @@ from mole_jax.tasks import control, subset_sizes
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.examples import Examples
 
-# Support sets are padded to a multiple of this, so that a few sizes share one compiled sampler.
-MULTIPLE = 16
+# Support sets are padded, so that sizes near each other share one compiled sampler: to multiples of
+# 16, and large ones to multiples of an eighth of the next power of two.
+_LEAST = 16
 
 
 class Support(NamedTuple):
@@ -42,7 +43,7 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
     if y is None:
         raise UserError("support set: labels are missing: give y_support, one for each image")
     n_classes = sizes[-1]
-    rows, labels = inputs.flat("support set: x", x), given.array("support set: y", y)
+    rows, labels = np.asarray(inputs.flat("support set: x", x)), given.array("support set: y", y)
     if not len(rows):
         raise UserError("support set: it is empty: give one example or more")
     if labels.shape != (len(rows),):
@@ -67,7 +68,7 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
     said = (inputs.strangeness("support set", rows), unusual, absent)
     examples = _padded(_scaled(inputs, rows), labels)
     if len(sizes) > 1:
-        examples = examples._replace(n_classes=jnp.int32(n_classes))
+        examples = examples._replace(n_classes=np.int32(n_classes))
     return Support(examples, tuple(line for line in said if line), not absent)
 
 
@@ -110,9 +111,10 @@ def transitions(environment: Environment, size: int, x: Any, y: Any) -> Support:
     return Support(_padded(seen, np.zeros(len(found), np.int32)), (), True)
 
 
-def _scaled(inputs: Inputs, rows: Any) -> Any:
-    scaled = inputs.standardised(rows)
-    if not given.is_traced(scaled) and not np.isfinite(scaled).all():
+def _scaled(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        scaled = inputs.standardised(rows)
+    if not np.isfinite(scaled).all():
         raise UserError("support set: x is too large: standardised, it is infinite in float32")
     return scaled
 
@@ -135,12 +137,12 @@ def _missing(labels: np.ndarray, n_classes: int) -> str:
     )
 
 
-def _padded(inputs: Any, labels: np.ndarray) -> Examples:
-    """Examples [m, F] filled up to the next multiple of MULTIPLE."""
+def _padded(inputs: np.ndarray, labels: np.ndarray) -> Examples:
+    """Examples [m, F] with padding, in the host's memory: nothing is compiled for a new size."""
     m = len(inputs)
-    more = -m % MULTIPLE
+    more = -m % max(_LEAST, 2 ** (m - 1).bit_length() // 8)
     return Examples(
-        jnp.pad(jnp.asarray(inputs, jnp.float32), ((0, more), (0, 0))),
-        jnp.pad(jnp.asarray(labels, jnp.int32), (0, more)),
-        jnp.arange(m + more) < m,
+        np.pad(inputs.astype(np.float32), ((0, more), (0, 0))),
+        np.pad(labels.astype(np.int32), (0, more)),
+        np.arange(m + more) < m,
     )

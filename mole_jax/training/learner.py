@@ -44,7 +44,7 @@ class Episodes(NamedTuple):
     """B tasks to learn: what a learner sees of each, and where it may begin."""
 
     task: jax.Array  # [B] position in the task table
-    support: Examples  # leaves [B, n, ...]
+    support: Examples  # leaves [B, n, ...]; [1, n, ...] where one is for all, which `adapt` takes
     start: jax.Array  # [B, D] parameters of the network to begin with
     start_metric: jax.Array  # [B] its prompt metric
     query: Examples | None = None  # leaves [B, m, ...]: what meta-training judges by

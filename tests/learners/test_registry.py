@@ -98,6 +98,16 @@ def test_a_learner_looks_at_what_it_says_and_at_nothing_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
+def test_a_support_set_may_be_one_for_all(name: str) -> None:
+    s = setting(name)
+    given = episodes(s)
+    one = jax.tree.map(lambda x: x[:1], given.support)
+    for_each = jax.tree.map(lambda x: jnp.repeat(x, 2, axis=0), one)
+    found, expected = (asked(s, given._replace(support=x)) for x in (one, for_each))
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_an_answer_has_its_cost(name: str) -> None:
     s = setting(name)
     one, two = (answers.flops(s.learner, s.params, episodes(s, batch)) for batch in (1, 2))

@@ -58,6 +58,23 @@ def test_a_support_set_of_any_size_in_any_order(
     assert all(np.isfinite(p).all() for p in jax.tree.leaves(one.params))
 
 
+def test_support_sets_of_about_one_size_share_a_program(
+    model: Model, support: Labelled, caplog: pytest.LogCaptureFixture
+) -> None:
+    x, y = support
+    for sizes in ((21, 17, 20, 19), (189, 169), (2, 16)):
+        compiled = []
+        for m in sizes:
+            rows = np.resize(np.arange(len(y)), m)
+            with jax.log_compiles(), caplog.at_level("WARNING"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                caplog.clear()
+                predict(model, (x[rows], y[rows]), n=3)
+            done = [line for line in caplog.messages if line.startswith("Compiling ")]
+            compiled.append(len(done))
+        assert compiled[0] and not any(compiled[1:]), (sizes, compiled)
+
+
 def test_a_start_may_be_given(model: Model, support: Labelled) -> None:
     network = model.learner.network
     rng = np.random.default_rng(0)

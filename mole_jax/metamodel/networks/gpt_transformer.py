@@ -34,6 +34,7 @@ from mole_jax.metamodel.networks.shape import DTYPES, Shape
 from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.codec import Layout
+from mole_jax.tasks.examples import Examples
 
 EPSILON = 1e-5  # of LayerNorm
 _INIT = nn.initializers.normal(0.02)
@@ -149,6 +150,9 @@ class GPT(nn.Module):
     def n_tokens(self, layout: Layout) -> int:
         """Return how many tokens the blocks work on."""
         return len(self.token_sizes.inputs)
+
+    def show(self, params: Any, support: Examples) -> None:
+        """Return nothing: support sets are not looked at."""
 
     @nn.compact
     def __call__(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import flax.linen as nn
@@ -34,12 +34,20 @@ from mole_jax.metamodel.process.noising import Process
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.representation.codec import Layout
 from mole_jax.representation.views import Pieces
+from mole_jax.tasks.examples import Examples
 
 # How far an inner step goes along the direction of a probe gradient before anything is learned,
 # in units of the output. All of them together stay well below the spread of the target.
 FIRST_STEP = 0.02
 # How many times longer an inner step may make the derivative that is passed back through it.
 GROWTH = 1.0
+
+
+class Shown(NamedTuple):
+    """What becomes of support sets, whatever is asked for: made once for many estimates."""
+
+    context: jax.Array  # [B, K + Q, W] tokens of classes, and of the whole set
+    probes: Probes | None  # support examples whose gradient is followed
 
 
 class Transformer(nn.Module):
@@ -58,6 +66,11 @@ class Transformer(nn.Module):
     def n_tokens(self, layout: Layout) -> int:
         """Return how many tokens the blocks work on: those of a network, and context."""
         return layout.n_tokens + self.shape.context(self.n_classes)
+
+    def show(self, params: Any, support: Examples) -> Shown:
+        """Return what becomes of support sets [B, n], to go into `Prompt.shown`."""
+        found: Shown = self.apply({"params": params}, support, method="_shown")  # type: ignore[assignment]
+        return found
 
     @nn.compact
     def __call__(self, of: Denoising, prompt: Prompt, probe_gradient: ProbeGradients) -> jax.Array:
@@ -82,15 +95,7 @@ class Transformer(nn.Module):
         target_token = ScalarEmbedding(s.width, name="target_metric")(
             log_metric(prompt.target_metric), prompt.use["target_metric"], prompt.best
         )
-        context, example_weights = SetEncoder(
-            self.n_classes,
-            s.width,
-            self._features(),
-            s.support_queries,
-            dtype,
-            weigh=bool(s.support_probes) and s.support_weights,
-            name="support",
-        )(prompt.support)
+        context, own = self._shown(prompt.support) if prompt.shown is None else prompt.shown
         absent = self.param("no_support", nn.initializers.normal(0.02), context.shape[1:])
         context = jnp.where(
             prompt.use["support"][:, None, None], context, absent[None].astype(dtype)
@@ -107,8 +112,9 @@ class Transformer(nn.Module):
         probes: tuple[Probes, ...] = ()
         if s.probes:
             probes += (self._probes(context, prompt.support.n_classes),)
-        if s.support_probes:
-            probes += (self._support_probes(prompt, example_weights),)
+        if own is not None:
+            shown = prompt.use["support"][:, None].astype(jnp.float32)
+            probes += (own._replace(weights=own.weights * shown),)
         block = self._block()
         stack = nn.scan(
             block,
@@ -147,9 +153,8 @@ class Transformer(nn.Module):
         if not probes or not s.inner_steps:
             return out
         looks: jax.Array | None = None  # [steps, B, n, F] what each inner step sees
-        if s.support_probes and s.support_warps:
-            given = probes[-1].inputs
-            looks = warps.varied(given, self.input_shape, s.support_warps, s.inner_steps)
+        if own is not None and s.support_warps:
+            looks = warps.varied(own.inputs, self.input_shape, s.support_warps, s.inner_steps)
 
         return self._refine(out, x, of, probe_gradient, probes, looks)
 
@@ -197,15 +202,35 @@ class Transformer(nn.Module):
         present = (labels < n_classes[:, None]).astype(jnp.float32)
         return Probes(inputs, labels, present, n_classes)
 
-    def _support_probes(self, prompt: Prompt, weights: jax.Array | None) -> Probes:
-        """Return the support examples whose gradient is followed; none where it is absent."""
-        inputs, labels, mask, n_classes = prompt.support
+    @nn.compact
+    def _shown(self, support: Examples) -> Shown:
+        s = self.shape
+        context, weights = SetEncoder(
+            self.n_classes,
+            s.width,
+            self._features(),
+            s.support_queries,
+            DTYPES[s.dtype],
+            weigh=bool(s.support_probes) and s.support_weights,
+            name="support",
+        )(support)
+        return Shown(context, self._support_probes(support, weights) if s.support_probes else None)
+
+    def _support_probes(self, support: Examples, weights: jax.Array | None) -> Probes:
+        """Return the support examples whose gradient is followed: the first ones of each class."""
+        inputs, labels, mask, n_classes = support
         own = jax.nn.one_hot(labels, self.n_classes, dtype=jnp.int32) * mask[..., None]  # [B, n, K]
         place = jnp.sum(jnp.cumsum(own, axis=1) * own, axis=-1)  # in its class, from 1; 0: padding
         first = mask & (place <= self.shape.support_probes)
-        counts = first & prompt.use["support"][:, None]
-        counts = counts.astype(jnp.float32)
-        return Probes(inputs, labels, counts if weights is None else counts * weights, n_classes)
+        counts = first.astype(jnp.float32)
+        if weights is not None:
+            counts = counts * weights
+        most = self.n_classes * self.shape.support_probes
+        if labels.shape[1] > most:  # steps need not look at those that do not count
+            kept = jnp.argsort(~first, axis=1, stable=True)[:, :most]
+            labels, counts = (jnp.take_along_axis(x, kept, axis=1) for x in (labels, counts))
+            inputs = jnp.take_along_axis(inputs, kept[..., None], axis=1)
+        return Probes(inputs, labels, counts, n_classes)
 
     def _refine(
         self,

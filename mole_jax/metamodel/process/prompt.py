@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -28,6 +28,8 @@ class Prompt(NamedTuple):
     support: Examples  # inputs [B, n, F], labels [B, n], mask [B, n]
     use: dict[str, jax.Array]  # condition -> [B] bool
     best: jax.Array | None = None  # [B] bool; None of a meta-model that has not learned it
+    # What the meta-model makes of `support`, where that is there already; with axis [B] first.
+    shown: Any = None
 
 
 def check(prompt: Prompt, tokens: tuple[int, ...]) -> None:

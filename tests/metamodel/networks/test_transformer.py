@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mole_jax.tasks.examples import Examples
 from tests import tiny
 
 BATCH = 2
@@ -140,3 +141,28 @@ def test_the_order_of_support_examples_does_not_matter(warps: float) -> None:
     fewer = few & (jnp.arange(n)[None] % 4 < 1)
     other = prompt._replace(support=prompt.support._replace(mask=fewer))
     assert not np.allclose(estimate(other), found, atol=1e-2)  # they do count
+
+
+@pytest.mark.parametrize("most", [2, 9])
+def test_steps_look_at_the_first_examples_of_each_class_alone(most: int) -> None:
+    setting = tiny.made_up(
+        metamodel__probes=0, metamodel__support_probes=most, data__support_per_class=9
+    )
+    rng = np.random.default_rng(0)
+    n_classes, n = setting.family.n_classes, 40
+    support = Examples(
+        jnp.asarray(rng.normal(size=(BATCH, n, setting.family.network.example_size)), "float32"),
+        jnp.asarray(rng.integers(0, n_classes, (BATCH, n)), jnp.int32),
+        jnp.asarray(rng.random((BATCH, n)) < 0.6),
+    )
+    probes = jax.jit(setting.model.show)(setting.params, support).probes
+    assert probes.targets.shape == (BATCH, min(n, most * n_classes))
+    for i in range(BATCH):
+        inputs, labels, mask, _ = (x if x is None else np.asarray(x[i]) for x in support)
+        first = [np.flatnonzero(mask & (labels == k))[:most] for k in range(n_classes)]
+        expected = {(k, inputs[row].tobytes()) for k in range(n_classes) for row in first[k]}
+        there = np.flatnonzero(probes.weights[i])
+        found = [(int(probes.targets[i][j]), np.asarray(probes.inputs[i][j]).tobytes())
+                 for j in there]  # fmt: skip
+        assert len(found) == len(expected) and set(found) == expected
+        assert (probes.weights[i][there] == 1).all()

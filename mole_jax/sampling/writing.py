@@ -1,0 +1,93 @@
+"""Writing networks for a support set, from their starts to their losses, in one compiled call.
+
+A call costs more than what it computes where networks are small: one in place of a dozen.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mole_jax.core import rng
+from mole_jax.learners import answers
+from mole_jax.sampling import starts
+from mole_jax.sampling.support_loss import quality
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.networks import Network, fewer_outputs
+from mole_jax.training.learner import Episodes, Learner
+from mole_jax.zoo.prompt_metric import PromptMetric
+
+
+class Written(NamedTuple):
+    """n networks, and what is known of them."""
+
+    params: dict[str, Any]  # leaves [n, *shape], of the task's own network
+    flat: jax.Array  # [n, D] the same with outputs for all classes that there may be
+    metric: jax.Array | None  # [n] on the support set
+    start_is_finite: jax.Array  # [] whether the starts' metrics are
+    is_finite: jax.Array  # [] whether all of the above is
+
+
+@functools.partial(jax.jit, static_argnames=("n", "own", "metric", "best"))
+def write(
+    learner: Learner,
+    theta: Any,
+    support: Examples,
+    start: Any,
+    start_metric: Any,
+    target: Any,
+    key: jax.Array,
+    number: Any,
+    *,
+    n: int,
+    own: Network,
+    metric: PromptMetric | None,
+    best: bool,
+) -> Written:
+    """Write n networks.
+
+    Args:
+        learner: what writes.
+        theta: its parameters.
+        support: [m] examples, the same for all.
+        start: [n, D] what to begin with; None for fresh networks.
+        start_metric: [n] of the starts; None where it is to be measured on the support set.
+        target: [] the metric asked for.
+        key: draws starts and noise.
+        number: [] of the round, which draws noise of its own.
+        n: how many.
+        own: the task's network: the learner's, or one with fewer outputs.
+        metric: how to measure networks on the support set; None where nothing can be measured.
+        best: ask for the best networks in place of the target.
+    """
+
+    def measured(flat: jax.Array) -> jax.Array:
+        assert metric is not None
+        loss, accuracy = quality(network, flat, support)
+        found: jax.Array = metric.of_measured(loss, accuracy, 1.0)
+        return found
+
+    network = learner.network
+    if start is None:
+        start = starts.fresh(network, n, rng.named(key, "starts"))
+    if start_metric is None:
+        start_metric = measured(start)
+    episodes = Episodes(
+        task=jnp.zeros(n, jnp.int32),  # none of the zoo's
+        support=jax.tree.map(lambda x: jnp.asarray(x)[None], support),
+        start=start,
+        start_metric=start_metric,
+    )
+    request = answers.all_of(jnp.full((n,), target), best=best)
+    flat = learner.adapt(theta, episodes, request, rng.at(key, "noise", number))
+    after = None if metric is None else measured(flat)
+    return Written(
+        own.spec.unflatten(fewer_outputs.narrowed(network, flat, own.n_outputs)),
+        flat,
+        after,
+        jnp.isfinite(start_metric).all(),
+        jnp.isfinite(flat).all() & (after is None or jnp.isfinite(after).all()),
+    )
