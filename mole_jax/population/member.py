@@ -35,6 +35,7 @@ class Recipe:
     pool: str = "train"  # where minibatches come from
     coupled_decay: bool = False  # weight decay is a part of the gradient
     epoch_steps: int = 0  # above 0: a schedule changes the rate only after this many steps
+    measured: tuple[str, ...] = POOLS  # on which of them snapshots are measured
 
 
 class History(NamedTuple):
@@ -81,12 +82,15 @@ def train(
         History with S = len(recipe.snapshot_steps).
     """
     steps = jnp.asarray(recipe.snapshot_steps)
-    data, task = data.transformed_once(task, tuple(dict.fromkeys((*POOLS, recipe.pool))))
+    looked_at = (*recipe.measured, *([recipe.pool] if dataset is None else []))
+    if looked_at:
+        data, task = data.transformed_once(task, tuple(dict.fromkeys(looked_at)))
     step = make_step(network, recipe, update, data, task, batch_key, hyper, dataset)
 
     def snapshot(params: dict[str, Any]) -> History:
         params = transposed_kernels(network, params)
-        return History(network.spec.flatten(params), evaluate(network, params, data, task))
+        found = evaluate(network, params, data, task, recipe.measured)
+        return History(network.spec.flatten(params), found)
 
     def segment(carry: Any, bounds: tuple[jax.Array, jax.Array]) -> tuple[Any, History]:
         carry = jax.lax.fori_loop(*bounds, step, carry)
@@ -178,11 +182,15 @@ def transposed_kernels(network: Network, params: dict[str, Any]) -> dict[str, An
 
 
 def evaluate(
-    network: Network, params: dict[str, Any], data: ImageTasks, task: jax.Array
+    network: Network,
+    params: dict[str, Any],
+    data: ImageTasks,
+    task: jax.Array,
+    names: tuple[str, ...] = POOLS,
 ) -> dict[str, jax.Array]:
     """Measure loss and accuracy on whole pools: `{"test_loss": [], "test_accuracy": [], ...}`."""
     out = {}
-    for pool in POOLS:
+    for pool in names:
         out[f"{pool}_loss"], out[f"{pool}_accuracy"] = data.measure(network, params, pool, task)
     return out
 

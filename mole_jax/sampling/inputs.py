@@ -65,7 +65,8 @@ class Inputs:
     def standardised(self, rows: Any) -> Any:
         """Rows [m, F] as networks are given them."""
         scale, shift = (np.asarray(s, np.float32)[None] for s in (self.scale, self.shift))
-        return rows * scale + shift
+        with np.errstate(over="ignore"):  # as JAX has it
+            return rows * scale + shift
 
     def strangeness(self, name: str, rows: Any) -> str:
         """Describe how rows [m, F] are on another scale than in training; "" where they are not.

@@ -11,9 +11,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
 from mole_jax import representation
 from mole_jax.core import compat, given
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.learners import registry
@@ -172,11 +174,16 @@ class Model:
             described = self._described(y_support)
             network, own = self.learner.network, built(described)
             k = own.n_outputs
-            flat: Any = None
+            metric = self.metric if labelled else None
             if start is not None:
-                flat = fewer_outputs.widened(network, starts.of_caller(own, start, n), k)
-            measured = start_loss is None and labelled
-            loss: Any = None if measured else self._start_loss(start_loss, n)
+                start = fewer_outputs.widened(network, starts.of_caller(own, start, n), k)
+            known = start_loss is not None or not labelled
+            given_loss: Any = self._start_loss(start_loss, n) if known else None
+            flat, loss = writing.begin(
+                network, support_set.examples, start, key, n=n, metric=None if known else metric
+            )
+            # Where parameters are: for arrays bound to no device the same would compile once more.
+            flat, loss = jax.device_put((flat, given_loss if known else loss), self._place())
             for i in range(rounds):
                 found = writing.write(
                     self.learner,
@@ -187,9 +194,7 @@ class Model:
                     np.float32(target or 0.0),
                     key,
                     np.int32(i),
-                    n=n,
-                    own=own,
-                    metric=self.metric if labelled else None,
+                    metric=metric,
                     best=target is None,
                 )
                 self._check(found)
@@ -201,7 +206,8 @@ class Model:
                 and (line := self._miss(target, found.metric, k))
             ):
                 warnings.warn(line, MoleWarning, stacklevel=2)
-            return Networks(found.params, found.metric, described, self.inputs)
+            params = writing.tensors(found.flat, network=network, own=own)
+            return Networks(params, found.metric, described, self.inputs)
 
     def _target(self, loss: Any, reward: Any) -> float | None:
         """Return the prompt metric to ask for, or None for the best that the model can give."""
@@ -251,10 +257,17 @@ class Model:
         return "nats" if self.metric.kind == "loss" else self.metric.words
 
     def _support(self, x: Any, y: Any) -> Support:
-        network = self.learner.network
-        if self.environment is None:
-            return support.labelled(self.inputs, self.sizes, x, y)
-        return support.transitions(self.environment, network.example_size, x, y)
+        # They have values, also where jit traces what is around.
+        with jax.ensure_compile_time_eval():
+            if self.environment is None:
+                return support.labelled(self.inputs, self.sizes, x, y)
+            size = self.learner.network.example_size
+            return support.transitions(self.environment, size, x, y)
+
+    def _place(self) -> Any:
+        """Return the devices that parameters are on, as the sharding of what all of them have."""
+        found = jax.tree.leaves(self.params)[0].sharding
+        return mesh_lib.replicated(found.mesh) if isinstance(found, NamedSharding) else found
 
     def _check(self, found: Written) -> None:
         """Raise UserError where parameters or losses of networks are NaN or infinite."""

@@ -112,8 +112,7 @@ def transitions(environment: Environment, size: int, x: Any, y: Any) -> Support:
 
 
 def _scaled(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        scaled = inputs.standardised(rows)
+    scaled = inputs.standardised(rows)
     if not np.isfinite(scaled).all():
         raise UserError("support set: x is too large: standardised, it is infinite in float32")
     return scaled

@@ -1,6 +1,7 @@
-"""Writing networks for a support set, from their starts to their losses, in one compiled call.
+"""Writing networks for a support set, in few compiled calls: a start, the writing, tensors.
 
-A call costs more than what it computes where networks are small: one in place of a dozen.
+A call costs more than what it computes where networks are small. The large program, which takes
+long to compile, is the same for any start and any number of classes.
 """
 
 from __future__ import annotations
@@ -24,14 +25,38 @@ from mole_jax.zoo.prompt_metric import PromptMetric
 class Written(NamedTuple):
     """n networks, and what is known of them."""
 
-    params: dict[str, Any]  # leaves [n, *shape], of the task's own network
-    flat: jax.Array  # [n, D] the same with outputs for all classes that there may be
+    flat: jax.Array  # [n, D] parameters, with outputs for all classes that there may be
     metric: jax.Array | None  # [n] on the support set
     start_is_finite: jax.Array  # [] whether the starts' metrics are
     is_finite: jax.Array  # [] whether all of the above is
 
 
-@functools.partial(jax.jit, static_argnames=("n", "own", "metric", "best"))
+@functools.partial(jax.jit, static_argnames=("network", "n", "metric"))
+def begin(
+    network: Network,
+    support: Examples,
+    start: Any,
+    key: jax.Array,
+    *,
+    n: int,
+    metric: PromptMetric | None,
+) -> tuple[jax.Array, jax.Array | None]:
+    """Return starts [n, D] and their metrics [n] on the support set.
+
+    Args:
+        network: whose they are.
+        support: [m] examples.
+        start: [n, D] the starts; None for fresh ones.
+        key: draws them.
+        n: how many.
+        metric: how to measure; None where nothing is to be measured.
+    """
+    if start is None:
+        start = starts.fresh(network, n, rng.named(key, "starts"))
+    return start, _measured(network, start, support, metric)
+
+
+@functools.partial(jax.jit, static_argnames=("metric", "best"))
 def write(
     learner: Learner,
     theta: Any,
@@ -42,8 +67,6 @@ def write(
     key: jax.Array,
     number: Any,
     *,
-    n: int,
-    own: Network,
     metric: PromptMetric | None,
     best: bool,
 ) -> Written:
@@ -53,28 +76,15 @@ def write(
         learner: what writes.
         theta: its parameters.
         support: [m] examples, the same for all.
-        start: [n, D] what to begin with; None for fresh networks.
-        start_metric: [n] of the starts; None where it is to be measured on the support set.
+        start: [n, D] what to begin with.
+        start_metric: [n] of the starts.
         target: [] the metric asked for.
-        key: draws starts and noise.
+        key: draws noise.
         number: [] of the round, which draws noise of its own.
-        n: how many.
-        own: the task's network: the learner's, or one with fewer outputs.
         metric: how to measure networks on the support set; None where nothing can be measured.
         best: ask for the best networks in place of the target.
     """
-
-    def measured(flat: jax.Array) -> jax.Array:
-        assert metric is not None
-        loss, accuracy = quality(network, flat, support)
-        found: jax.Array = metric.of_measured(loss, accuracy, 1.0)
-        return found
-
-    network = learner.network
-    if start is None:
-        start = starts.fresh(network, n, rng.named(key, "starts"))
-    if start_metric is None:
-        start_metric = measured(start)
+    n = len(start)
     episodes = Episodes(
         task=jnp.zeros(n, jnp.int32),  # none of the zoo's
         support=jax.tree.map(lambda x: jnp.asarray(x)[None], support),
@@ -83,11 +93,32 @@ def write(
     )
     request = answers.all_of(jnp.full((n,), target), best=best)
     flat = learner.adapt(theta, episodes, request, rng.at(key, "noise", number))
-    after = None if metric is None else measured(flat)
+    after = _measured(learner.network, flat, support, metric)
     return Written(
-        own.spec.unflatten(fewer_outputs.narrowed(network, flat, own.n_outputs)),
         flat,
         after,
         jnp.isfinite(start_metric).all(),
         jnp.isfinite(flat).all() & (after is None or jnp.isfinite(after).all()),
     )
+
+
+@functools.partial(jax.jit, static_argnames=("network", "own"))
+def tensors(flat: jax.Array, *, network: Network, own: Network) -> dict[str, Any]:
+    """Return the parameters of a task's own network: leaves [n, *shape].
+
+    Args:
+        flat: [n, D] parameters.
+        network: whose they are.
+        own: the same, or one with fewer outputs.
+    """
+    return own.spec.unflatten(fewer_outputs.narrowed(network, flat, own.n_outputs))
+
+
+def _measured(
+    network: Network, flat: jax.Array, support: Examples, metric: PromptMetric | None
+) -> jax.Array | None:
+    if metric is None:
+        return None
+    loss, accuracy = quality(network, flat, support)
+    found: jax.Array = metric.of_measured(loss, accuracy, 1.0)
+    return found

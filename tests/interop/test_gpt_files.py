@@ -19,6 +19,7 @@ from mole_jax.interop import __main__ as command
 from mole_jax.interop.gpt import export_gpt, gpt_network, gpt_settings
 from mole_jax.interop.gpt.gpt_settings import Settings
 from mole_jax.metamodel.process.prompt import Prompt, everything
+from mole_jax.sampling.support_loss import quality
 from mole_jax.tasks.examples import Examples
 from tests.core.storage.test_torch_file import read
 from tests.interop.conftest import CASES
@@ -143,7 +144,8 @@ def test_a_model_of_the_error_is_told_percent(
     rng = np.random.default_rng(0)
     support = percent._support(rng.uniform(size=(10, 64)), np.arange(10) % 5)
     flat = jnp.asarray(rng.normal(size=(2, percent.learner.network.spec.size)), jnp.float32)
-    wrong = percent._measured(flat, support.examples)
+    measured = quality(percent.learner.network, flat, support.examples)
+    wrong = percent.metric.of_measured(*measured, 1.0)
     np.testing.assert_allclose(wrong / 10, np.round(wrong / 10), atol=1e-5)  # of ten examples
     assert wrong.min() >= 10 and wrong.max() <= 100
     policy = ["--settings", str(CASES / "policy_layerwise.json"), "--out", str(tmp_path / "p")]

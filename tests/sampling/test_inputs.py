@@ -90,6 +90,8 @@ def test_scaling() -> None:
     each = Inputs((3,), (1.0, 2.0, 3.0), (0.5, 0.5, 0.0))
     np.testing.assert_allclose(each.standardised(jnp.asarray(rows))[0], [0.5, 2.5, 6.0])
     np.testing.assert_allclose(OBSERVED.standardised(jnp.asarray(rows)), rows)
+    large = np.full((1, 3), 2e38, np.float32)  # without a warning of NumPy's
+    np.testing.assert_array_equal(each.standardised(large)[0, 1:], [np.inf, np.inf])
 
 
 def digits() -> np.ndarray:

@@ -186,6 +186,9 @@ def test_it_belongs_outside_of_transformations(
     # A key alone may be traced, also by a copy of the model that has built nothing so far.
     for use in (model, pickle.loads(pickle.dumps(model))):
         found = jax.jit(lambda key, use=use: predict(use, support, key=key).params)(KEY)
+        on_device = jnp.asarray(support[0].reshape(-1, 8, 8), jnp.uint8), jnp.asarray(support[1])
+        same = jax.jit(lambda key, use=use, given=on_device: predict(use, given, key=key).params)
+        chex.assert_trees_all_close(same(KEY), found, atol=1e-5)
         for p, q in zip(jax.tree.leaves(found), jax.tree.leaves(nets.params), strict=True):
             np.testing.assert_allclose(p, q, rtol=1e-3, atol=1e-4)
 

@@ -169,7 +169,10 @@ def checksum(state: Any) -> jax.Array:
         return _checksum_on_devices(state)
     total = 0
     for leaf in leaves:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if not isinstance(leaf, jax.Array):
+            leaf = np.asarray(leaf)
+            leaf = leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype))  # as JAX would have it
+        elif jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
         total = (total * 31 + _sum(np.asarray(leaf))) % 2**32
     return jnp.asarray(np.uint32(total))

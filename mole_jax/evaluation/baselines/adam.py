@@ -100,8 +100,12 @@ def run(
 
     Networks of a task share minibatches, which depend on the key and the task alone.
     """
-    section = context.evaluation
-    fine_tuned = FINE_TUNING_STARTS + max(len(context.others), 1)
+    section, members = context.evaluation, rates.shape[1]
+    # Filled up, all calls are one program: but where networks train one after another, that takes
+    # longer than compiling again.
+    if training.at_once(context.family.network, context.config["population"]["batch_size"]) != 1:
+        fine_tuned = FINE_TUNING_STARTS + max(len(context.others), 1)
+        members = max(section["starts"], len(section["adam_rates"]), fine_tuned, members)
     return training.train(
         context,
         training.recipe(context, section["curve_points"]),
@@ -110,7 +114,7 @@ def run(
         tasks,
         starts,
         rates,
-        members=max(section["starts"], len(section["adam_rates"]), fine_tuned, rates.shape[1]),
+        members=members,
         # Two calls or more for the usual number of tasks: one of them is free of compilation.
         groups=min(context.config["zoo"]["subsets_per_group"], -(-section["s0_tasks"] // 2)),
     )

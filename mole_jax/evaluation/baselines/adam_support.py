@@ -55,17 +55,27 @@ class AdamSupport:
     ) -> np.ndarray:
         """Return the networks [B, D] at the chosen number of steps."""
         at = int(theta.chosen_snapshot)
-        return self.train(float(theta.chosen), episodes, key, at).networks[:, 0]
+        return self.train(float(theta.chosen), episodes, key, at, measured=()).networks[:, 0]
 
-    def train(self, rate: float, episodes: Episodes, key: jax.Array, until: int = -1) -> Curves:
-        """Train at one learning rate: curves [B, 1, S] and the last networks.
+    def train(
+        self,
+        rate: float,
+        episodes: Episodes,
+        key: jax.Array,
+        until: int = -1,
+        measured: tuple[str, ...] = ("validation",),
+    ) -> Curves:
+        """Train at one learning rate: curves [B, 1, S] on pools, and the last networks.
 
         `until` is the position of the last snapshot; what comes after it changes nothing before.
         """
         each, recipe = len(episodes.task), training.recipe(self.context, _POINTS)
         assert isinstance(recipe, Recipe)  # examples with labels are not trained on by PPO
-        steps = recipe.snapshot_steps[: until + 1 or None]
+        recipe = dataclasses.replace(recipe, measured=measured)
         if recipe.schedule == "constant":
+            steps = recipe.snapshot_steps[: until + 1 or None]
+            if not measured:  # nothing is looked at on the way
+                steps = tuple(dict.fromkeys((0, steps[-1])))
             recipe, until = dataclasses.replace(recipe, snapshot_steps=steps), -1
         return training.train(
             self.context,

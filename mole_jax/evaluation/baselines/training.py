@@ -29,7 +29,8 @@ class Curves:
     """What ordinary training gave, from each start."""
 
     steps: np.ndarray  # [S]
-    metrics: dict[str, np.ndarray]  # "test_loss", "validation_score", ... each [G, M, S]
+    metrics: dict[str, np.ndarray]  # "test_loss", "validation_score", ... each [G, M, S]: of
+    # the pools that the recipe measures
     networks: np.ndarray  # [G, M, D] of one snapshot
     seconds_per_network: float  # of the fastest call, so without compilation where there are two
 
@@ -89,29 +90,33 @@ def train(
             _hyperparameters(rate),
             mesh=context.mesh,
             dataset=jax.tree.map(lambda x, rows=rows: jnp.asarray(x[rows]), dataset),
-            at_once=_at_once(context.family.network, recipe),
+            at_once=at_once(context.family.network, _batch_size(recipe)),
         )
         metrics, kept = distributed.gather((history.metrics, history.parameters[:, :, keep]))
         seconds.append((time.monotonic() - began) / rate.size)
         calls.append({name: value[:, :n_members] for name, value in metrics.items()})
         networks.append(kept[:, :n_members])
     merged = {name: np.concatenate([c[name] for c in calls])[:n_groups] for name in calls[0]}
-    for pool in POOLS:
+    for pool in recipe.measured if isinstance(recipe, Recipe) else POOLS:
         score = merged.pop(f"{pool}_{context.family.score}")
         merged[f"{pool}_score"] = score / context.family.score_unit
     final = np.concatenate(networks)[:n_groups]
     return Curves(np.array(recipe.snapshot_steps), merged, final, min(seconds))
 
 
-def _at_once(network: Network, recipe: Recipe | PPORecipe) -> int:
+def at_once(network: Network, batch_size: int) -> int:
     """Return how many networks train side by side in a thread, the others after them; 0: all.
 
     As many as a CPU's cache has room for. A thread takes 411 steps/s with one CNN on images of
     28x28, and 140 with 63 of them side by side.
     """
-    if not network.microbatch or isinstance(recipe, PPORecipe) or jax.default_backend() != "cpu":
+    if not network.microbatch or not batch_size or jax.default_backend() != "cpu":
         return 0
-    return max(network.microbatch // recipe.batch_size, 1)
+    return max(network.microbatch // batch_size, 1)
+
+
+def _batch_size(recipe: Recipe | PPORecipe) -> int:
+    return recipe.batch_size if isinstance(recipe, Recipe) else 0
 
 
 @jax.jit

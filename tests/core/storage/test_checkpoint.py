@@ -195,6 +195,8 @@ def test_the_checksum_is_the_same_wherever_it_is_computed(monkeypatch: pytest.Mo
         "step": jnp.int32(-5),
         "flag": jnp.array([True, False]),
         "nothing": jnp.zeros((0, 3)),
+        "python": 3,
+        "numpy": rng.normal(size=5),
         **{d: jnp.asarray(rng.normal(size=(4, 3, 5)), d) for d in ("float32", "bfloat16")},
         **{d: jnp.asarray(rng.integers(0, 99, (2, 9)), d) for d in ("int8", "uint32")},
     }

@@ -72,7 +72,7 @@ def test_adam_support_sees_the_support_set_only(prepared: Prepared) -> None:
     solver = AdamSupport(context)
     with_pool = solver.train(rate, episodes, key)
     blind = AdamSupport(dataclasses.replace(context, family=family))
-    without = blind.train(rate, episodes, key)
+    without = blind.train(rate, episodes, key, measured=("train",))
     assert np.isnan(without.metrics["train_loss"]).all()
     np.testing.assert_array_equal(with_pool.networks, without.networks)
     other = episodes.support._replace(inputs=-episodes.support.inputs)
@@ -84,8 +84,8 @@ def test_adam_support_ends_at_the_chosen_step(prepared: Prepared) -> None:
     """What is not asked for is not trained, and the rest is as it would be."""
     solver = AdamSupport(prepared.context)
     episodes, key = prepared.context.splits["S1"].flat(), jax.random.key(0)
-    whole = solver.train(3e-3, episodes, key)
-    part = solver.train(3e-3, episodes, key, 2)
+    whole = solver.train(3e-3, episodes, key, measured=("test",))
+    part = solver.train(3e-3, episodes, key, 2, measured=("test",))
     np.testing.assert_array_equal(part.steps, whole.steps[:3])
     for name, values in part.metrics.items():
         np.testing.assert_allclose(values, whole.metrics[name][..., :3], rtol=1e-4, atol=1e-6)
@@ -93,3 +93,6 @@ def test_adam_support_ends_at_the_chosen_step(prepared: Prepared) -> None:
         prepared.context.family, "test", part.networks[:, 0], episodes.task
     )
     np.testing.assert_allclose(loss, whole.metrics["test_loss"][:, 0, 2], rtol=1e-4)
+    unseen = solver.train(3e-3, episodes, key, 2, measured=())  # nobody looks at it on the way
+    assert not unseen.metrics
+    np.testing.assert_allclose(unseen.networks, part.networks, rtol=1e-4, atol=1e-6)
