@@ -36,9 +36,13 @@ class Curves:
 
 
 def recipe(context: EvalContext, points: int) -> Recipe | PPORecipe:
-    """Run Adam with the population's batch size and schedule, `points` snapshots."""
+    """Run Adam with the population's batch size and schedule, `points` snapshots.
+
+    They are not measured on the training pool, the largest, where nobody looks.
+    """
     at = recipes.snapshot_steps(evaluation_config.adam_steps(context.config), points, _POWER)
-    return recipes.adam(recipes.of(context.config["population"], context.family.network), at)
+    found = recipes.adam(recipes.of(context.config["population"], context.family.network), at)
+    return dataclasses.replace(found, measured=POOLS[1:]) if isinstance(found, Recipe) else found
 
 
 def train(
