@@ -58,13 +58,20 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A program that several tests run is compiled for the first of them, in whichever process."""
-    from mole_jax.core.program import compiled
+    """A program is compiled for the first test that runs it, in whichever process, and kept.
 
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # of all workers
-    os.environ["MOLE_COMPILATION_CACHE"] = str(folder / "compiled")  # of processes that tests start
+    So are those of one run for the next: most of a run's time is compiling.
+    """
+    from mole_jax.core.program import compiled
+    from mole_jax.core.storage.paths import cache_folder
+
+    folder = cache_folder() / "tests"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a home that cannot be written to
+        folder = tmp_path_factory.getbasetemp()
+    # Also for processes that tests start, some of which have another home.
+    os.environ["MOLE_COMPILATION_CACHE"] = str(folder)
     with compiled.kept():
         yield
 

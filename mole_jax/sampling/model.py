@@ -175,15 +175,15 @@ class Model:
             network, own = self.learner.network, built(described)
             k = own.n_outputs
             metric = self.metric if labelled else None
-            if start is not None:
-                start = fewer_outputs.widened(network, starts.of_caller(own, start, n), k)
             known = start_loss is not None or not labelled
-            given_loss: Any = self._start_loss(start_loss, n) if known else None
-            flat, loss = writing.begin(
-                network, support_set.examples, start, key, n=n, metric=None if known else metric
-            )
-            # Where parameters are: for arrays bound to no device the same would compile once more.
-            flat, loss = jax.device_put((flat, given_loss if known else loss), self._place())
+            flat: Any = None
+            loss: Any = self._start_loss(start_loss, n) if known else None
+            if start is not None:
+                flat = fewer_outputs.widened(network, starts.of_caller(own, start, n), k)
+                if loss is None:
+                    loss = writing.measured(network, flat, support_set.examples, metric)
+                # Bound to no device they would have the same compiled once more.
+                flat, loss = jax.device_put((flat, loss), self._place())
             for i in range(rounds):
                 found = writing.write(
                     self.learner,
@@ -194,6 +194,7 @@ class Model:
                     np.float32(target or 0.0),
                     key,
                     np.int32(i),
+                    n=n,
                     metric=metric,
                     best=target is None,
                 )

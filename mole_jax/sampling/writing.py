@@ -1,7 +1,8 @@
-"""Writing networks for a support set, in few compiled calls: a start, the writing, tensors.
+"""Writing networks for a support set, in few compiled calls.
 
-A call costs more than what it computes where networks are small. The large program, which takes
-long to compile, is the same for any start and any number of classes.
+A call costs about as much as what it computes where networks are small, so fresh starts are drawn
+within the call that writes. That large program, which takes long to compile, is the same for any
+number of classes; there is another one for starts that are given, whatever is known of them.
 """
 
 from __future__ import annotations
@@ -31,32 +32,19 @@ class Written(NamedTuple):
     is_finite: jax.Array  # [] whether all of the above is
 
 
-@functools.partial(jax.jit, static_argnames=("network", "n", "metric"))
-def begin(
-    network: Network,
-    support: Examples,
-    start: Any,
-    key: jax.Array,
-    *,
-    n: int,
-    metric: PromptMetric | None,
-) -> tuple[jax.Array, jax.Array | None]:
-    """Return starts [n, D] and their metrics [n] on the support set.
-
-    Args:
-        network: whose they are.
-        support: [m] examples.
-        start: [n, D] the starts; None for fresh ones.
-        key: draws them.
-        n: how many.
-        metric: how to measure; None where nothing is to be measured.
-    """
-    if start is None:
-        start = starts.fresh(network, n, rng.named(key, "starts"))
-    return start, _measured(network, start, support, metric)
+@functools.partial(jax.jit, static_argnames=("network", "metric"))
+def measured(
+    network: Network, flat: jax.Array, support: Examples, metric: PromptMetric | None
+) -> jax.Array | None:
+    """Return the metrics [n] of networks [n, D] on a support set [m]; None without a metric."""
+    if metric is None:
+        return None
+    loss, accuracy = quality(network, flat, support)
+    found: jax.Array = metric.of_measured(loss, accuracy, 1.0)
+    return found
 
 
-@functools.partial(jax.jit, static_argnames=("metric", "best"))
+@functools.partial(jax.jit, static_argnames=("n", "metric", "best"))
 def write(
     learner: Learner,
     theta: Any,
@@ -67,6 +55,7 @@ def write(
     key: jax.Array,
     number: Any,
     *,
+    n: int,
     metric: PromptMetric | None,
     best: bool,
 ) -> Written:
@@ -76,15 +65,20 @@ def write(
         learner: what writes.
         theta: its parameters.
         support: [m] examples, the same for all.
-        start: [n, D] what to begin with.
-        start_metric: [n] of the starts.
+        start: [n, D] what to begin with; None for fresh networks.
+        start_metric: [n] of the starts; None where it is to be measured.
         target: [] the metric asked for.
-        key: draws noise.
+        key: draws starts and noise.
         number: [] of the round, which draws noise of its own.
+        n: how many.
         metric: how to measure networks on the support set; None where nothing can be measured.
         best: ask for the best networks in place of the target.
     """
-    n = len(start)
+    if start is None:
+        start = starts.fresh(learner.network, n, rng.named(key, "starts"))
+    if start_metric is None:
+        start_metric = measured(learner.network, start, support, metric)
+        assert start_metric is not None
     episodes = Episodes(
         task=jnp.zeros(n, jnp.int32),  # none of the zoo's
         support=jax.tree.map(lambda x: jnp.asarray(x)[None], support),
@@ -93,7 +87,7 @@ def write(
     )
     request = answers.all_of(jnp.full((n,), target), best=best)
     flat = learner.adapt(theta, episodes, request, rng.at(key, "noise", number))
-    after = _measured(learner.network, flat, support, metric)
+    after = measured(learner.network, flat, support, metric)
     return Written(
         flat,
         after,
@@ -112,13 +106,3 @@ def tensors(flat: jax.Array, *, network: Network, own: Network) -> dict[str, Any
         own: the same, or one with fewer outputs.
     """
     return own.spec.unflatten(fewer_outputs.narrowed(network, flat, own.n_outputs))
-
-
-def _measured(
-    network: Network, flat: jax.Array, support: Examples, metric: PromptMetric | None
-) -> jax.Array | None:
-    if metric is None:
-        return None
-    loss, accuracy = quality(network, flat, support)
-    found: jax.Array = metric.of_measured(loss, accuracy, 1.0)
-    return found
