@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -95,14 +96,25 @@ def facts() -> dict[str, Any]:
     return found
 
 
+def path_of(name: str) -> Path:
+    """Return where results go: NAME.json, or NAME_gpu.json and such on accelerators."""
+    backend = jax.default_backend()
+    return RESULTS / (f"{name}.json" if backend == "cpu" else f"{name}_{backend}.json")
+
+
+def known(name: str, part: str) -> dict[str, Any]:
+    """Return a part of what an earlier run left, to which this one adds; {} where there is none."""
+    path = path_of(name)
+    return dict(json.loads(path.read_text()).get(part, {})) if path.exists() else {}
+
+
 def write(name: str, **results: Any) -> Path:
     """Leave results in benchmarks/results/NAME.json, with where they come from.
 
     Those of an accelerator are in NAME_gpu.json or NAME_tpu.json, next to those of CPUs.
     """
     RESULTS.mkdir(exist_ok=True)
-    backend = jax.default_backend()
-    path = RESULTS / (f"{name}.json" if backend == "cpu" else f"{name}_{backend}.json")
+    path = path_of(name)
     write_rows(path, {"benchmark": name, **results, "environment": facts()})
     print(f"written: {path}")
     return path

@@ -5,14 +5,19 @@ Every sampler predicts a network for each start of the unseen data subsets, at t
 evaluation has chosen for the config's own sampler. Adam is what the evaluation compares with:
 tuned rate, the same starts, the whole training pool. Steps to a loss are read off its curves on
 the test pool; its seconds are measured here with the samplers', as many networks at once, and
-without measuring on the way. All of it on one device.
+without measuring on the way. `model.predict`, which checks what it is given and says how good its
+networks are on the support set, is timed as users call it. All of it on one device.
+
+Writes benchmarks/results/sampling.json, an entry for each workdir's name.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +25,7 @@ from typing import Any
 import jax
 import numpy as np
 
+import mole_jax
 from benchmarks import machine
 from mole_jax.core import rng
 from mole_jax.core.devices import mesh as mesh_lib
@@ -35,6 +41,15 @@ from mole_jax.evaluation.harness.measure import Results, jobs
 from mole_jax.evaluation.measures import fixed_prompt, generated, quality
 from mole_jax.metamodel.process.sampler import Plan
 
+ROOT = Path(__file__).parents[1]
+# Seconds of loading a model, imports included.
+LOADING = """
+import sys, time
+began = time.perf_counter()
+import mole_jax
+mole_jax.load(sys.argv[1])
+print(time.perf_counter() - began)
+"""
 FEW_STEPS = (("ddim", 1), ("ddim", 5), ("ddim", 10), ("ddim", 25), ("heun", 5), ("heun", 10))
 
 
@@ -57,7 +72,10 @@ def main() -> None:
         quality[name] = quality_of(context, predictor, results)
         print(f"{name}: {quality[name]['mean']:.2%}", flush=True)
     seconds = timings(context, predictors, results, flags.rounds)
-    report(context, predictors, quality, seconds, results)
+    found = report(context, predictors, quality, seconds, results)
+    found["predict"] = predicting(flags.workdir, flags.rounds)
+    known = machine.known("sampling", "models")
+    machine.write("sampling", models=known | {flags.workdir.name: found})
 
 
 def load(workdir: Path) -> tuple[EvalContext, Results]:
@@ -172,14 +190,54 @@ def _adam(context: EvalContext, rate: float, n: int) -> Callable[[], Any]:
     )
 
 
+def predicting(workdir: Path, rounds: int) -> dict[str, float]:
+    """Time `mole_jax.load`, and `predict` as users call it, with a support set of random numbers.
+
+    Returns:
+        Seconds: of loading in a new process, of the first call for one network, and of later ones
+        for 1 and 64.
+    """
+    command = [sys.executable, "-c", LOADING, str(workdir)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    found = {"load": float(done.stdout.splitlines()[-1])}
+    model, rng_ = mole_jax.load(workdir), np.random.default_rng(0)
+    uses = model.learner.uses
+    target = {"target_loss": 0.1} if uses.target_metric and not uses.best else {}
+    n = model.config["data"]["support_per_class"]
+    x: np.ndarray
+    y = None
+    if model.environment is None:
+        y = np.repeat(np.arange(model.sizes[-1]), n)
+        mean, std = (
+            0.0 if s is None else np.mean(s) for s in (model.inputs.mean, model.inputs.std)
+        )
+        x = rng_.normal(mean, std, (len(y), model.inputs.size))
+    else:
+        x = rng_.normal(size=(n, model.learner.network.example_size))
+    calls = {
+        f"predict {k}": lambda k=k: model.predict(x, y, n=k, key=jax.random.key(0), **target).params
+        for k in (1, 64)
+    }
+    began = time.perf_counter()
+    jax.block_until_ready(calls["predict 1"]())
+    found["first call"] = time.perf_counter() - began
+    found |= machine.in_turn(calls, 4 * rounds)
+    print(
+        f"model.predict, {model.passes}: {1e3 * found['predict 1']:.2f} ms for one network, "
+        f"{1e3 * found['predict 64'] / 64:.2f} ms each of 64; the first call "
+        f"{found['first call']:.1f} s, loading {found['load']:.1f} s"
+    )
+    return found
+
+
 def report(
     context: EvalContext,
     predictors: Mapping[str, Predictor],
     quality: Mapping[str, Any],
     seconds: Mapping[tuple[str, int], float],
     results: Results,
-) -> None:
-    """Print the table and write the results."""
+) -> dict[str, Any]:
+    """Print the table, and return what goes into the file."""
     trained = results.of(adam.MEASURE, context.main_split)
     n_steps, batch = int(trained.steps[-1]), context.learners[context.learner].batch
     rows, found = [], {}
@@ -242,18 +300,17 @@ def report(
         f"Adam: {1e6 * costs['seconds_per_network_and_step']['batch']:.1f} us a network and step "
         f"with {batch} at once, {1e6 * costs['seconds_per_network_and_step']['alone']:.1f} us alone"
     )
-    machine.write(
-        "sampling",
-        split=context.main_split,
-        networks=int(np.prod(context.splits[context.main_split].shape)),
-        training={k: context.config["training"][k] for k in ("steps", "regression_steps")},
-        prompts={
+    return {
+        "split": context.main_split,
+        "networks": int(np.prod(context.splits[context.main_split].shape)),
+        "training": {k: context.config["training"][k] for k in ("steps", "regression_steps")},
+        "prompts": {
             name: float(results.of(fixed_prompt.MEASURE, learner=name).chosen)
             for name in context.learners
         },
-        adam=costs,
-        samplers=found,
-    )
+        "adam": costs,
+        "samplers": found,
+    }
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import json
 import re
 import sys
 import tempfile
@@ -71,8 +70,7 @@ def main() -> None:
     rows = [[part, *(f"{100 * of[k]:.0f} %" for k in ("products", "else"))]
             for part, of in shares.items()]  # fmt: skip
     print(machine.table(("part", "products", "everything else"), rows))
-    path = machine.RESULTS / "step_profile.json"
-    known = json.loads(path.read_text())["steps"] if path.exists() else {}
+    known = machine.known("step_profile", "steps")
     name = f"{flags.workdir.name}, {found['learner']}"
     machine.write("step_profile", rates=machine.product_rates(), steps=known | {name: found})
 

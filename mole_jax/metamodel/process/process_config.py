@@ -21,6 +21,6 @@ class SamplingConfig:
     # ddim, heun (second order: two evaluations of the model a step, but one for the last),
     # ancestral, or ancestral_large (with the forward process's variance, as in G.pt)
     name: str = "ddim"
-    steps: int = 5
+    steps: int = 1
     guidance: float = 1.0  # 1: none; above, away from the estimate without support and target
     eta: float = 0.0  # ddim's share of fresh noise

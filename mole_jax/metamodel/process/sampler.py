@@ -28,7 +28,7 @@ class Plan:
     """How to sample: the static choices of `config.sampling`."""
 
     name: str = "ddim"
-    steps: int = 10
+    steps: int = 1
     guidance: float = 1.0  # 1: none; above, away from the estimate without support and target
     eta: float = 0.0  # ddim's share of fresh noise: 0 is deterministic given the first noise
 
