@@ -104,7 +104,7 @@ def samplers(context: EvalContext, *, quick: bool) -> dict[str, Predictor]:
     plans = [(name, steps) for name, steps in FEW_STEPS if steps <= n_steps]
     plans += [] if quick else [("ancestral", n_steps)]
     found = {
-        f"{name}, {steps} step{'s' * (steps > 1)}": _sampling(
+        f"{name}, {steps} step{'s' * (steps > 1)}": sampling(
             main, Plan(name, steps, main.trained.learner.plan.guidance)
         )
         for name, steps in plans
@@ -112,7 +112,7 @@ def samplers(context: EvalContext, *, quick: bool) -> dict[str, Predictor]:
     return found | {name: context.learners[name] for name in context.others}
 
 
-def _sampling(predictor: Predictor, plan: Plan) -> Predictor:
+def sampling(predictor: Predictor, plan: Plan) -> Predictor:
     """Return the same learner with another sampling plan."""
     learner = dataclasses.replace(predictor.trained.learner, plan=plan)
     return dataclasses.replace(predictor, trained=predictor.trained._replace(learner=learner))

@@ -12,10 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from mole_jax import representation
 from mole_jax.core import compat, given
-from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.learners import registry
@@ -268,7 +268,7 @@ class Model:
     def _place(self) -> Any:
         """Return the devices that parameters are on, as the sharding of what all of them have."""
         found = jax.tree.leaves(self.params)[0].sharding
-        return mesh_lib.replicated(found.mesh) if isinstance(found, NamedSharding) else found
+        return NamedSharding(found.mesh, P()) if isinstance(found, NamedSharding) else found
 
     def _check(self, found: Written) -> None:
         """Raise UserError where parameters or losses of networks are NaN or infinite."""

@@ -68,7 +68,8 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
     said = (inputs.strangeness("support set", rows), unusual, absent)
     examples = _padded(_scaled(inputs, rows), labels)
     if len(sizes) > 1:
-        examples = examples._replace(n_classes=np.int32(n_classes))
+        of_task: Any = np.int32(n_classes)
+        examples = examples._replace(n_classes=of_task)
     return Support(examples, tuple(line for line in said if line), not absent)
 
 
@@ -140,8 +141,7 @@ def _padded(inputs: np.ndarray, labels: np.ndarray) -> Examples:
     """Examples [m, F] with padding, in the host's memory: nothing is compiled for a new size."""
     m = len(inputs)
     more = -m % max(_LEAST, 2 ** (m - 1).bit_length() // 8)
-    return Examples(
-        np.pad(inputs.astype(np.float32), ((0, more), (0, 0))),
-        np.pad(labels.astype(np.int32), (0, more)),
-        np.arange(m + more) < m,
-    )
+    rows: Any = np.pad(inputs.astype(np.float32), ((0, more), (0, 0)))
+    own: Any = np.pad(labels.astype(np.int32), (0, more))
+    mask: Any = np.arange(m + more) < m
+    return Examples(rows, own, mask)

@@ -92,7 +92,7 @@ def tune(context: EvalContext, split: str, results: Results) -> Chosen:
 
     Adam's number of steps is the early stopping of someone with other tasks at hand.
     """
-    queries, found = _pools(context, "validation", context.choice.tasks), []
+    queries, found = pools_of(context, "validation", context.choice.tasks), []
     n_classes = context.family.classes_of_tasks[context.choice.tasks].tolist()
     for shots in shots_of(context):
         shown = fewer(context.choice, shots, context.family.n_classes)
@@ -111,7 +111,7 @@ def compare(context: EvalContext, split: str, results: Results) -> FewShot:
     chosen, n = results.of(CHOSEN), context.evaluation["few_shot_networks"]
     which = np.arange(len(context.splits[split].tasks))
     episodes = with_many_starts(context, split, which, n)
-    pools = _pools(context, "test", episodes.tasks)
+    pools = pools_of(context, "test", episodes.tasks)
     names = [*context.learners, *adams(context), *(of.name for of in classical(context))]
     rows = []
     for i, shots in enumerate(chosen.shots):
@@ -182,15 +182,18 @@ def _of_networks(
     key = context.key(f"few shot {split}")
     for name in context.learners:
         prompt = fixed_prompt.of(context.measuring(name), results)
-        yield _probabilities(context, predict(context, name, shown, prompt, key), shown)
+        yield class_probabilities(context, predict(context, name, shown, prompt, key), shown)
     solver, none = AdamSupport(context), np.zeros(0)
     for (_, copies), setting in zip(adams(context).values(), chosen.adam[i], strict=True):
         theta = SupportTraining(none, none, none, *setting)
         own = seen(context, shown, copies)
-        yield _probabilities(context, ask(solver, theta, own, context.key(solver.name)), shown)
+        yield class_probabilities(context, ask(solver, theta, own, context.key(solver.name)), shown)
 
 
-def _probabilities(context: EvalContext, flat: np.ndarray, shown: EpisodeGrid) -> list[np.ndarray]:
+def class_probabilities(
+    context: EvalContext, flat: np.ndarray, shown: EpisodeGrid
+) -> list[np.ndarray]:
+    """Return what networks [T, N, D] say of their tasks' test pools: [N, m, K] of each task."""
     network, data = context.family.network, context.family.device_data
     p = scoring.probabilities(network, data, "test", flat, shown.tasks[:, None])  # [T, N, m, K]
     masks = [scoring.answers(data, "test", int(task))[1] for task in shown.tasks]
@@ -217,7 +220,8 @@ def _supports(shown: EpisodeGrid) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(x[m], y[m]) for x, y, m in zip(inputs, labels, mask, strict=True)]
 
 
-def _pools(context: EvalContext, name: str, tasks: np.ndarray) -> list[Pool]:
+def pools_of(context: EvalContext, name: str, tasks: np.ndarray) -> list[Pool]:
+    """Return a pool of each task, without padding."""
     found = []
     for task in tasks:
         inputs, labels, mask, _ = context.family.device_data.pool(name, jnp.int32(task))

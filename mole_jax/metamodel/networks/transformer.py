@@ -112,7 +112,7 @@ class Transformer(nn.Module):
         probes: tuple[Probes, ...] = ()
         if s.probes:
             probes += (self._probes(context, prompt.support.n_classes),)
-        if own is not None:
+        if own is not None and own.weights is not None:
             shown = prompt.use["support"][:, None].astype(jnp.float32)
             probes += (own._replace(weights=own.weights * shown),)
         block = self._block()
