@@ -11,8 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import NamedSharding, PartitionSpec
 
 from mole_jax import representation
 from mole_jax.core import compat, given
@@ -268,7 +267,9 @@ class Model:
     def _place(self) -> Any:
         """Return the devices that parameters are on, as the sharding of what all of them have."""
         found = jax.tree.leaves(self.params)[0].sharding
-        return NamedSharding(found.mesh, P()) if isinstance(found, NamedSharding) else found
+        if not isinstance(found, NamedSharding):
+            return found
+        return NamedSharding(found.mesh, PartitionSpec())
 
     def _check(self, found: Written) -> None:
         """Raise UserError where parameters or losses of networks are NaN or infinite."""
