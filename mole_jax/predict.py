@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import sys
 import warnings
@@ -59,6 +60,7 @@ examples
 
 # Of the zoo's runs, those that reach the loss which a model that needs one is asked for by default.
 BEST_SHARE = 0.1
+MOST_FILES = 100_000
 PIECE = 1000  # test images that run through all networks at once
 
 
@@ -203,6 +205,8 @@ def outputs(out: Path, n: int) -> list[Path]:
     Raises:
         UserError: for another ending, and where files cannot be written.
     """
+    if n > MOST_FILES:
+        raise UserError(f"-n={n}: at most {MOST_FILES:,} networks are written at once")
     if out.suffix not in (SAFETENSORS, NPZ):
         raise UserError(f"--out={out} must end in {SAFETENSORS} or {NPZ}")
     folder = next(above for above in (out.parent, *out.parent.parents) if above.exists())
@@ -235,14 +239,15 @@ def load(flags: argparse.Namespace) -> Model:
     checkpoint = int(flags.checkpoint) if flags.checkpoint.isdecimal() else flags.checkpoint
     sampling = {"name": flags.sampler, "steps": flags.steps}
     sampling = {key: value for key, value in sampling.items() if value is not None}
-    model = mole_jax.load(
-        flags.workdir, objective=flags.objective, checkpoint=checkpoint, **sampling
+    load_model = functools.partial(
+        mole_jax.load, flags.workdir, objective=flags.objective, checkpoint=checkpoint
     )
+    model = load_model()
     if sampling and not model.learner.uses.samples:
         raise UserError(
             f"the {model.objective} model writes in one pass: leave --sampler and --steps out"
         )
-    return model
+    return load_model(**sampling) if sampling else model
 
 
 def _check_layout(network: Network) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+from mole_jax.core.errors import UserError
 from mole_jax.core.storage import files
 from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.normalise import Normaliser
@@ -48,8 +51,19 @@ def write(workdir: Path, scales: Scales) -> None:
 
 
 def read(workdir: Path) -> Scales:
-    """Read what `write` left."""
-    with np.load(path(workdir)) as arrays:
+    """Read what `write` left; raise UserError where it is missing or damaged."""
+    file = path(workdir)
+    try:
+        return _read(file)
+    except FileNotFoundError:
+        raise UserError(f"{file} is missing: restore it from a copy") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError) as problem:
+        said = str(problem).partition("\n")[0][:100]
+        raise UserError(f"{file} is damaged ({said}): restore it from a copy") from problem
+
+
+def _read(file: Path) -> Scales:
+    with file.open("rb") as opened, np.load(opened) as arrays:
         normaliser = Normaliser(
             *(jnp.asarray(arrays[f"{_PREFIX}{name}"]) for name in Normaliser._fields)
         )

@@ -27,7 +27,7 @@ from mole_jax.learners.scales import Scales
 from mole_jax.metamodel.process import sampler
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.sampling.inputs import Inputs
-from mole_jax.sampling.model import Model
+from mole_jax.sampling.model import Model, on_all_devices
 from mole_jax.sampling.networks import Networks
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network
@@ -85,6 +85,10 @@ def load(
     config, network = described(workdir)
     with precision.single():
         trained = stored.load(workdir, config, network, objective, checkpoint)
+    if sampling and not trained.learner.uses.samples:
+        raise UserError(
+            f"load: the {objective} model writes in one pass: leave {', '.join(sampling)} out"
+        )
     evaluated = stages.is_begun(workdir, "evaluate")
     values = stages.record(workdir, "evaluate")["config"]["sampling"] if evaluated else {}
     # A meta-model that was imported knows how it is meant to be sampled from.
@@ -95,7 +99,7 @@ def load(
         config=config,
         description=description(workdir),
         objective=objective,
-        params=trained.theta if (weights or kept) == "average" else trained.last,
+        params=on_all_devices(trained.theta if (weights or kept) == "average" else trained.last),
         fitted=trained.scales.fitted,
         plan=sampler.plan(values, config["diffusion"]["steps"]),
         inputs=_inputs(network, trained.scales),

@@ -11,10 +11,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
 from mole_jax import representation
 from mole_jax.core import compat, given
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.learners import registry
@@ -170,6 +170,8 @@ class Model:
             support_set = self._support(x_support, y_support)
             for line in support_set.remarks:
                 warnings.warn(line, MoleWarning, stacklevel=2)
+            place = mesh_lib.whole_copies(jax.tree.leaves(self.params)[0])
+            key = key if given.is_traced(key) else jax.device_put(key, place)
             described = self._described(y_support)
             network, own = self.learner.network, built(described)
             k = own.n_outputs
@@ -182,7 +184,7 @@ class Model:
                 if loss is None:
                     loss = writing.measured(network, flat, support_set.examples, metric)
                 # Bound to no device they would have the same compiled once more.
-                flat, loss = jax.device_put((flat, loss), self._place())
+                flat, loss = jax.device_put((flat, loss), place)
             for i in range(rounds):
                 found = writing.write(
                     self.learner,
@@ -264,13 +266,6 @@ class Model:
             size = self.learner.network.example_size
             return support.transitions(self.environment, size, x, y)
 
-    def _place(self) -> Any:
-        """Return the devices that parameters are on, as the sharding of what all of them have."""
-        found = jax.tree.leaves(self.params)[0].sharding
-        if not isinstance(found, NamedSharding):
-            return found
-        return NamedSharding(found.mesh, PartitionSpec())
-
     def _check(self, found: Written) -> None:
         """Raise UserError where parameters or losses of networks are NaN or infinite."""
         if given.is_traced(found):  # nobody can look at them
@@ -317,6 +312,15 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields: what was built from them holds functions, which do not pickle."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Put parameters where `load` puts them: elsewhere all would be compiled once more."""
+        self.__dict__.update(state, params=on_all_devices(state["params"]))
+
+
+def on_all_devices(params: Any) -> Any:
+    """Return a model's parameters with a whole copy on each device."""
+    return jax.device_put(params, mesh_lib.replicated(mesh_lib.make_mesh()))
 
 
 @functools.lru_cache(maxsize=16)

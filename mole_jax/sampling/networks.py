@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core import given
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import MoleWarning
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.tasks import networks
@@ -68,11 +69,17 @@ class Networks:
         network, batch = self.network, self._batch()
         if not len(rows):
             return jnp.zeros((*batch, 0, network.n_outputs), jnp.float32)
-        one = functools.partial(network.apply, x=jnp.asarray(self.inputs.standardised(rows)))
-        return jax.vmap(one)(self.params) if batch else one(self.params)
+        x = jnp.asarray(self.inputs.standardised(rows))
+        if not given.is_traced((x, self.params)):
+            x = jax.device_put(x, mesh_lib.whole_copies(jax.tree.leaves(self.params)[0]))
+        apply: Any = functools.partial(network.apply, x=x)
+        for _ in batch:
+            apply = jax.vmap(apply)
+        found: jax.Array = apply(self.params)
+        return found
 
     def _batch(self) -> tuple[int, ...]:
-        """(n,), or () of a single network, as vmap over networks makes it."""
+        """(n,), () of a single network, as vmap over networks makes it, or more axes."""
         field = self.network.spec.fields[0]
         leaf: Any = functools.reduce(
             lambda node, name: node[name], field.path.split("/"), self.params

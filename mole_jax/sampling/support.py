@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -53,6 +54,7 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
             f"support set: images {list(np.shape(x))} and labels {list(labels.shape)} do not fit; "
             f"expected m images and labels [m]{hint}"
         )
+    labels = _as_integers(labels)
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= n_classes:
         raise UserError(f"support set: {_wrong(labels, sizes)}")
     unusual = ""
@@ -66,7 +68,8 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
         )
     absent = _missing(labels, n_classes)
     said = (inputs.strangeness("support set", rows), unusual, absent)
-    examples = _padded(_scaled(inputs, rows), labels)
+    order = _in_an_order_of_their_own(rows, labels)
+    examples = _padded(_scaled(inputs, rows[order]), labels[order])
     if len(sizes) > 1:
         of_task: Any = np.int32(n_classes)
         examples = examples._replace(n_classes=of_task)
@@ -75,9 +78,11 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
 
 def _wrong(labels: np.ndarray, sizes: range) -> str:
     """Say which labels are none of 0..K-1, and how to number them."""
-    n_classes, there = sizes[-1], list(dict.fromkeys(labels.tolist()))
-    wrong = next(c for c in there if not (type(c) is int and 0 <= c < n_classes))
-    text = f"labels must be integers in 0..{n_classes - 1}, and one is {repr(wrong)[:40]}"
+    n_classes, values = sizes[-1], labels.tolist()
+    wrong = [c for c in values if not (type(c) is int and 0 <= c < n_classes)]
+    one = repr(wrong[0])[:40] if wrong else f"of type {labels.dtype}"
+    text = f"labels must be integers in 0..{n_classes - 1}, and one is {one}"
+    there = set(map(repr, values))
     if len(sizes) > 1:
         text += f": the model is for up to {n_classes} classes"
     if len(there) > n_classes:
@@ -85,6 +90,24 @@ def _wrong(labels: np.ndarray, sizes: range) -> str:
     else:
         text += "; np.unique(y, return_inverse=True)[1] numbers them from 0"
     return text
+
+
+def _as_integers(labels: np.ndarray) -> np.ndarray:
+    """Return labels of Python's or NumPy's whole numbers in an array of objects as integers."""
+    whole = labels.dtype == object and all(
+        isinstance(c, (int, np.integer)) and not isinstance(c, bool) for c in labels.tolist()
+    )
+    return labels.astype(np.int64) if whole else labels
+
+
+def _in_an_order_of_their_own(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return an order of examples that does not depend on the one that they come in.
+
+    Steps follow the first examples of each class: of many they are any, but always the same.
+    """
+    data = np.ascontiguousarray(rows, np.float32)
+    marks = [zlib.crc32(row.tobytes(), int(label)) for row, label in zip(data, labels, strict=True)]
+    return np.argsort(marks, kind="stable")
 
 
 def count(sizes: range, labels: Any) -> int:

@@ -121,3 +121,22 @@ def test_workdirs_that_are_not_ready(workdir: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "copy" / "train" / "diffusion" / "checkpoints" / "20")
     with pytest.raises(UserError, match=r"has 19 of 20 steps: wait .* or load checkpoint=19"):
         mole_jax.load(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("damage", ["a byte", "cut", "empty", "gone", "foreign"])
+def test_scales_that_are_damaged_are_named(workdir: Path, tmp_path: Path, damage: str) -> None:
+    shutil.copytree(workdir, tmp_path / "work")
+    file = tmp_path / "work" / "train" / "model.npz"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 16
+    if damage == "gone":
+        file.unlink()
+    elif damage == "foreign":
+        np.savez(file, x=np.zeros(3))
+    else:
+        kept = {"a byte": data, "cut": data[: len(data) // 2], "empty": b""}[damage]
+        file.write_bytes(kept)
+    what = "missing" if damage == "gone" else "damaged"
+    with pytest.raises(UserError, match=rf"model\.npz is {what}.*: restore it from a copy") as said:
+        mole_jax.load(tmp_path / "work")
+    assert "\n" not in str(said.value)

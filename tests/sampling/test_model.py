@@ -185,6 +185,7 @@ def test_it_belongs_outside_of_transformations(
         assert "\n" not in str(refused.value)
     # A key alone may be traced, also by a copy of the model that has built nothing so far.
     for use in (model, pickle.loads(pickle.dumps(model))):
+        assert jax.tree.leaves(use.params)[0].sharding == jax.tree.leaves(model.params)[0].sharding
         found = jax.jit(lambda key, use=use: predict(use, support, key=key).params)(KEY)
         on_device = jnp.asarray(support[0].reshape(-1, 8, 8), jnp.uint8), jnp.asarray(support[1])
         same = jax.jit(lambda key, use=use, given=on_device: predict(use, given, key=key).params)

@@ -21,7 +21,7 @@ from mole_jax.tasks import family as families
 from mole_jax.tasks import networks
 from mole_jax.tasks.classification import loss_and_accuracy
 from tests import tiny
-from tests.sampling.conftest import CONFIG
+from tests.sampling.conftest import CONFIG, predict
 
 Labelled = tuple[np.ndarray, np.ndarray]
 
@@ -143,3 +143,15 @@ def test_what_is_shown_is_short(nets: Networks) -> None:
     assert repr(jax.eval_shape(lambda n: n, nets)).startswith("<Networks: 2 of mlp")
     assert repr(nets).startswith("<Networks: 2 of mlp [8, 8, 1] -> 3, D = 411, predicted_metric ")
     assert len(repr(nets).splitlines()) <= 5 and len(repr(nets)) < 500
+
+
+def test_networks_of_several_keys_are_applied_too(
+    model: Model, support: tuple[np.ndarray, np.ndarray]
+) -> None:
+    keys = jax.random.split(jax.random.key(0), 3)
+    every = jax.vmap(lambda key: predict(model, support, n=2, key=key))(keys)
+    x, _ = support
+    found = every.apply(x)
+    assert found.shape == (3, 2, len(x), 3)
+    one = jax.tree.map(lambda leaf: leaf[1], every)
+    np.testing.assert_allclose(found[1], one.apply(x), rtol=1e-4, atol=1e-5)

@@ -24,8 +24,10 @@ IMAGES = np.arange(20.0).reshape(5, 2, 2)
 def test_examples_are_standardised_and_padded() -> None:
     found = support.labelled(INPUTS, range(3, 4), IMAGES, LABELS)
     assert found.examples.inputs.shape == (16, 4) and found.examples.mask.sum() == 5
-    np.testing.assert_allclose(found.examples.inputs[:5], IMAGES.reshape(5, 4) / 2 - 1)
-    np.testing.assert_array_equal(found.examples.labels[:5], LABELS)
+    place = [int(row[0]) // 4 for row in (found.examples.inputs[:5] + 1) * 2]  # of each image
+    assert sorted(place) == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(found.examples.inputs[:5], IMAGES.reshape(5, 4)[place] / 2 - 1)
+    np.testing.assert_array_equal(found.examples.labels[:5], LABELS[place])
     assert found.remarks == () and found.complete
     for x, y in ((jnp.asarray(IMAGES), jnp.asarray(LABELS)), (IMAGES.tolist(), LABELS.tolist())):
         same = support.labelled(INPUTS, range(3, 4), x, y).examples
@@ -66,6 +68,26 @@ def test_examples_that_do_not_fit(images: Any, labels: Any, message: str) -> Non
     with pytest.raises(UserError, match=message) as refused:
         support.labelled(INPUTS, range(3, 4), images, labels)
     assert str(refused.value).startswith("support set: ") and "\n" not in str(refused.value)
+
+
+def test_the_order_of_examples_changes_nothing() -> None:
+    """Of many examples of a class, steps look at some: at the same ones in any order."""
+    order = np.random.default_rng(0).permutation(5)
+    found = [support.labelled(INPUTS, range(3, 4), IMAGES[i], LABELS[i]).examples
+             for i in (np.arange(5), order)]  # fmt: skip
+    for a, b in zip(*(x[:3] for x in found), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [object, "datetime64[ns]", "complex64"])
+def test_labels_in_arrays_of_other_types(dtype: Any) -> None:
+    given_ = LABELS.astype(dtype)
+    if dtype is object:  # such as a column of a table
+        found = support.labelled(INPUTS, range(3, 4), IMAGES, given_).examples
+        assert sorted(found.labels[:5]) == sorted(LABELS)
+        given_ = np.array([0, 1, 2, [0], None], object)
+    with pytest.raises(UserError, match=r"labels must be integers in 0\.\.2"):
+        support.labelled(INPUTS, range(3, 4), IMAGES, given_)
 
 
 def test_what_standardising_makes_infinite_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -61,6 +62,17 @@ def _along_data(devices: Sequence[jax.Device]) -> Mesh:
 def replicated(mesh: Mesh) -> NamedSharding:
     """Return the sharding that keeps a whole copy on each device."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def whole_copies(array: Any) -> Any:
+    """Return the sharding that keeps a whole copy on each device that an array is on.
+
+    None, the default device, for an array of NumPy.
+    """
+    found = getattr(array, "sharding", None)
+    if isinstance(found, NamedSharding) and isinstance(found.mesh, Mesh):
+        return replicated(found.mesh)
+    return found
 
 
 def along(mesh: Mesh, axis: str | tuple[str, ...]) -> NamedSharding:

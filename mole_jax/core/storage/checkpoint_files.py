@@ -95,6 +95,9 @@ def read(folder: str | Path, step: int, like: Any) -> Any:
 
 
 def _restored(path: Path, like: Any) -> Any:
+    # Before Orbax looks: where it fails, it may complain of what it had begun, pages of it, later.
+    if found_damage := damage(path):
+        raise DamagedError(found_damage)
     whole = {"state": like, "checksum": jax.ShapeDtypeStruct((), jnp.uint32)}
     with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
         found = checkpointer.restore(
