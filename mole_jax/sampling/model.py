@@ -119,8 +119,9 @@ class Model:
 
         Args:
             x_support: images [m, F] or [m, *input_shape] (of one channel also without it), pixels
-                on the source's own scale, any m >= 1. Of an environment transitions [m, O + A + O]:
-                observation, action, next observation.
+                on the source's own scale, any m >= 1, in any order; gradient steps follow the first
+                `metamodel.support_probes` of each class, in an order of their own. Of an
+                environment transitions [m, O + A + O]: observation, action, next observation.
             y_support: labels [m], integers in 0..K-1; none of an environment. Where the model was
                 trained with several numbers of classes, K is the largest of them, and the largest
                 label says how many classes the task has; networks have as many outputs.
