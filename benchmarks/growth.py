@@ -1,6 +1,6 @@
 """How time grows: with members, parameters of a network, tasks of a zoo, and support examples.
 
-    python -m benchmarks.growth                      (all four, 20 minutes on two cores)
+    python -m benchmarks.growth                      (all four)
     python -m benchmarks.growth --only=tasks
 
 Every point is a process of its own, since peak memory is a process's, with a folder of its own for
