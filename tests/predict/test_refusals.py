@@ -70,6 +70,7 @@ def test_what_loading_refuses_is_said(refused: Callable[..., str]) -> None:
     assert "no checkpoint 3; there are" in refused("--checkpoint=3")
     assert "sampling.name='euler' is unknown" in refused("--sampler=euler")
     assert "sampling.steps=0" in refused("--steps=0")
+    assert "at most 100,000 networks" in refused("-n=9999999")
     lacking = refused("--objective=regression")
     assert "no regression model was trained" in lacking
     assert "; there are ['diffusion']" in lacking

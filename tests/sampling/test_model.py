@@ -252,3 +252,14 @@ def test_a_pickled_model_from_before_keys_were_renamed_builds_the_same_learner(
 def test_what_is_shown_is_short(model: Model) -> None:
     assert "mlp [8, 8, 1] -> 3, D = 411" in repr(model) and "2 steps of ddim" in repr(model)
     assert len(repr(model).splitlines()) <= 5 and len(repr(model)) < 500
+
+
+def test_keys_and_images_on_another_device_are_welcome(
+    model: Model, nets: Networks, support: Labelled
+) -> None:
+    last = jax.devices()[-1]
+    found = predict(model, support, key=jax.device_put(KEY, last))
+    chex.assert_trees_all_close(found.params, nets.params, atol=1e-5)
+    x = support[0]
+    there = jax.device_put(jnp.asarray(x), last)
+    np.testing.assert_allclose(found.apply(there), nets.apply(x), rtol=1e-4, atol=1e-4)
