@@ -14,6 +14,9 @@
         60.1 / 81.2 %; characters never seen 85.2 / 97.8, 82.2 / 96.9, 75.6 / 96.3 and
         73.9 / 95.6 %; 50 min (two cores, AMD EPYC: zoo 4, training 19, evaluation 27), seed 0
 
+Diffusion's figures are of five sampling steps, the default then; one step is as good or better on
+training tasks (docs/performance.md).
+
 `gpu` and `28gpu` are for an accelerator and have not been run.
 
 The tasks are those of `glyphs_mlp.py`.

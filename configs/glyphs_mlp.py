@@ -21,6 +21,9 @@ then (means of 8; docs/learning.md):
         end to end 86.4 / 96.4 %, the best classical learner on warped copies 79.1 / 96.8 %; digits
         76.4 / 95.2 %, 82.0 / 97.5 %; 74 min on one core whose other core was busy, seed 0
 
+Diffusion's figures are of five sampling steps, the default then; one step is as good or better on
+training tasks (docs/performance.md).
+
 Tasks are of thousands of characters: those of matplotlib's fonts, and made-up ones that hands
 draw. Held out are 300 characters (S2: all classes of a task are new) and scikit-learn's digits
 (S3), at 1, 2, 5 and 10 examples a class, next to ordinary training on the same examples and
