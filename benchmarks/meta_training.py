@@ -41,12 +41,12 @@ class Stack(nn.Module):
             block,
             variable_axes={"params": 0},
             split_rngs={"params": True},
-            in_axes=(nn.broadcast, nn.broadcast),
+            in_axes=(nn.broadcast,) * 3,
             length=self.shape.layers,
             unroll=min(self.shape.unroll, self.shape.layers),
         )(self.shape, length, None, name="blocks")
         carry = Carry(x.reshape(-1, width), jnp.zeros((batch, 1, 1)), condition)
-        return stack(carry, None, None)[0].x.reshape(x.shape)
+        return stack(carry, None, (), None)[0].x.reshape(x.shape)
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
     sides: dict[str, Callable[[], Any]] = {}
     operations = 0.0
     for dtype in ("float32", "bfloat16"):
-        sides[f"MOLE, {dtype}"], operations = _ours(flags, dtype)
+        sides[f"MOLE, {dtype}"], operations = our_side(flags, dtype)
     torch = machine.torch_or_none()
     if torch is None:
         print("PyTorch is not installed: only MOLE is measured (requirements-bench.txt)")
@@ -98,7 +98,7 @@ def main() -> None:
     )
 
 
-def _ours(flags: Any, dtype: str) -> tuple[Callable[[], Any], float]:
+def our_side(flags: Any, dtype: str) -> tuple[Callable[[], Any], float]:
     """Return a function that takes one training step, and the FLOP of its products."""
     shape = Shape(
         width=flags.width,

@@ -1,5 +1,7 @@
 """Dense layers whose products in bfloat16 are summed up in float32, forward and backward.
 
+And rows repeated, whose gradients are such sums, too.
+
 XLA's CPU backend is fast for bfloat16 inputs only where the result is float32 and no operand
 arrives transposed; the gradient of a kernel, x^T g, needs the transpose of x. Laid out row by row
 it runs at full speed, and XLA lays it out so where something is joined to it. A row of ones makes
@@ -10,6 +12,7 @@ where float32 has 179; see docs/performance.md.)
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -79,6 +82,39 @@ def _backward(
 
 
 linear.defvjp(_forward, _backward)
+
+
+def repeated(x: jax.Array, n: int) -> jax.Array:
+    """Repeat each row n times: [B, W] -> [B * n, W].
+
+    Its gradient adds rows up. XLA's CPU backend does that one number after another for bfloat16;
+    as a tree of additions of whole rows it takes half of the time, and sums are float32.
+    """
+    if x.dtype == jnp.bfloat16 and _on_one_cpu():
+        return _repeated(x, n)
+    return jnp.repeat(x, n, axis=0)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _repeated(x: jax.Array, n: int) -> jax.Array:
+    return jnp.repeat(x, n, axis=0)
+
+
+def _repeated_forward(x: jax.Array, n: int) -> tuple[jax.Array, None]:
+    return _repeated(x, n), None
+
+
+def _summed(n: int, _: None, g: jax.Array) -> tuple[jax.Array]:
+    terms = g.reshape(-1, n, g.shape[1]).astype(jnp.float32)
+    total = jnp.zeros_like(terms[:, 0])
+    while (left := terms.shape[1]) > 1:
+        if left % 2:
+            total = total + terms[:, -1]
+        terms = terms[:, : left // 2] + terms[:, left // 2 : left // 2 * 2]
+    return ((total + terms[:, 0]).astype(g.dtype),)
+
+
+_repeated.defvjp(_repeated_forward, _summed)
 
 
 def _dot(a: jax.Array, b: jax.Array, axis_a: int, axis_b: int) -> jax.Array:

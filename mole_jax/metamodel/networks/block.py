@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from mole_jax.metamodel.layers.attention import attention
-from mole_jax.metamodel.layers.products import Dense
+from mole_jax.metamodel.layers.products import Dense, repeated
 from mole_jax.metamodel.networks import sharding
 from mole_jax.metamodel.networks.probing import Denoising, ProbeGradients, Probes
 from mole_jax.metamodel.networks.shape import DTYPES, Shape
@@ -74,7 +74,7 @@ class Block(nn.Module):
 
         # Tokens stay [B * L, W] around dense layers: one large product, twice as fast on CPU.
         def spread(v: jax.Array) -> jax.Array:  # [B, W] -> [B * L, W]
-            return jnp.repeat(v, self.length, axis=0)
+            return repeated(v, self.length)
 
         if adaln:
             modulation = Dense(
@@ -98,7 +98,8 @@ class Block(nn.Module):
         features = (3, s.heads, s.width // s.heads)
         qkv = Dense(features, dtype=dtype, name="qkv")(x)
         qkv = qkv.reshape(-1, self.length, *features)
-        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]  # [B, L, H, W / H]
+        # Split, and not indexed: then their gradients are joined, and not padded and added.
+        q, k, v = (part[:, :, 0] for part in jnp.split(qkv, 3, axis=2))  # [B, L, H, W / H]
         y = attention(q, k, v, there).reshape(-1, s.width)
         return Dense(s.width, dtype=dtype, kernel_init=small(s), name="attention_out")(y)
 

@@ -73,3 +73,18 @@ def test_dense_layers_are_flax_ones(dtype: Any, use_bias: bool, features: Any) -
     np.testing.assert_allclose(
         np.asarray(found, np.float32), np.asarray(expected, np.float32), atol=tolerance
     )
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 26])
+def test_repeated_rows_pass_back_their_sum_rounded_once(
+    n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "_on_one_cpu", lambda: True)
+    rng = np.random.default_rng(0)
+    x, g = (jnp.asarray(rng.normal(size=(m, 4)), jnp.bfloat16) for m in (3, 3 * n))
+    found, pull = jax.vjp(lambda x: products.repeated(x, n), x)
+    (passed,) = pull(g)
+    np.testing.assert_array_equal(found, jnp.repeat(x, n, axis=0))
+    expected = np.asarray(g, np.float32).reshape(3, n, 4).sum(axis=1)
+    assert passed.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.asarray(passed, np.float32), expected, rtol=2.0**-8, atol=1e-5)
