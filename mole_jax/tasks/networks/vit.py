@@ -50,9 +50,10 @@ class Attention(nn.Module):
             _Dense((width,), features, name=name)(x).reshape(*features, self.batch, -1)
             for name in ("query", "key", "value")
         )  # [H, d, B, N]
-        q, k, v = (jnp.transpose(a, (0, 2, 3, 1)) for a in (q, k, v))  # [H, B, N, d]
-        scores = (q / math.sqrt(features[1])) @ jnp.swapaxes(k, -1, -2)
-        y = nn.softmax(scores) @ v
+        scores = jnp.einsum("hdbn,hdbm->hbnm", q / math.sqrt(features[1]), k)
+        # A softmax that divides the few sums of values, and not the many shares: a fifth of a step.
+        shares = jnp.exp(scores - jax.lax.stop_gradient(jnp.max(scores, -1, keepdims=True)))
+        y = jnp.einsum("hbnm,hdbm->hbnd", shares, v) / jnp.sum(shares, -1, keepdims=True)
         y = jnp.transpose(y, (0, 3, 1, 2)).reshape(width, -1)
         return _Dense(features, (width,), name="out")(y)
 
