@@ -84,7 +84,7 @@ def drawn(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     """Draw seconds against size: a panel for each curve, with a line of slope one."""
     there = [name for name in AXES if name in curves]
     with matplotlib.rc_context(style.RC):
-        figure = Figure(figsize=(3.4 * len(there), 3.4), layout="constrained")
+        figure = Figure(figsize=(3.4 * len(there), 4.4), layout="constrained")
         for axes, name in zip(figure.subplots(1, len(there), squeeze=False)[0], there, strict=True):
             rows = curves[name]
             x = [row.get("parameters", row["n"]) for row in rows]
@@ -97,7 +97,7 @@ def drawn(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
             axes.plot(x, in_proportion, ":", color=style.MUTED, label="in proportion")
             axes.set(xscale="log", yscale="log", xlabel=AXES[name])
             axes.set_ylim(bottom=min(row[key] for row in rows for key in lines) / 2)
-            axes.legend(fontsize=6.5)
+            axes.legend(fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, -0.2))
         figure.axes[0].set_ylabel("seconds")
     return figure
 

@@ -30,7 +30,8 @@ from mole_jax.tasks import family as families
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 5  # of what is repeated; the fastest counts
-STEPS = 100  # of members, and three times as many
+# Steps of members, and three times as many: as many as have together so many parameters to change.
+FEWEST, MOST, CHANGED = 50, 10_000, 5e7
 DISPATCHES, DISPATCHED = 5, 4  # of a meta-training; the first dispatch compiles and is left out
 Row = dict[str, float]
 
@@ -142,13 +143,14 @@ def _population(config: ConfigDict, n: int) -> float:
     """Return the seconds of a step of n members of the first data subset, all together."""
     family, mesh, subsets = families.build(config), mesh_lib.local_mesh(), np.zeros(1, int)
     found = []
-    for steps in (STEPS, 3 * STEPS):  # drawing and measuring networks is in both
+    once = int(np.clip(CHANGED / (n * family.network.spec.size), FEWEST, MOST))
+    for steps in (once, 3 * once):  # drawing and measuring networks is in both
         changes = {"population.members": n, "population.steps": steps}
         own = experiment.change(config.copy_and_resolve_references(), changes)
         at_once = subset_runs.members_at_once(own, family, mesh, 1, n, 100_000)
         train = functools.partial(subset_runs.train_subsets, own, family, subsets, mesh)
         found.append(_fastest(functools.partial(train, at_once=at_once)))
-    return (found[1] - found[0]) / (2 * STEPS)
+    return (found[1] - found[0]) / (2 * once)
 
 
 def _call(model: Any, n: int) -> Callable[[], Any]:
