@@ -32,7 +32,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks import gpt_variants, machine
+from benchmarks import gpt_variants, machine, on_zoo
 from mole_jax.core.console.progress import Progress
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
@@ -109,9 +109,9 @@ def compare(torch: Any, flags: argparse.Namespace) -> None:
     ours.training.update({k: config["training"][k] for k in ("steps", "warmup_steps")})
     context = load_context(ours, flags.like)
     mine = context.learners[context.learner]
-    plan = mine.trained.learner.plan
-    trained = stored.load(workdir, *load.described(workdir), "diffusion", plan=plan)
-    theirs = dataclasses.replace(mine, trained=trained)
+    plan = on_zoo.diffusion(mine).plan
+    imported = stored.load(workdir, *load.described(workdir), "diffusion", plan=plan)
+    theirs = dataclasses.replace(mine, trained=imported)
     found, rows = {}, []
     for name, predictor in (("the reference", theirs), ("MOLE's", mine)):
         tried = dataclasses.replace(context, learners={context.learner: predictor})

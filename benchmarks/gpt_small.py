@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import gpt_variants, machine
+from benchmarks import machine, on_zoo
 from mole_jax import experiment
 from mole_jax import main as command
 from mole_jax.core.errors import UserError
@@ -81,7 +81,7 @@ def of_variant(name: str, folder: Path) -> dict[str, Any]:
     zoo.mkdir(parents=True, exist_ok=True)
     stages.run(zoo, command.STAGES, ["zoo"], config)
     workdir = folder / name.replace(" ", "_")
-    gpt_variants.train(config, zoo, workdir)
+    on_zoo.train(config, zoo, workdir)
     lines = (workdir / "train" / "diffusion" / "metrics.jsonl").read_text().splitlines()
     losses = np.array_split([json.loads(line)["loss"] for line in lines], 6)
     context = load_context(config, workdir)

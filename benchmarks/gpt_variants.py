@@ -226,7 +226,7 @@ def of_variant(name: str, flags: argparse.Namespace) -> dict[str, Any]:
         "parameters": sum(x.size for x in jax.tree.leaves(predictor.trained.theta)),
         "steps": config.training.steps,
         "changes": changes,
-        "sampler": dataclasses.asdict(predictor.trained.learner.plan),
+        "sampler": dataclasses.asdict(on_zoo.diffusion(predictor).plan),
         "splits": evaluated(context, flags.folder / "adam"),
         "environment": machine.facts(),
     }

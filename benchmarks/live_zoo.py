@@ -125,6 +125,7 @@ def once(context: EvalContext) -> np.ndarray:
     # The last step is taken with what the one before it had.
     for number in range(zoo.schedule.made(config["training"]["steps"] - 1)):
         found, finite = live.train_group(zoo, number, mesh)
+        assert found.parameters is not None  # it has not been streamed
         last = runs.normaliser.denormalise(found.parameters[:, -1])
         kept.append(np.asarray(last)[np.asarray(finite)])
         print(f"{len(kept)} groups trained once more", file=sys.stderr)

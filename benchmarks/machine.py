@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,10 @@ from mole_jax.core.storage import files
 from mole_jax.core.storage.provenance import environment
 
 RESULTS = Path(__file__).parent / "results"
+Side = TypeVar("Side")  # what one is called
 
 
-def in_turn(sides: Mapping[str, Callable[[], Any]], rounds: int = 5) -> dict[str, float]:
+def in_turn(sides: Mapping[Side, Callable[[], Any]], rounds: int = 5) -> dict[Side, float]:
     """Time each function in seconds: the fastest of several rounds, after one to warm up.
 
     A round runs every side once, so that a machine whose speed drifts is as fast for one as for

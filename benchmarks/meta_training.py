@@ -36,6 +36,7 @@ class Stack(nn.Module):
     def __call__(self, x: jax.Array, condition: jax.Array) -> jax.Array:
         """Apply to tokens [B, L, W] and conditions [B, W]."""
         batch, length, width = x.shape
+        probe_gradient: Any = None
         block = nn.remat(Block, prevent_cse=False) if self.shape.remat else Block
         stack = nn.scan(
             block,
@@ -44,9 +45,10 @@ class Stack(nn.Module):
             in_axes=(nn.broadcast,) * 3,
             length=self.shape.layers,
             unroll=min(self.shape.unroll, self.shape.layers),
-        )(self.shape, length, None, name="blocks")
+        )(self.shape, length, probe_gradient, name="blocks")
         carry = Carry(x.reshape(-1, width), jnp.zeros((batch, 1, 1)), condition)
-        return stack(carry, None, (), None)[0].x.reshape(x.shape)
+        nothing: Any = None
+        return stack(carry, nothing, (), None)[0].x.reshape(x.shape)
 
 
 def main() -> None:
@@ -125,7 +127,8 @@ def our_side(flags: Any, dtype: str) -> tuple[Callable[[], Any], float]:
 
     def step(params: Any, state: Any, x: jax.Array, c: jax.Array, y: jax.Array) -> tuple[Any, Any]:
         def loss(params: Any) -> jax.Array:
-            return jnp.mean((stack.apply(params, x, c).astype(jnp.float32) - y) ** 2)
+            found: Any = stack.apply(params, x, c)
+            return jnp.mean((found.astype(jnp.float32) - y) ** 2)
 
         updates, state = tx.update(jax.grad(loss)(params), state, params)
         return optax.apply_updates(params, updates), state

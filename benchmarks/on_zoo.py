@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mole_jax import main as command
+from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
+from mole_jax.evaluation.harness.context import Predictor
+from mole_jax.learners.diffusion import Diffusion
 
 
 def make(config: Any, workdir: Path) -> None:
@@ -23,3 +26,15 @@ def train(config: Any, zoo: Path, workdir: Path) -> None:
         (workdir / "zoo").symlink_to((zoo / "zoo").resolve())
         shutil.copy(zoo / "workdir.json", workdir)
     stages.run(workdir, command.STAGES, ["train"], config)
+
+
+def diffusion(predictor: Predictor) -> Diffusion:
+    """Return the learner of a predictor, a diffusion model or what was made of one.
+
+    Raises:
+        UserError: where it was trained end to end.
+    """
+    learner = predictor.trained.learner
+    if not isinstance(learner, Diffusion):
+        raise UserError(f"{learner.name} has no sampler: choose a workdir whose first learner has")
+    return learner

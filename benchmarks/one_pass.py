@@ -30,7 +30,8 @@ def judged(config: Any, workdir: Path, learner: str) -> dict[str, dict[str, list
         on_zoo.train(config, workdir, workdir)
         files.write_json(file, accuracies(load_context(config, workdir), learner))
         shutil.rmtree(workdir, ignore_errors=True)
-    return json.loads(file.read_text())
+    found: dict[str, dict[str, list[float]]] = json.loads(file.read_text())
+    return found
 
 
 def accuracies(context: EvalContext, learner: str) -> dict[str, dict[str, list[float]]]:
@@ -47,5 +48,6 @@ def accuracies(context: EvalContext, learner: str) -> dict[str, dict[str, list[f
             prompt = None if context.measuring(learner).asks_best else 0.0
             flat = predict(context, learner, shown, prompt, context.key(f"one pass {split}"))
             _, score = scoring.on_own_tasks(context.family, "test", flat, episodes.tasks)
-            found[split][str(shots)] = np.mean(score, axis=1, dtype=np.float64).round(4).tolist()
+            mean: Any = np.mean(score, axis=1, dtype=np.float64)
+            found[split][str(shots)] = mean.round(4).tolist()
     return found

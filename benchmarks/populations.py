@@ -138,8 +138,8 @@ def of_case(name: str, rounds: int) -> tuple[dict[tuple[str, int], float], float
                     network, shape, CLASSES, batch, width, n, shared
                 )
                 steps[side, width] = n * width
-    seconds = machine.in_turn(sides, rounds)  # type: ignore[arg-type]
-    return {key: steps[key] / s for key, s in seconds.items()}, _operations(family, batch)  # type: ignore[index]
+    seconds = machine.in_turn(sides, rounds)
+    return {key: steps[key] / s for key, s in seconds.items()}, _operations(family, batch)
 
 
 def _family(network: dict[str, Any], shape: tuple[int, ...], folder: Path) -> Any:

@@ -26,7 +26,7 @@ import jax
 import numpy as np
 
 import mole_jax
-from benchmarks import machine
+from benchmarks import machine, on_zoo
 from mole_jax.core import rng
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
@@ -100,12 +100,13 @@ def load(workdir: Path) -> tuple[EvalContext, Results]:
 def samplers(context: EvalContext, *, quick: bool) -> dict[str, Predictor]:
     """Return the predictors to compare, by name."""
     main = context.learners[context.learner]
-    n_steps = main.trained.learner.model.process.n_steps
+    learner = on_zoo.diffusion(main)
+    n_steps = learner.model.process.n_steps
     plans = [(name, steps) for name, steps in FEW_STEPS if steps <= n_steps]
     plans += [] if quick else [("ancestral", n_steps)]
     found = {
         f"{name}, {steps} step{'s' * (steps > 1)}": sampling(
-            main, Plan(name, steps, main.trained.learner.plan.guidance)
+            main, Plan(name, steps, learner.plan.guidance)
         )
         for name, steps in plans
     }
@@ -114,7 +115,7 @@ def samplers(context: EvalContext, *, quick: bool) -> dict[str, Predictor]:
 
 def sampling(predictor: Predictor, plan: Plan) -> Predictor:
     """Return the same learner with another sampling plan."""
-    learner = dataclasses.replace(predictor.trained.learner, plan=plan)
+    learner = dataclasses.replace(on_zoo.diffusion(predictor), plan=plan)
     return dataclasses.replace(predictor, trained=predictor.trained._replace(learner=learner))
 
 
@@ -143,14 +144,14 @@ def timings(
     for n in (batch, 1):
         quick["adam", n] = _adam(context, float(results.of(adam.RATE).chosen), n)
         for name, predictor in predictors.items():
-            sides = slow if predictor.trained.learner.plan.name == "ancestral" else quick
+            sides = slow if name.startswith("ancestral") else quick
             sides[name, n] = _call(context, dataclasses.replace(predictor, batch=n), results)
     for side in (*quick.values(), *slow.values()):
         jax.block_until_ready(side())  # compiled before "timing begins", for who listens to that
     print("timing begins", flush=True)
     seconds = machine.in_turn(quick, rounds) | machine.in_turn(slow, 1)
     print("timing ends", flush=True)
-    return seconds  # type: ignore[return-value]
+    return seconds
 
 
 def _call(context: EvalContext, predictor: Predictor, results: Results) -> Callable[[], jax.Array]:
@@ -202,7 +203,7 @@ def predicting(workdir: Path, rounds: int) -> dict[str, float]:
     found = {"load": float(done.stdout.splitlines()[-1])}
     model, rng_ = mole_jax.load(workdir), np.random.default_rng(0)
     uses = model.learner.uses
-    target = {"target_loss": 0.1} if uses.target_metric and not uses.best else {}
+    target: dict[str, Any] = {"target_loss": 0.1} if uses.target_metric and not uses.best else {}
     n = model.config["data"]["support_per_class"]
     x: np.ndarray
     y = None
@@ -243,11 +244,11 @@ def report(
     rows, found = [], {}
     for name, predictor in predictors.items():
         here = quality[name]
-        regression = predictor.trained.learner.name == "regression"
+        one_pass = not predictor.trained.learner.uses.samples
         steps = here["equivalent_adam_steps"]["median"]
         record = {
             **here,
-            "evaluations": 1 if regression else predictor.trained.learner.plan.evaluations,
+            "evaluations": 1 if one_pass else on_zoo.diffusion(predictor).plan.evaluations,
         }
         for label, n in (("batch", batch), ("alone", 1)):
             each = seconds[name, n] / n
@@ -287,7 +288,7 @@ def report(
         "times cheaper than Adam",
     )
     print(machine.table(head, rows))
-    costs = {
+    costs: dict[str, Any] = {
         "rate": float(results.of(adam.RATE).chosen),
         "steps": n_steps,
         f"mean_test_{context.family.score}": float(trained.test_score.mean()),

@@ -109,7 +109,7 @@ def measured(workdir: Path, name: str) -> dict[str, Any]:
             seconds.append((time.perf_counter() - began) / STEPS)
             if last:
                 jax.profiler.stop_trace()
-        share = shares(program.compiled.as_text(), Path(folder))
+        share = shares(program.compiled.as_text() or "", Path(folder))
     return {
         "learner": learner.name,
         "ms_per_step": 1e3 * min(seconds[1:-1]),

@@ -179,11 +179,14 @@ def _write(flags: argparse.Namespace) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     shape = (n, len(schema.steps))
     names = ("learning_rate", "weight_decay", "init_scale", "optimizer")
+    columns: dict[str, Any] = {
+        name: zoo.runs[name][:n] for name in ("subset", "split", "member", "seed", "finite")
+    }
     batch = RunBatch(
         parameters=rng.normal(size=(*shape, schema.spec.size)).astype(schema.dtype),
         metrics={name: rng.random(shape, np.float32) for name in schema.metrics},
         hyperparameters={name: zoo.runs[name][:n] for name in names},
-        **{name: zoo.runs[name][:n] for name in ("subset", "split", "member", "seed", "finite")},
+        **columns,
     )
     path = flags.folder / "written"
     writer = ZooWriter.create(path, schema)
