@@ -9,9 +9,10 @@ from mole_jax.core.errors import MoleWarning, UserError
 if TYPE_CHECKING:
     import os
 
+    from mole_jax.sampling.estimator import OnePassClassifier
     from mole_jax.sampling.load import Model
 
-__all__ = ["MoleWarning", "UserError", "__version__", "load"]
+__all__ = ["MoleWarning", "OnePassClassifier", "UserError", "__version__", "load"]
 
 __version__ = "0.1.0"
 
@@ -25,3 +26,12 @@ def load(workdir: str | os.PathLike[str], **options: Any) -> Model:
     from mole_jax.sampling.load import load as load_model
 
     return load_model(workdir, **options)
+
+
+def __getattr__(name: str) -> Any:
+    """Import the classifier, and with it JAX and scikit-learn, only where it is asked for."""
+    if name == "OnePassClassifier":
+        from mole_jax.sampling.estimator import OnePassClassifier
+
+        return OnePassClassifier
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
