@@ -70,6 +70,7 @@ class Tested(NamedTuple):
     loss: np.ndarray  # [n] nats
     accuracy: np.ndarray  # [n] shares of 1
     together: float  # accuracy of the average of their probabilities
+    calibration_error: float  # of the average, expected over 15 bins of confidence
 
 
 class Target(NamedTuple):
@@ -301,13 +302,17 @@ def measure(nets: Networks, x: np.ndarray, y: np.ndarray) -> Tested:
     import jax
     import jax.numpy as jnp
 
+    from mole_jax.evaluation.harness.statistics import calibration_error
     from mole_jax.tasks.classification import loss_and_accuracy
 
     pieces = [nets.apply(x[i : i + PIECE]) for i in range(0, len(x), PIECE)]
     logits = jnp.concatenate(pieces, axis=1)  # [n, m, K]
     loss, accuracy = loss_and_accuracy(logits, jnp.asarray(y), jnp.ones(len(y), bool))
-    together = jax.nn.softmax(logits).mean(0).argmax(-1) == jnp.asarray(y)
-    return Tested(np.asarray(loss), np.asarray(accuracy), float(together.mean()))
+    shares = np.asarray(jax.nn.softmax(logits).mean(0))
+    right = shares.argmax(-1) == y
+    finite = np.isfinite(shares).all()
+    error = calibration_error(shares.max(-1), right) if finite else float("nan")
+    return Tested(np.asarray(loss), np.asarray(accuracy), float(right.mean()), error)
 
 
 def write(found: Predicted) -> None:
@@ -394,6 +399,11 @@ def summary(found: Predicted) -> Iterator[str]:
         together = _shown("test_accuracy", found.tested.together)
         rows.append(["all, probabilities averaged", *[""] * (len(known) - 1), together])
     yield from _table([["network", *(m.replace("_", " ") for m in known)], *rows])
+    if found.tested is not None:
+        yield ""
+        whose = "its probabilities" if len(found.files) == 1 else "averaged probabilities"
+        error = 100 * found.tested.calibration_error
+        yield f"{whose} miss how often they are right by {error:.1f} points (calibration error)"
 
 
 def _shown(metric: str, value: float) -> str:

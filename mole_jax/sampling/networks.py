@@ -14,7 +14,7 @@ import numpy as np
 
 from mole_jax.core import given
 from mole_jax.core.devices import mesh as mesh_lib
-from mole_jax.core.errors import MoleWarning
+from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network
@@ -77,6 +77,28 @@ class Networks:
             apply = jax.vmap(apply)
         found: jax.Array = apply(self.params)
         return found
+
+    def probabilities(self, x: Any) -> jax.Array:
+        """Compute the probability of each class by every network, [n, m, k]; x as `apply` has it.
+
+        Raises:
+            UserError: for policies, and for what `apply` refuses.
+        """
+        if not self.network.classifies:
+            raise UserError(f"a {self.network.name} has no classes: take `apply`")
+        return jax.nn.softmax(self.apply(x))
+
+    def mean(self, x: Any) -> jax.Array:
+        """Average the networks' probabilities: [m, k]. More often right than any one of them."""
+        return jnp.mean(self.probabilities(x), axis=0)
+
+    def spread(self, x: Any) -> jax.Array:
+        """Compute the standard deviation of the networks' probabilities, [m, k]; 0 of one."""
+        return jnp.std(self.probabilities(x), axis=0)
+
+    def confidence(self, x: Any) -> jax.Array:
+        """Compute how sure the networks are together, [m]: the largest of `mean`."""
+        return jnp.max(self.mean(x), axis=-1)
 
     def _batch(self) -> tuple[int, ...]:
         """(n,), () of a single network, as vmap over networks makes it, or more axes."""

@@ -13,6 +13,7 @@ import pytest
 
 import mole_jax
 from mole_jax import predict as command
+from mole_jax.evaluation.harness.statistics import calibration_error
 from mole_jax.interop.__main__ import main as interop
 from mole_jax.interop.network_files import load_network
 from mole_jax.sampling.load import Model, Networks
@@ -53,8 +54,11 @@ def test_networks_are_predicted_written_and_measured(
         ]
         assert found.card["source"]["asked"] == "validation loss 0.3, as given"
         probabilities.append(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True))
-    together = 100 * (np.mean(probabilities, axis=0).argmax(-1) == y).mean()
+    shares = np.mean(probabilities, axis=0)
+    together = 100 * (shares.argmax(-1) == y).mean()
     assert re.search(rf"^all, probabilities averaged +{together:.1f} %$", page, re.MULTILINE)
+    missed = calibration_error(shares.max(-1), shares.argmax(-1) == y)
+    assert f"averaged probabilities miss how often they are right by {100 * missed:.1f} po" in page
     accuracies = [float(row[3]) for row in rows]
     assert re.search(rf"^mean .* {np.mean(accuracies):.1f} %$", page, re.MULTILINE)
 

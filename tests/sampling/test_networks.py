@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pickle
 from typing import Any
@@ -46,6 +47,21 @@ def test_networks_come_as_the_parameters_and_as_functions(
     np.testing.assert_allclose(nets.predicted_metric, loss, rtol=1e-4)
     for same in (x.reshape(-1, 8, 8), x.reshape(-1, 8, 8, 1), x.tolist(), jnp.asarray(x)):
         np.testing.assert_array_equal(nets.apply(same), logits)
+
+
+def test_together_networks_have_a_mean_a_spread_and_a_confidence(
+    nets: Networks, support: Labelled
+) -> None:
+    x, _ = support
+    shares = np.asarray(jax.nn.softmax(nets.apply(x)))
+    np.testing.assert_allclose(nets.probabilities(x), shares, rtol=1e-6)
+    np.testing.assert_allclose(nets.mean(x), shares.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(nets.spread(x), shares.std(0), rtol=1e-4, atol=1e-6)
+    assert nets.spread(x).max() > 0
+    np.testing.assert_allclose(nets.confidence(x), shares.mean(0).max(-1), rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(Networks.confidence)(nets, x), nets.confidence(x), rtol=1e-5)
+    one = dataclasses.replace(nets, params=jax.tree.map(lambda a: a[:1], nets.params))
+    assert not one.spread(x).any()
 
 
 def test_no_examples_give_no_outputs(nets: Networks, support: Labelled) -> None:
