@@ -26,7 +26,7 @@ from mole_jax.core.program.command import explained, leave
 from mole_jax.core.seeds import checked_seed
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
-from mole_jax.predict_inputs import NPZ, SAFETENSORS, Task, read_start, read_task
+from mole_jax.predict_inputs import NPZ, ONNX, SAFETENSORS, Task, read_start, read_task
 
 if TYPE_CHECKING:
     from mole_jax.sampling.load import Model, Networks
@@ -41,6 +41,8 @@ EPILOG = """\
 files
   --out=NAME.safetensors   tensors with PyTorch's names and layouts, and next to it a card
                            NAME.json: what the network is, how it computes, how pixels are scaled
+  --out=NAME.onnx          a graph that takes pixels on the source's own scale, any number of images
+                           at once, and gives logits and probabilities
   --out=NAME.npz           tensors with MOLE's names, for networks of any kind
   With -n N above 1 there is one file a network: NAME-0, NAME-1, ... Files of these names are
   replaced.
@@ -117,7 +119,8 @@ def _parser() -> argparse.ArgumentParser:
     add("workdir", "WORKDIR", "of `python -m mole_jax.main`, its stage train done", type=user_path)
     text = "labelled examples of the task: npz:FILE, or another source"
     add("--support", "SOURCE", text, required=True)
-    add("--out", "FILE", "NAME.safetensors or NAME.npz; see below", required=True, type=user_path)
+    text = "NAME.safetensors, NAME.onnx or NAME.npz; see below"
+    add("--out", "FILE", text, required=True, type=user_path)
     add("--test", "SOURCE", "other examples, on which the networks are measured")
     text = "the loss to ask for, in nats; by default none: as good as the model can. A model that "
     text += "needs one is asked for what the best tenth of the zoo's runs reach"
@@ -208,8 +211,8 @@ def outputs(out: Path, n: int) -> list[Path]:
     """
     if n > MOST_FILES:
         raise UserError(f"-n={n}: at most {MOST_FILES:,} networks are written at once")
-    if out.suffix not in (SAFETENSORS, NPZ):
-        raise UserError(f"--out={out} must end in {SAFETENSORS} or {NPZ}")
+    if out.suffix not in (SAFETENSORS, ONNX, NPZ):
+        raise UserError(f"--out={out} must end in {SAFETENSORS}, {ONNX} or {NPZ}")
     folder = next(above for above in (out.parent, *out.parent.parents) if above.exists())
     if not folder.is_dir():
         raise UserError(f"--out={out}: {folder} is a file, not a folder; name another one")
@@ -332,11 +335,16 @@ def write(found: Predicted) -> None:
             if path.suffix == NPZ:
                 arrays = {f.path: flat[i, f.slice].reshape(f.shape) for f in spec.fields}
                 files.write_npz(path, **arrays)
+                continue
+            described, params = found.nets.description, spec.unflatten(flat[i])
+            if path.suffix == ONNX:
+                from mole_jax.interop.onnx_file import save_onnx
+
+                about = {"task": task, "metrics": metrics, "source": its}
+                scale, shift = found.model.standardise
+                save_onnx(path, described, params, scale=scale, shift=shift, about=about)
             else:
-                params = spec.unflatten(flat[i])
-                save_network(
-                    path, found.nets.description, params, task=task, metrics=metrics, source=its
-                )
+                save_network(path, described, params, task=task, metrics=metrics, source=its)
         except OSError as problem:
             raise UserError(
                 f"{path} cannot be written ({problem.strerror}): make space, or name another --out"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # what starts JAX is imported when it is needed
     from mole_jax.sampling.load import Model
     from mole_jax.tasks.networks import Network
 
-SAFETENSORS, NPZ = ".safetensors", ".npz"
+SAFETENSORS, ONNX, NPZ = ".safetensors", ".onnx", ".npz"
 
 
 class Task(NamedTuple):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 import mole_jax
@@ -96,6 +97,26 @@ def test_flags_reach_the_sampler_and_the_key(
     found = [np.load(tmp_path / f"{i}.npz")["output/kernel"] for i in range(3)]
     assert not np.allclose(found[0], found[1])
     assert not np.allclose(found[0], found[2])
+
+
+def test_an_onnx_file_takes_pixels_as_they_come(
+    ask: Callable[..., str], quick: list[dict[str, Any]], examples: Path, tmp_path: Path
+) -> None:
+    ask("-n", "2", "--target_loss=0.3", out="net.onnx")
+    ask("-n", "2", "--target_loss=0.3")
+    assert {path.name for path in tmp_path.glob("*.onnx")} == {"net-0.onnx", "net-1.onnx"}
+    images = np.load(examples / "support.npz")["image"].astype(np.float32)
+    for i in range(2):
+        session = onnxruntime.InferenceSession(tmp_path / f"net-{i}.onnx")
+        logits, shares = session.run(None, {"images": images.reshape(-1, 8, 8, 1)})
+        same = load_network(tmp_path / f"net-{i}.safetensors")
+        task = same.card["task"]
+        inputs = images.reshape(len(images), -1) * task["scale"] + task["shift"]
+        expected = same.network.apply(same.params, inputs.astype(np.float32))
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-5)
+        kept = session.get_modelmeta().custom_metadata_map
+        assert json.loads(kept["metrics"]) == same.card["metrics"]
 
 
 def test_marked_images_are_kept_out_of_the_support_set(

@@ -23,7 +23,7 @@ from mole_jax.tasks.networks import Network, torch_layout
         (["-n=0"], "-n 0: ask for 1 network or more"),
         (["--seed=-1"], r"--seed=-1 must be a whole number in 0..4294967295"),
         (["--seed=4294967296"], r"--seed=4294967296 must be a whole number in 0..4294967295"),
-        (["--out={T}/net.pt"], r"net.pt must end in .safetensors or .npz"),
+        (["--out={T}/net.pt"], r"net.pt must end in .safetensors, .onnx or .npz"),
         (["--out={T}/net"], r"net must end in"),
         (["--out={E}/support.npz/net.npz"], "support.npz is a file, not a folder"),
         (["--out={T}/made.npz"], "made.npz is a folder"),
@@ -116,4 +116,4 @@ def test_the_process_refuses_without_traceback_and_without_starting_jax(tmp_path
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == "error: --out=net.pt must end in .safetensors or .npz\n"
+    assert done.stderr == "error: --out=net.pt must end in .safetensors, .onnx or .npz\n"

@@ -112,15 +112,15 @@ def of_cells(x: jax.Array, n: int) -> jax.Array:
     a gradient.
     """
     channels, batch, height, width = x.shape
-    shares = np.kron(_cells_of(height, n), _cells_of(width, n))
+    shares = np.kron(cells_of(height, n), cells_of(width, n))
     if shares.size >= _LARGE and height % n == 0 and height // n <= _ROWS:
-        shares, rows = _cells_of(width, n), x.reshape(channels, batch, n, -1, width)
+        shares, rows = cells_of(width, n), x.reshape(channels, batch, n, -1, width)
         x = functools.reduce(jnp.add, [rows[:, :, :, i] for i in range(height // n)]) / (height / n)
     found = x.reshape(-1, shares.shape[1]) @ jnp.asarray(shares.T, x.dtype)
     return jnp.moveaxis(found.reshape(channels, batch, n, n), 0, -1)
 
 
-def _cells_of(side: int, n: int) -> np.ndarray:
+def cells_of(side: int, n: int) -> np.ndarray:
     """Return what each place of a side counts in each cell: [n, side]."""
     shares = np.zeros((n, side))
     for i in range(n):
