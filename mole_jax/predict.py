@@ -116,7 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, metavar: str, text: str, **options: Any) -> None:
         parser.add_argument(name, metavar=metavar, help=text, **options)
 
-    add("workdir", "WORKDIR", "of `python -m mole_jax.main`, its stage train done", type=user_path)
+    text = "of `python -m mole_jax.main`, its stage train done; or a model file of export-model"
+    add("workdir", "WORKDIR", text, type=user_path)
     text = "labelled examples of the task: npz:FILE, or another source"
     add("--support", "SOURCE", text, required=True)
     text = "NAME.safetensors, NAME.onnx or NAME.npz; see below"
@@ -131,8 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     text = "a network to update, as export-network or import-network write it; by default new ones"
     add("--start", "FILE", text, type=user_path)
     text = "who writes them: diffusion (default), or what was trained next to it, regression or "
-    text += "end_to_end"
-    add("--objective", "NAME", text, default="diffusion")
+    text += "end_to_end; a model file has one"
+    add("--objective", "NAME", text)
     add("--checkpoint", "C", "last (default), best, or the step of a kept one", default="last")
     add("--sampler", "NAME", "ddim, heun, ancestral, ancestral_large; by default the evaluation's")
     add("--steps", "N", "of the sampler; by default the evaluation's", type=int)

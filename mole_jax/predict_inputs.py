@@ -97,7 +97,7 @@ def read_start(path: Path, network: Network, n: int) -> dict[str, Any]:
     Raises:
         UserError: for files that cannot be read, and for tensors that are not the network's.
     """
-    from mole_jax.interop.network_files import read_tensors
+    from mole_jax.core.storage.tensors import read_tensors
     from mole_jax.sampling import starts
 
     if path.suffix not in (SAFETENSORS, NPZ):

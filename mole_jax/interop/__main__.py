@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "gpt.import_gpt",
         "a published G.pt checkpoint -> a workdir to predict from",
     ),
+    "export-model": ("export_model", "a workdir's meta-model -> one file to predict from"),
     "export-gpt-model": ("gpt.export_gpt", "a workdir's meta-model -> a checkpoint in G.pt's form"),
 }
 

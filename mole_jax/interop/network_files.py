@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 import mole_jax
 from mole_jax.core.errors import UserError
-from mole_jax.core.storage.files import check_file, read_json, write_bytes, write_json
+from mole_jax.core.storage.files import read_json, write_bytes, write_json
 from mole_jax.core.storage.paths import user_path
+from mole_jax.core.storage.tensors import read_tensors
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network, shorthand
 from mole_jax.tasks.networks.state_dict import one_network
@@ -110,27 +110,6 @@ def load_network(path: str | Path, network: str = "") -> NetworkFile:
     flat = layout(described).from_state_dict(tensors, str(path))
     flat = one_network(flat, str(path), "; import-zoo reads the files of a zoo")
     return NetworkFile(described, described.spec.unflatten(flat), card)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read the tensors of a safetensors file and its metadata; raise UserError if unreadable."""
-    check_file(path)
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            return {name: _tensor(path, file, name) for name in file.keys()}, metadata  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path} cannot be read as safetensors ({error})") from error
-
-
-def _tensor(path: Path, file: Any, name: str) -> np.ndarray:
-    try:
-        return file.get_tensor(name)
-    except (KeyError, TypeError, AttributeError) as error:  # a type that NumPy lacks
-        kind = file.get_slice(name).get_dtype()
-        raise UserError(
-            f"{path}: {name} is of type {kind}, which NumPy lacks; save it as float32"
-        ) from error
 
 
 def forward(network: Network, description: Mapping[str, Any]) -> str:

@@ -18,7 +18,8 @@ from mole_jax.core.console.progress import Progress
 from mole_jax.core.errors import UserError
 from mole_jax.core.storage.files import read_json, to_json, write_bytes, write_json
 from mole_jax.core.storage.paths import user_path
-from mole_jax.interop.network_files import SUFFIX, forward, read_tensors
+from mole_jax.core.storage.tensors import read_tensors
+from mole_jax.interop.network_files import SUFFIX, forward
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks.torch_layout import TorchLayout, layout
 from mole_jax.zoo.importing import ingest

@@ -36,13 +36,14 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
     Nothing is trained: `fit` predicts networks, whose probabilities `predict_proba` averages.
 
     Args:
-        model: a workdir whose train stage is done, or what `mole_jax.load` returned.
+        model: a workdir whose train stage is done, a file of `export-model`, or what
+            `mole_jax.load` returned.
         n_networks: how many networks vote.
         inputs: what the columns of X are. "images": all pixels of an image, on the scale of the
             model's training. "features": any numbers, no more than a network has inputs; each is
             standardised over the examples given to `fit`, and the first inputs are given them. No
             model here was trained on such data, so expect less of it.
-        objective: which of a workdir's learners writes, as `mole_jax.load` has it.
+        objective: which of a workdir's learners writes, as `mole_jax.load` has it; None: the first.
         random_state: an integer, a NumPy RandomState or None; draws the networks' starts.
 
     Attributes:
@@ -57,7 +58,7 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         *,
         n_networks: int = 8,
         inputs: str = "images",
-        objective: str = "diffusion",
+        objective: str | None = None,
         random_state: Any = None,
     ) -> None:
         self.model = model
@@ -125,7 +126,8 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
     def _loaded(self) -> Model:
         if isinstance(self.model, Model):
             return self.model
-        record = user_path(self.model) / "train" / "stage.json"
+        path = user_path(self.model)
+        record = path if path.is_file() else path / "train" / "stage.json"
         changed = record.stat().st_mtime_ns if record.exists() else 0
         return _of_workdir(str(self.model), self.objective, changed)
 
@@ -144,7 +146,7 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
 
 
 @functools.lru_cache(maxsize=4)
-def _of_workdir(workdir: str, objective: str, changed: int) -> Model:
+def _of_workdir(workdir: str, objective: str | None, changed: int) -> Model:
     """Load a model once for all estimators: folds of a cross validation use the same."""
     return load(workdir, objective=objective)
 

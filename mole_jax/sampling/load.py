@@ -26,6 +26,7 @@ from mole_jax.learners import registry, stored
 from mole_jax.learners.scales import Scales
 from mole_jax.metamodel.process import sampler
 from mole_jax.metamodel.process.sampler import Plan
+from mole_jax.sampling import model_file
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.model import Model, on_all_devices
 from mole_jax.sampling.networks import Networks
@@ -46,7 +47,7 @@ WEIGHTS = ("average", "last")
 def load(
     workdir: Any,
     *,
-    objective: str = "diffusion",
+    objective: str | None = None,
     checkpoint: str | int = "last",
     weights: str | None = None,
     **sampling: Any,
@@ -54,9 +55,10 @@ def load(
     """Load what the train stage left in a workdir.
 
     Args:
-        workdir: as given to `python -m mole_jax.main`.
-        objective: "diffusion"; "regression" for the deterministic baseline; "end_to_end" for the
-            one that was trained without the zoo.
+        workdir: as given to `python -m mole_jax.main`; or a file of `export-model`, which has one
+            objective and one checkpoint.
+        objective: "diffusion", where nothing is said; "regression" for the deterministic baseline;
+            "end_to_end" for the one that was trained without the zoo.
         checkpoint: "last"; "best", the one with the lowest training loss of those that
             `training.checkpoint_every` kept; or the step of another one that is kept.
         weights: "average", the moving average of the steps' weights, or "last", those of the
@@ -74,7 +76,7 @@ def load(
         close = nearest(others[0], known)
         hint = f": did you mean {close}?" if close else ""
         raise UserError(f"load: unknown options {others}; there are {', '.join(known)}{hint}")
-    if objective not in registry.NAMES:
+    if objective is not None and objective not in registry.NAMES:
         raise unknown("objective", objective, registry.NAMES)
     if isinstance(checkpoint, str) and checkpoint not in CHECKPOINTS:
         raise UserError(f"load: checkpoint={checkpoint!r} must be 'last', 'best' or a step")
@@ -82,13 +84,13 @@ def load(
         checkpoint = given.whole("load: checkpoint", checkpoint, 0)
     if weights is not None and not (isinstance(weights, str) and weights in WEIGHTS):
         raise UserError(f"load: weights={weights!r} must be 'average' or 'last'")
+    if workdir.suffix == model_file.SUFFIX and not workdir.is_dir():
+        return _of_file(workdir, objective, checkpoint != "last" or weights is not None, sampling)
+    objective = objective or registry.NAMES[0]
     config, network = described(workdir)
     with precision.single():
         trained = stored.load(workdir, config, network, objective, checkpoint)
-    if sampling and not trained.learner.uses.samples:
-        raise UserError(
-            f"load: the {objective} model writes in one pass: leave {', '.join(sampling)} out"
-        )
+    _check_samples(objective, trained.learner.uses.samples, sampling)
     evaluated = stages.is_begun(workdir, "evaluate")
     values = stages.record(workdir, "evaluate")["config"]["sampling"] if evaluated else {}
     # A meta-model that was imported knows how it is meant to be sampled from.
@@ -105,6 +107,24 @@ def load(
         inputs=_inputs(network, trained.scales),
         start_loss=trained.scales.start_loss,
     )
+
+
+def _of_file(file: Path, objective: str | None, chosen: bool, sampling: dict[str, Any]) -> Model:
+    """Load a model of `export-model`; `chosen`: whether a checkpoint or weights were asked for."""
+    model = model_file.load(file, **sampling)
+    if chosen:
+        raise UserError(f"load: {file} holds one checkpoint: leave checkpoint and weights out")
+    if objective not in (None, model.objective):
+        raise UserError(f"load: {file} holds the {model.objective} model, not {objective!r}")
+    _check_samples(model.objective, model.learner.uses.samples, sampling)
+    return model
+
+
+def _check_samples(objective: str, samples: bool, sampling: dict[str, Any]) -> None:
+    if sampling and not samples:
+        raise UserError(
+            f"load: the {objective} model writes in one pass: leave {', '.join(sampling)} out"
+        )
 
 
 def _inputs(network: Network, scales: Scales) -> Inputs:

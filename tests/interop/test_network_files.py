@@ -12,6 +12,7 @@ import pytest
 import safetensors.numpy
 
 from mole_jax.core.errors import UserError
+from mole_jax.core.storage.tensors import read_tensors
 from mole_jax.interop import network_files, zoo_files
 from mole_jax.interop.__main__ import main
 from mole_jax.interop.lmdb.import_lmdb import LmdbOptions, import_gpt
@@ -200,7 +201,7 @@ def test_a_zoo_of_whole_numbers_is_refused(own: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export_zoo(own, out)
     file = zoo_files.run_file(out, 2)
-    tensors, metadata = network_files.read_tensors(file)
+    tensors, metadata = read_tensors(file)
     safetensors.numpy.save_file(
         tensors | {"fc1.bias": tensors["fc1.bias"].astype("i4")}, file, metadata
     )

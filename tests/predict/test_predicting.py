@@ -69,7 +69,7 @@ def test_what_is_asked_for_by_default_is_what_the_best_tenth_of_the_zoo_reaches(
 ) -> None:
     page = ask()
     assert "asked     validation loss 0.2: the best 10% of the zoo's 11 training runs" in page
-    assert quick == [{"workdir": workdir, "objective": "diffusion", "checkpoint": "last"}]
+    assert quick == [{"workdir": workdir, "objective": None, "checkpoint": "last"}]
     assert "mean" not in page
     # One network has no number; both forms of a file hold the same one; a folder is made.
     ask(out="new/net.npz")
@@ -86,7 +86,7 @@ def test_flags_reach_the_sampler_and_the_key(
     ask("--checkpoint=7", "--sampler=heun", "--steps=3", out="0.npz")
     assert quick[-1] | {"workdir": 0} == {
         "workdir": 0,
-        "objective": "diffusion",
+        "objective": None,
         "checkpoint": 7,
         "name": "heun",
         "steps": 3,

@@ -1,0 +1,37 @@
+"""`python -m mole_jax.interop export-model`: a workdir's meta-model in one file."""
+
+from __future__ import annotations
+
+import argparse
+
+from mole_jax.core.errors import UserError
+from mole_jax.core.storage import files
+from mole_jax.core.storage.paths import user_path
+from mole_jax.learners import registry
+from mole_jax.sampling import model_file
+from mole_jax.sampling.load import load
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    text = "of `python -m mole_jax.main`, its stage train done"
+    parser.add_argument("workdir", type=user_path, metavar="WORKDIR", help=text)
+    text = "NAME.safetensors, which `mole_jax.load` and mole-predict take in a workdir's place"
+    parser.add_argument("--out", type=user_path, required=True, metavar="FILE", help=text)
+    text = f"which learner: {', '.join(registry.NAMES)} (the first)"
+    parser.add_argument("--objective", default=registry.NAMES[0], metavar="NAME", help=text)
+    text = "last (default), best, or the step of a kept one"
+    parser.add_argument("--checkpoint", default="last", metavar="C", help=text)
+    text = f"of the parameters: {' or '.join(model_file.DTYPES)} (the first)"
+    parser.add_argument("--dtype", default=model_file.DTYPES[0], metavar="TYPE", help=text)
+
+
+def run(flags: argparse.Namespace) -> None:
+    """Run the command."""
+    checkpoint = int(flags.checkpoint) if flags.checkpoint.isdecimal() else flags.checkpoint
+    if flags.out.is_dir():
+        raise UserError(f"--out={flags.out} is a folder; name a file")
+    files.refuse_overwriting([flags.out], [flags.workdir])
+    model = load(flags.workdir, objective=flags.objective, checkpoint=checkpoint)
+    model_file.save(flags.out, model, dtype=flags.dtype)
+    print(f"{flags.out}: {flags.out.stat().st_size / 1e6:.1f} MB")
