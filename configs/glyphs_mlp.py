@@ -7,9 +7,9 @@
         seed 0
 
     python -m mole_jax.main --config=configs/glyphs_mlp.py:28 --workdir=runs/glyphs28
-        judged on Fashion-MNIST (Debian: dataset-fashion-mnist): end to end 65.4 / 81.6 %, diffusion
-        65.5 / 81.8 % (means of 4), Adam 62.2 / 81.3 %, the best classical learner 61.2 / 81.4 %;
-        68 min (two cores of an AMD EPYC; before its training steps took 0.6 of their time), seed 0
+        judged on Fashion-MNIST (Debian: dataset-fashion-mnist): end to end 65.7 / 81.0 %, diffusion
+        65.0 / 81.6 % (means of 4), Adam 62.2 / 81.3 %, the best classical learner 61.2 / 81.4 %;
+        39 min (two cores of an AMD EPYC: zoo 3, training 27, evaluation 10), seed 0
 
 The others were run with `--config.metamodel.support_warps=0`; `cpu` has 0.4 to 3.2 points less
 then (means of 8; docs/learning.md):
