@@ -22,10 +22,11 @@ from mole_jax.learners.diffusion import Diffusion
 from mole_jax.learners.end_to_end import EndToEnd
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
-from mole_jax.sampling import starts, support, writing
+from mole_jax.sampling import starts, support, tuning, writing
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.networks import Networks, built, title
 from mole_jax.sampling.support import Support
+from mole_jax.sampling.tuning import TuningRecipe
 from mole_jax.sampling.writing import Written
 from mole_jax.tasks import control, subset_sizes
 from mole_jax.tasks.environments import Environment
@@ -210,7 +211,8 @@ class Model:
             ):
                 warnings.warn(line, MoleWarning, stacklevel=2)
             params = writing.tensors(found.flat, network=network, own=own)
-            return Networks(params, found.metric, described, self.inputs)
+            recipe = TuningRecipe.of(self.config) if labelled else tuning.DEFAULT
+            return Networks(params, found.metric, described, self.inputs, recipe)
 
     def _target(self, loss: Any, reward: Any) -> float | None:
         """Return the prompt metric to ask for, or None for the best that the model can give."""

@@ -15,7 +15,9 @@ import numpy as np
 from mole_jax.core import given
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import MoleWarning, UserError
+from mole_jax.sampling import tuning
 from mole_jax.sampling.inputs import Inputs
+from mole_jax.sampling.tuning import TuningRecipe
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network
 
@@ -23,7 +25,7 @@ from mole_jax.tasks.networks import Network
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["params", "predicted_metric"],
-    meta_fields=["described", "inputs"],
+    meta_fields=["described", "inputs", "recipe"],
 )
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Networks:
@@ -37,6 +39,7 @@ class Networks:
     predicted_metric: jax.Array | None
     described: str  # JSON of `description`: text can be compared, as jit does it
     inputs: Inputs
+    recipe: TuningRecipe = tuning.DEFAULT  # by which those of the zoo were trained
 
     @property
     def description(self) -> dict[str, Any]:
@@ -99,6 +102,26 @@ class Networks:
     def confidence(self, x: Any) -> jax.Array:
         """Compute how sure the networks are together, [m]: the largest of `mean`."""
         return jnp.max(self.mean(x), axis=-1)
+
+    def fine_tune(
+        self, x: Any, y: Any, steps: int, *, key: jax.Array, learning_rate: float | None = None
+    ) -> Networks:
+        """Train the networks further, as those of the zoo were trained, and show how far it is.
+
+        Args:
+            x: examples [m, F] or [m, *network.input_shape], as many as there are.
+            y: labels [m], integers, as those of the support set.
+            steps: how many; the optimizer's moments begin at 0.
+            key: draws the minibatches, which all networks share.
+            learning_rate: in place of the zoo's.
+
+        Returns:
+            Networks whose `predicted_metric` is the loss on all examples given here.
+
+        Raises:
+            UserError: for policies, and for what does not fit.
+        """
+        return tuning.fine_tune(self, x, y, steps, key=key, rate=learning_rate)
 
     def _batch(self) -> tuple[int, ...]:
         """(n,), () of a single network, as vmap over networks makes it, or more axes."""
