@@ -18,7 +18,7 @@ from mole_jax.core.storage import files
 from mole_jax.core.storage.provenance import environment
 
 RESULTS = Path(__file__).parent / "results"
-Side = TypeVar("Side")  # what one is called
+Side = TypeVar("Side")  # the type of a side's name
 
 
 def in_turn(sides: Mapping[Side, Callable[[], Any]], rounds: int = 5) -> dict[Side, float]:

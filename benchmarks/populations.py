@@ -81,6 +81,7 @@ def main() -> None:
             share = rates[at] * operations / peak["jax float32"]
             rows.append([name, side, at[1], rates[at], ours / rates[at], f"{share:.0%}"])
         found[name] = {
+            "product_flops_per_second": peak,
             "flops_per_member_step": operations,
             "member_steps_per_second": {
                 f"{side}, {n} at once": r for (side, n), r in rates.items()
@@ -95,8 +96,7 @@ def main() -> None:
         "of the product rate",
     )
     print(machine.table(head, rows))
-    if not flags.only:
-        machine.write("populations", product_flops_per_second=peak, cases=found)
+    machine.write("populations", cases=machine.known("populations", "cases") | found)
 
 
 def of_case(name: str, rounds: int) -> tuple[dict[tuple[str, int], float], float]:

@@ -41,8 +41,8 @@ EPILOG = """\
 files
   --out=NAME.safetensors   tensors with PyTorch's names and layouts, and next to it a card
                            NAME.json: what the network is, how it computes, how pixels are scaled
-  --out=NAME.onnx          a graph that takes pixels on the source's own scale, any number of images
-                           at once, and gives logits and probabilities
+  --out=NAME.onnx          a graph that takes images, float32 [n, H, W, channels], pixels on the
+                           source's own scale, and gives logits and probabilities
   --out=NAME.npz           tensors with MOLE's names, for networks of any kind
   With -n N above 1 there is one file a network: NAME-0, NAME-1, ... Files of these names are
   replaced.
@@ -164,6 +164,10 @@ def predicted(flags: argparse.Namespace, out: list[Path]) -> Predicted:
     model = load(flags)
     if flags.out.suffix == SAFETENSORS:
         _check_layout(model.learner.network)
+    if flags.out.suffix == ONNX:
+        from mole_jax.interop import onnx_file
+
+        onnx_file.check(model.learner.network)
     task = read_task(flags.support, flags.test, model)
     network = model.network(task.y)
     start = None if flags.start is None else read_start(flags.start, network, flags.n)
@@ -230,7 +234,8 @@ def inputs(flags: argparse.Namespace) -> list[Path]:
     """Name the files that the command reads, as far as its sources are files."""
     sources = [part for text in (flags.support, flags.test) if text for part in text.split("+")]
     named = [user_path(part.partition(":")[2]) for part in sources if ":" in part]
-    return [*named, *([flags.start] if flags.start else [])]
+    model = [flags.workdir] if flags.workdir.is_file() else []
+    return [*model, *named, *([flags.start] if flags.start else [])]
 
 
 def load(flags: argparse.Namespace) -> Model:
@@ -366,12 +371,14 @@ def _card(found: Predicted) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what the card of every network says about its task and its origin."""
     flags, model = found.flags, found.model
     task = {"support": flags.support, "support_examples": len(found.task.x)}
-    if found.task.y is not None:
+    if flags.out.suffix == ONNX:
+        task |= {"inputs": "pixels as they come: the graph scales them"}
+    elif found.task.y is not None:
         scale, shift = model.standardise
         task |= {"inputs": "pixel * scale + shift", "scale": scale, "shift": shift}
     source = {
         "workdir": flags.workdir.resolve(),
-        "checkpoint": flags.checkpoint,
+        **({"model": found.model.about} if found.model.about else {"checkpoint": flags.checkpoint}),
         "objective": model.objective,
         "sampler": model.plan.name if model.learner.uses.samples else None,
         "steps": model.plan.steps if model.learner.uses.samples else 1,
@@ -394,7 +401,10 @@ def summary(found: Predicted) -> Iterator[str]:
         yield f"test      {len(task.test[1])} images of {flags.test}"
     yield f"asked     {found.target.words}"
     yield f"networks  {network.name}, {network.spec.size:,} parameters"
-    if task.y is not None:
+    if flags.out.suffix == ONNX:
+        shape = ", ".join(map(str, ("n", *network.input_shape)))
+        yield f"inputs    float32 [{shape}], pixels as they come: the graph scales them"
+    elif task.y is not None:
         yield f"inputs    {_inputs(*model.standardise)}"
     yield f"model     {model.objective}, {model.passes}, seed {flags.seed}"
     yield ""
@@ -410,9 +420,8 @@ def summary(found: Predicted) -> Iterator[str]:
     yield from _table([["network", *(m.replace("_", " ") for m in known)], *rows])
     if found.tested is not None:
         yield ""
-        whose = "its probabilities" if len(found.files) == 1 else "averaged probabilities"
         error = 100 * found.tested.calibration_error
-        yield f"{whose} miss how often they are right by {error:.1f} points (calibration error)"
+        yield f"expected calibration error of the average: {error:.1f} points"
 
 
 def _shown(metric: str, value: float) -> str:

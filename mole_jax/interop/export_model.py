@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+import mole_jax
 from mole_jax.core.errors import UserError
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
@@ -14,12 +15,12 @@ from mole_jax.sampling.load import load
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    text = "of `python -m mole_jax.main`, its stage train done"
+    text = "of `python -m mole_jax.main`, its stage train done; or a file to write again"
     parser.add_argument("workdir", type=user_path, metavar="WORKDIR", help=text)
     text = "NAME.safetensors, which `mole_jax.load` and mole-predict take in a workdir's place"
     parser.add_argument("--out", type=user_path, required=True, metavar="FILE", help=text)
-    text = f"which learner: {', '.join(registry.NAMES)} (the first)"
-    parser.add_argument("--objective", default=registry.NAMES[0], metavar="NAME", help=text)
+    text = f"which learner of a workdir: {', '.join(registry.NAMES)} (the first)"
+    parser.add_argument("--objective", metavar="NAME", help=text)
     text = "last (default), best, or the step of a kept one"
     parser.add_argument("--checkpoint", default="last", metavar="C", help=text)
     text = f"of the parameters: {' or '.join(model_file.DTYPES)} (the first)"
@@ -33,5 +34,10 @@ def run(flags: argparse.Namespace) -> None:
         raise UserError(f"--out={flags.out} is a folder; name a file")
     files.refuse_overwriting([flags.out], [flags.workdir])
     model = load(flags.workdir, objective=flags.objective, checkpoint=checkpoint)
-    model_file.save(flags.out, model, dtype=flags.dtype)
+    about = model.about or {
+        "workdir": flags.workdir.resolve().name,
+        "checkpoint": flags.checkpoint,
+        "mole": mole_jax.__version__,
+    }
+    model_file.save(flags.out, model, dtype=flags.dtype, about=about)
     print(f"{flags.out}: {flags.out.stat().st_size / 1e6:.1f} MB")

@@ -1,14 +1,13 @@
 """Single networks as ONNX, for whatever runs where they are deployed.
 
-A graph takes pixels on the source's own scale, any number of images at once, and gives logits and
-probabilities; of policies it takes observations and gives the means of actions, or the logits of
-choices. Tensors have MOLE's names.
+A graph takes images, float32 [n, H, W, channels], with pixels on the source's own scale, and gives
+logits and probabilities; of policies it takes observations [n, O] and gives the means of actions,
+or the logits and probabilities of choices. Tensors have MOLE's names.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import mole_jax
 from mole_jax.core.errors import UserError
-from mole_jax.core.storage.files import write_bytes
+from mole_jax.core.storage.files import to_json, write_bytes
+from mole_jax.core.storage.paths import user_path
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network, cnn, vit
 from mole_jax.tasks.networks.mlp import layer_names
@@ -55,6 +55,7 @@ def save_onnx(
     Raises:
         UserError: for another file name, or a network that has no graph here.
     """
+    path = user_path(path)
     if path.suffix != SUFFIX:
         raise UserError(f"{path} must end in {SUFFIX}")
     network = networks.from_json(description)
@@ -85,9 +86,7 @@ def save_onnx(
         producer_version=mole_jax.__version__,
     )
     known = {"network": dict(description), **(about or {})}
-    helper.set_model_props(
-        model, {key: json.dumps(value, default=_plain) for key, value in known.items()}
-    )
+    helper.set_model_props(model, {key: to_json(value) for key, value in known.items()})
     onnx.checker.check_model(model, full_check=True)
     write_bytes(path, model.SerializeToString())
 
@@ -245,7 +244,3 @@ def _of_input(value: float | np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _value(name: str, *shape: int) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape])
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -127,7 +127,8 @@ def measure(
     zeros: Any = np.zeros((g, m), np.int32)
     hyper = Hyperparameters(1e-3 * ones, 0 * ones, ones, zeros)
     size = (g, m, network.spec.size)
-    starts = np.random.default_rng(0).normal(0, 0.1, size).astype(np.float32)
+    starts: Any = np.random.default_rng(0).standard_normal(size, np.float32)
+    starts *= 0.1
     # What is not on that device alone cannot be used there.
     data, starts = jax.device_put((data, starts), mesh_lib.replicated(mesh))
 

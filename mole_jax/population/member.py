@@ -139,7 +139,7 @@ def make_step(
     def step(i: jax.Array | int, carry: tuple[Any, Any]) -> tuple[Any, Any]:
         params, state = carry
         rate = scheduled(recipe, i)
-        grads = _gradient(loss, params, minibatch(i), microbatch)
+        grads = gradient(loss, params, minibatch(i), microbatch)
         return update.apply(update.theta, hyper, state, grads, params, rate)
 
     return step
@@ -156,7 +156,7 @@ def scheduled(recipe: Recipe, i: jax.Array | int) -> jax.Array:
     return jnp.float32(0.5 * (1 + jnp.cos(jnp.pi * at / recipe.snapshot_steps[-1])))
 
 
-def _gradient(
+def gradient(
     loss: Callable[[Any, Examples], jax.Array], params: Any, batch: Examples, microbatch: int
 ) -> Any:
     """Return the gradient of a mean over a batch, `microbatch` examples at a time; 0: all."""

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import scipy.special
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -44,6 +45,7 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
             standardised over the examples given to `fit`, and the first inputs are given them. No
             model here was trained on such data, so expect less of it.
         objective: which of a workdir's learners writes, as `mole_jax.load` has it; None: the first.
+        target_loss: what is asked for, as `Model.predict` has it; None: as good as the model can.
         random_state: an integer, a NumPy RandomState or None; draws the networks' starts.
 
     Attributes:
@@ -59,12 +61,14 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         n_networks: int = 8,
         inputs: str = "images",
         objective: str | None = None,
+        target_loss: float | None = None,
         random_state: Any = None,
     ) -> None:
         self.model = model
         self.n_networks = n_networks
         self.inputs = inputs
         self.objective = objective
+        self.target_loss = target_loss
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> OnePassClassifier:
@@ -78,9 +82,9 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"inputs={self.inputs!r} is unknown; there are {INPUTS}")
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"y has one class only, {self.classes_[0]!r}: give two or more")
+        classes, labels = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"y has one class only, {classes[0]!r}: give two or more")
         model = self._loaded()
         self._pixels = model.inputs
         draws = check_random_state(self.random_state)
@@ -89,15 +93,15 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
             size = model.inputs.size
             if X.shape[1] > size:
                 raise ValueError(f"X has {X.shape[1]} features, and networks have {size} inputs")
-            self._mean, spread = X.mean(axis=0), X.std(axis=0)
-            self._spread = np.where(spread > 0, spread, 1.0)
-            # What rows of few features are like says nothing about their scale.
+            self._scaler = StandardScaler().fit(X)
+            # The check of the scale is for images: leave it out.
             known = dataclasses.replace(model.inputs, mean=None, std=None)
             model = dataclasses.replace(model, inputs=known)
         with _as_value_errors():
             self.networks_: Networks = model.predict(
-                self._rows(X), labels, n=self.n_networks, key=key
+                self._rows(X), labels, n=self.n_networks, target_loss=self.target_loss, key=key
             )
+        self.classes_ = classes
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -106,7 +110,7 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: for examples that do not fit.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "classes_")
         rows = self._rows(validate_data(self, X, dtype=np.float64, reset=False))
         filled_up = np.resize(rows, (-(-len(rows) // PIECE) * PIECE, rows.shape[1]))
         pieces = []
@@ -125,10 +129,15 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
 
     def _loaded(self) -> Model:
         if isinstance(self.model, Model):
+            if self.objective not in (None, self.model.objective):
+                raise ValueError(
+                    f"objective={self.objective!r}, and the model is {self.model.objective!r}"
+                )
             return self.model
         path = user_path(self.model)
-        record = path if path.is_file() else path / "train" / "stage.json"
-        changed = record.stat().st_mtime_ns if record.exists() else 0
+        of_stages = [path / stage / "stage.json" for stage in ("train", "evaluate")]
+        read = [path] if path.is_file() else of_stages
+        changed = tuple(file.stat().st_mtime_ns for file in read if file.exists())
         return _of_workdir(str(self.model), self.objective, changed)
 
     def _rows(self, X: np.ndarray) -> np.ndarray:
@@ -141,12 +150,12 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         )
         rows = np.broadcast_to(mean, (len(X), len(mean))).copy()
         k = X.shape[1]
-        rows[:, :k] += (X - self._mean) / self._spread * spread[:k]
+        rows[:, :k] += self._scaler.transform(X) * spread[:k]
         return rows
 
 
 @functools.lru_cache(maxsize=4)
-def _of_workdir(workdir: str, objective: str | None, changed: int) -> Model:
+def _of_workdir(workdir: str, objective: str | None, changed: tuple[int, ...]) -> Model:
     """Load a model once for all estimators: folds of a cross validation use the same."""
     return load(workdir, objective=objective)
 

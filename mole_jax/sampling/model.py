@@ -53,6 +53,7 @@ class Model:
     plan: Plan
     inputs: Inputs
     start_loss: float  # median prompt metric of the zoo's starts
+    about: Any = None  # of a model file: where it comes from, in JSON
 
     @functools.cached_property
     def learner(self) -> Diffusion | EndToEnd:

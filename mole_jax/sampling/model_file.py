@@ -18,7 +18,8 @@ import safetensors.numpy
 
 import mole_jax
 from mole_jax.core.errors import UserError
-from mole_jax.core.storage.files import write_bytes
+from mole_jax.core.storage.files import to_json, write_bytes
+from mole_jax.core.storage.paths import user_path
 from mole_jax.core.storage.tensors import read_tensors
 from mole_jax.learners import registry
 from mole_jax.metamodel.process import sampler
@@ -29,8 +30,7 @@ from mole_jax.sampling.model import Model, on_all_devices
 
 FORMAT, VERSION = "mole-model", 1
 SUFFIX = ".safetensors"
-# Of parameters. Half of a float32's size; of the two such types it keeps three more bits of a
-# weight than bfloat16, and weights need no larger numbers.
+# Of parameters. float16 halves the file, and rounds less than bfloat16.
 DTYPES = ("float32", "float16")
 
 
@@ -46,6 +46,7 @@ def save(path: Path, model: Model, *, dtype: str = "float32", about: Any = None)
     Raises:
         UserError: for another file name or type, and parameters that the type cannot hold.
     """
+    path = user_path(path)
     if path.suffix != SUFFIX:
         raise UserError(f"{path} must end in {SUFFIX}")
     if dtype not in DTYPES:
@@ -68,11 +69,12 @@ def save(path: Path, model: Model, *, dtype: str = "float32", about: Any = None)
         "about": about,
         "mole": mole_jax.__version__,
     }
+    text = to_json(known)
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
-        "model": json.dumps(known),
-        "digest": _digest(tensors),
+        "model": text,
+        "digest": _digest(text, tensors),
     }
     write_bytes(path, safetensors.numpy.save(tensors, metadata=metadata))
 
@@ -101,6 +103,7 @@ def load(path: Path, **sampling: Any) -> Model:
             plan=sampler.plan({**known["plan"], **sampling}, known["config"]["diffusion"]["steps"]),
             inputs=Inputs(**inputs),
             start_loss=known["start_loss"],
+            about=known["about"],
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: its model cannot be understood ({error!r})") from error
@@ -125,9 +128,10 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise UserError(
             f"{path} is of version {metadata.get('version')}, and this MOLE reads {VERSION}"
         )
-    if metadata.get("digest") != _digest(tensors):
-        raise UserError(f"{path} is damaged: its tensors are not those that were written")
-    return tensors, dict(json.loads(metadata["model"]))
+    text = metadata.get("model", "")
+    if metadata.get("digest") != _digest(text, tensors):
+        raise UserError(f"{path} is damaged: restore it from a copy")
+    return tensors, dict(json.loads(text))
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -154,8 +158,8 @@ def _of(kind: str, name: str) -> bool:
     return name.startswith(f"{kind}/")
 
 
-def _digest(tensors: Mapping[str, np.ndarray]) -> str:
-    total = 0
+def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:
+    total = zlib.crc32(text.encode())
     for name, array in sorted(tensors.items()):
         total = zlib.crc32(array.tobytes(), zlib.crc32(name.encode(), total))
     return f"{total:08x}"

@@ -35,11 +35,12 @@ class Networks:
     """
 
     params: dict[str, Any]  # leaves [n, *shape]
-    # [n] the prompt metric on the support set, mostly the loss in nats. None of policies.
+    # [n] the prompt metric on the support set, mostly the loss in nats. None of policies, and of
+    # networks that were trained further.
     predicted_metric: jax.Array | None
     described: str  # JSON of `description`: text can be compared, as jit does it
     inputs: Inputs
-    recipe: TuningRecipe = tuning.DEFAULT  # by which those of the zoo were trained
+    recipe: TuningRecipe = tuning.DEFAULT  # how the zoo's networks were trained
 
     @property
     def description(self) -> dict[str, Any]:
@@ -93,11 +94,13 @@ class Networks:
 
     def mean(self, x: Any) -> jax.Array:
         """Average the networks' probabilities: [m, k]. More often right than any one of them."""
-        return jnp.mean(self.probabilities(x), axis=0)
+        found = self.probabilities(x)
+        return jnp.mean(found, axis=-3) if self._batch() else found
 
     def spread(self, x: Any) -> jax.Array:
         """Compute the standard deviation of the networks' probabilities, [m, k]; 0 of one."""
-        return jnp.std(self.probabilities(x), axis=0)
+        found = self.probabilities(x)
+        return jnp.std(found, axis=-3) if self._batch() else jnp.zeros_like(found)
 
     def confidence(self, x: Any) -> jax.Array:
         """Compute how sure the networks are together, [m]: the largest of `mean`."""
@@ -106,20 +109,26 @@ class Networks:
     def fine_tune(
         self, x: Any, y: Any, steps: int, *, key: jax.Array, learning_rate: float | None = None
     ) -> Networks:
-        """Train the networks further, as those of the zoo were trained, and show how far it is.
+        """Train the networks further, and show the loss on minibatches and how long it takes.
+
+        By the optimizer, weight decay and batch size of the zoo, at a constant rate; minibatches
+        are drawn from all examples alike.
 
         Args:
             x: examples [m, F] or [m, *network.input_shape], as many as there are.
             y: labels [m], integers, as those of the support set.
             steps: how many; the optimizer's moments begin at 0.
             key: draws the minibatches, which all networks share.
-            learning_rate: in place of the zoo's.
+            learning_rate: in place of the zoo's; of a range of them its geometric mean.
 
         Returns:
-            Networks whose `predicted_metric` is the loss on all examples given here.
+            Networks without a `predicted_metric`: nobody has measured them.
 
         Raises:
-            UserError: for policies, and for what does not fit.
+            UserError: for policies, for what does not fit, and where a network would hold NaN.
+
+        Warns:
+            MoleWarning: for examples on another scale than in training.
         """
         return tuning.fine_tune(self, x, y, steps, key=key, rate=learning_rate)
 

@@ -54,7 +54,7 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
             f"support set: images {list(np.shape(x))} and labels {list(labels.shape)} do not fit; "
             f"expected m images and labels [m]{hint}"
         )
-    labels = _as_integers(labels)
+    labels = as_integers(labels)
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= n_classes:
         raise UserError(f"support set: {_wrong(labels, sizes)}")
     unusual = ""
@@ -92,7 +92,7 @@ def _wrong(labels: np.ndarray, sizes: range) -> str:
     return text
 
 
-def _as_integers(labels: np.ndarray) -> np.ndarray:
+def as_integers(labels: np.ndarray) -> np.ndarray:
     """Return labels of Python's or NumPy's whole numbers in an array of objects as integers."""
     whole = labels.dtype == object and all(
         isinstance(c, (int, np.integer)) and not isinstance(c, bool) for c in labels.tolist()

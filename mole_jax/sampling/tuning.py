@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,11 +14,14 @@ import numpy as np
 
 from mole_jax.core import given
 from mole_jax.core.console.progress import Progress
-from mole_jax.core.errors import UserError
-from mole_jax.population import optimizer
+from mole_jax.core.devices import precision
+from mole_jax.core.errors import MoleWarning, UserError
+from mole_jax.population import member, optimizer
 from mole_jax.population.hyperparameters import OPTIMIZERS, Hyperparameters
 from mole_jax.population.population_config import PopulationConfig
+from mole_jax.sampling.support import as_integers
 from mole_jax.tasks.classification import cross_entropy
+from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ SHOWN = 100  # steps between two numbers that are shown
 
 
 class TuningRecipe(NamedTuple):
-    """How the networks of a zoo were trained; plain values, so that it hashes."""
+    """How the zoo's networks were trained; plain values, so that it hashes."""
 
     optimizer: str = "adam"
     learning_rate: float = 3e-3
@@ -55,35 +59,85 @@ class TuningRecipe(NamedTuple):
 DEFAULT = TuningRecipe()
 
 
+class _Under(NamedTuple):
+    """A training under way: leaves [n, ...], matrices as `member.transposed_kernels` has them."""
+
+    params: Any
+    state: Any
+
+
 def fine_tune(nets: Networks, x: Any, y: Any, steps: int, *, key: jax.Array, rate: Any) -> Networks:
     """Train networks on examples; see `Networks.fine_tune`."""
     network, recipe = nets.network, nets.recipe
     if not network.classifies:
         raise UserError(f"fine_tune: a {network.name} has no labelled examples to be trained on")
+    if given.is_traced((nets.params, x, y, key)):
+        raise UserError("fine_tune: its inputs are traced: call it outside of jit, vmap and grad")
     steps, key = given.whole("fine_tune: steps", steps, 0), given.prng_key("key", key)
-    if rate is not None:
-        rate = given.real("fine_tune: learning_rate", rate, 0, given.LARGEST)
-        recipe = recipe._replace(learning_rate=rate)
-    inputs = np.asarray(nets.inputs.standardised(nets.inputs.flat("fine_tune: x", x)), np.float32)
-    labels = _labels(y, len(inputs), network.n_outputs)
-    flat = network.spec.flatten(nets.params)
-    state = None
-    with Progress("fine_tune", steps) as bar:
-        for first in range(0, steps, SHOWN):
-            n = min(SHOWN, steps - first)
-            flat, state, loss = _train(network, recipe, n, flat, state, inputs, labels, key, first)
-            bar.update(n, loss=float(loss))
-    loss = _losses(network, flat, inputs, labels)
-    return dataclasses.replace(nets, params=network.spec.unflatten(flat), predicted_metric=loss)
+    rate = recipe.learning_rate if rate is None else rate
+    rate = given.real("fine_tune: learning_rate", rate, 0, given.LARGEST)
+    with precision.single():
+        examples = jax.device_put(_examples(nets, x, y))
+        given_flat = network.spec.flatten(nets.params)  # [..., D]
+        hyper = Hyperparameters(
+            jnp.float32(rate),
+            jnp.float32(recipe.weight_decay),
+            jnp.float32(1.0),
+            jnp.int32(OPTIMIZERS.index(recipe.optimizer)),
+        )
+        under = _begin(network, recipe, given_flat.reshape(-1, network.spec.size))
+        with Progress("fine_tune", steps) as bar:
+            for first in range(0, steps, SHOWN):
+                n = min(SHOWN, steps - first)
+                under, loss = _train(network, recipe, n, under, examples, hyper, key, first)
+                bar.update(n, loss=float(loss))
+        flat = _end(network, under)
+    if not np.isfinite(flat).all():
+        raise UserError(
+            "fine_tune: the networks would hold NaN or infinity: take a learning_rate below "
+            f"{rate:g}"
+        )
+    params = network.spec.unflatten(flat.reshape(given_flat.shape))
+    return dataclasses.replace(nets, params=params, predicted_metric=None)
 
 
-def _labels(y: Any, m: int, k: int) -> np.ndarray:
-    labels = given.array("fine_tune: y", y)
-    if labels.shape != (m,) or not m:
-        raise UserError(f"fine_tune: {m} images and labels {list(labels.shape)} do not fit")
+def _examples(nets: Networks, x: Any, y: Any) -> Examples:
+    """Check examples and labels, and return them as networks take them."""
+    rows, k = nets.inputs.flat("fine_tune: x", x), nets.network.n_outputs
+    if not len(rows):
+        raise UserError("fine_tune: x is empty: give one example or more")
+    if said := nets.inputs.strangeness("fine_tune: x", rows):
+        warnings.warn(said, MoleWarning, stacklevel=4)
+    labels = as_integers(given.array("fine_tune: y", y))
+    if labels.shape != (len(rows),):
+        raise UserError(f"fine_tune: {len(rows)} images and labels {list(labels.shape)} do not fit")
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= k:
-        raise UserError(f"fine_tune: labels must be integers in 0..{k - 1}, as the networks have")
-    return labels.astype(np.int32)
+        raise UserError(f"fine_tune: labels must be integers in 0..{k - 1}, one for each output")
+    inputs: Any = np.asarray(nets.inputs.standardised(np.asarray(rows)), np.float32)
+    of_rows: Any = labels.astype(np.int32)
+    ones: Any = np.ones(len(rows), bool)
+    return Examples(inputs, of_rows, ones)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _begin(network: Network, recipe: TuningRecipe, flat: jax.Array) -> _Under:
+    update = optimizer.of_names((recipe.optimizer,), recipe.coupled_decay)
+
+    def one(flat: jax.Array) -> _Under:
+        params = member.transposed_kernels(network, network.spec.unflatten(flat))
+        return _Under(params, update.init(None, params))
+
+    return jax.vmap(one)(flat)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _end(network: Network, under: _Under) -> jax.Array:
+    """Return the networks' parameters, [n, D]."""
+
+    def one(params: Any) -> Any:
+        return network.spec.flatten(member.transposed_kernels(network, params))
+
+    return jax.vmap(one)(under.params)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -91,50 +145,41 @@ def _train(
     network: Network,
     recipe: TuningRecipe,
     steps: int,
-    flat: jax.Array,  # [n, D]
-    state: Any,
-    inputs: jax.Array,  # [m, F]
-    labels: jax.Array,  # [m]
+    under: _Under,
+    examples: Examples,
+    hyper: Hyperparameters,
     key: jax.Array,
     first: jax.Array,
-) -> tuple[jax.Array, Any, jax.Array]:
-    """Take steps, all networks on the same minibatches; step i depends on the key and i alone."""
+) -> tuple[_Under, jax.Array]:
+    """Take steps, all networks on the same minibatches; step i depends on the key and i alone.
+
+    Returns:
+        The networks, and the mean loss of the last minibatch.
+    """
     update = optimizer.of_names((recipe.optimizer,), recipe.coupled_decay)
-    hyper = Hyperparameters(
-        jnp.float32(recipe.learning_rate),
-        jnp.float32(recipe.weight_decay),
-        jnp.float32(1.0),
-        jnp.int32(OPTIMIZERS.index(recipe.optimizer)),
-    )
-    params = jax.vmap(network.spec.unflatten)(flat)
-    if state is None:
-        state = jax.vmap(functools.partial(update.init, None))(params)
+    microbatch = network.microbatch if jax.default_backend() == "cpu" else 0
 
-    def step(carry: Any, i: jax.Array) -> tuple[Any, jax.Array]:
-        rows = jax.random.randint(jax.random.fold_in(key, i), (recipe.batch_size,), 0, len(labels))
+    def loss(params: Any, batch: Examples) -> jax.Array:
+        logits = network.apply(member.transposed_kernels(network, params), batch.inputs)
+        return jnp.mean(cross_entropy(logits, batch.labels))
 
-        def loss(params: Any) -> jax.Array:
-            return jnp.mean(cross_entropy(network.apply(params, inputs[rows]), labels[rows]))
+    def step(under: _Under, i: jax.Array) -> tuple[_Under, None]:
+        batch = _drawn(examples, recipe, key, i)
 
-        def one(params: Any, state: Any) -> tuple[Any, Any, jax.Array]:
-            value, gradients = jax.value_and_grad(loss)(params)
+        def one(params: Any, state: Any) -> _Under:
+            gradients = member.gradient(loss, params, batch, microbatch)
             rate = jnp.float32(1.0)
-            return *update.apply(None, hyper, state, gradients, params, rate), value
+            return _Under(*update.apply(None, hyper, state, gradients, params, rate))
 
-        params, state, value = jax.vmap(one)(*carry)
-        return (params, state), jnp.mean(value)
+        return jax.vmap(one)(*under), None
 
-    carry, losses = jax.lax.scan(step, (params, state), first + jnp.arange(steps))
-    params, state = carry
-    return jax.vmap(network.spec.flatten)(params), state, losses[-1]
+    under, _ = jax.lax.scan(step, under, first + jnp.arange(steps))
+    last = _drawn(examples, recipe, key, first + steps - 1)
+    return under, jnp.mean(jax.vmap(loss, (0, None))(under.params, last))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _losses(network: Network, flat: jax.Array, inputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """Return the loss of each of n networks [n, D] on all examples: [n]."""
-
-    def one(flat: jax.Array) -> jax.Array:
-        logits = network.apply(network.spec.unflatten(flat), inputs)
-        return jnp.mean(cross_entropy(logits, labels))
-
-    return jax.vmap(one)(flat)
+def _drawn(examples: Examples, recipe: TuningRecipe, key: jax.Array, i: jax.Array) -> Examples:
+    """Draw the minibatch of step i, of any examples, with replacement."""
+    m = len(examples.labels)
+    rows = jax.random.randint(jax.random.fold_in(key, i), (recipe.batch_size,), 0, m)
+    return jax.tree.map(lambda a: a[rows], examples)

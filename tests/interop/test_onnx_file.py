@@ -34,8 +34,13 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def test_every_network_has_a_graph() -> None:
-    assert set(onnx_file.GRAPHS) == set(networks.NAMES) == {c["name"] for c in CASES.values()}
+def test_every_graph_is_tried_and_a_network_without_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert set(onnx_file.GRAPHS) == {case["name"] for case in CASES.values()}
+    monkeypatch.delitem(onnx_file.GRAPHS, "cnn")
+    with pytest.raises(UserError, match="a cnn has no ONNX graph; there are mlp, vit, "):
+        onnx_file.check(networks.from_json(CASES["cnn"]))
 
 
 @pytest.mark.parametrize("name", CASES)

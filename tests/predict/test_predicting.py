@@ -59,7 +59,7 @@ def test_networks_are_predicted_written_and_measured(
     together = 100 * (shares.argmax(-1) == y).mean()
     assert re.search(rf"^all, probabilities averaged +{together:.1f} %$", page, re.MULTILINE)
     missed = calibration_error(shares.max(-1), shares.argmax(-1) == y)
-    assert f"averaged probabilities miss how often they are right by {100 * missed:.1f} po" in page
+    assert f"expected calibration error of the average: {100 * missed:.1f} points" in page
     accuracies = [float(row[3]) for row in rows]
     assert re.search(rf"^mean .* {np.mean(accuracies):.1f} %$", page, re.MULTILINE)
 
@@ -102,7 +102,7 @@ def test_flags_reach_the_sampler_and_the_key(
 def test_an_onnx_file_takes_pixels_as_they_come(
     ask: Callable[..., str], quick: list[dict[str, Any]], examples: Path, tmp_path: Path
 ) -> None:
-    ask("-n", "2", "--target_loss=0.3", out="net.onnx")
+    page = ask("-n", "2", "--target_loss=0.3", out="net.onnx")
     ask("-n", "2", "--target_loss=0.3")
     assert {path.name for path in tmp_path.glob("*.onnx")} == {"net-0.onnx", "net-1.onnx"}
     images = np.load(examples / "support.npz")["image"].astype(np.float32)
@@ -117,6 +117,26 @@ def test_an_onnx_file_takes_pixels_as_they_come(
         np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-5)
         kept = session.get_modelmeta().custom_metadata_map
         assert json.loads(kept["metrics"]) == same.card["metrics"]
+        assert "scale" not in json.loads(kept["task"])
+    assert "inputs    float32 [n, 8, 8, 1], pixels as they come" in page
+
+
+def test_a_model_file_stands_in_for_a_workdir_and_is_not_written_over(
+    ask: Callable[..., str], workdir: Path, examples: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.safetensors"
+    assert interop(["export-model", str(workdir), f"--out={file}", "--checkpoint=last"]) == 0
+    asked = [f"--support=npz:{examples / 'support.npz'}", "--target_loss=0.3", "--steps=1"]
+    ask("--target_loss=0.3", "--steps=1", out="whole.npz")
+    assert command.main([str(file), *asked, f"--out={tmp_path / 'small.npz'}"]) == 0
+    whole, small = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("whole", "small"))
+    assert tiny.equal_trees(whole, small)
+    before = file.read_bytes()
+    assert command.main([str(file), *asked, f"--out={file}"]) == 2
+    assert file.read_bytes() == before
+    assert command.main([str(file), *asked, f"--out={tmp_path / 'net.safetensors'}"]) == 0
+    source = load_network(tmp_path / "net.safetensors").card["source"]
+    assert source["model"]["checkpoint"] == "last" and "checkpoint" not in source
 
 
 def test_marked_images_are_kept_out_of_the_support_set(

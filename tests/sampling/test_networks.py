@@ -62,6 +62,15 @@ def test_together_networks_have_a_mean_a_spread_and_a_confidence(
     np.testing.assert_allclose(jax.jit(Networks.confidence)(nets, x), nets.confidence(x), rtol=1e-5)
     one = dataclasses.replace(nets, params=jax.tree.map(lambda a: a[:1], nets.params))
     assert not one.spread(x).any()
+    single = dataclasses.replace(nets, params=jax.tree.map(lambda a: a[0], nets.params))
+    np.testing.assert_allclose(single.mean(x), shares[0], rtol=1e-5)
+    assert single.spread(x).shape == (21, 3) and single.confidence(x).shape == (21,)
+    alone = jax.vmap(lambda nets: nets.mean(x))(nets)
+    np.testing.assert_allclose(alone, shares, rtol=1e-5)
+    pairs = dataclasses.replace(
+        nets, params=jax.tree.map(lambda a: jnp.stack([a, a[::-1]]), nets.params)
+    )
+    np.testing.assert_allclose(pairs.mean(x), np.stack([shares.mean(0)] * 2), rtol=1e-5)
 
 
 def test_no_examples_give_no_outputs(nets: Networks, support: Labelled) -> None:
