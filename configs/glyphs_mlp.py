@@ -11,18 +11,20 @@
         65.0 / 81.6 % (means of 4), Adam 62.2 / 81.3 %, the best classical learner 61.2 / 81.4 %;
         39 min (two cores of an AMD EPYC: zoo 3, training 27, evaluation 10), seed 0
 
-The others were run with `--config.metamodel.support_warps=0`; `cpu` has 0.4 to 3.2 points less
-then (means of 8; docs/learning.md):
+    python -m mole_jax.main --config=configs/glyphs_mlp.py:full --workdir=runs/glyphs_full
+        end to end 87.0 / 96.9 %, diffusion 83.7 / 96.2 % (means of 8), the best classical learner on
+        warped copies 79.1 / 96.8 %; digits 78.5 / 95.5 %, 77.8 / 96.6 %, 82.0 / 97.5 %; 32 min (two
+        cores of an AMD EPYC: zoo 1, training 28, evaluation 3), seed 0
+
+Run with `--config.metamodel.support_warps=0` only, and five sampling steps; `cpu` has 0.4 to 3.2
+points less then (means of 8; docs/learning.md):
 
     python -m mole_jax.main --config=configs/glyphs_mlp.py --workdir=runs/glyphs
         82.1 / 95.5 % by diffusion, the best classical learner 74.9 / 95.4 %; digits 74.8 / 95.9 %,
         75.1 / 96.8 %; 15 min (two cores, busy)
-    python -m mole_jax.main --config=configs/glyphs_mlp.py:full --workdir=runs/glyphs_full
-        end to end 86.4 / 96.4 %, the best classical learner on warped copies 79.1 / 96.8 %; digits
-        76.4 / 95.2 %, 82.0 / 97.5 %; 74 min on one core whose other core was busy, seed 0
 
-Diffusion's figures are of five sampling steps, the default then; one step is as good or better on
-training tasks (docs/performance.md).
+Diffusion's figures of `cpu`, too, are of five sampling steps, the default then; one step is as good
+or better on training tasks (docs/performance.md).
 
 Tasks are of thousands of characters: those of matplotlib's fonts, and made-up ones that hands
 draw. Held out are 300 characters (S2: all classes of a task are new) and scikit-learn's digits
