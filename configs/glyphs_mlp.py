@@ -12,9 +12,9 @@
         39 min (two cores of an AMD EPYC: zoo 3, training 27, evaluation 10), seed 0
 
     python -m mole_jax.main --config=configs/glyphs_mlp.py:full --workdir=runs/glyphs_full
-        end to end 87.0 / 96.9 %, diffusion 83.7 / 96.2 % (means of 8), the best classical learner on
-        warped copies 79.1 / 96.8 %; digits 78.5 / 95.5 %, 77.8 / 96.6 %, 82.0 / 97.5 %; 32 min (two
-        cores of an AMD EPYC: zoo 1, training 28, evaluation 3), seed 0
+        end to end 87.0 / 96.9 %, diffusion 83.7 / 96.2 % (means of 8), the best classical learner
+        on warped copies 79.1 / 96.8 %; digits 78.5 / 95.5 %, 77.8 / 96.6 %, 82.0 / 97.5 %; 32 min
+        (two cores of an AMD EPYC: zoo 1, training 28, evaluation 3), seed 0
 
 Run with `--config.metamodel.support_warps=0` only, and five sampling steps; `cpu` has 0.4 to 3.2
 points less then (means of 8; docs/learning.md):

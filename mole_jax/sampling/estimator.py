@@ -11,7 +11,6 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import numpy as np
 import scipy.special
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -20,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from mole_jax.core import rng
 from mole_jax.core.errors import UserError
 from mole_jax.core.storage.paths import user_path
 from mole_jax.sampling.load import Model, load
@@ -88,7 +88,7 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         model = self._loaded()
         self._pixels = model.inputs
         draws = check_random_state(self.random_state)
-        key = jax.random.key(int(draws.randint(np.iinfo(np.int32).max)))
+        key = rng.key(int(draws.randint(np.iinfo(np.int32).max)))
         if self.inputs == "features":
             size = model.inputs.size
             if X.shape[1] > size:
