@@ -1,10 +1,10 @@
 """Glyphs: learn from examples; classifiers of digits by a model that never saw one (8x8, 5-way).
 
     python -m mole_jax.main --config=configs/glyphs_mlp.py:cpu --workdir=runs/glyphs_cpu
-        new characters from 1 / 10 examples: end to end 81.8 / 96.1 %, diffusion 81.3 / 95.9 %
-        (means of 8), the best classical learner 76.0 / 95.6 %; digits 74.6 / 96.1 %, 75.2 / 96.3 %,
-        74.7 / 96.8 %; 4 min 37 s (two quiet cores of an AMD EPYC, some programs compiled before),
-        seed 0
+        new characters from 1 / 10 examples: end to end 81.9 / 96.0 %, diffusion 81.7 / 95.8 %
+        (means of 8), the best classical learner 76.0 / 95.6 %; digits 74.8 / 96.1 %, 75.4 / 96.3 %,
+        74.7 / 96.8 %; 5 min 11 s with nothing there before, 90 s of them for drawing characters,
+        which are kept (two quiet cores of an AMD EPYC), seed 0
 
     python -m mole_jax.main --config=configs/glyphs_mlp.py:28 --workdir=runs/glyphs28
         judged on Fashion-MNIST (Debian: dataset-fashion-mnist): end to end 65.7 / 81.0 %, diffusion
@@ -22,9 +22,6 @@ points less then (means of 8; docs/learning.md):
     python -m mole_jax.main --config=configs/glyphs_mlp.py --workdir=runs/glyphs
         82.1 / 95.5 % by diffusion, the best classical learner 74.9 / 95.4 %; digits 74.8 / 95.9 %,
         75.1 / 96.8 %; 15 min (two cores, busy)
-
-Diffusion's figures of `cpu`, too, are of five sampling steps, the default then; one step is as good
-or better on training tasks (docs/performance.md).
 
 Tasks are of thousands of characters: those of matplotlib's fonts, and made-up ones that hands
 draw. Held out are 300 characters (S2: all classes of a task are new) and scikit-learn's digits

@@ -372,7 +372,7 @@ def _card(found: Predicted) -> tuple[dict[str, Any], dict[str, Any]]:
     flags, model = found.flags, found.model
     task = {"support": flags.support, "support_examples": len(found.task.x)}
     if flags.out.suffix == ONNX:
-        task |= {"inputs": "pixels as they come: the graph scales them"}
+        task |= {"inputs": "as they come: the graph scales them"}
     elif found.task.y is not None:
         scale, shift = model.standardise
         task |= {"inputs": "pixel * scale + shift", "scale": scale, "shift": shift}
@@ -403,7 +403,7 @@ def summary(found: Predicted) -> Iterator[str]:
     yield f"networks  {network.name}, {network.spec.size:,} parameters"
     if flags.out.suffix == ONNX:
         shape = ", ".join(map(str, ("n", *network.input_shape)))
-        yield f"inputs    float32 [{shape}], pixels as they come: the graph scales them"
+        yield f"inputs    float32 [{shape}], as they come: the graph scales them"
     elif task.y is not None:
         yield f"inputs    {_inputs(*model.standardise)}"
     yield f"model     {model.objective}, {model.passes}, seed {flags.seed}"

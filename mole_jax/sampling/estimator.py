@@ -22,8 +22,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from mole_jax.core import rng
 from mole_jax.core.errors import UserError
 from mole_jax.core.storage.paths import user_path
+from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.load import Model, load
-from mole_jax.sampling.networks import Networks
 
 INPUTS = ("images", "features")
 # Examples that run through all networks at once. Always as many: then nothing is compiled again,
@@ -86,22 +86,27 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         if len(classes) < 2:
             raise ValueError(f"y has one class only, {classes[0]!r}: give two or more")
         model = self._loaded()
-        self._pixels = model.inputs
+        table: _Table | None = None
         draws = check_random_state(self.random_state)
         key = rng.key(int(draws.randint(np.iinfo(np.int32).max)))
         if self.inputs == "features":
             size = model.inputs.size
             if X.shape[1] > size:
                 raise ValueError(f"X has {X.shape[1]} features, and networks have {size} inputs")
-            self._scaler = StandardScaler().fit(X)
+            table = _Table(StandardScaler().fit(X), model.inputs)
             # The check of the scale is for images: leave it out.
             known = dataclasses.replace(model.inputs, mean=None, std=None)
             model = dataclasses.replace(model, inputs=known)
         with _as_value_errors():
-            self.networks_: Networks = model.predict(
-                self._rows(X), labels, n=self.n_networks, target_loss=self.target_loss, key=key
+            networks = model.predict(
+                X if table is None else table.rows(X),
+                labels,
+                n=self.n_networks,
+                target_loss=self.target_loss,
+                key=key,
             )
-        self.classes_ = classes
+        # All at once: a fit that is refused leaves an earlier one as it was.
+        self.classes_, self.networks_, self._table = classes, networks, table
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -111,7 +116,8 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
             ValueError: for examples that do not fit.
         """
         check_is_fitted(self, "classes_")
-        rows = self._rows(validate_data(self, X, dtype=np.float64, reset=False))
+        rows = validate_data(self, X, dtype=np.float64, reset=False)
+        rows = rows if self._table is None else self._table.rows(rows)
         filled_up = np.resize(rows, (-(-len(rows) // PIECE) * PIECE, rows.shape[1]))
         pieces = []
         for i in range(0, len(filled_up), PIECE):
@@ -140,17 +146,23 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         changed = tuple(file.stat().st_mtime_ns for file in read if file.exists())
         return _of_workdir(str(self.model), self.objective, changed)
 
-    def _rows(self, X: np.ndarray) -> np.ndarray:
-        """Return examples as the model's networks take them."""
-        if self.inputs == "images":
-            return X
+
+@dataclasses.dataclass(frozen=True)
+class _Table:
+    """How features become the first inputs of networks; the others have training's mean."""
+
+    scaler: Any
+    inputs: Inputs
+
+    def rows(self, X: np.ndarray) -> np.ndarray:
+        """Return examples [m, k] as networks take them, [m, F]."""
         mean, spread = (
-            np.broadcast_to(default if s is None else np.asarray(s), (self._pixels.size,))
-            for s, default in ((self._pixels.mean, 0.0), (self._pixels.std, 1.0))
+            np.broadcast_to(default if s is None else np.asarray(s), (self.inputs.size,))
+            for s, default in ((self.inputs.mean, 0.0), (self.inputs.std, 1.0))
         )
         rows = np.broadcast_to(mean, (len(X), len(mean))).copy()
         k = X.shape[1]
-        rows[:, :k] += self._scaler.transform(X) * spread[:k]
+        rows[:, :k] += self.scaler.transform(X) * spread[:k]
         return rows
 
 

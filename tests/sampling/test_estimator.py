@@ -123,6 +123,11 @@ def test_a_refused_fit_leaves_nothing_fitted(model: Path, digits: Any) -> None:
         refused.fit(x[:, :63], y)
     with pytest.raises(NotFittedError):
         refused.predict(x)
+    table = estimator(model, inputs="features").fit(x[:, :5], y)
+    before = table.predict_proba(x[:, :5])
+    with pytest.raises(ValueError, match="there are 5 classes"):
+        table.fit(100 * x[:, :5], np.arange(len(y)) % 5)
+    np.testing.assert_array_equal(table.predict_proba(x[:, :5]), before)
 
 
 def test_what_does_not_fit_is_refused(model: Path, digits: Any) -> None:
