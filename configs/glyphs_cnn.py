@@ -42,16 +42,31 @@ CONFIG: dict[str, object] = {
     "training.end_to_end_steps": 1000,
     "evaluation.measures": ("few_shot",),  # all of them take far longer
 }
+# Tasks of 2 to 10 classes, and end-to-end training alone.
+ANY: dict[str, object] = {
+    "data.classes_per_subset": 10,
+    "data.fewest_classes": 2,
+    "training.steps": 100,  # there is always a diffusion model; this one is of no use
+    "training.warmup_steps": 100,
+}
+CNN_28: dict[str, object] = {
+    **GLYPHS_28,
+    "network.strides": (2,),
+    "network.cells": 7,  # clothes differ in what 4 by 4 do not show
+    "data.train_subsets": 500,
+    "metamodel.inner_steps": 16,
+    "training.batch_size": 16,
+}
 VARIANTS: dict[str, dict[str, object]] = {
     "": {},
     "full": {"training.end_to_end_steps": 3000},
-    "28": {
-        **GLYPHS_28,
-        "network.strides": (2,),
-        "network.cells": 7,  # clothes differ in what 4 by 4 do not show
-        "data.train_subsets": 500,
-        "metamodel.inner_steps": 16,
-        "training.batch_size": 16,
+    "28": CNN_28,
+    "any": {**ANY, "data.train_subsets": 2000, "training.end_to_end_steps": 3000},
+    "28any": {
+        **CNN_28,
+        **ANY,
+        "data.train_subsets": 1000,
+        "training.end_to_end_steps": 1500,
     },
     "gpu": GLYPHS_GPU,
     "28gpu": {
@@ -64,5 +79,5 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Return the experiment; `full`: longer; `28`: 28x28, on clothes; `gpu`, `28gpu`: larger."""
+    """Return the experiment; `full`: longer; `28`: 28x28, on clothes; `any`, `28any`: 2-10 classes."""
     return experiment.make(CONFIG, VARIANTS, variant)
