@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mole_jax.report import findings, html, numbers, questions
+from mole_jax.report import costs, findings, html, numbers, questions
 from mole_jax.report.glossary import GLOSSARY
 
 # Where an evaluation does not say what the learner is.
@@ -43,6 +43,7 @@ def body(
                 else []
             ),
             questions.worth(splits, figures),
+            costs.section(result),
             questions.novelty(splits, figures),
             _origin(evaluation.get("seconds", {}), figures),
             _provenance(evaluation, config, environment),

@@ -216,11 +216,25 @@ def test_cases_for_choices_are_of_training_subsets(evaluated: Evaluated) -> None
 
 
 def test_the_time_paid_back() -> None:
-    cost = {"seconds_per_network_adam": 0.03, "seconds_per_network": 0.01}
-    assert math.isclose(timing.paid_back(cost, {"zoo": 4.0, "train": 6.0}) or 0, 500)
-    assert timing.paid_back(cost, {"zoo": 4.0, "train": None}) is None
-    slow = {"seconds_per_network_adam": 0.01, "seconds_per_network": 0.01}
-    assert timing.paid_back(slow, {"zoo": 4.0, "train": 6.0}) is None
+    assert math.isclose(timing.paid_back(0.03, 0.01, {"zoo": 4.0, "train": 6.0}) or 0, 500)
+    assert timing.paid_back(0.03, 0.01, {"zoo": 4.0, "train": None}) is None
+    assert timing.paid_back(0.01, 0.01, {"zoo": 4.0, "train": 6.0}) is None
+    assert timing.paid_back(None, 0.01, {"zoo": 4.0, "train": 6.0}) is None
+
+
+def test_what_adam_takes_to_a_network_as_good(evaluated: Evaluated) -> None:
+    cost = evaluated.json()["splits"]["S1"]["cost"]
+    assert cost["flops_per_network"] > 0 and cost["seconds_alone"] > 0
+    for name in ("adam", "adam_support"):
+        own = cost[name]
+        assert own["seconds_per_step"] > 0
+        if own["steps"] is None:
+            assert own["share_that_never_gets_there"] >= 0.5
+            assert own["flops"] is own["seconds_per_network"] is own["seconds_alone"] is None
+        else:
+            assert own["seconds_per_network"] == own["steps"] * own["seconds_per_step"]
+            assert own["flops"] >= 0
+    assert set(cost["tasks_until_paid_back"]) == {"adam", "adam_support"}
 
 
 def test_without_a_zoo_or_a_model_the_error_says_so(tmp_path: Path, evaluated: Evaluated) -> None:

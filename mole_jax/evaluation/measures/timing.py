@@ -1,43 +1,94 @@
-"""What one prediction costs, in seconds, and what the training costs that it replaces."""
+"""What one prediction costs, in seconds and FLOP, and what the training costs that it replaces."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from mole_jax.core import rng
-from mole_jax.evaluation.baselines import adam
-from mole_jax.evaluation.harness.context import EvalContext
+from mole_jax.core.devices import mesh as mesh_lib
+from mole_jax.evaluation.baselines import adam, adam_support, training
+from mole_jax.evaluation.baselines.adam_support import AdamSupport
+from mole_jax.evaluation.harness import statistics
+from mole_jax.evaluation.harness.context import EvalContext, Predictor
 from mole_jax.evaluation.harness.measure import Measure, Record, Results
 from mole_jax.evaluation.harness.prediction import call
-from mole_jax.evaluation.measures import fixed_prompt, generated, quality
-from mole_jax.population import recipes
+from mole_jax.evaluation.measures import fixed_prompt, generated, training_cost
+from mole_jax.learners import answers
+from mole_jax.population.member import Recipe
+from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.examples import Examples
 
 CALLS = 4
+# On the pool, from the same starts; and on the examples that MOLE is shown, where they have labels.
+POOL, SUPPORT = "adam", AdamSupport.name
 
 
 class Timing(NamedTuple):
-    """A full call of the sampler, after compilation."""
+    """Seconds and FLOP of one network, after compilation: [2] in a batch, and alone."""
 
-    seconds_per_network: np.ndarray  # [] median of the calls
     batch: np.ndarray  # [] networks in a call
+    seconds: np.ndarray  # [2] of a prediction: support encoding and all passes
+    flops: np.ndarray  # [] of a prediction
+    adam_seconds: np.ndarray  # [2] of a step of Adam on the training pool
+    support_seconds: np.ndarray | None = None  # [2] of a step of Adam on the support set
+    support_steps: np.ndarray | None = None  # [S]
+    support_loss: np.ndarray | None = None  # [T, 1, S] on the test pool, of the first starts
 
 
-def time_sampling(context: EvalContext, split: str, results: Results) -> Timing:
-    """Time calls of the sampler."""
+def measure(context: EvalContext, split: str, results: Results) -> Timing:
+    """Time predictions and steps of Adam, one batch of networks at once and a network alone."""
     predictor = context.learners[context.learner]
-    episodes = context.splits[split]
+    alone = dataclasses.replace(predictor, batch=1, mesh=mesh_lib.first_device())
+    # A device of one process cannot be handed what those of all have.
+    sides = (predictor, alone) if jax.process_count() == 1 else (predictor,)
+    asked = fixed_prompt.of(context, results)
+    episode = jax.tree.map(lambda x: x[:1], context.splits[split].flat())
+    trained = predictor.trained
+    rate = float(results.of(adam.RATE).chosen)
+    found: dict[str, Any] = {
+        "batch": np.array(predictor.batch),
+        "seconds": _both([_prediction(context, split, side, asked) for side in sides]),
+        "flops": np.array(answers.flops(trained.learner, trained.theta, episode)),
+        "adam_seconds": _both([training_cost.seconds(context, rate, s.batch) for s in sides]),
+    }
+    if not results.has(adam_support.CHOSEN):  # as of policies
+        return Timing(**found)
+    chosen = results.of(adam_support.CHOSEN)
+    rate = float(chosen.chosen)
+    curves = AdamSupport(context).train(
+        rate, context.splits[split].first().flat(), context.key(SUPPORT), measured=("test",)
+    )
+    return Timing(
+        **found,
+        support_seconds=_both(
+            [training_cost.seconds(context, rate, s.batch, on_support=True) for s in sides]
+        ),
+        support_steps=curves.steps,
+        support_loss=curves.metrics["test_loss"],
+    )
+
+
+def _both(seconds: list[float]) -> np.ndarray:
+    """Return [2], with NaN for a network alone where that was not measured."""
+    return np.array([*seconds, np.nan][:2])
+
+
+def _prediction(
+    context: EvalContext, split: str, predictor: Predictor, asked: float | None
+) -> float:
+    """Return the seconds of one of the networks that a call of the sampler gives."""
+    episodes, n = context.splits[split], predictor.batch
     starts, metric, support = jax.tree.map(
-        lambda x: np.resize(x.reshape(-1, *x.shape[2:]), (predictor.batch, *x.shape[2:])),
+        lambda x: np.resize(x.reshape(-1, *x.shape[2:]), (n, *x.shape[2:])),
         (episodes.starts, episodes.start_metric, episodes.support),
     )
-    asked = fixed_prompt.of(context, results)
-    target = np.full(predictor.batch, asked or 0.0, np.float32)
+    target = np.full(n, asked or 0.0, np.float32)
     seconds = []
     for i in range(CALLS + 1):
         began = time.monotonic()
@@ -46,46 +97,89 @@ def time_sampling(context: EvalContext, split: str, results: Results) -> Timing:
         found.block_until_ready()
         seconds.append(time.monotonic() - began)
     # The first call may compile.
-    per_network = np.array(np.median(seconds[1:]) / predictor.batch)
-    return Timing(per_network, np.array(predictor.batch))
+    return float(np.median(seconds[1:])) / n
 
 
-def paid_back(cost: Mapping[str, float], seconds: Mapping[str, float | None]) -> float | None:
+def paid_back(
+    training: float | None, prediction: float, seconds: Mapping[str, float | None]
+) -> float | None:
     """Return after how many tasks the zoo and the meta-training have saved the time they took.
 
-    None when a prediction takes longer than Adam, or the stages' times are not on record.
+    Args:
+        training: seconds of Adam's training to a network as good; None where it never is.
+        prediction: seconds of a prediction.
+        seconds: of the stages; None of one is not on record.
+
+    Returns:
+        Tasks; None where a prediction takes as long as Adam or longer, and so never pays, and where
+        one of the numbers is not known.
     """
-    saved = cost["seconds_per_network_adam"] - cost["seconds_per_network"]
     spent = [seconds["zoo"], seconds["train"]]
-    if saved <= 0 or None in spent:
+    if training is None or training <= prediction or None in spent:
         return None
-    return sum(s for s in spent if s is not None) / saved
+    return sum(s for s in spent if s is not None) / (training - prediction)
 
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:
-    """Return seconds and FLOPs of a prediction and of the training that it replaces.
-
-    A training step is a forward and a backward pass, 6 FLOPs for each parameter and example.
-    """
-    network = context.family.network
-    examples = recipes.examples_per_step(recipes.of(context.config["population"], network))
-    timed, trained = results.of(MEASURE), results.of(adam.MEASURE, context.main_split)
-    steps = quality.equivalent_steps(results, split)["median"]
-    of_adam = float(trained.seconds_per_network)
-    cost = {
-        "seconds_per_network": float(timed.seconds_per_network),
+    """Return costs of a prediction, and of Adam until its network is as good on the test pool."""
+    timed, trained = results.of(MEASURE), results.of(adam.MEASURE, split)
+    loss = results.of(generated.MEASURE, split).test_loss
+    recipe = training.recipe(context, 2)
+    cost: Record = {
         "networks_per_call": int(timed.batch),
-        "seconds_per_network_adam": of_adam,
-        "equivalent_adam_seconds": of_adam * steps / float(trained.steps[-1]),
-        "equivalent_adam_flops": 6.0 * network.spec.size * examples * steps,
+        "seconds_per_network": float(timed.seconds[0]),
+        "seconds_alone": _known(timed.seconds[1]),
+        "flops_per_network": float(timed.flops),
     }
-    return {"cost": {**cost, "tasks_until_paid_back": paid_back(cost, context.seconds)}}
+    worth = statistics.equivalent_steps(trained.test_loss, trained.steps, loss)
+    cost[POOL] = _of_adam(context, worth, timed.adam_seconds, recipe)
+    if (
+        timed.support_loss is not None
+        and timed.support_steps is not None
+        and timed.support_seconds is not None
+        and isinstance(recipe, Recipe)
+        and split == context.main_split
+    ):
+        worth = statistics.equivalent_steps(timed.support_loss, timed.support_steps, loss[:, :1])
+        own = training_cost.of_support(context, recipe)
+        cost[SUPPORT] = _of_adam(context, worth, timed.support_seconds, own)
+    cost["tasks_until_paid_back"] = {
+        name: paid_back(
+            cost[name]["seconds_per_network"], cost["seconds_per_network"], context.seconds
+        )
+        for name in (POOL, SUPPORT)
+        if name in cost
+    }
+    return {"cost": cost}
+
+
+def _of_adam(
+    context: EvalContext,
+    worth: Mapping[str, float],
+    step_seconds: np.ndarray,
+    recipe: Recipe | PPORecipe,
+) -> Record:
+    """Return what Adam takes to a network as good; None of all where half never get there."""
+    n = None if worth["censored"] >= 0.5 else worth["median"]
+    flops = training_cost.step_flops(context.family.network, recipe)
+    return {
+        "steps": n,
+        "share_that_never_gets_there": worth["censored"],
+        "seconds_per_step": float(step_seconds[0]),
+        "seconds_per_network": None if n is None else n * float(step_seconds[0]),
+        "seconds_alone": None if n is None else _known(n * step_seconds[1]),
+        "flops": None if n is None else n * flops,
+    }
+
+
+def _known(seconds: float) -> float | None:
+    return float(seconds) if np.isfinite(seconds) else None
 
 
 MEASURE = Measure(
     "timing",
     Timing,
-    time_sampling,
+    measure,
     "once",
     needs=(fixed_prompt.MEASURE, generated.MEASURE, adam.MEASURE),
     record=_record,
