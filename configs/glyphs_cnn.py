@@ -65,7 +65,8 @@ VARIANTS: dict[str, dict[str, object]] = {
     "28any": {
         **CNN_28,
         **ANY,
-        "data.train_subsets": 1000,
+        # End to end, new tasks are drawn all the time (training.fresh_classes).
+        "data.train_subsets": 256,
         "training.end_to_end_steps": 1500,
     },
     "gpu": GLYPHS_GPU,
@@ -79,5 +80,5 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Return the experiment; `full`: longer; `28`: 28x28, on clothes; `any`, `28any`: 2-10 classes."""
+    """Return the experiment; `full`: longer; `28`: 28x28; `any`, `28any`: 2 to 10 classes."""
     return experiment.make(CONFIG, VARIANTS, variant)
