@@ -1,10 +1,10 @@
-"""How time grows: with members, parameters of a network, tasks of a zoo, and support examples.
+"""How time grows: with members, parameters, tasks of a zoo, support examples, networks of a task.
 
-    python -m benchmarks.growth                      (all four)
+    python -m benchmarks.growth                      (all five)
     python -m benchmarks.growth --only=tasks
 
 Every point is a process of its own, since peak memory is a process's, with a folder of its own for
-a while. Writes benchmarks/results/growth.json and docs/growth.svg, a panel for each of the four; a
+a while. Writes benchmarks/results/growth.json and docs/growth.svg, a panel for each of the five; a
 curve that is not measured again stays as it was.
 """
 
@@ -37,6 +37,7 @@ AXES = {
     "parameters": "parameters of a network",
     "tasks": "training tasks",
     "support": "examples of each of 5 classes",
+    "networks": "networks of a task",
 }
 NOT_SECONDS = ("n", "parameters", "peak memory, MB", "zoo.json, bytes")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#68707a")
@@ -45,7 +46,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6
 def main() -> None:
     """Measure, print tables, write JSON and a figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", choices=list(AXES), help="one of the four")
+    parser.add_argument("--only", choices=list(AXES), help="one of the five")
     parser.add_argument("--point", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=user_path, help="where zoos are made for a while")
     flags = parser.parse_args()

@@ -91,12 +91,28 @@ def support(n: int, folder: Path) -> Row:
     return {"the first prediction": _seconds(call), "predicting one network": _fastest(call)}
 
 
+def networks(n: int, folder: Path) -> Row:
+    """Predict n networks of a task at once, and average what they say of 1,000 images.
+
+    The model is glyphs-8, the task of ten classes with ten examples each.
+    """
+    model, draw = mole_jax.load("glyphs-8"), np.random.default_rng(0)
+    x, y = draw.uniform(0, 255, (1100, 64)).astype(np.float32), np.arange(100) % 10
+    key = jax.random.key(0)
+    nets = model.predict(x[:100], y, n=n, key=key)
+    return {
+        "predicting n networks": _fastest(lambda: model.predict(x[:100], y, n=n, key=key).params),
+        "their mean on 1,000 images": _fastest(lambda: nets.mean(x[100:])),
+    }
+
+
 # The measurements of each curve, and what they are done with.
 CURVES: dict[str, tuple[Callable[[int, Path], Row], tuple[int, ...]]] = {
     "members": (members, (1, 4, 16, 64, 256, 1024, 4096)),
     "parameters": (parameters, (14, 43, 143, 429, 1428, 4285)),
     "tasks": (tasks, (64, 512, 4096, 16_384, 65_536)),
     "support": (support, (1, 5, 20, 100, 300, 1000)),
+    "networks": (networks, (1, 8, 64, 250, 1000)),
 }
 
 

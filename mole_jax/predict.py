@@ -1,6 +1,6 @@
 """The command `python -m mole_jax.predict`: networks for your labelled examples, as files.
 
-    python -m mole_jax.predict runs/digits --support=npz:mine.npz --out=net.safetensors
+    python -m mole_jax.predict glyphs-8 --support=mine.npz --out=net.safetensors
 
 JAX starts only once the command line is known to be right.
 """
@@ -26,7 +26,17 @@ from mole_jax.core.program.command import explained, leave
 from mole_jax.core.seeds import checked_seed
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
-from mole_jax.predict_inputs import NPZ, ONNX, SAFETENSORS, Task, read_start, read_task
+from mole_jax.predict_inputs import (
+    NPZ,
+    ONNX,
+    SAFETENSORS,
+    Task,
+    named_source,
+    read_start,
+    read_task,
+)
+from mole_jax.predict_summary import summary
+from mole_jax.sampling import shipped
 
 if TYPE_CHECKING:
     from mole_jax.sampling.load import Model, Networks
@@ -34,11 +44,15 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Predict networks for a task, from labelled examples of it, as good as the model can make them or
-with the loss that you ask for, and write them as files. Nothing is trained, and nothing is written
-before everything has been checked.
+with the loss that you ask for, and write them as files. Nothing is trained or downloaded, and
+nothing is written before everything has been checked.
 """
 EPILOG = """\
-files
+models that come with MOLE
+  glyphs-8     for grey images of 8 x 8 pixels from 0 (background) to 255, others with --resize; 2
+               to 10 classes
+
+files, none without --out
   --out=NAME.safetensors   tensors with PyTorch's names and layouts, and next to it a card
                            NAME.json: what the network is, how it computes, how pixels are scaled
   --out=NAME.onnx          a graph that takes images, float32 [n, H, W, channels], pixels on the
@@ -48,15 +62,16 @@ files
   replaced.
 
 sources
-  npz:FILE is a file of numpy.savez with the arrays image [m, H, W] or [m, H, W, channels] and
-  label [m], whole numbers 0..K-1. Images that its array test [m] marks are kept out of the support
-  set; --test takes them alone. README.md names the other data sources; they work,
-  too, where their images and classes fit. Of policies, npz:FILE has the array transitions
+  FILE.npz, or npz:FILE, is a file of numpy.savez with the arrays image [m, H, W] or
+  [m, H, W, channels] and label [m], whole numbers 0..K-1. Images that its array test [m] marks are
+  kept out of the support set; --test takes them alone. README.md names the other data sources; they
+  work, too, where their images and classes fit. Of policies, the file has the array transitions
   [m, O + A + O]: observation, action, next observation.
 
 examples
-  python -m mole_jax.predict runs/digits --support=npz:mine.npz --out=net.safetensors
-  python -m mole_jax.predict runs/digits --support=npz:mine.npz --test=npz:more.npz \\
+  python -m mole_jax.predict glyphs-8 --support=mine.npz --test=more.npz --resize -n 8
+  python -m mole_jax.predict glyphs-8 --support=mine.npz --out=net.onnx
+  python -m mole_jax.predict runs/digits --support=mine.npz --test=more.npz \\
       --target_loss=0.02 -n 8 --out=nets/net.safetensors
 """
 
@@ -94,6 +109,16 @@ class Predicted(NamedTuple):
     tested: Tested | None
     files: list[Path]
 
+    @property
+    def metrics(self) -> dict[str, np.ndarray]:
+        """What is known about the networks, [n] each."""
+        known = {}
+        if self.nets.predicted_metric is not None:
+            known[f"support_{self.model.metric.kind}"] = np.asarray(self.nets.predicted_metric)
+        if self.tested is not None:
+            known |= {"test_loss": self.tested.loss, "test_accuracy": self.tested.accuracy}
+        return known
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
@@ -116,13 +141,17 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, metavar: str, text: str, **options: Any) -> None:
         parser.add_argument(name, metavar=metavar, help=text, **options)
 
-    text = "of `python -m mole_jax.main`, its stage train done; or a model file of export-model"
-    add("workdir", "WORKDIR", text, type=user_path)
-    text = "labelled examples of the task: npz:FILE, or another source"
-    add("--support", "SOURCE", text, required=True)
+    text = "of `python -m mole_jax.main`, its stage train done; or a model file of export-model; "
+    text += "or the name of a model below"
+    add("workdir", "MODEL", text, type=shipped.place)
+    text = "labelled examples of the task: FILE.npz, or another source"
+    add("--support", "SOURCE", text, required=True, type=named_source)
     text = "NAME.safetensors, NAME.onnx or NAME.npz; see below"
-    add("--out", "FILE", text, required=True, type=user_path)
-    add("--test", "SOURCE", "other examples, on which the networks are measured")
+    add("--out", "FILE", text, type=user_path)
+    text = "other examples, on which the networks are measured"
+    add("--test", "SOURCE", text, type=named_source)
+    text = "make images of another size as large as the networks take them"
+    parser.add_argument("--resize", action="store_true", help=text)
     text = "the loss to ask for, in nats; by default none: as good as the model can. A model that "
     text += "needs one is asked for what the best tenth of the zoo's runs reach"
     add("--target_loss", "X", text, type=float)
@@ -148,12 +177,13 @@ def run(flags: argparse.Namespace) -> None:
     if flags.n < 1:
         raise UserError(f"-n {flags.n}: ask for 1 network or more")
     checked_seed(flags.seed, "--seed")
-    out = outputs(flags.out, flags.n)
+    out = outputs(flags.out, flags.n) if flags.out else []
     cards = [path.with_suffix(".json") for path in out if path.suffix == SAFETENSORS]
     files.refuse_overwriting([*out, *cards], inputs(flags))
     with compiled.kept(flags.compilation_cache):
         found = predicted(flags, out)
-    write(found)
+    if found.files:
+        write(found)
     print("\n".join(summary(found)))
 
 
@@ -162,13 +192,14 @@ def predicted(flags: argparse.Namespace, out: list[Path]) -> Predicted:
     from mole_jax.core import rng
 
     model = load(flags)
-    if flags.out.suffix == SAFETENSORS:
+    suffix = flags.out.suffix if flags.out else ""
+    if suffix == SAFETENSORS:
         _check_layout(model.learner.network)
-    if flags.out.suffix == ONNX:
+    if suffix == ONNX:
         from mole_jax.interop import onnx_file
 
         onnx_file.check(model.learner.network)
-    task = read_task(flags.support, flags.test, model)
+    task = read_task(flags.support, flags.test, model, resize=flags.resize)
     network = model.network(task.y)
     start = None if flags.start is None else read_start(flags.start, network, flags.n)
     target = _target(flags, model)
@@ -335,7 +366,7 @@ def write(found: Predicted) -> None:
     spec, task, source = found.nets.network.spec, *_card(found)
     flat = np.asarray(spec.flatten(found.nets.params))  # [n, D]
     for i, path in enumerate(found.files):
-        metrics = {name: float(values[i]) for name, values in _metrics(found).items()}
+        metrics = {name: float(values[i]) for name, values in found.metrics.items()}
         its = source | {"network": i, "of": len(found.files)}
         try:
             if path.suffix == NPZ:
@@ -357,20 +388,12 @@ def write(found: Predicted) -> None:
             ) from problem
 
 
-def _metrics(found: Predicted) -> dict[str, np.ndarray]:
-    """Return what is known about the networks, [n] each."""
-    known = {}
-    if found.nets.predicted_metric is not None:
-        known[f"support_{found.model.metric.kind}"] = np.asarray(found.nets.predicted_metric)
-    if found.tested is not None:
-        known |= {"test_loss": found.tested.loss, "test_accuracy": found.tested.accuracy}
-    return known
-
-
 def _card(found: Predicted) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what the card of every network says about its task and its origin."""
     flags, model = found.flags, found.model
     task = {"support": flags.support, "support_examples": len(found.task.x)}
+    if found.task.resized_from:
+        task |= {"resized_from": found.task.resized_from}
     if flags.out.suffix == ONNX:
         task |= {"inputs": "as they come: the graph scales them"}
     elif found.task.y is not None:
@@ -387,59 +410,6 @@ def _card(found: Predicted) -> tuple[dict[str, Any], dict[str, Any]]:
         "asked": found.target.words,
     }
     return task, source
-
-
-def summary(found: Predicted) -> Iterator[str]:
-    """Yield the lines that the command prints: what was asked, then a row for each network."""
-    flags, model, task, network = found.flags, found.model, found.task, found.nets.network
-    if task.y is None:
-        yield f"support   {len(task.x)} transitions of {flags.support}"
-    else:
-        n_classes = len(np.unique(task.y))
-        yield f"support   {len(task.x)} images of {n_classes} classes of {flags.support}"
-    if task.test is not None:
-        yield f"test      {len(task.test[1])} images of {flags.test}"
-    yield f"asked     {found.target.words}"
-    yield f"networks  {network.name}, {network.spec.size:,} parameters"
-    if flags.out.suffix == ONNX:
-        shape = ", ".join(map(str, ("n", *network.input_shape)))
-        yield f"inputs    float32 [{shape}], as they come: the graph scales them"
-    elif task.y is not None:
-        yield f"inputs    {_inputs(*model.standardise)}"
-    yield f"model     {model.objective}, {model.passes}, seed {flags.seed}"
-    yield ""
-    known = _metrics(found)
-    rows = [[str(p), *(_shown(m, x[i]) for m, x in known.items())]
-            for i, p in enumerate(found.files)]  # fmt: skip
-    if len(found.files) > 1 and known:
-        rows.append(["mean", *(_shown(m, x.mean()) for m, x in known.items())])
-        rows.append(["standard deviation", *(_shown(m, x.std(ddof=1)) for m, x in known.items())])
-    if len(found.files) > 1 and found.tested is not None:
-        together = _shown("test_accuracy", found.tested.together)
-        rows.append(["all, probabilities averaged", *[""] * (len(known) - 1), together])
-    yield from _table([["network", *(m.replace("_", " ") for m in known)], *rows])
-    if found.tested is not None:
-        yield ""
-        error = 100 * found.tested.calibration_error
-        yield f"expected calibration error of the average: {error:.1f} points"
-
-
-def _shown(metric: str, value: float) -> str:
-    return f"{100 * value:.1f} %" if metric.endswith("accuracy") else f"{value:.4f}"
-
-
-def _inputs(scale: Any, shift: Any) -> str:
-    if np.ndim(scale) or np.ndim(shift):
-        return "each pixel by a scale and a shift of its own, which the card has"
-    return f"pixel * {scale:.6g} {'-' if shift < 0 else '+'} {abs(shift):.6g}"
-
-
-def _table(rows: list[list[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for first, *others in rows:
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        yield "  ".join(cells).rstrip()
 
 
 if __name__ == "__main__":

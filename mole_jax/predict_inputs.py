@@ -24,10 +24,22 @@ class Task(NamedTuple):
     x: np.ndarray  # flat images [m, F], or transitions [m, O + A + O]
     y: np.ndarray | None  # labels [m]; of policies none
     test: tuple[np.ndarray, np.ndarray] | None
+    resized_from: tuple[int, ...] | None = None  # height, width and channels of the support set's
 
 
-def read_task(support: str, test: str | None, model: Model) -> Task:
+def named_source(text: str) -> str:
+    """Return a source as `tasks.sources.load` takes it: FILE.npz is npz:FILE.npz."""
+    return f"npz:{text}" if text.endswith(NPZ) and ":" not in text else text
+
+
+def read_task(support: str, test: str | None, model: Model, *, resize: bool = False) -> Task:
     """Read the support set, and the test set where one is named.
+
+    Args:
+        support: a source.
+        test: a source, or None.
+        model: whose networks they are for.
+        resize: whether images of another size are made as large as the networks take them.
 
     Raises:
         UserError: for what cannot be read, and what does not fit the model's networks.
@@ -37,16 +49,22 @@ def read_task(support: str, test: str | None, model: Model) -> Task:
             raise UserError("--test is of images: measure policies in their environment")
         return Task(_transitions(support), None, None)
     network = model.learner.network
-    x, y = _labelled("--support", support, network, of_test=False)
-    if test is None:
-        return Task(x, y, None)
-    return Task(x, y, _labelled("--test", test, model.network(y), of_test=True))
+    x, y, size = _labelled("--support", support, network, of_test=False, resize=resize)
+    tested = None
+    if test is not None:
+        tested = _labelled("--test", test, model.network(y), of_test=True, resize=resize)[:2]
+    return Task(x, y, tested, size)
 
 
 def _labelled(
-    flag: str, source: str, network: Network, *, of_test: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read flat images [m, F] and labels [m] of a data source: its test examples or the rest."""
+    flag: str, source: str, network: Network, *, of_test: bool, resize: bool
+) -> tuple[np.ndarray, np.ndarray, tuple[int, ...] | None]:
+    """Read flat images [m, F] and labels [m] of a data source: its test examples or the rest.
+
+    Returns:
+        The images, the labels, and the size that images had before they were resized, if they were.
+    """
+    from mole_jax.sampling import resizing
     from mole_jax.tasks import sources
 
     try:
@@ -56,9 +74,14 @@ def _labelled(
     shape = data.images.shape[1:]
     # Stored networks of flat images know no more than how many numbers there are.
     wanted = network.input_shape
-    if shape != wanted and (len(wanted) > 1 or wanted != (np.prod(shape),)):
+    fits = shape == wanted or (len(wanted) == 1 and wanted == (np.prod(shape),))
+    if not fits and not (resize and len(wanted) == 3 and shape[-1] == wanted[-1]):
+        hint = resizing.colour(shape, wanted)
+        if not hint and len(wanted) == 3 and shape[-1] == wanted[-1]:
+            hint = ": add --resize to make them fit"
         raise UserError(
             f"{flag}={source}: its images are {_by(shape)}, and the networks take {_by(wanted)}"
+            f"{hint}"
         )
     if data.n_classes > network.n_outputs:
         raise UserError(
@@ -70,7 +93,10 @@ def _labelled(
         rows = ~rows  # a source without test examples of its own: all of it
     if not rows.any():
         raise UserError(f"{flag}={source}: it marks all of its images as test images")
-    return data.images[rows].reshape(rows.sum(), -1), data.labels[rows]
+    images, labels = data.images[rows], data.labels[rows]
+    if not fits:
+        images = resizing.resized(flag, images, wanted)
+    return images.reshape(len(images), -1), labels, None if fits else shape
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -40,6 +40,7 @@ FLOORS = (
     ("metamodel",),
     ("training",),
     ("learners",),
+    ("sampling.shipped",),
     ("sampling",),
     ("evaluation.harness",),
     ("evaluation.baselines",),

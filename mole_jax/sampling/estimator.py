@@ -1,6 +1,6 @@
 """A classifier for scikit-learn, whose `fit` is one pass of a trained model over the examples.
 
-mole_jax.OnePassClassifier("runs/glyphs").fit(x_train, y_train).score(x_test, y_test)
+mole_jax.OnePassClassifier("glyphs-8").fit(x_train, y_train).score(x_test, y_test)
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mole_jax.core import rng
 from mole_jax.core.errors import UserError
-from mole_jax.core.storage.paths import user_path
+from mole_jax.sampling import shipped
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.load import Model, load
 
@@ -37,13 +38,15 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
     Nothing is trained: `fit` predicts networks, whose probabilities `predict_proba` averages.
 
     Args:
-        model: a workdir whose train stage is done, a file of `export-model`, or what
-            `mole_jax.load` returned.
+        model: the name of a model that comes with MOLE, a workdir whose train stage is done, a
+            file of `export-model`, or what `mole_jax.load` returned.
         n_networks: how many networks vote.
         inputs: what the columns of X are. "images": all pixels of an image, on the scale of the
             model's training. "features": any numbers, no more than a network has inputs; each is
             standardised over the examples given to `fit`, and the first inputs are given them. No
             model here was trained on such data, so expect less of it.
+        resize: whether square images of another size are made as large as the model's. Without it
+            they are refused.
         objective: which of a workdir's learners writes, as `mole_jax.load` has it; None: the first.
         target_loss: what is asked for, as `Model.predict` has it; None: as good as the model can.
         random_state: an integer, a NumPy RandomState or None; draws the networks' starts.
@@ -56,10 +59,11 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        model: Any,
+        model: Any = shipped.NAMES[0],
         *,
         n_networks: int = 8,
         inputs: str = "images",
+        resize: bool = False,
         objective: str | None = None,
         target_loss: float | None = None,
         random_state: Any = None,
@@ -67,6 +71,7 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         self.model = model
         self.n_networks = n_networks
         self.inputs = inputs
+        self.resize = resize
         self.objective = objective
         self.target_loss = target_loss
         self.random_state = random_state
@@ -86,27 +91,34 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         if len(classes) < 2:
             raise ValueError(f"y has one class only, {classes[0]!r}: give two or more")
         model = self._loaded()
-        table: _Table | None = None
+        prepared: _Table | _Squares | None = None
         draws = check_random_state(self.random_state)
         key = rng.key(int(draws.randint(np.iinfo(np.int32).max)))
         if self.inputs == "features":
             size = model.inputs.size
             if X.shape[1] > size:
                 raise ValueError(f"X has {X.shape[1]} features, and networks have {size} inputs")
-            table = _Table(StandardScaler().fit(X), model.inputs)
+            prepared = _Table(StandardScaler().fit(X), model.inputs)
             # The check of the scale is for images: leave it out.
             known = dataclasses.replace(model.inputs, mean=None, std=None)
             model = dataclasses.replace(model, inputs=known)
+        elif X.shape[1] != model.inputs.size:
+            if not self.resize:
+                raise ValueError(
+                    f"X has {X.shape[1]} columns, and networks take images of {model.inputs.size} "
+                    "pixels: resize=True makes square images fit"
+                )
+            prepared = _Squares(model.inputs)
         with _as_value_errors():
             networks = model.predict(
-                X if table is None else table.rows(X),
+                X if prepared is None else prepared.rows(X),
                 labels,
                 n=self.n_networks,
                 target_loss=self.target_loss,
                 key=key,
             )
         # All at once: a fit that is refused leaves an earlier one as it was.
-        self.classes_, self.networks_, self._table = classes, networks, table
+        self.classes_, self.networks_, self._prepared = classes, networks, prepared
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -117,7 +129,7 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "classes_")
         rows = validate_data(self, X, dtype=np.float64, reset=False)
-        rows = rows if self._table is None else self._table.rows(rows)
+        rows = rows if self._prepared is None else self._prepared.rows(rows)
         filled_up = np.resize(rows, (-(-len(rows) // PIECE) * PIECE, rows.shape[1]))
         pieces = []
         for i in range(0, len(filled_up), PIECE):
@@ -140,11 +152,11 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
                     f"objective={self.objective!r}, and the model is {self.model.objective!r}"
                 )
             return self.model
-        path = user_path(self.model)
+        path = shipped.place(self.model)
         of_stages = [path / stage / "stage.json" for stage in ("train", "evaluate")]
         read = [path] if path.is_file() else of_stages
         changed = tuple(file.stat().st_mtime_ns for file in read if file.exists())
-        return _of_workdir(str(self.model), self.objective, changed)
+        return _of_workdir(path, self.objective, changed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,8 +178,20 @@ class _Table:
         return rows
 
 
+@dataclasses.dataclass(frozen=True)
+class _Squares:
+    """How square images of another size become as large as the model's."""
+
+    inputs: Inputs
+
+    def rows(self, X: np.ndarray) -> np.ndarray:
+        """Return images [m, k] as networks take them, [m, F]."""
+        with _as_value_errors():
+            return self.inputs.resized("X", X).reshape(len(X), -1)
+
+
 @functools.lru_cache(maxsize=4)
-def _of_workdir(workdir: str, objective: str | None, changed: tuple[int, ...]) -> Model:
+def _of_workdir(workdir: Path, objective: str | None, changed: tuple[int, ...]) -> Model:
     """Load a model once for all estimators: folds of a cross validation use the same."""
     return load(workdir, objective=objective)
 

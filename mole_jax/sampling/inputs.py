@@ -16,6 +16,7 @@ import numpy as np
 
 from mole_jax.core import given
 from mole_jax.core.errors import UserError
+from mole_jax.sampling import resizing
 
 # Scales that images come in have these ratios: 0..1, 0..16, 0..100, 0..255, 0..65535.
 FACTORS = (2, 16, 100, 255, 4096, 65535)
@@ -61,6 +62,10 @@ class Inputs:
         if isinstance(x, jax.Array):
             given.check_floats(name, found)
         return found.astype(np.float32).reshape(-1, self.size)
+
+    def resized(self, name: str, x: Any) -> np.ndarray:
+        """Images [m, *shape] of images of another size; see `resizing.resized`."""
+        return resizing.resized(name, x, self.shape)
 
     def standardised(self, rows: Any) -> Any:
         """Rows [m, F] as networks are given them."""
@@ -117,6 +122,10 @@ class Inputs:
             height, width, channels = self.shape
             if found.shape[1:] == (channels, height, width):
                 text += ": the channels come last, x.transpose(0, 2, 3, 1)"
+            elif grey := resizing.colour(found.shape[1:], self.shape):
+                text += grey
+            elif found.shape[1:] not in self._accepted() and found.ndim > 1:
+                text += ": model.resized(x) makes images of another size fit"
         if found.shape in self._accepted():
             text += ": for a single one give x[None]"
         return text

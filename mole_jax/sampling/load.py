@@ -1,5 +1,6 @@
 """The public interface: from a trained workdir and a support set to networks.
 
+model = mole_jax.load("glyphs-8")  # comes with MOLE
 model = mole_jax.load("runs/digits")
 nets = model.predict(x_support, y_support, n=8, key=jax.random.key(0))  # as good as it can
 nets = model.predict(x_support, y_support, target_loss=0.1, n=8, key=jax.random.key(0))
@@ -20,13 +21,12 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.program import stages
 from mole_jax.core.program.config import nearest
 from mole_jax.core.storage import files
-from mole_jax.core.storage.paths import user_path
 from mole_jax.core.unknown import unknown
 from mole_jax.learners import registry, stored
 from mole_jax.learners.scales import Scales
 from mole_jax.metamodel.process import sampler
 from mole_jax.metamodel.process.sampler import Plan
-from mole_jax.sampling import model_file
+from mole_jax.sampling import model_file, shipped
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.model import Model, on_all_devices
 from mole_jax.sampling.networks import Networks
@@ -56,7 +56,8 @@ def load(
 
     Args:
         workdir: as given to `python -m mole_jax.main`; or a file of `export-model`, which has one
-            objective and one checkpoint.
+            objective and one checkpoint; or the name of a model that comes with MOLE, one of
+            `shipped.NAMES`.
         objective: "diffusion", where nothing is said; "regression" for the deterministic baseline;
             "end_to_end" for the one that was trained without the zoo.
         checkpoint: "last"; "best", the one with the lowest training loss of those that
@@ -70,7 +71,7 @@ def load(
         UserError: when there is no such workdir, when it holds no finished training or no such
             checkpoint, and for options that cannot be.
     """
-    workdir = user_path(workdir)
+    workdir = shipped.place(workdir)
     known = [field.name for field in dataclasses.fields(Plan)]
     if others := sorted(set(sampling) - set(known)):
         close = nearest(others[0], known)
@@ -169,7 +170,9 @@ def description(workdir: Path) -> dict[str, Any]:
 def _check(workdir: Path) -> None:
     """Raise UserError for what is no workdir with a train stage."""
     if not workdir.exists():
-        raise UserError(f"there is no folder {workdir}: give one that was a --workdir")
+        raise UserError(
+            f"there is no folder {workdir}: give one that was a --workdir{shipped.hint(workdir)}"
+        )
     if stages.is_begun(workdir, "train"):
         return
     if not (workdir / stages.MARK).is_file():

@@ -101,6 +101,20 @@ class Model:
         )
         return scale, shift
 
+    def resized(self, x: Any) -> np.ndarray:
+        """Return images [m, *input_shape] of images of another size.
+
+        Args:
+            x: [m, H, W] or [m, H, W, channels], or flat ones of square images; pixels on the scale
+                of training, which they keep. Other proportions are stretched.
+
+        Raises:
+            UserError: for what are no such images.
+        """
+        if self.environment is not None or len(self.inputs.shape) != 3:
+            raise UserError("resized: this model's networks do not take images")
+        return self.inputs.resized("resized: x", x)
+
     def predict(
         self,
         x_support: Any,

@@ -18,6 +18,8 @@ from mole_jax.tasks.examples import Examples
 # Support sets are padded, so that sizes near each other share one compiled sampler: to multiples of
 # 16, and large ones to multiples of an eighth of the next power of two.
 _LEAST = 16
+# Examples that the meta-model looks at, at most.
+MOST = 8192
 
 
 class Support(NamedTuple):
@@ -37,6 +39,10 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
             are several, the largest label says how many classes the task has.
         x: images [m, F] or [m, *inputs.shape], on the source's own scale.
         y: labels [m], integers in 0..K-1.
+
+    Returns:
+        All of them, or of more than `MOST` a part, in which classes have equal shares as far as
+        they have the examples.
 
     Raises:
         UserError: for examples that do not fit.
@@ -67,8 +73,16 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any) -> Support:
             f"{subset_sizes.words(sizes)}: networks may be worse than usual"
         )
     absent = _missing(labels, n_classes)
-    said = (inputs.strangeness("support set", rows), unusual, absent)
     order = _in_an_order_of_their_own(rows, labels)
+    part = ""
+    if len(rows) > MOST:
+        share = MOST // n_classes
+        order = _of_each_class(order, labels, share)
+        part = (
+            f"support set: of its {len(rows):,} examples {len(order):,} are looked at, at most "
+            f"{share:,} of each class; networks that shall see more can be trained on: fine_tune"
+        )
+    said = (inputs.strangeness("support set", rows), unusual, absent, part)
     examples = _padded(_scaled(inputs, rows[order]), labels[order])
     if len(sizes) > 1:
         of_task: Any = np.int32(n_classes)
@@ -108,6 +122,12 @@ def _in_an_order_of_their_own(rows: np.ndarray, labels: np.ndarray) -> np.ndarra
     data = np.ascontiguousarray(rows, np.float32)
     marks = [zlib.crc32(row.tobytes(), int(label)) for row, label in zip(data, labels, strict=True)]
     return np.argsort(marks, kind="stable")
+
+
+def _of_each_class(order: np.ndarray, labels: np.ndarray, share: int) -> np.ndarray:
+    """Return the first `share` examples of each class in an order, in that order."""
+    found = [order[labels[order] == c][:share] for c in np.unique(labels)]
+    return order[np.isin(order, np.concatenate(found))]
 
 
 def count(sizes: range, labels: Any) -> int:
