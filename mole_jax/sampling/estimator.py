@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,9 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
             file of `export-model`, or what `mole_jax.load` returned.
         n_networks: how many networks vote.
         inputs: what the columns of X are. "images": all pixels of an image, on the scale of the
-            model's training. "features": any numbers, no more than a network has inputs; each is
-            standardised over the examples given to `fit`, and the first inputs are given them. No
-            model here was trained on such data, so expect less of it.
+            model's training. "features": any numbers, no more than an image has pixels; each is
+            standardised over the examples given to `fit`, and becomes a pixel. No model here was
+            trained on such data, so expect less of it.
         resize: whether square images of another size are made as large as the model's. Without it
             they are refused.
         objective: which of a workdir's learners writes, as `mole_jax.load` has it; None: the first.
@@ -95,7 +96,7 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         draws = check_random_state(self.random_state)
         key = rng.key(int(draws.randint(np.iinfo(np.int32).max)))
         if self.inputs == "features":
-            size = model.inputs.size
+            size = math.prod(model.inputs.shape[:2])
             if X.shape[1] > size:
                 raise ValueError(f"X has {X.shape[1]} features, and networks have {size} inputs")
             prepared = _Table(StandardScaler().fit(X), model.inputs)
@@ -161,21 +162,40 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
 
 @dataclasses.dataclass(frozen=True)
 class _Table:
-    """How features become the first inputs of networks; the others have training's mean."""
+    """How features become an image: a pixel each, as far apart as there is room.
+
+    A convolution mixes pixels next to each other, and features have no neighbours. Chosen on iris
+    and on made-up tables, where blocks of pixels were worse.
+    """
 
     scaler: Any
     inputs: Inputs
 
     def rows(self, X: np.ndarray) -> np.ndarray:
-        """Return examples [m, k] as networks take them, [m, F]."""
+        """Return examples [m, k] as networks take them, [m, F]; other pixels have their mean."""
         mean, spread = (
             np.broadcast_to(default if s is None else np.asarray(s), (self.inputs.size,))
             for s, default in ((self.inputs.mean, 0.0), (self.inputs.std, 1.0))
         )
         rows = np.broadcast_to(mean, (len(X), len(mean))).copy()
-        k = X.shape[1]
-        rows[:, :k] += self.scaler.transform(X) * spread[:k]
+        at = pixels(self.inputs.shape, X.shape[1])
+        rows[:, at] += self.scaler.transform(X)[:, :, None] * spread[at]
         return rows
+
+
+def pixels(shape: tuple[int, ...], k: int) -> np.ndarray:
+    """Return where k features go, [k, channels]: positions in a flat image, in rows and columns.
+
+    Args:
+        shape: of an image, [H, W, channels]; anything else is one row.
+        k: at most H * W.
+    """
+    height, width, channels = shape if len(shape) == 3 else (1, math.prod(shape), 1)
+    across = min(math.ceil(k / min(math.isqrt(k), height)), width)
+    row, column = np.divmod(np.arange(k), across)
+    down = math.ceil(k / across)
+    y, x = (2 * row + 1) * height // (2 * down), (2 * column + 1) * width // (2 * across)
+    return np.asarray((y * width + x)[:, None] * channels + np.arange(channels))
 
 
 @dataclasses.dataclass(frozen=True)

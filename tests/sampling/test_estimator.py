@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import mole_jax
 from mole_jax import OnePassClassifier
 from mole_jax.sampling import model_file
+from mole_jax.sampling.estimator import pixels
 from tests import tiny, untrained
 
 CONFIG = tiny.tiny_config(
@@ -157,3 +158,14 @@ def test_checks_of_scikit_learn(model: Path) -> None:
             check(of)
             done += 1
     assert done > 45
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (4, 6, 3), (24,)])
+def test_each_feature_has_a_pixel_of_its_own(shape: tuple[int, ...]) -> None:
+    n = int(np.prod(shape[:2])) if len(shape) == 3 else shape[0]
+    channels = shape[2] if len(shape) == 3 else 1
+    for k in range(1, n + 1):
+        at = pixels(shape, k)
+        assert at.shape == (k, channels) and at.min() >= 0 and at.max() < n * channels
+        assert len(np.unique(at)) == k * channels
+    assert pixels((8, 8, 1), 4).ravel().tolist() == [18, 22, 50, 54]  # of each quarter the middle
