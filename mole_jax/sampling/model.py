@@ -203,7 +203,7 @@ class Model:
                 # Bound to no device they would have the same compiled once more.
                 flat, loss = jax.device_put((flat, loss), place)
             for i in range(rounds):
-                found = writing.write(
+                found = writing.write_in_parts(
                     self.learner,
                     self.params,
                     support_set.examples,

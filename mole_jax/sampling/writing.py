@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mole_jax.core import rng
 from mole_jax.learners import answers
@@ -21,6 +22,9 @@ from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network, fewer_outputs
 from mole_jax.training.learner import Episodes, Learner
 from mole_jax.zoo.prompt_metric import PromptMetric
+
+# Networks of one call: of more of them a machine's memory is full before its cores are.
+AT_ONCE = 64
 
 
 class Written(NamedTuple):
@@ -94,6 +98,50 @@ def write(
         jnp.isfinite(start_metric).all(),
         jnp.isfinite(flat).all() & (after is None or jnp.isfinite(after).all()),
     )
+
+
+def write_in_parts(
+    learner: Learner,
+    theta: Any,
+    support: Examples,
+    start: Any,
+    start_metric: Any,
+    target: Any,
+    key: jax.Array,
+    number: Any,
+    *,
+    n: int,
+    metric: PromptMetric | None,
+    best: bool,
+) -> Written:
+    """Write n networks as `write` does, `AT_ONCE` of them or fewer in a call.
+
+    Calls are of one size, so that they share a program, and each draws from a key of its own.
+    """
+    parts = -(-n // AT_ONCE)
+    each = -(-n // parts)
+    found = []
+    for i in range(parts):
+        rows = np.minimum(np.arange(i * each, (i + 1) * each), n - 1)
+        start_of, metric_of = (
+            x if x is None or parts == 1 else x[rows] for x in (start, start_metric)
+        )
+        own = key if i == 0 else rng.at(key, "part", i)
+        call = functools.partial(write, learner, theta, support, start_of, metric_of, target)
+        found.append(call(own, number, n=each, metric=metric, best=best))
+    if parts == 1:
+        return found[0]
+    return Written(
+        jnp.concatenate([part.flat for part in found])[:n],
+        None if metric is None else jnp.concatenate([_measured(part) for part in found])[:n],
+        jnp.stack([part.start_is_finite for part in found]).all(),
+        jnp.stack([part.is_finite for part in found]).all(),
+    )
+
+
+def _measured(part: Written) -> jax.Array:
+    assert part.metric is not None
+    return part.metric
 
 
 @functools.partial(jax.jit, static_argnames=("network", "own"))

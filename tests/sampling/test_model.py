@@ -17,6 +17,7 @@ import pytest
 import mole_jax
 from mole_jax.core.errors import UserError
 from mole_jax.sampling import model as models
+from mole_jax.sampling import writing
 from mole_jax.sampling.load import Model, Networks
 from tests import tiny
 from tests.sampling.conftest import predict, untrained
@@ -263,3 +264,18 @@ def test_keys_and_images_on_another_device_are_welcome(
     x = support[0]
     there = jax.device_put(jnp.asarray(x), last)
     np.testing.assert_allclose(found.apply(there), nets.apply(x), rtol=1e-4, atol=1e-4)
+
+
+def test_many_networks_are_written_in_parts(
+    model: Model, nets: Networks, support: Labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "AT_ONCE", 2)
+    many = predict(model, support, n=5, rounds=2)
+    found = np.asarray(many.params["output"]["kernel"])
+    assert len(found) == 5 and many.predicted_metric.shape == (5,)
+    assert len(np.unique(found.reshape(5, -1).round(4), axis=0)) == 5
+    two = predict(model, support, n=2, rounds=2)
+    assert tiny.equal_trees(two.params, jax.tree.map(lambda x: x[:2], many.params))
+    start = jax.tree.map(lambda x: np.repeat(x[:1], 5, axis=0), many.params)
+    again = predict(model, support, n=5, start=start, start_loss=[0.1, 0.2, 0.3, 0.4, 0.5])
+    assert np.isfinite(again.predicted_metric).all() and again.predicted_metric.shape == (5,)

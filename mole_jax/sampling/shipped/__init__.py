@@ -12,7 +12,7 @@ from pathlib import Path
 from mole_jax.core.storage.paths import user_path
 
 FOLDER = Path(__file__).parent
-NAMES = ("glyphs-8",)
+NAMES = ("glyphs-8", "glyphs-28")
 
 
 def place(given: str | os.PathLike[str]) -> Path:
