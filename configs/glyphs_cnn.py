@@ -14,6 +14,12 @@
         60.1 / 81.2 %; characters never seen 85.2 / 97.8, 82.2 / 96.9, 75.6 / 96.3 and
         73.9 / 95.6 %; 50 min (two cores, AMD EPYC: zoo 4, training 19, evaluation 27), seed 0
 
+    python -m mole_jax.main --config=configs/glyphs_cnn.py:any --workdir=runs/any --stages=zoo,train
+    python -m mole_jax.main --config=configs/glyphs_cnn.py:28any --workdir=runs/any28 \\
+        --stages=zoo,train
+        made glyphs-8 and glyphs-28, the models that come with MOLE (docs/models.md): tasks of 2 to
+        10 classes, end to end; 37 and 25 min (two busy cores, AMD EPYC), seed 0
+
 Diffusion's figures are of five sampling steps, the default then; one step is as good or better on
 training tasks (docs/performance.md).
 

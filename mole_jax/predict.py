@@ -48,9 +48,9 @@ with the loss that you ask for, and write them as files. Nothing is trained or d
 nothing is written before everything has been checked.
 """
 EPILOG = """\
-models that come with MOLE
-  glyphs-8     for grey images of 8 x 8 pixels from 0 (background) to 255, others with --resize; 2
-               to 10 classes
+models that come with MOLE, for grey images of 2 to 10 classes, pixels from 0 (background) to 255
+  glyphs-8     8 x 8 pixels; other sizes with --resize
+  glyphs-28    28 x 28 pixels, the same
 
 files, none without --out
   --out=NAME.safetensors   tensors with PyTorch's names and layouts, and next to it a card
@@ -70,7 +70,7 @@ sources
 
 examples
   python -m mole_jax.predict glyphs-8 --support=mine.npz --test=more.npz --resize -n 8
-  python -m mole_jax.predict glyphs-8 --support=mine.npz --out=net.onnx
+  python -m mole_jax.predict glyphs-28 --support=mine.npz --out=net.onnx
   python -m mole_jax.predict runs/digits --support=mine.npz --test=more.npz \\
       --target_loss=0.02 -n 8 --out=nets/net.safetensors
 """

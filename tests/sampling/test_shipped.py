@@ -69,7 +69,7 @@ def test_a_name_is_not_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             mole_jax.load(given)
     with pytest.raises(UserError, match="did you mean glyphs-8\\?"):
         mole_jax.load("glyph8")
-    with pytest.raises(UserError, match="or one of glyphs-8"):
+    with pytest.raises(UserError, match="or one of glyphs-8, glyphs-28"):
         mole_jax.load("nowhere")
 
 
