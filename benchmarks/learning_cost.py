@@ -6,11 +6,11 @@ It looks at a workdir whose few-shot evaluation is done (`configs/glyphs_cnn.py`
 leaves it as it is. The cost of a task is all that happens once its examples are there. MOLE's
 learners encode them and write a network. Adam trains one on them at the rate and for the number of
 steps that were chosen on training tasks; the search for both is not counted, its minibatches are no
-larger than the support set, and what it takes to measure networks on the way is taken off. The
+larger than the support set, and networks are not measured on the way. The
 classical learners are fitted and answer about the test pool, which is all that the nearest
 neighbour does; they run one after another. All of it on one device.
 
-Writes benchmarks/results/learning_cost.json.
+Writes benchmarks/results/learning_cost.json, an entry for each workdir's name.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from mole_jax.evaluation.harness.measure import Results
 from mole_jax.evaluation.measures import few_shot, fixed_prompt
 from mole_jax.evaluation.measures.support_sizes import fewer
 from mole_jax.population.member import Recipe
+from mole_jax.sampling import writing
 from mole_jax.tasks.examples import Examples
 
 BATCHES = (64, 1)
@@ -62,7 +63,9 @@ def main() -> None:
     head = ("examples a class", "learner", "accuracy", "Adam's steps", "ms a task, 64 at once",
             "Adam's / its", "ms alone", "Adam's / its")  # fmt: skip
     print(machine.table(head, [cells(row, rows) for row in rows]))
-    machine.write("learning_cost", split=split, batches=BATCHES, rows=rows)
+    known = machine.known("learning_cost", "models")
+    own = {flags.workdir.name: {"split": split, "rows": rows}}
+    machine.write("learning_cost", batches=BATCHES, models=known | own)
 
 
 def load(workdir: Path, split: str) -> tuple[EvalContext, Results, str]:
@@ -122,25 +125,23 @@ def timed(
     sides: dict[Any, Callable[[], Any]] = {
         name: _predicting(context, results, name, shown, rows) for name in context.learners
     }
-    steps = {}
     for (name, (_, copies)), (rate, _, last) in zip(
         few_shot.adams(context).items(), chosen.adam[i], strict=True
     ):
-        own, steps[name] = few_shot.seen(context, shown, copies), max(int(last), 2)
-        for many in (1, steps[name]):
-            sides[name, many] = _training(context, own, rows, float(rate), many)
+        own = few_shot.seen(context, shown, copies)
+        sides[name] = _training(context, own, rows, float(rate), int(last))
     if n == 1:
         sides |= _fitting(context, shown, chosen.classical[i])
     seconds: dict[Any, float] = machine.in_turn(sides, rounds)
-    for name, many in steps.items():  # measuring at both ends is not a part of the cost
-        whole, one = seconds.pop((name, many)), seconds.pop((name, 1))
-        seconds[name] = max(whole - one, 0.0) / (many - 1) * many
     return {name: s / n for name, s in seconds.items()}
 
 
 def _predicting(
     context: EvalContext, results: Results, name: str, shown: EpisodeGrid, rows: np.ndarray
 ) -> Callable[[], jax.Array]:
+    # As many in a call as users' are.
+    parts = -(-len(rows) // writing.at_once(context.family.network))
+    rows = rows[: -(-len(rows) // parts)]
     predictor = dataclasses.replace(context.learners[name], batch=len(rows))
     starts, metric, support = jax.tree.map(
         lambda x: x[rows, 0], (shown.starts, shown.start_metric, shown.support)
@@ -148,9 +149,16 @@ def _predicting(
     asked = fixed_prompt.of(context.measuring(name), results)
     target = np.full(len(rows), asked or 0.0, np.float32)
     key = rng.named(context.root, "benchmark")
-    return lambda: prediction.call(
-        predictor, starts, metric, target, Examples(*support), key, best=asked is None
-    )
+    best = asked is None
+
+    def call() -> jax.Array:
+        of_each = [
+            prediction.call(predictor, starts, metric, target, Examples(*support), key, best=best)
+            for _ in range(parts)
+        ]
+        return of_each[-1]
+
+    return call
 
 
 def _training(
@@ -161,8 +169,9 @@ def _training(
     assert isinstance(recipe, Recipe)  # examples with labels are not trained on by PPO
     recipe = dataclasses.replace(
         recipe,
-        snapshot_steps=(0, steps),
+        snapshot_steps=tuple(sorted({0, steps})),
         batch_size=min(recipe.batch_size, int(support.mask.sum(-1).max())),
+        measured=(),
     )
     return lambda: training.train(
         context, recipe, shown.tasks[rows], rng.named(context.root, "benchmark"), rows,

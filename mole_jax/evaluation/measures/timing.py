@@ -22,6 +22,7 @@ from mole_jax.evaluation.measures import fixed_prompt, generated, training_cost
 from mole_jax.learners import answers
 from mole_jax.population.member import Recipe
 from mole_jax.population.ppo import PPORecipe
+from mole_jax.sampling import writing
 from mole_jax.tasks.examples import Examples
 
 CALLS = 4
@@ -82,8 +83,16 @@ def _both(seconds: list[float]) -> np.ndarray:
 def _prediction(
     context: EvalContext, split: str, predictor: Predictor, asked: float | None
 ) -> float:
-    """Return the seconds of one of the networks that a call of the sampler gives."""
+    """Return the seconds of one of `predictor.batch` networks.
+
+    They are written as many in a call as users' are, where no devices share the call.
+    """
     episodes, n = context.splits[split], predictor.batch
+    parts = 1
+    if predictor.mesh.size == 1:
+        parts = -(-n // writing.at_once(context.family.network))
+        n = -(-n // parts)
+        predictor = dataclasses.replace(predictor, batch=n)
     starts, metric, support = jax.tree.map(
         lambda x: np.resize(x.reshape(-1, *x.shape[2:]), (n, *x.shape[2:])),
         (episodes.starts, episodes.start_metric, episodes.support),
@@ -92,12 +101,13 @@ def _prediction(
     seconds = []
     for i in range(CALLS + 1):
         began = time.monotonic()
-        key = rng.at(context.key("timing"), "call", i)
-        found = call(predictor, starts, metric, target, Examples(*support), key, best=asked is None)
+        key, best = rng.at(context.key("timing"), "call", i), asked is None
+        for _ in range(parts):
+            found = call(predictor, starts, metric, target, Examples(*support), key, best=best)
         found.block_until_ready()
         seconds.append(time.monotonic() - began)
     # The first call may compile.
-    return float(np.median(seconds[1:])) / n
+    return float(np.median(seconds[1:])) / (parts * n)
 
 
 def paid_back(
