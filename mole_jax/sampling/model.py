@@ -203,19 +203,23 @@ class Model:
                 # Bound to no device they would have the same compiled once more.
                 flat, loss = jax.device_put((flat, loss), place)
             for i in range(rounds):
-                found = writing.write_in_parts(
-                    self.learner,
-                    self.params,
-                    support_set.examples,
-                    flat,
-                    loss,
-                    np.float32(target or 0.0),
-                    key,
-                    np.int32(i),
-                    n=n,
-                    metric=metric,
-                    best=target is None,
-                )
+                written = [
+                    writing.write(
+                        self.learner,
+                        self.params,
+                        support_set.examples,
+                        writing.part_of(flat, rows),
+                        writing.part_of(loss, rows),
+                        np.float32(target or 0.0),
+                        own_key,
+                        np.int32(i),
+                        n=len(rows),
+                        metric=metric,
+                        best=target is None,
+                    )
+                    for rows, own_key in writing.parts(network, n, key)
+                ]
+                found = writing.joined(written, n)
                 self._check(found)
                 flat, loss = found.flat, found.metric
             # Of classes without an example the loss on the support set says nothing.

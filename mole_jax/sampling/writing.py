@@ -101,42 +101,32 @@ def write(
     )
 
 
-def write_in_parts(
-    learner: Learner,
-    theta: Any,
-    support: Examples,
-    start: Any,
-    start_metric: Any,
-    target: Any,
-    key: jax.Array,
-    number: Any,
-    *,
-    n: int,
-    metric: PromptMetric | None,
-    best: bool,
-) -> Written:
-    """Write n networks as `write` does, `at_once` of them or fewer in a call.
+def parts(network: Network, n: int, key: jax.Array) -> list[tuple[np.ndarray, jax.Array]]:
+    """Share n networks out to calls of `write`: which of them, and the key of each call.
 
-    Calls are of one size, so that they share a program, and each draws from a key of its own.
+    Calls are of one size, so that they share a program; the last may repeat the last network.
     """
-    parts = -(-n // at_once(learner.network))
-    each = -(-n // parts)
-    found = []
-    for i in range(parts):
-        rows = np.minimum(np.arange(i * each, (i + 1) * each), n - 1)
-        start_of, metric_of = (
-            x if x is None or parts == 1 else x[rows] for x in (start, start_metric)
-        )
-        own = key if i == 0 else rng.at(key, "part", i)
-        call = functools.partial(write, learner, theta, support, start_of, metric_of, target)
-        found.append(call(own, number, n=each, metric=metric, best=best))
-    if parts == 1:
+    calls = -(-n // at_once(network))
+    each = -(-n // calls)
+    rows = np.minimum(np.arange(calls * each).reshape(calls, each), n - 1)
+    return [(own, rng.at(key, "part", i) if i else key) for i, own in enumerate(rows)]
+
+
+def part_of(x: Any, rows: np.ndarray) -> Any:
+    """Return a call's part of what there is for each network; None stays None."""
+    return x if x is None or len(x) == len(rows) else x[rows]
+
+
+def joined(found: list[Written], n: int) -> Written:
+    """Return the n networks of several calls."""
+    if len(found) == 1:
         return found[0]
+    flat, metric, start_is_finite, is_finite = zip(*found, strict=True)
     return Written(
-        jnp.concatenate([part.flat for part in found])[:n],
-        None if metric is None else jnp.concatenate([_measured(part) for part in found])[:n],
-        jnp.stack([part.start_is_finite for part in found]).all(),
-        jnp.stack([part.is_finite for part in found]).all(),
+        jnp.concatenate(flat)[:n],
+        None if metric[0] is None else jnp.concatenate(metric)[:n],
+        jnp.stack(start_is_finite).all(),
+        jnp.stack(is_finite).all(),
     )
 
 
@@ -144,11 +134,6 @@ def at_once(network: Network) -> int:
     """Return how many networks are written in a call."""
     by_cache = network.microbatch and jax.default_backend() == "cpu"
     return CONVOLUTIONS_AT_ONCE if by_cache else AT_ONCE
-
-
-def _measured(part: Written) -> jax.Array:
-    assert part.metric is not None
-    return part.metric
 
 
 @functools.partial(jax.jit, static_argnames=("network", "own"))
