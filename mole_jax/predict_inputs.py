@@ -66,11 +66,16 @@ def _labelled(
     """
     from mole_jax.sampling import resizing
     from mole_jax.tasks import sources
+    from mole_jax.tasks.sources.image_data import NUMBERING
 
     try:
         data = sources.load(source)
     except UserError as problem:
-        raise UserError(f"{flag}: {problem}") from None
+        # Numbered by themselves, the labels of a test set would be others than the support set's.
+        own = (
+            str(problem).replace(NUMBERING, "; number them as in --support") if of_test else problem
+        )
+        raise UserError(f"{flag}: {own}") from None
     shape = data.images.shape[1:]
     # Stored networks of flat images know no more than how many numbers there are.
     wanted = network.input_shape

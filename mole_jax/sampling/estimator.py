@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mole_jax.core import rng
-from mole_jax.core.errors import UserError
+from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.sampling import shipped
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.load import Model, load
@@ -96,6 +97,8 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         draws = check_random_state(self.random_state)
         key = rng.key(int(draws.randint(np.iinfo(np.int32).max)))
         if self.inputs == "features":
+            if self.resize:
+                raise ValueError("resize=True is for inputs='images': leave one of them out")
             size = math.prod(model.inputs.shape[:2])
             if X.shape[1] > size:
                 raise ValueError(f"X has {X.shape[1]} features, and networks have {size} inputs")
@@ -131,10 +134,13 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "classes_")
         rows = validate_data(self, X, dtype=np.float64, reset=False)
         rows = rows if self._prepared is None else self._prepared.rows(rows)
+        if said := self.networks_.inputs.strangeness("X", np.asarray(rows, np.float32)):
+            warnings.warn(said, MoleWarning, stacklevel=2)  # once, and not for each piece
         filled_up = np.resize(rows, (-(-len(rows) // PIECE) * PIECE, rows.shape[1]))
         pieces = []
         for i in range(0, len(filled_up), PIECE):
-            with _as_value_errors():
+            with _as_value_errors(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", MoleWarning)
                 outputs = np.asarray(self.networks_.apply(filled_up[i : i + PIECE]), np.float64)
             # Networks of a model with one number of classes have outputs for all of them.
             outputs = outputs[:, :, : len(self.classes_)]

@@ -135,7 +135,8 @@ class Model:
 
         Args:
             x_support: images [m, F] or [m, *input_shape] (of one channel also without it), pixels
-                on the source's own scale, any m >= 1, in any order; gradient steps follow the first
+                on the source's own scale, any m >= 1, in any order; of each class five times as
+                many as in training are looked at. Gradient steps follow the first
                 `metamodel.support_probes` of each class, in an order of their own. Of an
                 environment transitions [m, O + A + O]: observation, action, next observation.
             y_support: labels [m], integers in 0..K-1; none of an environment. Where the model was
@@ -197,7 +198,19 @@ class Model:
             flat: Any = None
             loss: Any = self._start_loss(start_loss, n) if known else None
             if start is not None:
-                flat = fewer_outputs.widened(network, starts.of_caller(own, start, n), k)
+                given_starts = starts.of_caller(own, start, n)
+                if (
+                    n > 1
+                    and not self.learner.uses.samples
+                    and np.ptp(given_starts, axis=0).max() == 0
+                ):
+                    warnings.warn(
+                        f"predict: all {n} networks are the same: one start is given, and this "
+                        "model draws nothing else; give n starts, or none",
+                        MoleWarning,
+                        stacklevel=2,
+                    )
+                flat = fewer_outputs.widened(network, given_starts, k)
                 if loss is None:
                     loss = writing.measured(network, flat, support_set.examples, metric)
                 # Bound to no device they would have the same compiled once more.
@@ -284,7 +297,8 @@ class Model:
         # They have values, also where jit traces what is around.
         with jax.ensure_compile_time_eval():
             if self.environment is None:
-                return support.labelled(self.inputs, self.sizes, x, y)
+                most = self.config["data"]["support_per_class"]
+                return support.labelled(self.inputs, self.sizes, x, y, trained_with=most)
             size = self.learner.network.example_size
             return support.transitions(self.environment, size, x, y)
 

@@ -138,6 +138,7 @@ def test_what_does_not_fit_is_refused(model: Path, digits: Any) -> None:
         ({"resize": True}, x[:, :63], y, "63 numbers are no square image"),
         ({}, x, np.repeat("one", len(y)), "one class only"),
         ({}, x, np.arange(len(y)) % 5, "there are 5 classes"),
+        ({"inputs": "features", "resize": True}, x, y, "leave one of them out"),
         ({"inputs": "pictures"}, x, y, "'pictures' is unknown"),
         ({"inputs": "features"}, np.ones((21, 65)), y, "65 features, and networks have 64 inputs"),
     ):

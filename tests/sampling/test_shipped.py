@@ -131,3 +131,39 @@ def test_images_in_colour_are_refused_with_what_to_do(tmp_path: Path, capsys: An
         )
     with pytest.raises(UserError, match=r"model\.resized\(x\) makes images of another size fit"):
         mole_jax.load("glyphs-8").predict(np.zeros((4, 9, 9)), [0, 1, 0, 1], key=jax.random.key(0))
+
+
+def test_one_start_gives_one_network_and_that_is_said() -> None:
+    model, task = (
+        mole_jax.load("glyphs-8"),
+        next(shipped_models.draws(shipped_models.digits(), 3, 5, 1)),
+    )
+    one = model.predict(*task.shown, key=jax.random.key(0))
+    with pytest.warns(mole_jax.MoleWarning, match="all 2 networks are the same: one start"):
+        model.predict(*task.shown, n=2, start=one, key=jax.random.key(0))
+
+
+def test_a_single_class_is_refused() -> None:
+    x = shipped_models.digits().shown[0][:3]
+    with pytest.raises(UserError, match="it has class 7 only: give examples of two"):
+        mole_jax.load("glyphs-8").predict(x, [7, 7, 7], key=jax.random.key(0))
+
+
+def test_a_wrong_scale_is_said_once() -> None:
+    task = next(shipped_models.draws(shipped_models.digits(), 3, 5, 1))
+    with pytest.warns(mole_jax.MoleWarning, match="255 times smaller"):
+        fitted = OnePassClassifier(n_networks=1).fit(task.shown[0] / 255, task.shown[1])
+    with pytest.warns(mole_jax.MoleWarning) as said:
+        fitted.predict(np.tile(task.tested[0], (3, 1)) / 255)
+    assert len(said) == 1 and "255 times smaller" in str(said[0].message)
+
+
+def test_labels_of_a_test_set_are_not_numbered_by_themselves(tmp_path: Path, capsys: Any) -> None:
+    task = next(shipped_models.draws(shipped_models.digits(), 3, 5, 1))
+    for name, rows in (("all", task.shown[1] >= 0), ("gap", task.shown[1] > 0)):
+        image = task.shown[0][rows].reshape(-1, 8, 8)
+        np.savez(tmp_path / f"{name}.npz", image=image, label=task.shown[1][rows])
+    asked = ["glyphs-8", f"--support={tmp_path}/all.npz", f"--test={tmp_path}/gap.npz"]
+    assert command.main(asked) == 2
+    said = capsys.readouterr().err
+    assert "number them as in --support" in said and "np.unique" not in said

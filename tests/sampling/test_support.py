@@ -124,17 +124,14 @@ def test_transitions() -> None:
             support.transitions(CARTPOLE, 9, x, y)
 
 
-def test_of_huge_sets_a_part_is_looked_at_and_that_is_said(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(support, "MOST", 30)
+def test_of_huge_sets_a_part_is_looked_at_and_that_is_said() -> None:
     draw = np.random.default_rng(0)
     x, y = draw.uniform(size=(200, 4)), np.repeat([0, 1, 2], [4, 96, 100])
-    found = support.labelled(INPUTS, range(2, 5), x, y)
+    found = support.labelled(INPUTS, range(2, 5), x, y, trained_with=2)
     kept = found.examples.labels[found.examples.mask]
     assert np.bincount(kept).tolist() == [4, 10, 10]
     assert "of its 200 examples 24 are looked at, at most 10 of each class" in found.remarks[-1]
     order = draw.permutation(200)
-    again = support.labelled(INPUTS, range(2, 5), x[order], y[order])
+    again = support.labelled(INPUTS, range(2, 5), x[order], y[order], trained_with=2)
     np.testing.assert_array_equal(again.examples.inputs, found.examples.inputs)
-    assert not support.labelled(INPUTS, range(2, 5), x[:30], y[:30]).remarks
+    assert not support.labelled(INPUTS, range(2, 5), x, y, trained_with=20).remarks

@@ -19,9 +19,11 @@ from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.classification import cross_entropy
 from mole_jax.tasks.networks import Network
 
-# What is timed. A step of PPO is an iteration, in which environments are run, too; networks are
-# measured at both ends of its trainings, which the difference of two takes off.
-STEPS, ITERATIONS = 50, (1, 5)
+# What is timed: as many steps as take about as long, whatever the network. A step of PPO is an
+# iteration, in which environments are run, too; networks are measured at both ends of its
+# trainings, which the difference of two takes off.
+FEWEST, MOST, FLOP = 5, 200, 2e10
+ITERATIONS = (1, 5)
 CALLS = 2  # after the one that compiles; the fastest counts
 
 
@@ -45,7 +47,9 @@ def seconds(context: EvalContext, rate: float, n: int, *, on_support: bool = Fal
     if on_support:
         recipe = of_support(context, recipe)
     recipe = dataclasses.replace(recipe, measured=())
-    return _fastest(context, recipe, rate, n, STEPS, on_support=on_support) / STEPS
+    each = n * step_flops(context.family.network, recipe)
+    steps = int(np.clip(FLOP / max(each, 1.0), FEWEST, MOST))
+    return _fastest(context, recipe, rate, n, steps, on_support=on_support) / steps
 
 
 def of_support(context: EvalContext, recipe: Recipe) -> Recipe:
