@@ -141,8 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, metavar: str, text: str, **options: Any) -> None:
         parser.add_argument(name, metavar=metavar, help=text, **options)
 
-    text = "of `python -m mole_jax.main`, its stage train done; or a model file of export-model; "
-    text += "or the name of a model below"
+    text = "the name of a model below; or a workdir of `python -m mole_jax.main`, its stage train "
+    text += "done; or a model file of export-model"
     add("workdir", "MODEL", text, type=shipped.place)
     text = "labelled examples of the task: FILE.npz, or another source"
     add("--support", "SOURCE", text, required=True, type=named_source)
