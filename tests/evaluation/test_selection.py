@@ -26,7 +26,7 @@ from tests.evaluation.conftest import SETTINGS, Evaluated
 def test_a_measure(name: str, evaluated: Evaluated, tmp_path: Path) -> None:
     measure, stored, context = MEASURES[name], evaluated.results(), evaluated.context
     # It needs what it says and nothing else; `quality` compares the baselines that happen to run.
-    needed = {need.name for need in measure.needs}
+    needed = {need.name for need in (*measure.needs, *measure.likes)}
     rivals = {baseline.measure.name for baseline in selection.BASELINES}
     assert evaluated.used[name] - (rivals if name == "quality" else set()) <= needed
     assert list(MEASURES).index(name) > max(map(list(MEASURES).index, needed), default=-1)

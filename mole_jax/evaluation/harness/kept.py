@@ -47,7 +47,8 @@ def read_all(folder: Path, context: EvalContext, measures: Sequence[Measure[Any]
         UserError: where one is not there, or is as another version wrote it.
     """
     results = Results(context)
-    for job in jobs(context, with_needs(measures)):
+    there = [m for m in with_needs(measures) if m.applies(context)]
+    for job in jobs(context, there):
         path = Path(folder) / f"{job.name}.npz"
         if not _fits(path, job.measure.result):
             raise UserError(

@@ -47,6 +47,7 @@ class Measure(Generic[FoundCo]):
         where: "choice": on training subsets, before everything else, and needing nothing; "each
             split"; "main split"; "once": on the main split, and recorded for every one.
         needs: the measures whose results it uses.
+        likes: those whose results it uses where they apply; it runs without them, too.
         applies: whether it makes sense for the tasks at hand.
         each_learner: it has a result for every learner, and not for the main one alone.
         record: its part of evaluation.json: of the choices, or of a split's results.
@@ -59,6 +60,7 @@ class Measure(Generic[FoundCo]):
     where: Literal["choice", "each split", "main split", "once"] = "each split"
     _: dataclasses.KW_ONLY
     needs: tuple[Measure[Any], ...] = ()
+    likes: tuple[Measure[Any], ...] = ()
     applies: Callable[[EvalContext], bool] = always
     each_learner: bool = False
     record: Callable[[EvalContext, str, Results], Record] = nothing
@@ -116,7 +118,8 @@ def with_needs(measures: Iterable[Measure[Any]]) -> list[Measure[Any]]:
     """Return the measures and what they need, each after what it needs."""
     found: list[Measure[Any]] = []
     for measure in measures:
-        found += [m for m in with_needs(measure.needs) if m not in found]
+        needed = with_needs((*measure.needs, *measure.likes))
+        found += [m for m in needed if m not in found]
         found += [measure] if measure not in found else []
     return found
 

@@ -191,6 +191,7 @@ MEASURE = Measure(
     Timing,
     measure,
     "once",
-    needs=(fixed_prompt.MEASURE, generated.MEASURE, adam.MEASURE),
+    needs=(fixed_prompt.MEASURE, generated.MEASURE, adam.RATE, adam.MEASURE),
+    likes=(adam_support.CHOSEN,),
     record=_record,
 )

@@ -19,7 +19,7 @@ from tests.evaluation.conftest import Prepared
 def test_results_of_another_form_are_refused_like_missing_ones(
     prepared: Prepared, tmp_path: Path
 ) -> None:
-    alone = dataclasses.replace(timing.MEASURE, needs=())
+    alone = dataclasses.replace(timing.MEASURE, needs=(), likes=())
     with pytest.raises(UserError, match="is missing"):
         read_all(tmp_path, prepared.context, [alone])
     (job,) = jobs(prepared.context, [alone])
