@@ -16,9 +16,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from mole_jax.core import compat
 from mole_jax.core.program import config as configs
 from mole_jax.core.program import sections
 from mole_jax.evaluation.harness.evaluation_config import EvaluationConfig
+from mole_jax.learners.learners_config import LearnersConfig
 from mole_jax.metamodel.metamodel_config import METAMODEL
 from mole_jax.metamodel.process.process_config import DiffusionConfig, SamplingConfig
 from mole_jax.population.population_config import POPULATION
@@ -36,9 +38,12 @@ SECTIONS: sections.Schema = {
     "metamodel": METAMODEL,
     "diffusion": DiffusionConfig,
     "training": TrainConfig,
+    "learners": LearnersConfig,
     "sampling": SamplingConfig,
     "evaluation": EvaluationConfig,
 }
+# Sections that configs did without: one that is missing says what the defaults say.
+LATER = ("learners",)
 TAGS = {"data.source": "digits", "network.name": "mlp", "metamodel.name": "dit"}
 
 
@@ -51,6 +56,18 @@ def defaults() -> ConfigDict:
     for name, kind in sections.chosen(SECTIONS, made).items():
         made[name] = made.get(name, {}) | sections.defaults(kind)
     return ConfigDict({name: made[name] for name in ("seed", *SECTIONS)})
+
+
+def before() -> dict[str, Any]:
+    """Return the keys that configs have gained, with what held before: see `stages.check`."""
+    later = {f"{name}.{k}": v for name in LATER for k, v in _later(name).items()}
+    return {**compat.DEFAULTS, **later}
+
+
+def _later(name: str) -> dict[str, Any]:
+    kind = SECTIONS[name]
+    assert isinstance(kind, type)
+    return sections.defaults(kind)
 
 
 def change(config: ConfigDict, differences: Mapping[str, Any]) -> ConfigDict:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from mole_jax.core import compat
 from mole_jax.core.console import interrupts
 from mole_jax.core.devices import distributed, mesh_shape
 from mole_jax.core.errors import UserError
@@ -78,7 +77,7 @@ def _stage(function: str) -> Callable[..., None]:
 
 
 FOR_ZOO = ("seed", "data", "network", "population", "zoo")
-FOR_TRAIN = (*FOR_ZOO, "representation", "metamodel", "diffusion", "training")
+FOR_TRAIN = (*FOR_ZOO, "representation", "metamodel", "diffusion", "training", "learners")
 FOR_EVALUATE = (*FOR_TRAIN, "sampling", "evaluation")
 FOR_REPORT = (*FOR_EVALUATE, "report")
 
@@ -125,7 +124,7 @@ def run(arguments: Sequence[str]) -> None:
             distributed.start(cluster)  # before values are checked, for which JAX starts
         distributed.agree(validate, config, given.mesh)
         with stages.open_workdir(given.workdir) as workdir:
-            known = RESULTS_DO_NOT_DEPEND_ON, compat.DEFAULTS, _schema()
+            known = RESULTS_DO_NOT_DEPEND_ON, _before(), _schema()
             stages.check(workdir, STAGES, config, *known)
             _say(f"config   {' '.join([given.config, *given.overrides])}")
             _say(f"workdir  {workdir}")
@@ -279,6 +278,12 @@ def _pieces(command: Command) -> Any:
 def _config(command: Command) -> ConfigDict:
     config = configs.load(command.config)
     return configs.override(config, command.overrides, _schema())
+
+
+def _before() -> dict[str, Any]:
+    from mole_jax import experiment  # imports JAX
+
+    return experiment.before()
 
 
 def _schema() -> Schema:

@@ -25,6 +25,7 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     from mole_jax.evaluation import selection
     from mole_jax.evaluation.harness import evaluation_config
     from mole_jax.learners import registry
+    from mole_jax.learners.learners_config import LearnersConfig
     from mole_jax.population import recipes
     from mole_jax.tasks import family as families
     from mole_jax.training import live
@@ -42,6 +43,7 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
     registry.check(config, family.network, mesh_lib.make_mesh(mesh_shape))
     prompt_metric.check(config, family)
     PairConfig.of(config)
+    read(LearnersConfig, config["learners"], "learners").check()
     live.check(config, family)
     evaluation_config.check(config)
     selection.selected(config)

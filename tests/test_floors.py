@@ -39,7 +39,7 @@ FLOORS = (
     ("metamodel.networks",),
     ("metamodel",),
     ("training",),
-    ("learners",),
+    ("learners", "learners.ancestors"),
     ("sampling.shipped",),
     ("sampling",),
     ("evaluation.harness",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -245,14 +246,17 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def with_old_names(workdir: Path) -> None:
-    """Make the records of a workdir those of code from before keys were renamed."""
-    for record in workdir.glob("*/stage.json"):
-        text = record.read_text()
+    """Make the records of a workdir those of code from before keys were renamed or came."""
+    for path in workdir.glob("*/stage.json"):
+        record = json.loads(path.read_text())
+        config = record["config"]
+        for name in experiment.LATER:
+            config.pop(name, None)
         for old, new in compat.RENAMED.items():
-            old, new = (f'"{key.rpartition(".")[2]}":' for key in (old, new))
-            assert old not in text
-            text = text.replace(new, old)
-        record.write_text(text)
+            section, _, name = new.partition(".")
+            if section in config:
+                config[section][old.partition(".")[2]] = config[section].pop(name)
+        path.write_text(json.dumps(record))
 
 
 def load_zoo(config: ConfigDict, workdir: Path) -> tuple[ImageFamily, Normaliser, ZooArrays]:

@@ -71,6 +71,7 @@ class Diffusion:
     parts: int = 1  # of a batch, one after another
 
     source = "pairs"
+    writes_networks = True
 
     @property
     def network(self) -> Network:
@@ -144,6 +145,13 @@ class Diffusion:
         return dataclasses.replace(
             self, model=dataclasses.replace(self.model, representation=tokens), plan=plan
         )
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        return {}
+
+    def choices(self) -> tuple[Self, ...]:
+        return ()  # prompts apart, which are no settings of its own
 
     def on(self, mesh: Mesh, parts: int) -> Self:
         return dataclasses.replace(self, model=self.model.on(mesh), mesh=mesh, parts=parts)

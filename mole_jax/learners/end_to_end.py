@@ -15,16 +15,12 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from mole_jax.learners import regression
+from mole_jax.learners import query_loss, regression
 from mole_jax.learners.diffusion import Diffusion
-from mole_jax.metamodel.networks import sharding
 from mole_jax.metamodel.networks.transformer import Transformer
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
-from mole_jax.tasks.classification import loss_and_accuracy
-from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
-from mole_jax.training import microbatch
 from mole_jax.training.learner import Episodes, Label, Request, Uses
 
 # A step that is too long makes units of the network die. Where step sizes learned as fast as the
@@ -50,6 +46,7 @@ class EndToEnd:
     name = "end_to_end"
     label = LABEL
     source = "episodes"
+    writes_networks = True
     # Another start gives another network.
     uses = Uses(target_metric=False, samples=False)
 
@@ -69,26 +66,12 @@ class EndToEnd:
         self, theta: Any, batch: Episodes, key: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
         """Return the gradient of the networks' cross-entropy on the query sets."""
-        assert batch.query is not None
-        batch, query = sharding.shard_batch((batch._replace(query=None), batch.query), self.mesh)
 
-        def of(part: tuple[Episodes, Examples]) -> tuple[Any, dict[str, jax.Array]]:
-            def loss(theta: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-                if self.mesh is not None:
-                    theta = sharding.gathered(theta, self.mesh)
-                episodes, query = part
-                flat = self._written(theta, episodes)
-                each, accuracy = jax.vmap(self._judged)(flat, query)
-                found = jnp.mean(each)
-                return found, {"loss": found, "query_accuracy": jnp.mean(accuracy)}
+        def loss(theta: Any, episodes: Episodes) -> tuple[jax.Array, dict[str, jax.Array]]:
+            flat = self._written(theta, episodes._replace(query=None))
+            return query_loss.of_networks(self.network, flat, episodes.query)
 
-            (_, metrics), grads = jax.value_and_grad(loss, has_aux=True)(theta)
-            return grads, metrics
-
-        found: tuple[Any, dict[str, jax.Array]] = microbatch.mean(
-            of, (batch, query), self.parts, self.mesh
-        )
-        return found
+        return query_loss.gradient(loss, theta, batch, self.mesh, self.parts)
 
     def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> jax.Array:
         """Write a network for every episode: [B, D]."""
@@ -106,13 +89,16 @@ class EndToEnd:
         request = Request(some, use, jnp.zeros(some.shape, bool))
         return self.writer.adapt(theta, plain, request, jax.random.key(0))
 
-    def _judged(self, flat: jax.Array, query: Examples) -> tuple[jax.Array, jax.Array]:
-        logits = self.network.apply(self.network.spec.unflatten(flat), query.inputs)
-        return loss_and_accuracy(logits, *query[1:])
-
     def ready(self, fitted: Fitted, plan: Plan) -> Self:
         """Return the learner with what was fitted for it; it is not sampled from."""
         return dataclasses.replace(self, writer=self.writer.ready(fitted, plan))
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        return {}
+
+    def choices(self) -> tuple[Self, ...]:
+        return ()
 
     def on(self, mesh: Mesh, parts: int) -> Self:
         return dataclasses.replace(self, writer=self.writer.on(mesh, 1), mesh=mesh, parts=parts)

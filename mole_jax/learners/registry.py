@@ -12,12 +12,15 @@ from mole_jax import representation
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 from mole_jax.learners import diffusion, end_to_end, gpt, regression
+from mole_jax.learners.ancestors import evolved, l2l, maml, reptile, sequence
 from mole_jax.learners.diffusion import Diffusion
 from mole_jax.learners.end_to_end import EndToEnd
+from mole_jax.learners.learners_config import LearnersConfig
 from mole_jax.metamodel.process import sampler
 from mole_jax.metamodel.process.sampler import DEFAULT, Plan
 from mole_jax.representation.fitted import Fitted
 from mole_jax.tasks.networks import Network
+from mole_jax.training.learner import Learner
 from mole_jax.training.train_config import TrainConfig
 
 # metamodel.name -> the learner that the main one is.
@@ -27,12 +30,20 @@ RIVALS: dict[str, Callable[[Diffusion], Diffusion | EndToEnd]] = {
     "regression": regression.of,
     "end_to_end": end_to_end.of,
 }
-NAMES = ("diffusion", *RIVALS)
+# config.learners.NAME -> the learner: (its section, network, its name).
+ANCESTORS: dict[str, Callable[..., Learner]] = {
+    **dict.fromkeys(maml.LABELS, maml.build),
+    reptile.NAME: reptile.build,
+    l2l.NAME: l2l.build,
+    **dict.fromkeys(sequence.LABELS, sequence.build),
+    evolved.NAME: evolved.build,
+}
+NAMES = ("diffusion", *RIVALS, *ANCESTORS)
 
 
 def of(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the learners that a config trains, the main one first."""
-    return (NAMES[0], *(name for name in RIVALS if _steps(config, name)))
+    return (NAMES[0], *(name for name in NAMES[1:] if _steps(config, name)))
 
 
 def build(
@@ -41,7 +52,7 @@ def build(
     name: str,
     fitted: Fitted,
     plan: Plan = DEFAULT,
-) -> Diffusion | EndToEnd:
+) -> Learner:
     """Build a learner of a config.
 
     Raises:
@@ -49,6 +60,8 @@ def build(
     """
     if name not in NAMES:
         raise UserError(f"learner {name!r} is unknown; there are {NAMES}")
+    if name in ANCESTORS:
+        return ANCESTORS[name](getattr(LearnersConfig.of(config), name), network, name)
     kind = compat.get(config, "metamodel.name")
     if kind not in MAIN:
         raise UserError(f"metamodel.name={kind!r} is unknown; there are {tuple(MAIN)}")
@@ -63,6 +76,7 @@ def check(config: Mapping[str, Any], network: Network, mesh: Mesh) -> None:
             f"training.end_to_end_steps={_steps(config, 'end_to_end')} needs labelled examples, "
             "and a meta-model that looks at them: set it to 0"
         )
+    _check_ancestors(config, network)
     for name in of(config):
         learner = build(config, network, name, representation.shapes(config, network))
         train_config(config, name).check_mesh(mesh)
@@ -81,12 +95,43 @@ def train_config(config: Mapping[str, Any], name: str) -> TrainConfig:
     if name == NAMES[0]:
         return found
     steps = _steps(config, name)
-    warmup = min(found.warmup_steps, max(steps // 10, 1))
-    rate = found.end_to_end_rate if name == "end_to_end" else found.learning_rate
-    return dataclasses.replace(found, steps=steps, warmup_steps=warmup, learning_rate=rate)
+    changed: dict[str, Any] = {
+        "steps": steps,
+        "warmup_steps": min(found.warmup_steps, max(steps // 10, 1)),
+    }
+    if name == "end_to_end":
+        changed["learning_rate"] = found.end_to_end_rate
+    if name in ANCESTORS:
+        own = getattr(LearnersConfig.of(config), name)
+        changed["learning_rate"] = own.rate
+        changed["batch_size"] = own.batch_size or found.batch_size
+        # The step of an evolution strategy is taken as it is.
+        changed["plain"] = name == evolved.NAME
+    return dataclasses.replace(found, **changed)
+
+
+def _check_ancestors(config: Mapping[str, Any], network: Network) -> None:
+    """Raise UserError for values of `config.learners` that cannot be, and what networks forbid."""
+    section = LearnersConfig.of(config)
+    section.check()
+    for name, steps in section.steps().items():
+        if steps and not network.classifies:
+            raise UserError(
+                f"learners.{name}.steps={steps} needs labelled examples, and network.name="
+                f"{network.name!r} has none; set it to 0"
+            )
+    own = config["network"]
+    layers = own["name"] == "mlp" and own["activation"] == "relu"
+    if section.evolved.steps and not layers:
+        raise UserError(
+            f"learners.evolved.steps={section.evolved.steps}: its rule is for network.name='mlp' "
+            f"with network.activation='relu', not for {own['name']!r} as it is; set it to 0"
+        )
 
 
 def _steps(config: Mapping[str, Any], name: str) -> int:
+    if name in ANCESTORS:
+        return LearnersConfig.of(config).steps()[name]
     key = f"{name}_steps"
     late = f"training.{key}" in compat.DEFAULTS
     return int(compat.get(config, f"training.{key}") if late else config["training"][key])

@@ -12,12 +12,11 @@ from mole_jax.core.program import stages
 from mole_jax.core.storage import checkpoint_files
 from mole_jax.core.storage.checkpoint_files import DamagedError, GoneError
 from mole_jax.learners import registry, scales
-from mole_jax.learners.diffusion import Diffusion
-from mole_jax.learners.end_to_end import EndToEnd
 from mole_jax.learners.scales import Scales
 from mole_jax.metamodel.process.sampler import DEFAULT, Plan
 from mole_jax.tasks.networks import Network
 from mole_jax.training import state as states
+from mole_jax.training.learner import Learner
 from mole_jax.training.state import State
 
 NO_CHECKPOINT = "{}: the training has no checkpoint yet: wait for one, or run its command again"
@@ -26,7 +25,7 @@ NO_CHECKPOINT = "{}: the training has no checkpoint yet: wait for one, or run it
 class Trained(NamedTuple):
     """A finished training, ready for use."""
 
-    learner: Diffusion | EndToEnd
+    learner: Learner
     theta: Any  # the moving average
     last: Any  # the parameters themselves, after the last step
     scales: Scales

@@ -59,7 +59,8 @@ def load(
             objective and one checkpoint; or the name of a model that comes with MOLE, one of
             `shipped.NAMES`.
         objective: "diffusion", where nothing is said; "regression" for the deterministic baseline;
-            "end_to_end" for the one that was trained without the zoo.
+            "end_to_end" for the one that was trained without the zoo; or an ancestor, such as
+            "maml", that the config's `learners` trained.
         checkpoint: "last"; "best", the one with the lowest training loss of those that
             `training.checkpoint_every` kept; or the step of another one that is kept.
         weights: "average", the moving average of the steps' weights, or "last", those of the

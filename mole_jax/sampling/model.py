@@ -18,8 +18,6 @@ from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.learners import registry
-from mole_jax.learners.diffusion import Diffusion
-from mole_jax.learners.end_to_end import EndToEnd
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
 from mole_jax.sampling import starts, support, tuning, writing
@@ -31,6 +29,7 @@ from mole_jax.sampling.writing import Written
 from mole_jax.tasks import control, subset_sizes
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.networks import Network, fewer_outputs
+from mole_jax.training.learner import Learner
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
 
@@ -56,7 +55,7 @@ class Model:
     about: Any = None  # of a model file: where it comes from, in JSON
 
     @functools.cached_property
-    def learner(self) -> Diffusion | EndToEnd:
+    def learner(self) -> Learner:
         """What answers; its static parts are the same for the same config: it compiles once."""
         config = compat.renamed(self.config)  # a pickle may be older than the names
         found = _learner(_text(config), _text(self.description), self.objective)
@@ -360,7 +359,7 @@ def on_all_devices(params: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=16)
-def _learner(config: str, description: str, objective: str) -> Diffusion | EndToEnd:
+def _learner(config: str, description: str, objective: str) -> Learner:
     """Build the learner of a config and a network, both in JSON, also inside of jit."""
     with jax.ensure_compile_time_eval():
         network, plain = built(description), json.loads(config)

@@ -23,7 +23,12 @@ def learning_rate(hyper: TrainConfig) -> optax.Schedule:
 
 
 def optimizer(hyper: TrainConfig) -> optax.GradientTransformation:
-    """Return AdamW with a linear warm-up and a cosine to zero; weight decay on matrices only."""
+    """Return AdamW with a linear warm-up and a cosine to zero; weight decay on matrices only.
+
+    Where steps are to be taken as they are (`plain`), it does nothing else.
+    """
+    if hyper.plain:
+        return optax.sgd(hyper.learning_rate)
     return optax.chain(
         optax.clip_by_global_norm(hyper.gradient_clip),
         optax.adamw(

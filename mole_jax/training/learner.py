@@ -97,6 +97,14 @@ class Learner(Solver, Protocol):
     def n_tokens(self) -> int:
         """How many tokens an example of a batch is worked on as, for the log."""
 
+    @property
+    def writes_networks(self) -> bool:
+        """Whether `adapt` answers with networks; else the learner is a `Classifier`."""
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What it is asked with, one of `choices`, in words and numbers for the record."""
+
     def init(self, key: jax.Array) -> Any:
         """Return theta before the first step, a function of the key alone."""
 
@@ -106,8 +114,27 @@ class Learner(Solver, Protocol):
     def on(self, mesh: Mesh, parts: int) -> Self:
         """Return the learner that computes gradients on a mesh, in this many parts of a batch."""
 
+    def ready(self, fitted: Any, plan: Any) -> Self:
+        """Return the learner with what was fitted for it, and how it is to be sampled from."""
+
+    def choices(self) -> tuple[Self, ...]:
+        """Return the learner in each setting that it may be asked with, all with one theta.
+
+        Such as numbers of gradient steps: one is chosen on training subsets. Empty where there is
+        nothing to choose.
+        """
+
     def check_mesh(self, mesh: Mesh) -> None:
         """Raise UserError where a mesh cannot divide its layers evenly."""
 
     def without_remat(self) -> Self | None:
         """Return the learner that computes nothing twice; None where it never does."""
+
+
+class Classifier(Learner, Protocol):
+    """A learner that answers with classes and not with networks: its `adapt` raises."""
+
+    def classify(
+        self, theta: Any, episodes: Episodes, inputs: jax.Array, key: jax.Array
+    ) -> jax.Array:
+        """Return logits [B, m, K] of inputs [B, m, F], for B episodes."""

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
-from mole_jax.core.program.sections import read
+from mole_jax.core.program.sections import NOT_A_KEY, read
 
 SCHEDULES = ("warmup_then_cosine", "warmup_times_cosine")
 
@@ -69,6 +69,8 @@ class TrainConfig:
     checkpoint_every: int = 500
     # The last ones kept, and the one with the lowest loss (of a dispatch's steps).
     keep_checkpoints: int = 2
+    # Gradients are steps as they are, times learning_rate: of an evolution strategy.
+    plain: bool = dataclasses.field(default=False, metadata=NOT_A_KEY)
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> TrainConfig:

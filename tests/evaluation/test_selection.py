@@ -81,7 +81,7 @@ def test_a_config_selects_measures_and_the_report_says_what_is_missing(
         if not path.name.startswith("quality."):  # which depends on what else has run
             (results / path.name).symlink_to(path)
     evaluate(config, tmp_path)
-    said = "retrieval, fixed_prompt, generated, adam_rate, adam, quality, conditions"
+    said = "retrieval, fixed_prompt, adaptation, generated, adam_rate, adam, quality, conditions"
     assert f"evaluate: measures {said}\n" in capsys.readouterr().out
     record = read_json(tmp_path / "report" / "evaluation.json")["splits"]["S1"]
     before = evaluated.json()["splits"]["S1"]

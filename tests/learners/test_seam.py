@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,8 @@ class Reptile:
     uses = Uses(start=False, target_metric=False, samples=False)
     n_tokens = 1
     label = Label("Reptile", "Moves towards what a few steps on each task lead to.")
+    writes_networks = True
+    setting: ClassVar[dict[str, Any]] = {}
 
     def init(self, key: jax.Array) -> jax.Array:
         return self.network.spec.flatten(self.network.init(key))
@@ -73,6 +75,12 @@ class Reptile:
 
     def check_mesh(self, mesh: Mesh) -> None:
         pass
+
+    def ready(self, fitted: Any, plan: Any) -> Self:
+        return self
+
+    def choices(self) -> tuple[Self, ...]:
+        return ()
 
     def without_remat(self) -> None:
         return None

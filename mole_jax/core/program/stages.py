@@ -186,7 +186,7 @@ def _completed(
     whole = {name: dict(x) if isinstance(x, Mapping) else x for name, x in config.items()}
     for key, value in before.items():
         section, _, name = key.partition(".")
-        if section in whole and name in other.get(section, {}) and name not in whole[section]:
+        if name in other.get(section, {}) and name not in whole.setdefault(section, {}):
             whole[section][name] = other[section][name] if value == {} else value
     return whole
 

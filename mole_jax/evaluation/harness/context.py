@@ -22,6 +22,7 @@ from mole_jax.learners import registry, stored
 from mole_jax.learners.stored import Trained
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib
+from mole_jax.training.learner import Learner
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.storage.reader import Zoo, open_zoo
@@ -73,8 +74,14 @@ class EvalContext:
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Return the names of all learners but the measured one."""
-        return tuple(name for name in self.learners if name != self.learner)
+        """Return the names of all learners that write networks, but the measured one."""
+        return tuple(name for name in self.writers if name != self.learner)
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """Return the names of the learners that write networks; others answer with classes."""
+        found = self.learners.items()
+        return tuple(name for name, x in found if x.trained.learner.writes_networks)
 
     @property
     def asks_best(self) -> bool:
@@ -85,6 +92,12 @@ class EvalContext:
     def measuring(self, learner: str) -> EvalContext:
         """Return the same context with another learner measured."""
         return dataclasses.replace(self, learner=learner)
+
+    def asked_as(self, learner: Learner) -> EvalContext:
+        """Return the same context with the measured learner in another setting."""
+        own = self.learners[self.learner]
+        other = dataclasses.replace(own, trained=own.trained._replace(learner=learner))
+        return dataclasses.replace(self, learners={**self.learners, self.learner: other})
 
     def episodes(self, split: str) -> EpisodeGrid:
         """Return the episodes of a split, or those of `CHOICE`."""

@@ -120,6 +120,14 @@ def for_choices(zoo: Zoo, n_tasks: int) -> np.ndarray:
     return _first_of_each(zoo, runs, np.unique(zoo.runs["subset"][runs])[-n_tasks:], 1)
 
 
+def fewer(episodes: EpisodeGrid, per_class: int, n_classes: int) -> EpisodeGrid:
+    """Return the episodes with all but `per_class` support examples of each class masked."""
+    mask = episodes.support.mask  # [T, N, n], class by class
+    each = mask.shape[-1] // n_classes
+    keep = np.arange(mask.shape[-1]) % each < per_class
+    return dataclasses.replace(episodes, support=episodes.support._replace(mask=mask & keep))
+
+
 def shuffled_tasks(n_classes: np.ndarray, seed: int) -> np.ndarray:
     """Draw for each task another one with as many classes, where there is one: [T].
 

@@ -49,7 +49,8 @@ class Measure(Generic[FoundCo]):
         needs: the measures whose results it uses.
         likes: those whose results it uses where they apply; it runs without them, too.
         applies: whether it makes sense for the tasks at hand.
-        each_learner: it has a result for every learner, and not for the main one alone.
+        each_learner: it has a result for every learner that writes networks, and not for the main
+            one alone.
         record: its part of evaluation.json: of the choices, or of a split's results.
         arrays: what figures draw of it, asked for on the main split.
     """
@@ -132,7 +133,7 @@ def jobs(context: EvalContext, measures: Sequence[Measure[Any]]) -> list[Job]:
             Job(measure, split, learner)
             for measure in measures
             if measure.where in where
-            for learner in (context.learners if measure.each_learner else ("",))
+            for learner in (context.writers if measure.each_learner else ("",))
         ]
 
     each = [job for split in context.splits for job in on(split, "each split")]

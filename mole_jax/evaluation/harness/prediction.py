@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -66,6 +66,36 @@ def predict(
     # Fetched together at the end, so that the device need not wait for the next chunk.
     flat = np.concatenate([distributed.gather(x) for x in chunks])[: len(of)]
     return flat.reshape(*asked.shape, -1)
+
+
+def classify(
+    context: EvalContext, learner: str, episodes: EpisodeGrid, inputs: np.ndarray, key: jax.Array
+) -> np.ndarray:
+    """Return the answers of a learner that writes no networks.
+
+    Args:
+        context: where the learners are.
+        learner: the name of one of them.
+        episodes: T x N of them.
+        inputs: [T, M, F] of each task.
+        key: draws what is random, such as the order in which examples are shown.
+
+    Returns:
+        Logits [T, N, M, K]; a class that a task lacks has a very low one.
+    """
+    predictor = context.learners[learner]
+    asked = cast(seam.Classifier, predictor.trained.learner)
+    flat, (_, n_starts) = episodes.flat(), episodes.shape
+    n, chunks = len(flat.task), []
+    for i, first in enumerate(range(0, n, predictor.batch)):
+        rows = np.minimum(np.arange(first, first + predictor.batch), n - 1)
+        own = jax.tree.map(lambda x, rows=rows: x[rows], flat), inputs[rows // n_starts]
+        given, queries = distributed.put(own, mesh_lib.along(predictor.mesh, "data"))
+        fixed = asked, predictor.trained.theta, rng.at(key, "chunk", i)
+        own_learner, theta, drawn = distributed.put(fixed, mesh_lib.replicated(predictor.mesh))
+        chunks.append(answers.classify(own_learner, theta, given, queries, drawn))
+    logits = np.concatenate([distributed.gather(x) for x in chunks])[:n]
+    return logits.reshape(*episodes.shape, *logits.shape[1:])
 
 
 def call(

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import softmax
 
 from mole_jax.core import compat
 from mole_jax.evaluation.baselines import adam_support, warped
@@ -25,12 +27,11 @@ from mole_jax.evaluation.baselines.classical import (
 )
 from mole_jax.evaluation.harness import scoring, statistics
 from mole_jax.evaluation.harness.context import EvalContext
-from mole_jax.evaluation.harness.episodes import EpisodeGrid
+from mole_jax.evaluation.harness.episodes import EpisodeGrid, fewer
 from mole_jax.evaluation.harness.measure import Measure, Record, Results, labelled
-from mole_jax.evaluation.harness.prediction import predict
-from mole_jax.evaluation.measures import fixed_prompt
+from mole_jax.evaluation.harness.prediction import classify, predict
+from mole_jax.evaluation.measures import adaptation, fixed_prompt
 from mole_jax.evaluation.measures.ensembles import with_many_starts
-from mole_jax.evaluation.measures.support_sizes import fewer
 from mole_jax.training.learner import Label
 
 NUMBERS = ("accuracy", "nll")  # by task
@@ -117,7 +118,7 @@ def compare(context: EvalContext, split: str, results: Results) -> FewShot:
     for i, shots in enumerate(chosen.shots):
         shown = fewer(episodes, int(shots), context.family.n_classes)
         answers = [
-            *_of_networks(context, split, shown, chosen, i, results),
+            *_of_networks(context, split, shown, pools, chosen, i, results),
             *_of_classical(context, shown, pools, chosen.classical[i]),
         ]
         rows.append([judge(p, pools) for p in answers])
@@ -176,18 +177,30 @@ def _ece(probabilities: Sequence[np.ndarray], pools: Sequence[Pool]) -> float:
 
 
 def _of_networks(
-    context: EvalContext, split: str, shown: EpisodeGrid, chosen: Chosen, i: int, results: Results
+    context: EvalContext,
+    split: str,
+    shown: EpisodeGrid,
+    pools: Sequence[Pool],
+    chosen: Chosen,
+    i: int,
+    results: Results,
 ) -> Iterator[list[np.ndarray]]:
     """Yield the class probabilities [N, m, K] of each task, by learner and by one of `adams`."""
     key = context.key(f"few shot {split}")
     for name in context.learners:
-        prompt = fixed_prompt.of(context.measuring(name), results)
-        yield class_probabilities(context, predict(context, name, shown, prompt, key), shown)
+        own = context.measuring(name)
+        if not own.learners[name].trained.learner.writes_networks:
+            yield classified(own, shown, pools, key)
+            continue
+        prompt = fixed_prompt.of(own, results)
+        own = adaptation.of(own, results, int(chosen.shots[i]))
+        yield class_probabilities(context, predict(own, name, shown, prompt, key), shown)
     solver, none = AdamSupport(context), np.zeros(0)
     for (_, copies), setting in zip(adams(context).values(), chosen.adam[i], strict=True):
         theta = SupportTraining(none, none, none, *setting)
-        own = seen(context, shown, copies)
-        yield class_probabilities(context, ask(solver, theta, own, context.key(solver.name)), shown)
+        given = seen(context, shown, copies)
+        flat = ask(solver, theta, given, context.key(solver.name))
+        yield class_probabilities(context, flat, shown)
 
 
 def class_probabilities(
@@ -198,6 +211,18 @@ def class_probabilities(
     p = scoring.probabilities(network, data, "test", flat, shown.tasks[:, None])  # [T, N, m, K]
     masks = [scoring.answers(data, "test", int(task))[1] for task in shown.tasks]
     return [each[:, mask] for each, mask in zip(p, masks, strict=True)]
+
+
+def classified(
+    context: EvalContext, shown: EpisodeGrid, pools: Sequence[Pool], key: jax.Array
+) -> list[np.ndarray]:
+    """Return what the measured learner itself says of the pools: [N, m, K] of each task."""
+    sizes = [len(pool.labels) for pool in pools]
+    inputs = np.stack(
+        [np.resize(pool.inputs, (max(sizes), *pool.inputs.shape[1:])) for pool in pools]
+    )
+    logits = classify(context, context.learner, shown, inputs, key)  # [T, N, M, K]
+    return [softmax(x[:, :m], axis=-1) for x, m in zip(logits, sizes, strict=True)]
 
 
 def _of_classical(
@@ -276,7 +301,7 @@ MEASURE = Measure(
     "few_shot",
     FewShot,
     compare,
-    needs=(CHOSEN, fixed_prompt.MEASURE),
+    needs=(CHOSEN, fixed_prompt.MEASURE, adaptation.MEASURE),
     applies=applies,
     record=_record,
 )

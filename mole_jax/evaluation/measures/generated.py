@@ -11,7 +11,7 @@ from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.measure import Measure, Results
 from mole_jax.evaluation.harness.prediction import predict
-from mole_jax.evaluation.measures import fixed_prompt
+from mole_jax.evaluation.measures import adaptation, fixed_prompt
 from mole_jax.tasks.family import DeviceData
 
 
@@ -30,7 +30,8 @@ def generate(context: EvalContext, split: str, results: Results) -> Generated:
     """Predict a network for each episode."""
     episodes, prompt = context.splits[split], fixed_prompt.of(context, results)
     key = context.key(f"generated {split}")
-    flat = predict(context, context.learner, episodes, prompt, key)
+    asked = adaptation.of(context, results)
+    flat = predict(asked, context.learner, episodes, prompt, key)
     return judged(context, episodes, flat, context.family.device_data)
 
 
@@ -48,5 +49,9 @@ def judged(
 
 
 MEASURE = Measure(
-    "generated", Generated, generate, needs=(fixed_prompt.MEASURE,), each_learner=True
+    "generated",
+    Generated,
+    generate,
+    needs=(fixed_prompt.MEASURE, adaptation.MEASURE),
+    each_learner=True,
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 
 from mole_jax.evaluation.harness import evaluation_config, scoring
 from mole_jax.evaluation.harness.context import EvalContext
-from mole_jax.evaluation.harness.episodes import EpisodeGrid
+from mole_jax.evaluation.harness.episodes import fewer
 from mole_jax.evaluation.harness.measure import Arrays, Measure, Record, Results
 from mole_jax.evaluation.harness.prediction import predict
 from mole_jax.evaluation.measures import fixed_prompt
@@ -34,14 +33,6 @@ def score(context: EvalContext, split: str, results: Results) -> BySize:
         found.append(reached[:, 0])
     classes = context.family.classes_of_tasks[episodes.tasks].mean()
     return BySize(np.round(classes * np.array(sizes)).astype(int), np.array(found))
-
-
-def fewer(episodes: EpisodeGrid, per_class: int, n_classes: int) -> EpisodeGrid:
-    """Return the episodes with all but `per_class` support examples of each class masked."""
-    mask = episodes.support.mask  # [T, N, n], class by class
-    each = mask.shape[-1] // n_classes
-    keep = np.arange(mask.shape[-1]) % each < per_class
-    return dataclasses.replace(episodes, support=episodes.support._replace(mask=mask & keep))
 
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:

@@ -21,11 +21,12 @@ OUTPUT = "output"  # the axis of the network's outputs, in every network
 
 
 class Outputs(enum.Enum):
-    """What a network puts out: a classifier has CLASSES, a policy one of the others."""
+    """What a network puts out: a classifier has CLASSES, a policy one of the next two."""
 
     CLASSES = "logits of the labels of examples"
     CATEGORICAL = "logits of choices, of which a policy takes one"
     NORMAL = "means of actions, each with a standard deviation of its own"
+    VALUES = "a number for each example, whose label is the number wanted"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Figures of the ancestors' own papers, reproduced with MOLE's learners."""

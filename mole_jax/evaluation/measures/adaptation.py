@@ -1,0 +1,79 @@
+"""In which setting learners are asked that have several, such as numbers of gradient steps.
+
+It is chosen on training subsets, at each number of shots by itself, as Adam's rate and steps are.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mole_jax.core import compat
+from mole_jax.evaluation.harness import scoring
+from mole_jax.evaluation.harness.context import EvalContext
+from mole_jax.evaluation.harness.episodes import fewer
+from mole_jax.evaluation.harness.measure import Measure, Record, Results
+from mole_jax.evaluation.harness.prediction import predict
+
+
+class Adaptation(NamedTuple):
+    """How well the settings of a learner serve on training subsets."""
+
+    shots: np.ndarray  # [S], the last being all examples that there are
+    validation_loss: np.ndarray  # [S, C] nats
+    chosen: np.ndarray  # [S] position among the settings
+
+
+def choose(context: EvalContext, split: str, results: Results) -> Adaptation:
+    """Choose the setting with the lowest mean validation loss; nothing where there is one."""
+    shots = _shots(context)
+    choices = context.learners[context.learner].trained.learner.choices()
+    if not choices:
+        return Adaptation(shots, np.zeros((len(shots), 1)), np.zeros(len(shots), int))
+    loss = np.array([[_loss(context.asked_as(own), n) for own in choices] for n in shots.tolist()])
+    return Adaptation(shots, loss, np.nan_to_num(loss, nan=np.inf).argmin(axis=1))
+
+
+def _loss(context: EvalContext, shots: int) -> float:
+    shown = fewer(context.choice, shots, context.family.n_classes)
+    key = context.key(f"adaptation {context.learner}")
+    flat = predict(context, context.learner, shown, None, key)
+    loss, _ = scoring.on_own_tasks(context.family, "validation", flat, shown.tasks)
+    return float(loss.mean())
+
+
+def _shots(context: EvalContext) -> np.ndarray:
+    most = context.config["data"]["support_per_class"]
+    return np.array(sorted({*compat.get(context.config, "evaluation.shots"), most}))
+
+
+def of(context: EvalContext, results: Results, shots: int | None = None) -> EvalContext:
+    """Return the context in which the measured learner is asked in the setting chosen for it.
+
+    Args:
+        context: in which it is measured.
+        results: with this measure's own.
+        shots: examples of each class that it is shown; None: all that there are.
+    """
+    choices = context.learners[context.learner].trained.learner.choices()
+    if not choices:
+        return context
+    found = results.of(MEASURE, learner=context.learner)
+    at = -1 if shots is None else found.shots.tolist().index(shots)
+    return context.asked_as(choices[int(found.chosen[at])])
+
+
+def _record(context: EvalContext, split: str, results: Results) -> Record:
+    choices = context.learners[context.learner].trained.learner.choices()
+    if not choices:
+        return {}
+    found = results.of(MEASURE, learner=context.learner)
+    said = {
+        str(shots): choices[int(i)].setting
+        for shots, i in zip(found.shots, found.chosen, strict=True)
+    }
+    return {f"setting_{context.learner}": {"tried": len(choices), "chosen": said}}
+
+
+MEASURE = Measure("adaptation", Adaptation, choose, "choice", each_learner=True, record=_record)

@@ -1,0 +1,154 @@
+"""Modules that read a task's examples and answer: of `sequence.py`, by the name of the learner.
+
+All are called with inputs [T, F], what their labels say [T, L], a mask [T] that ends with what is
+no example, and queries [m, F]. They return answers [T, K], each to its input with the labels before
+it known, and answers [m, K] to the queries, each with all labels known and no other query.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mole_jax.learners.ancestors import self_referential
+
+Answers = tuple[jax.Array, jax.Array]
+
+
+class Recurrent(nn.Module):
+    """Hochreiter et al. 2001: a recurrent network that is given x(t) and y(t - 1)."""
+
+    width: int
+    layers: int
+    heads: int  # not used: an LSTM has none
+    n_outputs: int
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, said: jax.Array, mask: jax.Array, queries: jax.Array
+    ) -> Answers:
+        rest = jnp.zeros(self.width)
+        carry = tuple((rest, rest) for _ in range(self.layers))
+        return _in_time(_over_time(LSTMs)(self.layers, self.width, self.n_outputs, name="stack"),
+                        carry, x, said, mask, queries)  # fmt: skip
+
+
+class SelfReferential(nn.Module):
+    """Irie et al. 2022: layers whose weights rewrite themselves at every example."""
+
+    width: int
+    layers: int
+    heads: int
+    n_outputs: int
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, said: jax.Array, mask: jax.Array, queries: jax.Array
+    ) -> Answers:
+        size = self.heads, self.width // self.heads
+        carry = tuple(
+            self_referential.Matrices(
+                *(
+                    self.param(f"{name}_{i}", *initial)
+                    for name, initial in self_referential.initial(*size).items()
+                )
+            )
+            for i in range(self.layers)
+        )
+        stack = _over_time(self_referential.Stack)(self.width, self.n_outputs, name="stack")
+        return _in_time(stack, carry, x, said, mask, queries)
+
+
+class InContext(nn.Module):
+    """A causal transformer: an example is a token of x and y, a question is a token of x alone."""
+
+    width: int
+    layers: int
+    heads: int
+    n_outputs: int
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, said: jax.Array, mask: jax.Array, queries: jax.Array
+    ) -> Answers:
+        n, m = len(x), len(queries)
+        embed = nn.Dense(self.width, name="embed")
+        shown = jnp.concatenate([x, said, jnp.ones((n, 1))], axis=1)
+        asked = jnp.concatenate([x, queries])
+        asked = jnp.concatenate([asked, jnp.zeros((n + m, said.shape[1] + 1))], axis=1)
+        h = embed(jnp.concatenate([shown, asked]))  # [n + (n + m), width]
+        seen = self._seen(mask, n, m)
+        for i in range(self.layers):
+            own = nn.LayerNorm(name=f"norm_{i}")(h)
+            h = h + nn.MultiHeadDotProductAttention(self.heads, name=f"attention_{i}")(
+                own, mask=seen[None]
+            )
+            own = nn.LayerNorm(name=f"norm_mlp_{i}")(h)
+            own = nn.gelu(nn.Dense(2 * self.width, name=f"mlp_in_{i}")(own))
+            h = h + nn.Dense(self.width, name=f"mlp_out_{i}")(own)
+        answers = nn.Dense(self.n_outputs, name="output")(nn.LayerNorm(name="norm")(h))
+        return answers[n : 2 * n], answers[2 * n :]
+
+    @staticmethod
+    def _seen(mask: jax.Array, n: int, m: int) -> jax.Array:
+        """Return which token sees which: examples those up to them, questions those before."""
+        at = jnp.arange(n)
+        up_to, before = (at[:, None] >= at[None]), (at[:, None] > at[None])
+        all_of = jnp.ones((m, n), bool)
+        examples = jnp.concatenate([up_to, before, all_of]) & mask[None]
+        examples = jnp.concatenate([examples, jnp.zeros((2 * n + m, n + m), bool)], axis=1)
+        return examples | jnp.eye(2 * n + m, dtype=bool)
+
+
+class LSTMs(nn.Module):
+    """LSTMs one above the other, for one moment: (carry, (token, keep)) -> (carry, answer)."""
+
+    layers: int
+    width: int
+    n_outputs: int
+
+    @nn.compact
+    def __call__(self, carry: Any, given: Any) -> tuple[Any, jax.Array]:
+        x, keep = given
+        x, after = nn.Dense(self.width, name="embed")(x), []
+        for i, own in enumerate(carry):
+            new, x = nn.OptimizedLSTMCell(self.width, name=f"lstm_{i}")(own, x)
+            after.append(kept(keep, new, own))
+        return tuple(after), nn.Dense(self.n_outputs, name="output")(x)
+
+
+def kept(keep: jax.Array, new: Any, old: Any) -> Any:
+    """Return the new state where there was an example, and the old one where there was none."""
+    return jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
+
+
+def _over_time(module: type[nn.Module]) -> Any:
+    return nn.scan(module, variable_broadcast="params", split_rngs={"params": False})
+
+
+def _in_time(
+    stack: Any, carry: Any, x: jax.Array, said: jax.Array, mask: jax.Array, queries: jax.Array
+) -> Answers:
+    """Read examples one after another, each with the label of the one before; then ask."""
+    n = jnp.sum(mask)
+    before = jnp.concatenate([jnp.zeros_like(said[:1]), said[:-1]])
+    known = (jnp.arange(len(x)) > 0).astype(x.dtype)
+    tokens = jnp.concatenate([x, before, known[:, None]], axis=1)
+    carry, answers = stack(carry, (tokens, mask))
+    last = jnp.where(n > 0, said[jnp.maximum(n - 1, 0)], 0.0)
+    m = len(queries)
+    there = jnp.broadcast_to((n > 0).astype(x.dtype), (m, 1))
+    asked = jnp.concatenate([queries, jnp.broadcast_to(last, (m, len(last))), there], axis=1)
+    each = jax.tree.map(lambda c: jnp.broadcast_to(c, (m, *c.shape)), carry)
+    _, found = stack(each, (asked[None], jnp.ones(1, bool)))
+    return answers, found[0]
+
+
+READERS: dict[str, Any] = {
+    "recurrent": Recurrent,
+    "in_context": InContext,
+    "self_referential": SelfReferential,
+}
