@@ -3,8 +3,8 @@
     python -m mole_jax.main --config=configs/cartpole.py --workdir=runs/cartpole
         G.pt's policy, D = 1,250, and its recipe of PPO, for an accelerator; not run yet
     python -m mole_jax.main --config=configs/cartpole.py:cpu --workdir=runs/cartpole_cpu
-        policies 4-16-1: 98.7 % of the largest return on 52 unseen tasks, PPO 98.6 %; 31 min (zoo on
-        two cores of an AMD EPYC, the rest on one)
+        policies 4-16-1: 98.3 % of the largest return on 52 unseen tasks, PPO 98.5 %; 13 min (two
+        busy cores of an AMD EPYC)
 
 Seed 0, JAX 0.10.2; docs/results.md has intervals, baselines and how it came about.
 """

@@ -232,12 +232,14 @@ def _best_asked(rules: PairConfig, key: jax.Array, batch: int) -> jax.Array:
 def _best_after(metric: PromptMetric, values: jax.Array, start: jax.Array) -> jax.Array:
     """Return the snapshot after the start with the best of its run's values [B, S]: [B].
 
-    Of equally good ones the first; what is not finite is worse than all others.
+    Of equally good ones the last: many policies miss nothing, and those that have just learned it
+    hold the least. What is not finite is worse than all others.
     """
     cost = -values if metric.larger_is_better else values
     cost = jnp.where(jnp.isfinite(cost), cost, jnp.finfo(cost.dtype).max)
     later = jnp.arange(values.shape[1])[None] > start[:, None]
-    return jnp.argmin(jnp.where(later, cost, jnp.inf), axis=1).astype(start.dtype)
+    from_the_end = jnp.where(later, cost, jnp.inf)[:, ::-1]
+    return (values.shape[1] - 1 - jnp.argmin(from_the_end, axis=1)).astype(start.dtype)
 
 
 def _any(
