@@ -13,8 +13,8 @@ from benchmarks import on_zoo
 from mole_jax.core.storage import files
 from mole_jax.evaluation.harness import scoring
 from mole_jax.evaluation.harness.context import EvalContext, load_context
+from mole_jax.evaluation.harness.episodes import fewer
 from mole_jax.evaluation.harness.prediction import predict
-from mole_jax.evaluation.measures.support_sizes import fewer
 
 SHOTS = (1, 5, 10)
 

@@ -18,6 +18,7 @@ from mole_jax.evaluation.measures import (
     ensembles,
     few_shot,
     fine_tuning,
+    learner_costs,
     learning_curves,
     novelty,
     numbered,
@@ -45,6 +46,7 @@ _LISTED = (
     few_shot.MEASURE,
     trajectories.MEASURE,
     timing.MEASURE,
+    learner_costs.MEASURE,
     learning_curves.MEASURE,
 )
 MEASURES = {measure.name: measure for measure in with_needs(_LISTED)}

@@ -46,6 +46,41 @@ def section(result: findings.Result) -> str:
     )
 
 
+LEARNERS = (
+    "Meta-training is the time of its steps alone, without compiling; diffusion and regression "
+    "need the zoo besides. A task is all that happens once its examples are there; of a learner that "
+    "writes no network, reading them and answering one question."
+)
+
+
+def of_learners(result: findings.Result) -> str:
+    """Return what the meta-training of each learner and a new task cost; "" of one learner."""
+    costs = result.get("learner_costs", {})
+    if len(costs) < 2:
+        return ""
+    rows = [
+        (
+            own["label"],
+            f"{own['meta_training_steps']:,}",
+            _seconds(own["meta_training_seconds"]),
+            milliseconds(own["seconds_per_task"]),
+            milliseconds(own["seconds_alone"]),
+            operations(own["flops_per_task"]),
+        )
+        for own in costs.values()
+    ]
+    heads = ("", "steps", "meta-training", "a task in a batch", "alone", "FLOP")
+    return html.section(
+        "What do learners cost?",
+        html.paragraph(LEARNERS),
+        html.table(heads, rows, ["ours", *[""] * (len(rows) - 1)]),
+    )
+
+
+def _seconds(seconds: float | None) -> str:
+    return f"{seconds:,.0f} s" if seconds is not None else numbers.DASH
+
+
 def _of_adam(label: str, cost: Mapping[str, Any], name: str) -> tuple[str, ...]:
     own, after = cost[name], cost["tasks_until_paid_back"][name]
     if own["steps"] is None:

@@ -44,6 +44,7 @@ def body(
             ),
             questions.worth(splits, figures),
             costs.section(result),
+            costs.of_learners(result),
             questions.novelty(splits, figures),
             _origin(evaluation.get("seconds", {}), figures),
             _provenance(evaluation, config, environment),

@@ -32,6 +32,7 @@ from mole_jax.sampling.model import Model, on_all_devices
 from mole_jax.sampling.networks import Networks
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network
+from mole_jax.training.learner import Learner
 from mole_jax.zoo.storage.reader import open_zoo
 
 __all__ = ["IMPORTED_NETWORK", "Model", "Networks", "described", "description", "load"]
@@ -92,7 +93,7 @@ def load(
     config, network = described(workdir)
     with precision.single():
         trained = stored.load(workdir, config, network, objective, checkpoint)
-    _check_samples(objective, trained.learner.uses.samples, sampling)
+    _check_samples(objective, _sampled(trained.learner), sampling)
     evaluated = stages.is_begun(workdir, "evaluate")
     values = stages.record(workdir, "evaluate")["config"]["sampling"] if evaluated else {}
     # A meta-model that was imported knows how it is meant to be sampled from.
@@ -118,8 +119,12 @@ def _of_file(file: Path, objective: str | None, chosen: bool, sampling: dict[str
         raise UserError(f"load: {file} holds one checkpoint: leave checkpoint and weights out")
     if objective not in (None, model.objective):
         raise UserError(f"load: {file} holds the {model.objective} model, not {objective!r}")
-    _check_samples(model.objective, model.learner.uses.samples, sampling)
+    _check_samples(model.objective, _sampled(model.learner), sampling)
     return model
+
+
+def _sampled(learner: Learner) -> bool:
+    return learner.uses.samples and learner.writes_networks
 
 
 def _check_samples(objective: str, samples: bool, sampling: dict[str, Any]) -> None:

@@ -7,17 +7,20 @@ import functools
 import json
 import math
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
 from mole_jax import representation
 from mole_jax.core import compat, given
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
-from mole_jax.learners import registry
+from mole_jax.learners import answers, registry
+from mole_jax.learners.ancestors.l2l import L2L
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
 from mole_jax.sampling import starts, support, tuning, writing
@@ -29,7 +32,7 @@ from mole_jax.sampling.writing import Written
 from mole_jax.tasks import control, subset_sizes
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.networks import Network, fewer_outputs
-from mole_jax.training.learner import Learner
+from mole_jax.training.learner import Classifier, Episodes, Learner
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
 
@@ -80,8 +83,9 @@ class Model:
     @property
     def passes(self) -> str:
         """How often it passes over a network that it writes, in words."""
-        plan = self.plan
-        return f"{plan.steps} steps of {plan.name}" if self.learner.uses.samples else "one pass"
+        plan, learner = self.plan, self.learner
+        sampled = learner.uses.samples and learner.writes_networks
+        return f"{plan.steps} steps of {plan.name}" if sampled else "one pass"
 
     def network(self, y_support: Any = None) -> Network:
         """Return the network that is predicted for a support set with these labels."""
@@ -173,6 +177,11 @@ class Model:
             )
         with precision.single():
             key = given.prng_key("key", key)
+            if not self.learner.writes_networks:
+                raise UserError(
+                    f"the {self.objective} model answers with classes and writes no network: take "
+                    "`classify`"
+                )
             target = self._target(target_loss, target_return)
             n = given.whole("n", n, 1)
             if n * self.learner.network.spec.size > _MOST:
@@ -187,6 +196,13 @@ class Model:
             support_set = self._support(x_support, y_support)
             for line in support_set.remarks:
                 warnings.warn(line, MoleWarning, stacklevel=2)
+            if n > 1 and not (self.learner.uses.start or self.learner.uses.samples):
+                warnings.warn(
+                    f"predict: all {n} networks are the same: this model draws nothing, and has "
+                    "one start for all tasks",
+                    MoleWarning,
+                    stacklevel=2,
+                )
             place = mesh_lib.whole_copies(jax.tree.leaves(self.params)[0])
             key = key if given.is_traced(key) else jax.device_put(key, place)
             described = self._described(y_support)
@@ -244,6 +260,63 @@ class Model:
             params = writing.tensors(found.flat, network=network, own=own)
             recipe = TuningRecipe.of(self.config) if labelled else tuning.DEFAULT
             return Networks(params, found.metric, described, self.inputs, recipe)
+
+    def classify(
+        self, x_support: Any, y_support: Any, x: Any, *, key: jax.Array, n: int = 1
+    ) -> jax.Array:
+        """Answer by a learner that reads the examples and writes no network, such as "recurrent".
+
+        Args:
+            x_support: images, as `predict` has them.
+            y_support: labels [m].
+            x: what is asked about, [q, F] or [q, *input_shape], each by itself.
+            key: PRNG key; draws the order in which the examples are read.
+            n: in how many orders; their probabilities are averaged.
+
+        Returns:
+            Probabilities [q, k]; k is how many classes the task has.
+
+        Raises:
+            UserError: for a model that writes networks, and for inputs that do not fit.
+
+        Warns:
+            MoleWarning: as `predict` does.
+        """
+        if self.learner.writes_networks:
+            raise UserError(
+                f"the {self.objective} model writes networks: predict them, and take their mean"
+            )
+        with precision.single():
+            key, n = given.prng_key("key", key), given.whole("n", n, 1)
+            support_set = self._support(x_support, y_support)
+            rows = self.inputs.flat("classify: x", x)
+            said = self.inputs.strangeness("classify: x", rows)
+            for line in (*support_set.remarks, *filter(None, (said,))):
+                warnings.warn(line, MoleWarning, stacklevel=2)
+            learner = cast(Classifier, self.learner)
+            k = self.network(y_support).n_outputs
+            if not len(rows):
+                return jnp.zeros((0, k), jnp.float32)
+            inputs = jnp.broadcast_to(self.inputs.standardised(rows)[None], (n, *rows.shape))
+            nothing = jnp.zeros((n, learner.network.spec.size))
+            episodes = Episodes(
+                task=jnp.zeros(n, jnp.int32),
+                support=jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], support_set.examples),
+                start=nothing,
+                start_metric=jnp.zeros(n),
+            )
+            logits = answers.classify(learner, self.params, episodes, inputs, key)
+            return jnp.mean(jax.nn.softmax(logits[..., :k]), axis=0)
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """Return the learned optimizer of an "l2l" model, which trains parameters of any shape.
+
+        Raises:
+            UserError: for other models, which have learned none.
+        """
+        if not isinstance(self.learner, L2L):
+            raise UserError(f"the {self.objective} model has learned no optimizer: load l2l")
+        return self.learner.optimizer(self.params)
 
     def _target(self, loss: Any, reward: Any) -> float | None:
         """Return the prompt metric to ask for, or None for the best that the model can give."""

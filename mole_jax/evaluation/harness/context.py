@@ -22,6 +22,7 @@ from mole_jax.learners import registry, stored
 from mole_jax.learners.stored import Trained
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.training import data as data_lib
+from mole_jax.training import spent
 from mole_jax.training.learner import Learner
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
@@ -38,6 +39,7 @@ class Predictor:
     batch: int  # networks in a call, a multiple of the mesh's data axis
     mesh: Mesh
     steps: int  # of its training
+    seconds: float | None  # of these; None where it is not on record
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -186,4 +188,5 @@ def _predictor(
     plan = registry.plan(config)
     trained = stored.load(workdir, config, family.network, name, plan=plan)
     batch = mesh_lib.pad_to_multiple(config["evaluation"]["sampler_batch"], mesh.shape["data"])
-    return Predictor(trained, batch, mesh, registry.train_config(config, name).steps)
+    steps = registry.train_config(config, name).steps
+    return Predictor(trained, batch, mesh, steps, spent.seconds(workdir / "train" / name))

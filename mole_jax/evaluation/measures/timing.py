@@ -54,7 +54,7 @@ def measure(context: EvalContext, split: str, results: Results) -> Timing:
     rate = float(results.of(adam.RATE).chosen)
     found: dict[str, Any] = {
         "batch": np.array(predictor.batch),
-        "seconds": _both([_prediction(context, split, side, asked) for side in sides]),
+        "seconds": _both([of_prediction(context, split, side, asked) for side in sides]),
         "flops": np.array(answers.flops(trained.learner, trained.theta, episode)),
         "adam_seconds": _both([training_cost.seconds(context, rate, s.batch) for s in sides]),
     }
@@ -80,10 +80,10 @@ def _both(seconds: list[float]) -> np.ndarray:
     return np.array([*seconds, np.nan][:2])
 
 
-def _prediction(
+def of_prediction(
     context: EvalContext, split: str, predictor: Predictor, asked: float | None
 ) -> float:
-    """Return the seconds of one of `predictor.batch` networks.
+    """Return the seconds of one of `predictor.batch` networks of the measured learner.
 
     They are written as many in a call as users' are, where no devices share the call.
     """

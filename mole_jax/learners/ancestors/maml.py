@@ -28,10 +28,11 @@ from mole_jax.training.learner import Episodes, Label, Request, Uses
 class DescentConfig(AncestorConfig):
     """The section of a learner that adapts by gradient steps."""
 
+    rate: float = 1e-2  # of its meta-training
     inner_steps: int = 5  # on a support set, in meta-training
     inner_rate: float = 0.1
     # Numbers of steps, and rates as shares of the trained one, among which the evaluation chooses
-    # on training subsets.
+    # on training subsets. Elsewhere it is the last number, and the trained rate.
     try_steps: tuple[int, ...] = (10, 25, 50, 100)
     try_rates: tuple[float, ...] = (0.3, 1.0, 3.0)
 
@@ -121,4 +122,4 @@ class MAML(Ancestor):
 
 def build(config: DescentConfig, network: Network, name: str) -> MAML:
     """Build one of LABELS."""
-    return MAML(network, name, LABELS[name], None, 1, config, config.inner_steps, np.float32(1))
+    return MAML(network, name, LABELS[name], None, 1, config, config.try_steps[-1], np.float32(1))

@@ -117,4 +117,4 @@ class Reptile(Ancestor):
 
 def build(config: DescentConfig, network: Network, name: str) -> Reptile:
     """Build the learner."""
-    return Reptile(network, name, LABEL, None, 1, config, config.inner_steps, np.float32(1))
+    return Reptile(network, name, LABEL, None, 1, config, config.try_steps[-1], np.float32(1))

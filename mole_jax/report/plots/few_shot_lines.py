@@ -9,6 +9,8 @@ from matplotlib.ticker import NullFormatter
 from mole_jax.report import findings, numbers, style
 from mole_jax.report.spec import FigureSpec, Recorded
 
+ROOM = 12  # names that stand next to a figure of the usual height
+
 
 def draw(axes: Axes, data: Recorded) -> None:
     shots, methods, accuracy = _numbers(data)
@@ -24,7 +26,11 @@ def draw(axes: Axes, data: Recorded) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(shots, [f"{n}" for n in shots])
-    style.label_ends(axes, ends)
+    if len(ends) > ROOM:  # a taller figure, so that names stay next to it
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        figure.set_figheight(figure.get_figheight() * len(ends) / ROOM)
+    style.label_ends(axes, ends, gap=min(0.075, 1 / len(ends)))
     style.percent_ticks(axes.yaxis)
     axes.set_xlabel("examples of each class")
     axes.set_ylabel(f"{findings.metric(data.result)} (%), mean over tasks")

@@ -121,7 +121,7 @@ class Network:
     @property
     def example_size(self) -> int:
         """Numbers in an example of its tasks: an image, or a transition of a policy's world."""
-        if self.classifies:
+        if self.outputs in (Outputs.CLASSES, Outputs.VALUES):
             return self.n_inputs
         actions = self.n_outputs if self.outputs is Outputs.NORMAL else 1
         return 2 * self.n_inputs + actions
