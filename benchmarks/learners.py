@@ -1,0 +1,175 @@
+"""Every learner on the same tasks, after equally long meta-training: one table.
+
+    python -m benchmarks.learners digits glyphs --folder=runs/learners --seconds=60
+
+`digits` are new combinations of the digits that were trained on (S1). `glyphs` are characters,
+known (S1) and new ones (S2), and digits of which no image was seen (S3). `clothes` are
+Fashion-MNIST by learners of characters of 28x28. How fast each learner trains is measured first, and gives the steps
+that fill the seconds; compiling does not count, nor does the zoo, which the first two need. Rates
+and steps of adaptation are chosen on training subsets; so were the settings below, which say how
+many were tried.
+
+A training that is done is read and not run again. Writes benchmarks/results/learners.json, an entry
+for each experiment, number of seconds and seed; other entries stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import machine, on_zoo
+from mole_jax import experiment
+from mole_jax import main as command
+from mole_jax.core.program import config as configs
+from mole_jax.core.program import stages
+from mole_jax.core.program.command import explained, leave
+from mole_jax.core.storage import files
+from mole_jax.core.storage.paths import user_path
+
+ROOT = Path(__file__).parents[1]
+SHOTS = (1, 2, 5, 10)
+PROBE = 50  # steps by which a learner's speed is measured: the second half of them
+STEPS = {
+    "diffusion": "training.steps",
+    "end_to_end": "training.end_to_end_steps",
+    **{
+        name: f"learners.{name}.steps"
+        for name in (
+            *("maml", "fomaml", "meta_sgd", "reptile", "l2l"),
+            *("recurrent", "in_context", "self_referential", "evolved"),
+        )
+    },
+}
+# Chosen by the loss of 800 steps of meta-training on `glyphs`: of the first four, meta-rates 1e-3,
+# 3e-3 and 1e-2 with inner rates of 0.1 and 0.3 each; the others are as they came.
+SETTINGS: dict[str, Any] = {
+    "learners.maml.inner_rate": 0.3,
+    "learners.evolved.sigma": 0.03,
+}
+
+
+class Experiment(NamedTuple):
+    """A config and what is changed of it."""
+
+    config: str
+    changes: Mapping[str, Any]
+
+
+EXPERIMENTS = {
+    "digits": Experiment("digits_mlp.py", {}),
+    "glyphs": Experiment("glyphs_mlp.py", {}),
+    "clothes": Experiment("glyphs_mlp.py:28", {}),
+}
+ALIKE: dict[str, Any] = {
+    "training.regression_steps": 0,
+    "training.steps_per_dispatch": PROBE // 2,
+    "training.warmup_steps": 50,
+    "evaluation.measures": ("few_shot", "learner_costs"),
+    "evaluation.shots": SHOTS,
+    "evaluation.few_shot_networks": 8,
+    "evaluation.warped_copies": 0,
+    "evaluation.s0_tasks": 26,
+}
+
+
+def main() -> None:
+    """Train, evaluate, print tables, write JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="+", choices=EXPERIMENTS, help="what is learned")
+    parser.add_argument("--folder", type=user_path, required=True, help="for workdirs")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each meta-training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0,))
+    parser.add_argument("--learners", nargs="+", choices=STEPS, default=tuple(STEPS))
+    flags = parser.parse_args()
+    for name in flags.names:
+        for seed in flags.seeds:
+            found = run(flags.folder, name, seed, flags.seconds, flags.learners)
+            print(f"\n{name}, {flags.seconds:g} s of meta-training, seed {seed}\n{table(found)}\n")
+            kept = machine.known("learners", "found")
+            kept[f"{name} {flags.seconds:g} s, seed {seed}"] = found
+            machine.write("learners", found=kept)
+
+
+def run(folder: Path, name: str, seed: int, seconds: float, learners: Any) -> dict[str, Any]:
+    """Measure speeds, train, evaluate; return what the evaluation says."""
+    zoo = folder / f"{name}_zoo_{seed}"
+    base = {**EXPERIMENTS[name].changes, **ALIKE, **SETTINGS, "seed": seed}
+    on_zoo.make(_config(name, base | _steps(dict.fromkeys(learners, PROBE))), zoo)
+    speeds = _speeds(name, base, zoo, folder / f"{name}_speeds_{seed}", learners)
+    steps = {own: max(int(seconds * speeds[own]), PROBE) for own in learners}
+    workdir = folder / f"{name}_{seconds:g}_{seed}"
+    config = _config(name, base | _steps(steps) | {"training.checkpoint_every": 10**6})
+    on_zoo.train(config, zoo, workdir)
+    stages.run(workdir, command.STAGES, ["evaluate", "report"], config)
+    record = json.loads((workdir / "report" / "evaluation.json").read_text())
+    costs = next(iter(record["splits"].values()))["learner_costs"]
+    return {
+        "seed": seed,
+        "seconds": record["seconds"],
+        "hardware": record["hardware"],
+        "chosen": {k: v for k, v in record["choices"].items() if k.startswith("setting_")},
+        "costs": costs,
+        "splits": {
+            split: {"n_tasks": own["n_tasks"], **own["few_shot"]}
+            for split, own in record["splits"].items()
+            if split != "S0"
+        },
+    }
+
+
+def _speeds(
+    name: str, base: dict[str, Any], zoo: Path, workdir: Path, learners: Any
+) -> dict[str, float]:
+    """Return steps per second of each learner, from a short training; they are kept."""
+    file = workdir.with_suffix(".json")
+    if not file.exists():
+        on_zoo.train(_config(name, base | _steps(dict.fromkeys(learners, PROBE))), zoo, workdir)
+        found = {}
+        for own in learners:
+            lines = (workdir / "train" / own / "metrics.jsonl").read_text().splitlines()
+            found[own] = json.loads(lines[-1])["steps_per_second"]
+        files.write_json(file, found)
+    speeds: dict[str, float] = json.loads(file.read_text())
+    return speeds
+
+
+def _config(name: str, changes: Mapping[str, Any]) -> Any:
+    config = configs.load(str(ROOT / "configs" / EXPERIMENTS[name].config))
+    return experiment.change(config, changes)
+
+
+def _steps(steps: Mapping[str, int]) -> dict[str, int]:
+    """Return the keys that say how long each learner is trained; those left out are not."""
+    none = {key: 0 for own, key in STEPS.items() if own != "diffusion"}
+    return {**none, **{STEPS[own]: n for own, n in steps.items()}}
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """Return accuracies (%) of one answer and of the mean of several, by method."""
+    splits = found["splits"]
+    shots = [str(n) for n in SHOTS]
+    head = ("", *(f"{split} {n}" for split in splits for n in shots), "meta-training s", "ms")
+    first, rows = next(iter(splits.values())), []
+    for method, label in first["labels"].items():
+        cells = []
+        for own in splits.values():
+            for n in shots:
+                one, mean = (own["shots"][n][method][k]["accuracy"] for k in ("one", "mean"))
+                cells.append(f"{100 * one:.1f} / {100 * mean:.1f}")
+        cost = found["costs"].get(method)
+        spent = ["", ""]
+        if cost:
+            spent = [
+                f"{cost['meta_training_seconds']:.0f}",
+                f"{1e3 * cost['seconds_per_task']:.2g}",
+            ]
+        rows.append((label, *cells, *spent))
+    return machine.table(head, rows)
+
+
+if __name__ == "__main__":
+    leave(explained(main, "; the same command resumes the run"))
