@@ -4,10 +4,11 @@
 
 `digits` are new combinations of the digits that were trained on (S1). `glyphs` are characters,
 known (S1) and new ones (S2), and digits of which no image was seen (S3). `clothes` are
-Fashion-MNIST by learners of characters of 28x28. How fast each learner trains is measured first, and gives the steps
-that fill the seconds; compiling does not count, nor does the zoo, which the first two need. Rates
-and steps of adaptation are chosen on training subsets; so were the settings below, which say how
-many were tried.
+Fashion-MNIST by learners of characters of 28x28.
+
+How fast each learner trains is measured first, and gives the steps that fill the seconds; compiling
+does not count, nor does the zoo, which diffusion needs. Rates and steps of adaptation are chosen on
+training subsets; so were the settings below, which say how many were tried.
 
 A training that is done is read and not run again. Writes benchmarks/results/learners.json, an entry
 for each experiment, number of seconds and seed; other entries stay.

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.ancestors import mutation, optimizers, readers, sinusoids, tables
+from benchmarks.ancestors import estimators, mutation, optimizers, readers, sinusoids, tables
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage.paths import user_path
 
@@ -23,6 +23,7 @@ NAMES: dict[str, Any] = {
     "optimizers": optimizers.run,
     "readers": readers.run,
     "mutation": mutation.run,
+    "estimators": estimators.run,
 }
 
 

@@ -69,6 +69,23 @@ def _mutation(rows: Rows) -> str:
     )
 
 
+def _estimators(rows: Rows) -> str:
+    head = ("optimizer", "steps", "seconds", "loss", "accuracy (%)")
+    return machine.table(
+        head,
+        [
+            (
+                row["optimizer"],
+                row["meta_steps"],
+                f"{row['seconds']:.0f}",
+                f"{row['loss']:.3f}",
+                f"{100 * row['accuracy']:.1f}",
+            )
+            for row in rows
+        ],
+    )
+
+
 def _with(value: float, half: float | None) -> str:
     written = f"{value:.3f}" if value < 10 else f"{value:.1f}"
     return written if half is None else f"{written} ± {half:.3f}"
@@ -79,4 +96,5 @@ _TABLES: dict[str, Callable[[Rows], str]] = {
     "optimizers": _optimizers,
     "readers": _readers,
     "mutation": _mutation,
+    "estimators": _estimators,
 }

@@ -33,6 +33,13 @@ from tests import tiny
 
 SETTINGS = {
     "training__regression_steps": 5,
+    # An ancestor with settings to choose from, and one that writes no network.
+    "learners__maml__steps": 5,
+    "learners__maml__try_steps": (1, 2),
+    "learners__maml__try_rates": (1.0,),
+    "learners__in_context__steps": 5,
+    "learners__in_context__width": 8,
+    "learners__in_context__heads": 2,
     "training__best_prompts": 0.3,  # without them: see `test_one_task.py`
     "population__share_minibatches": True,
     "evaluation__starts": 2,

@@ -81,7 +81,7 @@ def test_prompts_are_errors_and_so_is_what_they_achieve(context: EvalContext) ->
         followed.prompts[:, -1], 0.9 * episodes.start_metric[:, 0], rtol=1e-5
     )
     np.testing.assert_allclose(followed.test_metric, 100 * (1 - followed.test_score), rtol=1e-5)
-    (job,) = jobs(context, [fixed_prompt.MEASURE])
+    job, *_ = jobs(context, [fixed_prompt.MEASURE])  # the main learner's
     nothing = np.zeros(0)
     results.found[job] = FixedPrompt(nothing, nothing, nothing, np.array(30.0))
     asked = trajectories.project(context, "S0", results).prompts

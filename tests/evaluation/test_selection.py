@@ -88,7 +88,7 @@ def test_a_config_selects_measures_and_the_report_says_what_is_missing(
     assert {key: before[key] for key in record if key != "baselines"} == {
         key: value for key, value in record.items() if key != "baselines"
     }
-    assert set(record["baselines"]) == {"retrieval", "regression"}
+    assert set(record["baselines"]) == {"retrieval", "regression", "maml"}
     assert "condition_use_gap" in record and "novelty" not in record
     build(config, tmp_path)
     page = (tmp_path / "report" / "index.html").read_text()

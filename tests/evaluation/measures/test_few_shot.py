@@ -8,7 +8,7 @@ from mole_jax.evaluation.baselines.adam_support import AdamSupport
 from mole_jax.evaluation.baselines.classical import CLASSICAL
 from mole_jax.evaluation.harness import statistics
 from mole_jax.evaluation.harness.measure import Results, jobs
-from mole_jax.evaluation.measures import few_shot, fixed_prompt
+from mole_jax.evaluation.measures import adaptation, few_shot, fixed_prompt
 from mole_jax.evaluation.measures.few_shot import Pool, judge
 from tests.evaluation.conftest import Prepared
 
@@ -39,7 +39,9 @@ def test_calibration_error_of_a_forecaster_who_knows_is_small() -> None:
 def test_every_method_answers_at_every_number_of_shots(prepared: Prepared) -> None:
     context = prepared.context
     results = Results(context)
-    for job in jobs(context, [fixed_prompt.MEASURE, few_shot.CHOSEN, few_shot.MEASURE]):
+    for job in jobs(
+        context, [fixed_prompt.MEASURE, adaptation.MEASURE, few_shot.CHOSEN, few_shot.MEASURE]
+    ):
         if job.split in ("choice", "S1"):
             found = job.measure.compute(job.seen_from(context), job.split, results)
             results.found[job] = found
