@@ -101,9 +101,11 @@ def train_config(config: Mapping[str, Any], name: str) -> TrainConfig:
     }
     if name == "end_to_end":
         changed["learning_rate"] = found.end_to_end_rate
+        changed["rate_key"] = "training.end_to_end_rate"
     if name in ANCESTORS:
         own = getattr(LearnersConfig.of(config), name)
         changed["learning_rate"] = own.rate
+        changed["rate_key"] = f"learners.{name}.rate"
         changed["batch_size"] = own.batch_size or found.batch_size
         # The step of an evolution strategy is taken as it is.
         changed["plain"] = name == evolved.NAME

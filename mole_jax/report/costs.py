@@ -48,8 +48,8 @@ def section(result: findings.Result) -> str:
 
 LEARNERS = (
     "Meta-training is the time of its steps alone, without compiling; diffusion and regression "
-    "need the zoo besides. A task is all that happens once its examples are there; of a learner that "
-    "writes no network, reading them and answering one question."
+    "need the zoo besides. A task is all that happens once its examples are there; of a learner "
+    "that writes no network, reading them and answering one question."
 )
 
 

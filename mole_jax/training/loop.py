@@ -81,7 +81,7 @@ def fit(
                     where = _write_batch(source, here[1], drawn, root, bad, folder)
                     raise UserError(
                         f"training: the loss of {learner.name} is not finite at step {bad}; "
-                        f"that step's batch is in {where}; lower training.learning_rate or "
+                        f"that step's batch is in {where}; lower {hyper.rate_key} or "
                         f"training.gradient_clip, and move {folder.parent} elsewhere"
                     )
                 seconds = time.monotonic() - began

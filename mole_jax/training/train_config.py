@@ -71,6 +71,8 @@ class TrainConfig:
     keep_checkpoints: int = 2
     # Gradients are steps as they are, times learning_rate: of an evolution strategy.
     plain: bool = dataclasses.field(default=False, metadata=NOT_A_KEY)
+    # The key that says how fast this learner learns, for messages.
+    rate_key: str = dataclasses.field(default="training.learning_rate", metadata=NOT_A_KEY)
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> TrainConfig:

@@ -14,10 +14,13 @@ import pytest
 from mole_jax.learners import answers, query_loss
 from mole_jax.learners.ancestors import maml, reptile
 from mole_jax.learners.ancestors.maml import DescentConfig
+from mole_jax.tasks import networks
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import mlp
 from mole_jax.training.learner import Episodes
+from tests import tiny
 
+KEY = jax.random.key(1)
 CONFIG = DescentConfig(inner_steps=2, inner_rate=0.3)
 NETWORK = mlp.build(mlp.MLPConfig((4,), "tanh"), (3,), 3)
 
@@ -133,6 +136,26 @@ def test_reptile_with_one_step_on_all_examples_follows_the_gradient() -> None:
     )
     slopes = [jax.grad(loss)(theta, of_task(both, i)) for i in range(2)]
     chex.assert_trees_all_close(found, sum(slopes) / 2, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["cnn", "vit"])
+def test_starts_of_other_networks_have_second_order_gradients(kind: str) -> None:
+    config = tiny.tiny_config(network__name=kind, learners__maml__steps=5)
+    network = networks.build(config.network, (8, 8, 1), 3)
+    learner = maml.build(DescentConfig(inner_steps=2), network, maml.SECOND)
+    rng = np.random.default_rng(0)
+
+    def examples(n: int) -> Examples:
+        x = jnp.asarray(rng.normal(size=(2, n, 64)), "float32")
+        return Examples(x, jnp.asarray(rng.integers(0, 3, (2, n))), jnp.ones((2, n), bool))
+
+    start = jnp.zeros((2, network.spec.size))
+    given = Episodes(jnp.zeros(2, int), examples(3), start, jnp.zeros(2), examples(3))
+    theta = jax.jit(learner.init)(jax.random.key(0))
+    second = jax.jit(learner.gradient)(theta, given, KEY)[0]["start"]
+    first = jax.jit(dataclasses.replace(learner, name=maml.FIRST).gradient)(theta, given, KEY)[0]
+    assert np.isfinite(second).all()
+    assert np.abs(second - first["start"]).max() > 1e-4 * np.abs(second).max()
 
 
 def test_a_network_of_values_is_judged_by_its_squared_error() -> None:
