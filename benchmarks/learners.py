@@ -69,7 +69,7 @@ ALIKE: dict[str, Any] = {
     "training.regression_steps": 0,
     "training.steps_per_dispatch": PROBE // 2,
     "training.warmup_steps": 50,
-    "evaluation.measures": ("few_shot", "learner_costs"),
+    "evaluation.measures": ("few_shot", "learner_costs", "fine_tuning"),
     "evaluation.shots": SHOTS,
     "evaluation.few_shot_networks": 8,
     "evaluation.warped_copies": 0,
@@ -107,19 +107,25 @@ def run(folder: Path, name: str, seed: int, seconds: float, learners: Any) -> di
     on_zoo.train(config, zoo, workdir)
     stages.run(workdir, command.STAGES, ["evaluate", "report"], config)
     record = json.loads((workdir / "report" / "evaluation.json").read_text())
-    costs = next(iter(record["splits"].values()))["learner_costs"]
+    costs = _main_split(record)["learner_costs"]
     return {
         "seed": seed,
         "seconds": record["seconds"],
         "hardware": record["hardware"],
         "chosen": {k: v for k, v in record["choices"].items() if k.startswith("setting_")},
         "costs": costs,
+        "fine_tuning": _main_split(record)["fine_tuning"],
         "splits": {
             split: {"n_tasks": own["n_tasks"], **own["few_shot"]}
             for split, own in record["splits"].items()
             if split != "S0"
         },
     }
+
+
+def _main_split(record: Mapping[str, Any]) -> dict[str, Any]:
+    splits = record["splits"]
+    return dict(splits["S1"] if "S1" in splits else splits["S0"])
 
 
 def _speeds(
