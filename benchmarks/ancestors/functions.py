@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
 
 from mole_jax.core import rng
 from mole_jax.core.devices import mesh as mesh_lib
@@ -19,9 +17,8 @@ from mole_jax.tasks.networks import Network, Outputs
 from mole_jax.tasks.networks.mlp import MLPConfig
 from mole_jax.tasks.networks.mlp import build as build_mlp
 from mole_jax.training import loop
-from mole_jax.training.episode_source import Nothing
 from mole_jax.training.learner import Episodes
-from mole_jax.training.source import Feed
+from mole_jax.training.source import OnDevice
 from mole_jax.training.state import State
 from mole_jax.training.train_config import TrainConfig
 
@@ -30,7 +27,7 @@ Draw = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Functions:
+class Functions(OnDevice):
     """Episodes of random functions: of the examples drawn, the first are the support set."""
 
     network: Network
@@ -41,15 +38,6 @@ class Functions:
     @property
     def constants(self) -> tuple[()]:
         return ()
-
-    def like(self, mesh: Mesh, n_steps: int) -> tuple[()]:
-        return ()
-
-    @contextlib.contextmanager
-    def feed(
-        self, root: jax.Array, mesh: Mesh, first_step: int, last_step: int, steps_ahead: int
-    ) -> Iterator[Feed]:
-        yield Nothing()
 
     def draw(self, constants: Any, drawn: Any, root: jax.Array, step: int | jax.Array) -> Episodes:
         """Draw the functions of a step, each with a fresh network as its start."""

@@ -7,11 +7,10 @@ SGD, momentum, RMSprop and Adam, each at the rate that was best on other functio
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +24,8 @@ from sklearn.datasets import load_digits
 from benchmarks.ancestors.functions import train
 from mole_jax.core import rng
 from mole_jax.learners.ancestors import learned_optimizer, unrolling
-from mole_jax.training.episode_source import Nothing
 from mole_jax.training.learner import Label
-from mole_jax.training.source import Feed
+from mole_jax.training.source import OnDevice
 
 STEPS, TRUNCATION = 100, 20
 RATES = tuple(float(x) for x in np.logspace(-4, 1, 21))
@@ -173,21 +171,12 @@ class Optimizer:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Draws:
+class Draws(OnDevice):
     """Keys of functions, a batch for every step."""
 
     batch_size: int
 
     constants = ()
-
-    def like(self, mesh: Mesh, n_steps: int) -> tuple[()]:
-        return ()
-
-    @contextlib.contextmanager
-    def feed(
-        self, root: jax.Array, mesh: Mesh, first_step: int, last_step: int, steps_ahead: int
-    ) -> Iterator[Feed]:
-        yield Nothing()
 
     def draw(self, constants: Any, drawn: Any, root: jax.Array, step: int | jax.Array) -> jax.Array:
         return jax.random.split(rng.at(root, "functions", step), self.batch_size)

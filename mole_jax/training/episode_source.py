@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
 
 from mole_jax.core import rng
 from mole_jax.tasks.images import ImageTasks
@@ -17,22 +14,12 @@ from mole_jax.tasks.networks import Network
 from mole_jax.training import fresh_classes, support_sets
 from mole_jax.training.fresh_classes import FreshClasses
 from mole_jax.training.learner import Episodes
-from mole_jax.training.source import Feed
+from mole_jax.training.source import OnDevice
 from mole_jax.training.support_sets import SupportSizes
 
 
-class Nothing:
-    """The feed of a source whose batches are drawn on the device."""
-
-    waited = 0.0
-    resident = True
-
-    def take(self, first: int, stop: int) -> tuple[()]:
-        return ()
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
-class EpisodeSource:
+class EpisodeSource(OnDevice):
     """Labelled tasks, each with a fresh support set, a fresh query set and a fresh start.
 
     Support sets come from the support pool, query sets from the training pool, which are disjoint:
@@ -51,15 +38,6 @@ class EpisodeSource:
     @property
     def constants(self) -> tuple[jax.Array, ImageTasks, FreshClasses | None]:
         return self.tasks, self.data, self.fresh
-
-    def like(self, mesh: Mesh, n_steps: int) -> tuple[()]:
-        return ()
-
-    @contextlib.contextmanager
-    def feed(
-        self, root: jax.Array, mesh: Mesh, first_step: int, last_step: int, steps_ahead: int
-    ) -> Iterator[Feed]:
-        yield Nothing()
 
     def draw(
         self, constants: Any, drawn: tuple[()], root: jax.Array, step: int | jax.Array

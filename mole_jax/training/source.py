@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -46,3 +48,26 @@ class Source(Protocol):
             root: the key of the training.
             step: which one.
         """
+
+
+class Nothing:
+    """The feed of a source whose batches are drawn on the device."""
+
+    waited = 0.0
+    resident = True
+
+    def take(self, first: int, stop: int) -> tuple[()]:
+        return ()
+
+
+class OnDevice:
+    """What sources have in common whose batches are drawn on the device: nothing is fed."""
+
+    def like(self, mesh: Mesh, n_steps: int) -> tuple[()]:
+        return ()
+
+    @contextlib.contextmanager
+    def feed(
+        self, root: jax.Array, mesh: Mesh, first_step: int, last_step: int, steps_ahead: int
+    ) -> Iterator[Feed]:
+        yield Nothing()

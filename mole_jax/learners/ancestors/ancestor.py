@@ -31,6 +31,12 @@ class AncestorConfig:
             raise UserError(f"learners.{name}.rate={self.rate} must be above 0")
 
 
+def check_tries(name: str, key: str, tried: tuple[float, ...]) -> None:
+    """Raise UserError unless there are numbers above 0 to be tried, naming the key."""
+    if not tried or min(tried) <= 0:
+        raise UserError(f"learners.{name}.{key}={tried} must be one or more numbers above 0")
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ancestor:
     """A learner that is meta-trained on episodes, and has nothing to fit to a zoo."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mole_jax.learners import query_loss
 from mole_jax.tasks.examples import Examples
@@ -45,3 +48,14 @@ def for_each(of_one: Any, support: Examples, batch: int) -> jax.Array:
     """Apply a function of a support set to B of them, or once to one for all: [B, ...]."""
     found = jax.vmap(of_one)(support)
     return jnp.broadcast_to(found, (batch, *found.shape[1:]))
+
+
+def setting(learner: Any) -> dict[str, Any]:
+    """Return how a learner with `steps` and `scale` is asked, for the record."""
+    return {"steps": learner.steps, "rate": float(learner.scale)}
+
+
+def choices(learner: Any) -> tuple[Any, ...]:
+    """Return it with all numbers of steps and all rates that its config says are tried."""
+    tries = itertools.product(learner.config.try_steps, learner.config.try_rates)
+    return tuple(dataclasses.replace(learner, steps=n, scale=np.float32(x)) for n, x in tries)

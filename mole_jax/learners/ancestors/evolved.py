@@ -20,7 +20,7 @@ from mole_jax.core import rng
 from mole_jax.core.errors import UserError
 from mole_jax.learners import query_loss
 from mole_jax.learners.ancestors import evolution
-from mole_jax.learners.ancestors.ancestor import Ancestor, AncestorConfig
+from mole_jax.learners.ancestors.ancestor import Ancestor, AncestorConfig, check_tries
 from mole_jax.tasks.classification import masked
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network, fewer_outputs
@@ -58,10 +58,7 @@ class EvolvedConfig(AncestorConfig):
                 )
         if self.sigma <= 0:
             raise UserError(f"learners.{name}.sigma={self.sigma} must be above 0")
-        if not self.try_steps or min(self.try_steps) < 1:
-            raise UserError(
-                f"learners.{name}.try_steps={self.try_steps} must be one or more numbers above 0"
-            )
+        check_tries(name, "try_steps", self.try_steps)
 
 
 @functools.partial(

@@ -18,7 +18,7 @@ import optax
 from mole_jax.core.errors import UserError
 from mole_jax.learners import query_loss
 from mole_jax.learners.ancestors import evolution, learned_optimizer, unrolling
-from mole_jax.learners.ancestors.ancestor import Ancestor, AncestorConfig
+from mole_jax.learners.ancestors.ancestor import Ancestor, AncestorConfig, check_tries
 from mole_jax.metamodel.networks import sharding
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network, fewer_outputs
@@ -70,10 +70,7 @@ class L2LConfig(AncestorConfig):
                 f"learners.{name}: scale and sigma must be above 0; they are {self.scale} and "
                 f"{self.sigma}"
             )
-        if not self.try_steps or min(self.try_steps) < 1:
-            raise UserError(
-                f"learners.{name}.try_steps={self.try_steps} must be one or more numbers above 0"
-            )
+        check_tries(name, "try_steps", self.try_steps)
 
 
 class Inner(NamedTuple):

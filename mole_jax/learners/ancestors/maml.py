@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from typing import Any, ClassVar
 
 import jax
@@ -19,7 +18,7 @@ from mole_jax.core import rng
 from mole_jax.core.errors import UserError
 from mole_jax.learners import query_loss
 from mole_jax.learners.ancestors import descent
-from mole_jax.learners.ancestors.ancestor import Ancestor, AncestorConfig
+from mole_jax.learners.ancestors.ancestor import Ancestor, AncestorConfig, check_tries
 from mole_jax.tasks.networks import Network
 from mole_jax.training.learner import Episodes, Label, Request, Uses
 
@@ -44,12 +43,8 @@ class DescentConfig(AncestorConfig):
                 f"learners.{name}: inner_steps must be 1 or more and inner_rate above 0; they are "
                 f"{self.inner_steps} and {self.inner_rate}"
             )
-        for key, least in (("try_steps", 1), ("try_rates", 1e-9)):
-            tried = getattr(self, key)
-            if not tried or min(tried) < least:
-                raise UserError(
-                    f"learners.{name}.{key}={tried} must be one or more numbers above 0"
-                )
+        check_tries(name, "try_steps", self.try_steps)
+        check_tries(name, "try_rates", self.try_rates)
 
 
 SECOND, FIRST, LEARNED = "maml", "fomaml", "meta_sgd"
@@ -112,12 +107,11 @@ class MAML(Ancestor):
     @property
     def setting(self) -> dict[str, Any]:
         """Return the number of steps, and their rate in units of the trained one."""
-        return {"steps": self.steps, "rate": float(self.scale)}
+        return descent.setting(self)
 
     def choices(self) -> tuple[MAML, ...]:
         """Return the numbers of steps and the rates to be tried."""
-        tries = itertools.product(self.config.try_steps, self.config.try_rates)
-        return tuple(dataclasses.replace(self, steps=n, scale=np.float32(x)) for n, x in tries)
+        return descent.choices(self)
 
 
 def build(config: DescentConfig, network: Network, name: str) -> MAML:

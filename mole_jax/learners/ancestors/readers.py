@@ -116,13 +116,8 @@ class LSTMs(nn.Module):
         x, after = nn.Dense(self.width, name="embed")(x), []
         for i, own in enumerate(carry):
             new, x = nn.OptimizedLSTMCell(self.width, name=f"lstm_{i}")(own, x)
-            after.append(kept(keep, new, own))
+            after.append(self_referential.kept(keep, new, own))
         return tuple(after), nn.Dense(self.n_outputs, name="output")(x)
-
-
-def kept(keep: jax.Array, new: Any, old: Any) -> Any:
-    """Return the new state where there was an example, and the old one where there was none."""
-    return jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
 
 
 def _over_time(module: type[nn.Module]) -> Any:

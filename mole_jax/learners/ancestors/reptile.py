@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 from typing import Any, ClassVar
 
 import jax
@@ -107,12 +106,11 @@ class Reptile(Ancestor):
     @property
     def setting(self) -> dict[str, Any]:
         """Return the number of steps, and their rate in units of the trained one."""
-        return {"steps": self.steps, "rate": float(self.scale)}
+        return descent.setting(self)
 
     def choices(self) -> tuple[Reptile, ...]:
         """Return the numbers of steps and the rates to be tried."""
-        tries = itertools.product(self.config.try_steps, self.config.try_rates)
-        return tuple(dataclasses.replace(self, steps=n, scale=np.float32(x)) for n, x in tries)
+        return descent.choices(self)
 
 
 def build(config: DescentConfig, network: Network, name: str) -> Reptile:

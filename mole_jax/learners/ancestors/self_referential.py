@@ -53,6 +53,11 @@ def step(w: Matrices, x: jax.Array) -> tuple[Matrices, jax.Array]:
     return Matrices(*changed), times(x, w.answer)
 
 
+def kept(keep: jax.Array, new: Any, old: Any) -> Any:
+    """Return the new state where there was an example, and the old one where there was none."""
+    return jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
+
+
 class Stack(nn.Module):
     """Self-referential layers for one moment: (matrices, (token, keep)) -> (matrices, answer)."""
 
@@ -67,7 +72,7 @@ class Stack(nn.Module):
             heads, size = own.answer.shape[-3:-1]
             x = nn.LayerNorm(name=f"norm_{i}")(h).reshape(*h.shape[:-1], heads, size)
             new, answer = step(own, x)
-            after.append(jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, own))
+            after.append(kept(keep, new, own))
             h = h + nn.Dense(self.width, name=f"out_{i}")(answer.reshape(h.shape))
             x = nn.gelu(nn.Dense(2 * self.width, name=f"mlp_in_{i}")(
                 nn.LayerNorm(name=f"norm_mlp_{i}")(h)
