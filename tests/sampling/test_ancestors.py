@@ -12,16 +12,18 @@ import pytest
 
 import mole_jax
 from mole_jax.core.errors import MoleWarning, UserError
+from mole_jax.learners import registry
 from mole_jax.sampling import model_file
 from tests import tiny, untrained
 
-LEARNERS = ("maml", "in_context", "l2l")
+LEARNERS = tuple(registry.ANCESTORS)
+READERS = ("recurrent", "in_context", "self_referential")
 CONFIG = tiny.tiny_config(
     data__classes_per_subset=4,
     **{f"learners__{name}__steps": 5 for name in LEARNERS},
     learners__maml__try_steps=(2, 3),
-    learners__in_context__width=8,
-    learners__in_context__heads=2,
+    **{f"learners__{name}__width": 8 for name in READERS},
+    **{f"learners__{name}__heads": 2 for name in READERS},
 )
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(8, 4, (12, 8, 8)).astype(np.float32), np.arange(12) % 4
@@ -61,6 +63,15 @@ def test_a_reader_answers_with_probabilities(workdir: Path, tmp_path: Path) -> N
     again = mole_jax.load(tmp_path / "reader.safetensors")
     np.testing.assert_allclose(again.classify(X, Y, X[:5], key=KEY, n=3), found, atol=1e-3)
     assert "in one pass" in repr(model)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_model_in_one_file_is_the_same_model(name: str, workdir: Path, tmp_path: Path) -> None:
+    model = mole_jax.load(workdir, objective=name)
+    model_file.save(tmp_path / "model.safetensors", model, dtype="float32")
+    again = mole_jax.load(tmp_path / "model.safetensors")
+    assert again.objective == name and again.learner.setting == model.learner.setting
+    assert tiny.equal_trees(again.params, model.params)
 
 
 def test_a_learned_optimizer_trains_what_it_is_given(workdir: Path) -> None:

@@ -39,7 +39,7 @@ MINIBATCH = 10
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reptile(Ancestor):
-    """A start [D], which is theta, and the steps from it."""
+    """A start, which is theta, and the steps from it."""
 
     config: DescentConfig
     steps: int  # of an adaptation
@@ -47,36 +47,34 @@ class Reptile(Ancestor):
 
     uses: ClassVar[Uses] = Uses(start=False, target_metric=False, samples=False)
 
-    def init(self, key: jax.Array) -> jax.Array:
+    def init(self, key: jax.Array) -> dict[str, jax.Array]:
         """Return a fresh network."""
-        return self.network.spec.flatten(self.network.init(rng.named(key, "start")))
+        return {"start": self.network.spec.flatten(self.network.init(rng.named(key, "start")))}
 
     def gradient(
-        self, theta: jax.Array, batch: Episodes, key: jax.Array
-    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        self, theta: Any, batch: Episodes, key: jax.Array
+    ) -> tuple[Any, dict[str, jax.Array]]:
         """Return the mean way back from the networks of the tasks, in units of a step."""
         assert batch.query is not None
         given = batch.support, batch.query, jax.random.split(key, len(batch.start))
         given = sharding.shard_batch(given, self.mesh)
 
-        def of(part: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        def of(part: Any) -> tuple[Any, dict[str, jax.Array]]:
             whole = theta if self.mesh is None else sharding.gathered(theta, self.mesh)
-            moved, loss = jax.vmap(functools.partial(self._moved, whole))(*part)
-            return jnp.mean(moved, axis=0), {"loss": jnp.mean(loss)}
+            moved, loss = jax.vmap(functools.partial(self._moved, whole["start"]))(*part)
+            return {"start": jnp.mean(moved, axis=0)}, {"loss": jnp.mean(loss)}
 
-        found: tuple[jax.Array, dict[str, jax.Array]] = microbatch.mean(
-            of, given, self.parts, self.mesh
-        )
+        found: tuple[Any, dict[str, jax.Array]] = microbatch.mean(of, given, self.parts, self.mesh)
         return found
 
     def _moved(
-        self, theta: jax.Array, support: Examples, query: Examples, key: jax.Array
+        self, begun: jax.Array, support: Examples, query: Examples, key: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """Return how far a task's network is behind its start, and its last minibatch's loss."""
         inputs, labels, mask = (
             jnp.concatenate(x) for x in zip(support[:3], query[:3], strict=True)
         )
-        start = fewer_outputs.emptied(self.network, theta, support.n_classes)
+        start = fewer_outputs.emptied(self.network, begun, support.n_classes)
         size = min(MINIBATCH, len(mask))
 
         def step(flat: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -97,7 +95,7 @@ class Reptile(Ancestor):
         of = functools.partial(
             descent.descend,
             self.network,
-            theta,
+            theta["start"],
             rate=self.config.inner_rate * self.scale,
             steps=self.steps,
         )
