@@ -221,7 +221,7 @@ def run(folder: Path, seed: int, shorter: int = 1) -> list[dict[str, Any]]:
         learned = learned_optimizer.transformation(state.ema, learner.kind, learner.scale)
         for name, problem in kind.tried_on.items():
             tests = jax.random.split(rng.named(rng.key(seed), "test"), kind.tests)
-            tuned_on = jax.random.split(rng.named(rng.key(seed), "tuning"), kind.tests)
+            tuned_on = jax.random.split(rng.named(rng.key(seed), "tuning"), kind.tests // 4)
             found: dict[str, Any] = {"L2L": (None, _curves(problem, learned, tests))}
             for rival, make in RIVALS.items():
                 ends = _curves_of_rates(problem, make, tuned_on)[:, :, STEPS - 1].mean(1)

@@ -127,7 +127,8 @@ def _check_ancestors(config: Mapping[str, Any], network: Network) -> None:
     if section.evolved.steps and not layers:
         raise UserError(
             f"learners.evolved.steps={section.evolved.steps}: its rule is for network.name='mlp' "
-            f"with network.activation='relu', not for {own['name']!r} as it is; set it to 0"
+            f"with network.activation='relu', and this one is {own['name']!r} with "
+            f"{own.get('activation')!r}; set it to 0"
         )
 
 

@@ -180,7 +180,7 @@ class Model:
             if not self.learner.writes_networks:
                 raise UserError(
                     f"the {self.objective} model answers with classes and writes no network: take "
-                    "`classify`"
+                    "model.classify, in Python"
                 )
             target = self._target(target_loss, target_return)
             n = given.whole("n", n, 1)
