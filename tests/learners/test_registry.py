@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 import mole_jax
+from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
 from mole_jax.learners import answers, registry
 from mole_jax.training.learner import SOURCES, Episodes
@@ -84,6 +86,20 @@ def test_a_gradient_has_the_structure_of_theta(name: str) -> None:
             whole = found
     flat, other = (np.concatenate([x.ravel() for x in jax.tree.leaves(g)]) for g in (whole, found))
     assert np.linalg.norm(other - flat) < 1e-4 * np.linalg.norm(flat)  # in parts the same mean
+
+
+@pytest.mark.parametrize("name", registry.ANCESTORS)
+def test_eight_devices_share_a_batch_and_find_the_gradient_of_one(name: str) -> None:
+    s = setting_of(name)
+    source = dataclasses.replace(s.source, batch_size=8)
+    batch = jax.jit(lambda c: source.draw(c, (), jax.random.key(0), 0))(source.constants)
+    found = []
+    for n in (1, 8):
+        mesh = tiny.mesh_of(n)
+        given = jax.device_put((s.params, batch, KEY), mesh_lib.replicated(mesh))
+        found.append(jax.jit(s.learner.on(mesh, 1).gradient)(*given)[0])
+    flat, other = (np.concatenate([x.ravel() for x in jax.tree.leaves(g)]) for g in found)
+    assert np.linalg.norm(other - flat) < 1e-4 * np.linalg.norm(flat)
 
 
 @pytest.mark.parametrize("name", EVERY)
