@@ -119,6 +119,7 @@ class Sequence(Ancestor):
         self, theta: Any, batch: Episodes, key: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
         """Return the gradient of the loss of all answers: on the way, and to the queries."""
+        # Keys travel in the place of tasks, so that every part of a batch has its own.
         batch = batch._replace(task=jax.random.split(key, len(batch.start)))
 
         def loss(theta: Any, episodes: Episodes) -> tuple[jax.Array, dict[str, jax.Array]]:
