@@ -32,7 +32,7 @@ class DescentConfig(AncestorConfig):
     inner_rate: float = 0.1
     # Numbers of steps, and rates as shares of the trained one, among which the evaluation chooses
     # on training subsets. Elsewhere it is the last number, and the trained rate.
-    try_steps: tuple[int, ...] = (10, 25, 50, 100)
+    try_steps: tuple[int, ...] = (10, 25, 50, 100, 200)
     try_rates: tuple[float, ...] = (0.3, 1.0, 3.0)
 
     def check(self, name: str) -> None:
