@@ -179,4 +179,4 @@ def table(found: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    leave(explained(main, "; the same command resumes the run"))
+    leave(explained(main))

@@ -108,7 +108,7 @@ def results(workdir: Path) -> dict[str, Any]:
     for name in ("seconds", "targets"):  # which has a time among them
         del evaluation[name]
     for split in evaluation["splits"].values():
-        del split["cost"]
+        del split["cost"], split["learner_costs"]
     return {
         "zoo": zoo.parameters(rows),
         "metric": zoo.metric("test_loss", rows),

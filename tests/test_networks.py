@@ -51,6 +51,9 @@ ACTING = {
     "training__permute_labels": 0.0,
     "training__permute_units": False,
     "evaluation__shots": (),
+    # Which need labels.
+    "learners__maml__steps": 0,
+    "learners__in_context__steps": 0,
 }
 
 

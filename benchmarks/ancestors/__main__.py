@@ -52,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    leave(explained(main, "; the same command resumes the run"))
+    leave(explained(main))

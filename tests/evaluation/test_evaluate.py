@@ -29,7 +29,7 @@ from tests.evaluation.conftest import SETTINGS, Evaluated
 from tests.report import synthetic
 
 # Measured times differ from run to run; nothing else may.
-TIMES = ("seconds", "cost", "targets")
+TIMES = ("seconds", "cost", "learner_costs", "targets")
 
 
 def timeless(record: Any) -> Any:
@@ -69,6 +69,10 @@ def test_numbers_are_what_their_names_say(evaluated: Evaluated) -> None:
         gap = result["adam"]["mean"] - result["generated"]["mean"]
         assert result["regret_mean"] == pytest.approx(gap, abs=1e-6)
         assert 0 < result["cost"]["seconds_per_network"] < 60
+        assert list(result["learner_costs"]) == list(evaluated.context.learners)
+        for own in result["learner_costs"].values():
+            assert 0 < own["seconds_per_task"] < 60 and own["flops_per_task"] > 1e3
+            assert own["meta_training_seconds"] is None  # these were not trained
 
 
 def test_mistakes_are_compared_only_where_the_subset_was_trained_on(evaluated: Evaluated) -> None:

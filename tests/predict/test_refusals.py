@@ -74,7 +74,7 @@ def test_what_loading_refuses_is_said(refused: Callable[..., str]) -> None:
     lacking = refused("--objective=regression")
     assert "no regression model was trained" in lacking
     assert "; there are ['diffusion']" in lacking
-    assert "objective='reptile' is unknown" in refused("--objective=reptile")
+    assert "objective='reptiles' is unknown" in refused("--objective=reptiles")
     assert "did you mean 'end_to_end'?" in refused("--objective=end-to-end")
 
 

@@ -30,3 +30,18 @@ def test_numbers_read_at_once() -> None:
     assert costs.operations(5.9e9) == "5.9 GFLOP"
     assert costs.operations(900.0) == "0.9 kFLOP"
     assert costs.milliseconds(None) == costs.operations(float("nan"))
+
+
+def test_learners_are_shown_next_to_one_another() -> None:
+    one = {
+        "label": "MAML",
+        "meta_training_steps": 1400,
+        "meta_training_seconds": 57.2,
+        "seconds_per_task": 0.0011,
+        "seconds_alone": None,
+        "flops_per_task": 46e6,
+    }
+    page = costs.of_learners({"learner_costs": {"a": one, "b": {**one, "label": "L2L"}}})
+    for text in ("MAML", "L2L", "1,400", "57 s", "1.1 ms", "46 MFLOP"):
+        assert text in page
+    assert costs.of_learners({"learner_costs": {"a": one}}) == costs.of_learners({}) == ""
