@@ -49,7 +49,6 @@ STEPS = {
 # 3e-3 and 1e-2 with inner rates of 0.1 and 0.3 each; the others are as they came.
 SETTINGS: dict[str, Any] = {
     "learners.maml.inner_rate": 0.3,
-    "learners.evolved.sigma": 0.03,
 }
 
 

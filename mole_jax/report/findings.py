@@ -101,6 +101,11 @@ def best_few_shot(methods: Mapping[str, Any]) -> str:
     return max(methods, key=lambda key: methods[key]["mean"]["accuracy"])
 
 
+def in_sentence(name: str) -> str:
+    """Return a method's name as it stands within a sentence: end to end, first-order MAML."""
+    return " ".join(w.lower() if w[1:] == w[1:].lower() else w for w in name.split())
+
+
 def is_optimizer(key: str) -> bool:
     """Return True for Adam and SGD in every variant: reference lines, not rivals."""
     return key.split("_")[0] in _OPTIMIZERS
@@ -186,7 +191,7 @@ def _against_adam(result: Result) -> str:
 def _against_best(generated: Quality, best: Method | None) -> str:
     if best is None:
         return "No baseline was evaluated, so nothing here says whether the model was needed."
-    score = f"{best.name.lower()} at {numbers.percent(best.quality.get('mean'))}"
+    score = f"{in_sentence(best.name)} at {numbers.percent(best.quality.get('mean'))}"
     difference = abs(100 * (generated["mean"] - best.mean))
     gap = f"{numbers.number(difference, 2)} points"
     paired = best.quality.get("gain_ci95")

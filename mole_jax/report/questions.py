@@ -65,12 +65,28 @@ def quality(splits: Mapping[str, findings.Result], figures: Figures, handicap: s
     )
 
 
+NEARLY_AS_LONG = 0.8  # of the main learner's seconds: less than this is said
+
+
 def handicap(result: findings.Result, config: Mapping[str, Any]) -> str:
-    """Say so where another learner was trained for fewer steps than the main one."""
+    """Say so where another learner was trained for less than the main one.
+
+    By seconds where they are known: steps of different learners are not alike.
+    """
     before = config.get("training", {})  # which evaluations of older versions leave it to
     ours = findings.described(result, "generated").get("steps", before.get("steps", 0))
-    text = ""
+    costs = result.get("learner_costs", {})
+    seconds = {key: own["meta_training_seconds"] for key, own in costs.items()}
+    main, text = next(iter(seconds.values()), None), ""
     for key in result.get("baselines", {}):
+        spent = seconds.get(key)
+        if spent is not None and main is not None:
+            if spent < NEARLY_AS_LONG * main:
+                text += (
+                    f" {findings.method_name(result, key)} had only {spent:,.0f} s of "
+                    f"meta-training, against MOLE's {main:,.0f}: the comparison favours MOLE."
+                )
+            continue
         theirs = findings.described(result, key).get("steps", before.get(f"{key}_steps", 0))
         if 0 < theirs < ours:
             text += (

@@ -64,7 +64,11 @@ def _opening(evaluation: Mapping[str, Any], result: findings.Result, split: str)
     ]
     if best is not None:
         tiles.append(
-            html.tile(numbers.percent(best.mean), f"best baseline: {best.name.lower()}", "rival")
+            html.tile(
+                numbers.percent(best.mean),
+                f"best baseline: {findings.in_sentence(best.name)}",
+                "rival",
+            )
         )
     tiles.append(
         html.tile(numbers.percent(generated.get("failure_rate")), "generated networks that fail")

@@ -1,6 +1,6 @@
 """The verdicts: the best baseline is the best rival, and losing is said out loud."""
 
-from mole_jax.report import findings
+from mole_jax.report import findings, questions
 from tests.report import synthetic
 
 
@@ -67,3 +67,29 @@ def test_what_is_harder_than_the_headline_is_told_with_who_wins_there():
     assert "94.1 %, more than MOLE does" in text
     assert findings.beyond({"S0": synthetic.result(), "S1": synthetic.result()}, "S1") == []
     assert findings.beyond({"S3": far}, "S3") == []  # then it is the headline
+
+
+def test_names_stand_in_sentences_as_they_are_read():
+    for name, within in (
+        ("End to end", "end to end"),
+        ("First-order MAML", "first-order MAML"),
+        ("MAML", "MAML"),
+        ("L2L", "L2L"),
+        ("Soup", "soup"),
+    ):
+        assert findings.in_sentence(name) == within
+
+
+def test_learners_are_compared_by_seconds_where_these_are_known():
+    baselines = {"regression": {}, "maml": {}, "l2l": {}}
+    methods = {name: {"label": name.upper(), "steps": n} for name, n in
+               (("generated", 900), ("regression", 300), ("maml", 100), ("l2l", 100))}  # fmt: skip
+    costs = {
+        name: {"meta_training_seconds": seconds}
+        for name, seconds in (("diffusion", 60.0), ("maml", 57.0), ("l2l", 20.0))
+    }
+    result = {"baselines": baselines, "methods": methods, "learner_costs": costs}
+    said = questions.handicap(result, {})
+    assert "L2L had only 20 s of meta-training, against MOLE's 60" in said
+    assert "MAML" not in said  # as long, in fewer steps
+    assert "REGRESSION had only 300 training steps, against MOLE's 900" in said

@@ -42,7 +42,7 @@ class EvolvedConfig(AncestorConfig):
     rate: float = 1.0  # of the strategy's own step
     batch_size: int = 8  # episodes that every rule of a generation is tried on
     population: int = 32  # rules in a generation
-    sigma: float = 0.1  # standard deviation of mutations at the beginning
+    sigma: float = 0.03  # standard deviation of mutations at the beginning
     evolve_sigma: bool = True  # each coefficient's own; False: it stays as it is
     inner_steps: int = 20  # on a support set
     # Numbers of steps among which the evaluation chooses on training subsets.

@@ -66,7 +66,8 @@ def caption(data: Recorded) -> str:
     best = _best_baseline_score(data)
     if best is not None:
         wins = int((generated > best[1]).sum())
-        text += f" MOLE is above {best[0].lower()}, the best baseline, on {wins} of {len(gap)}."
+        name = findings.in_sentence(best[0])
+        text += f" MOLE is above {name}, the best baseline, on {wins} of {len(gap)}."
     return text
 
 
