@@ -33,9 +33,7 @@ def measure(context: EvalContext, split: str, results: Results) -> LearnerCosts:
     """Time each learner in the setting that was chosen for all support examples."""
     rows = []
     for name in context.learners:
-        own = context.measuring(name)
-        if own.learners[name].trained.learner.writes_networks:
-            own = adaptation.of(own, results)
+        own = adaptation.of(context.measuring(name), results)
         predictor = own.learners[name]
         alone = dataclasses.replace(predictor, batch=1, mesh=mesh_lib.first_device())
         sides = (predictor, alone) if jax.process_count() == 1 else (predictor,)
