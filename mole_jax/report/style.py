@@ -136,8 +136,13 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], gap: float = 
     placed = heights[order].copy()
     for i in range(1, len(placed)):
         placed[i] = max(placed[i], placed[i - 1] + gap)
-    # Pushing only upwards would move the group; put its middle back.
+    # Pushing only upwards would move the group; put its middle back, and all next to the axes.
     placed -= placed.mean() - heights.mean()
+    for i in reversed(range(len(placed))):
+        above = placed[i + 1] - gap if i + 1 < len(placed) else 1.0
+        placed[i] = min(placed[i], above)
+    for i in range(len(placed)):
+        placed[i] = max(placed[i], placed[i - 1] + gap if i else 0.0)
     for height, i in zip(placed, order, strict=True):
         axes.annotate(
             ends[i][1],

@@ -1,7 +1,10 @@
 """Figures: each draws from its keys, names what is missing, and gives the same bytes twice."""
 
+import itertools
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from mole_jax.report import html, numbers, style
 from mole_jax.report.figures import FIGURES, render
@@ -84,3 +87,15 @@ def test_labels_at_line_ends_keep_apart():
         )
     heights = sorted(text.xy[1] for text in axes.texts)
     assert min(np.diff(heights)) >= 0.075 - 1e-9
+
+
+def test_names_stay_next_to_the_axes_and_apart():
+    """However many lines end at one height."""
+    figure = Figure(figsize=(4, 4))
+    axes = figure.subplots()
+    axes.set_ylim(0, 1)
+    ends = [(y, str(y), "black") for y in (0.1, 0.97, 0.98, 0.99, 0.995, 0.999)]
+    style.label_ends(axes, ends, gap=0.1)
+    heights = sorted(text.xy[1] for text in axes.texts)
+    assert heights[0] >= 0 and heights[-1] <= 1 + 1e-9
+    assert min(b - a for a, b in itertools.pairwise(heights)) > 0.1 - 1e-9

@@ -30,7 +30,7 @@ def draw(axes: Axes, data: Recorded) -> None:
         figure = axes.get_figure(root=True)
         assert figure is not None
         figure.set_figheight(figure.get_figheight() * len(ends) / ROOM)
-    style.label_ends(axes, ends, gap=min(0.075, 1 / len(ends)))
+    style.label_ends(axes, ends, gap=min(0.075, 1 / max(len(ends) - 1, 1)))
     style.percent_ticks(axes.yaxis)
     axes.set_xlabel("examples of each class")
     axes.set_ylabel(f"{findings.metric(data.result)} (%), mean over tasks")
