@@ -43,7 +43,6 @@ from mole_jax.evaluation.measures import few_shot, fixed_prompt
 from mole_jax.evaluation.measures.support_sizes import fewer
 from mole_jax.population.member import Recipe
 from mole_jax.sampling import writing
-from mole_jax.tasks.examples import Examples
 
 BATCHES = (64, 1)
 
@@ -143,19 +142,14 @@ def _predicting(
     parts = -(-len(rows) // writing.at_once(context.family.network))
     rows = rows[: -(-len(rows) // parts)]
     predictor = dataclasses.replace(context.learners[name], batch=len(rows))
-    starts, metric, support = jax.tree.map(
-        lambda x: x[rows, 0], (shown.starts, shown.start_metric, shown.support)
-    )
+    row = prediction.seen(predictor, shown.first(rows))
     asked = fixed_prompt.of(context.measuring(name), results)
     target = np.full(len(rows), asked or 0.0, np.float32)
     key = rng.named(context.root, "benchmark")
     best = asked is None
 
     def call() -> jax.Array:
-        of_each = [
-            prediction.call(predictor, starts, metric, target, Examples(*support), key, best=best)
-            for _ in range(parts)
-        ]
+        of_each = [prediction.call(predictor, row, target, key, best=best) for _ in range(parts)]
         return of_each[-1]
 
     return call

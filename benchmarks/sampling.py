@@ -156,15 +156,12 @@ def timings(
 
 def _call(context: EvalContext, predictor: Predictor, results: Results) -> Callable[[], jax.Array]:
     """Return one call of a sampler on the first episodes of the main split."""
-    episodes = context.splits[context.main_split]
-    starts, metric, support = jax.tree.map(
-        lambda x: np.resize(x.reshape(-1, *x.shape[2:]), (predictor.batch, *x.shape[2:])),
-        (episodes.starts, episodes.start_metric, episodes.support),
-    )
+    given = prediction.seen(predictor, context.splits[context.main_split])
+    row = jax.tree.map(lambda x: np.resize(x, (predictor.batch, *x.shape[1:])), given)
     chosen = results.of(fixed_prompt.MEASURE, learner=predictor.trained.learner.name).chosen
     target = np.full(predictor.batch, float(chosen), np.float32)
     key = rng.named(context.root, "benchmark")
-    return lambda: prediction.call(predictor, starts, metric, target, support, key)
+    return lambda: prediction.call(predictor, row, target, key)
 
 
 def _adam(context: EvalContext, rate: float, n: int) -> Callable[[], Any]:

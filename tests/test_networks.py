@@ -51,9 +51,9 @@ ACTING = {
     "training__permute_labels": 0.0,
     "training__permute_units": False,
     "evaluation__shots": (),
-    # Which need labels.
-    "learners__maml__steps": 0,
-    "learners__in_context__steps": 0,
+    "learners__maml__rollouts": 2,
+    "learners__maml__rollout_steps": 30,
+    "learners__in_context__steps": 0,  # it needs labels
 }
 
 
@@ -116,7 +116,7 @@ def test_from_an_environment_to_report(
         result = run_all(name, ACTING, tmp_path, monkeypatch)["splits"]["S1"]
         assert result["metric"] == "return"
         assert 0 < result["adam"]["mean"] < 1  # a share of the largest return
-        assert {"retrieval", "soup", "noise", "regression"} == set(result["baselines"])
+        assert {"retrieval", "soup", "noise", "regression", "maml"} == set(result["baselines"])
         zoo = open_zoo(tmp_path / "zoo")
         returns, losses = (zoo.metric(f"test_{kind}") for kind in ("return", "loss"))
         np.testing.assert_allclose(losses, 1 - returns / CARTPOLE.horizon, rtol=1e-5)
@@ -140,3 +140,13 @@ def test_from_an_environment_to_report(
         ):
             with pytest.raises(UserError, match=message):
                 model.predict(key=jax.random.key(0), **wrong)
+        with pytest.raises(UserError, match="does not practise in an environment: leave param"):
+            model.predict(seen, parameters=task, key=jax.random.key(0))
+        practising = mole_jax.load(tmp_path, objective="maml")
+        nets = practising.predict(seen, parameters=task, n=2, key=jax.random.key(0))
+        weights = np.stack([x.reshape(2, -1)[:, 0] for x in jax.tree.leaves(nets.params)])
+        assert np.isfinite(weights).all() and np.ptp(weights, axis=1).max() > 0
+        for given, message in ((None, "practises in the environment: give its parameters, pole_le"),
+                               (task[:3], "must be 6 finite numbers")):  # fmt: skip
+            with pytest.raises(UserError, match=message):
+                practising.predict(seen, parameters=given, key=jax.random.key(0))

@@ -40,7 +40,9 @@ def source(batch_size: int) -> EpisodeSource:
     config = configs.load(str(DEMO))
     hyper = registry.train_config(config, registry.NAMES[0])
     hyper = dataclasses.replace(hyper, batch_size=batch_size)
-    return meta_training.episodes(_family(), PairConfig.of(config), hyper)
+    found = meta_training.episodes(_family(), PairConfig.of(config), hyper)
+    assert isinstance(found, EpisodeSource)
+    return found
 
 
 def judge(learner: Any, theta: Any, seed: int) -> Judged:

@@ -19,7 +19,7 @@ from benchmarks.ancestors.functions import Functions, regressor, train
 from mole_jax.core import rng
 from mole_jax.learners import query_loss
 from mole_jax.learners.ancestors import maml
-from mole_jax.learners.ancestors.maml import DescentConfig
+from mole_jax.learners.ancestors.descent import DescentConfig
 from mole_jax.training.learner import Request
 
 HALF = 5.0  # inputs lie in [-HALF, HALF]

@@ -8,9 +8,9 @@ from typing import Any
 
 from mole_jax.core.program import sections
 from mole_jax.learners.ancestors.ancestor import AncestorConfig
+from mole_jax.learners.ancestors.descent import DescentConfig
 from mole_jax.learners.ancestors.evolved import EvolvedConfig
 from mole_jax.learners.ancestors.l2l import L2LConfig
-from mole_jax.learners.ancestors.maml import DescentConfig
 from mole_jax.learners.ancestors.sequence import SequenceConfig
 
 _DESCENT = DescentConfig()

@@ -21,6 +21,7 @@ from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.images import ImageFamily
 from mole_jax.training import data as data_lib
 from mole_jax.training import fitting, fresh_classes, live, loop
+from mole_jax.training.control_source import ControlSource
 from mole_jax.training.data import TrainingRuns
 from mole_jax.training.episode_source import EpisodeSource
 from mole_jax.training.learner import Learner
@@ -106,12 +107,18 @@ def of_learner(
     return learner, hyper, source
 
 
-def episodes(family: TaskFamily, rules: PairConfig, hyper: TrainConfig) -> EpisodeSource:
+def episodes(
+    family: TaskFamily, rules: PairConfig, hyper: TrainConfig
+) -> EpisodeSource | ControlSource:
     """Return the training tasks as a source of episodes, their support sets as those of pairs."""
-    assert isinstance(family, ImageFamily)  # who learns from episodes needs labels
+    tasks = jnp.asarray(family.indices("train"), jnp.int32)
+    if not isinstance(family, ImageFamily):
+        return ControlSource(
+            family.network, tasks, family.device_data, hyper.batch_size, rules.support
+        )
     return EpisodeSource(
         family.network,
-        jnp.asarray(family.indices("train"), jnp.int32),
+        tasks,
         family.device_data,
         hyper.batch_size,
         rules.support,

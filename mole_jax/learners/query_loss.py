@@ -14,27 +14,26 @@ from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network, Outputs
 from mole_jax.training import microbatch
-from mole_jax.training.learner import Episodes
 
 Metrics = dict[str, jax.Array]
 # (theta, episodes) -> a mean over these episodes, and metrics, `loss` among them
-Loss = Callable[[Any, Episodes], tuple[jax.Array, Metrics]]
+Loss = Callable[[Any, Any], tuple[jax.Array, Metrics]]
 
 
 def gradient(
-    loss: Loss, theta: Any, batch: Episodes, mesh: Mesh | None, parts: int
+    loss: Loss, theta: Any, batch: Any, mesh: Mesh | None, parts: int
 ) -> tuple[Any, Metrics]:
     """Return the gradient of a loss of episodes, and its metrics.
 
     Args:
         loss: of these episodes.
         theta: the parameters of a learner.
-        batch: B episodes with query sets.
+        batch: B episodes with query sets, and what else goes with each.
         mesh: whose devices share the batch.
         parts: that a batch is cut into, one after another.
     """
 
-    def of(part: Episodes) -> tuple[Any, Metrics]:
+    def of(part: Any) -> tuple[Any, Metrics]:
         def gathered(theta: Any) -> tuple[jax.Array, Metrics]:
             return loss(theta if mesh is None else sharding.gathered(theta, mesh), part)
 

@@ -38,6 +38,8 @@ ANCESTORS: dict[str, Callable[..., Learner]] = {
     **dict.fromkeys(sequence.LABELS, sequence.build),
     evolved.NAME: evolved.build,
 }
+# Those that policies may have: they practise in the task's environment.
+PRACTISING = (*maml.LABELS, reptile.NAME)
 NAMES = ("diffusion", *RIVALS, *ANCESTORS)
 
 
@@ -117,10 +119,11 @@ def _check_ancestors(config: Mapping[str, Any], network: Network) -> None:
     section = LearnersConfig.of(config)
     section.check()
     for name, steps in section.steps().items():
-        if steps and not network.classifies:
+        if steps and network.acts and name not in PRACTISING:
             raise UserError(
                 f"learners.{name}.steps={steps} needs labelled examples, and network.name="
-                f"{network.name!r} has none; set it to 0"
+                f"{network.name!r} has none; set it to 0, or take one of those that practise in "
+                f"the environment: {', '.join(PRACTISING)}"
             )
     own = config["network"]
     layers = own["name"] == "mlp" and own["activation"] == "relu"

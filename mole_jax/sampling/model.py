@@ -31,6 +31,7 @@ from mole_jax.sampling.tuning import TuningRecipe
 from mole_jax.sampling.writing import Written
 from mole_jax.tasks import control, subset_sizes
 from mole_jax.tasks.environments import Environment
+from mole_jax.tasks.environments.world import World
 from mole_jax.tasks.networks import Network, fewer_outputs
 from mole_jax.training.learner import Classifier, Episodes, Learner
 from mole_jax.zoo import prompt_metric
@@ -130,6 +131,7 @@ class Model:
         start: Any = None,
         start_loss: Any = None,
         rounds: int = 1,
+        parameters: Any = None,
     ) -> Networks:
         """Predict networks for a task, given some of its examples.
 
@@ -158,6 +160,7 @@ class Model:
             start_loss: the start's loss, where you know it: one number, or [n]. By default that on
                 the support set; of policies that of a fresh one.
             rounds: recursive prompting - each further round starts from the last one's networks.
+            parameters: [P] of the environment, for a learner that practises in it, such as "maml".
 
         Returns:
             n networks. `predicted_metric` is their loss on the support set, where it has labels.
@@ -169,7 +172,10 @@ class Model:
             MoleWarning: where pixels are on another scale than in training, classes have no
                 example, or networks are far from the target.
         """
-        asked = (x_support, y_support, target_loss, target_return, n, start, start_loss, rounds)
+        asked = (
+            *(x_support, y_support, target_loss, target_return),
+            *(n, start, start_loss, rounds, parameters),
+        )
         if given.is_traced(asked):
             raise UserError(
                 "predict: its inputs are traced: call it outside of jit, vmap and grad, in which "
@@ -193,6 +199,7 @@ class Model:
                     f"rounds={rounds}: a policy's return has to be measured between rounds; "
                     "predict again with its params as start and 1 - return / horizon as start_loss"
                 )
+            world = self._world(parameters)
             support_set = self._support(x_support, y_support)
             for line in support_set.remarks:
                 warnings.warn(line, MoleWarning, stacklevel=2)
@@ -241,6 +248,7 @@ class Model:
                         np.float32(target or 0.0),
                         own_key,
                         np.int32(i),
+                        world,
                         n=len(rows),
                         metric=metric,
                         best=target is None,
@@ -342,6 +350,30 @@ class Model:
         horizon = self.environment.horizon
         reward = given.real("target_return", reward, 0, horizon)
         return reward if self.metric.kind == "return" else 1 - reward / horizon
+
+    def _world(self, parameters: Any) -> World | None:
+        """Return what the learner practises in; None for one that does not."""
+        if not self.learner.uses.pool:
+            if parameters is not None:
+                raise UserError(
+                    f"the {self.objective} model does not practise in an environment: leave "
+                    "parameters out"
+                )
+            return None
+        assert self.environment is not None  # classifiers practise on their support set
+        names = self.environment.parameter_names
+        if parameters is None:
+            raise UserError(
+                f"the {self.objective} model practises in the environment: give its parameters, "
+                f"{', '.join(names)}"
+            )
+        found = np.asarray(given.array("parameters", parameters), np.float32)
+        if found.shape != (len(names),) or not np.isfinite(found).all():
+            raise UserError(
+                f"parameters must be {len(names)} finite numbers, {', '.join(names)}, not of shape "
+                f"{list(found.shape)}"
+            )
+        return World(jnp.asarray(found), self.environment)
 
     def _start_loss(self, loss: Any, n: int) -> np.ndarray:
         """Return a start's loss for each of n networks."""

@@ -18,6 +18,7 @@ from mole_jax.core import rng
 from mole_jax.learners import answers
 from mole_jax.sampling import starts
 from mole_jax.sampling.support_loss import quality
+from mole_jax.tasks.environments.world import World
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network, fewer_outputs
 from mole_jax.training.learner import Episodes, Learner
@@ -59,6 +60,7 @@ def write(
     target: Any,
     key: jax.Array,
     number: Any,
+    world: World | None = None,
     *,
     n: int,
     metric: PromptMetric | None,
@@ -75,6 +77,7 @@ def write(
         target: [] the metric asked for.
         key: draws starts and noise.
         number: [] of the round, which draws noise of its own.
+        world: what policies practise in; None: they do not.
         n: how many.
         metric: how to measure networks on the support set; None where nothing can be measured.
         best: ask for the best networks in place of the target.
@@ -90,6 +93,9 @@ def write(
         start=start,
         start_metric=start_metric,
     )
+    if world is not None:
+        each = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), world)
+        episodes = episodes._replace(world=each)
     request = answers.all_of(jnp.full((n,), target), best=best)
     flat = learner.adapt(theta, episodes, request, rng.at(key, "noise", number))
     after = measured(learner.network, flat, support, metric)

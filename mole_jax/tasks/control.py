@@ -20,6 +20,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.tasks import environments, networks, subsets
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.environments.rollout import episode_returns, transitions
+from mole_jax.tasks.environments.world import World
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network, Outputs, policy
 from mole_jax.tasks.subsets import DataSubset
@@ -62,6 +63,10 @@ class ControlTasks:
 
     def classes_of(self, task: jax.Array) -> None:
         """Return None: transitions have no labels."""
+
+    def world(self, task: jax.Array) -> World:
+        """Return the problems of tasks [...]."""
+        return World(self.parameters[task], self.environment)
 
     def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
         """Draw observations [n, O], from all over the region where episodes live to close to rest.

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from mole_jax.core.seeds import checked_seed
+from mole_jax.tasks.environments.world import World
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 from mole_jax.tasks.subsets import DataSubset
@@ -28,6 +29,9 @@ class DeviceData(Protocol):
 
     def classes_of(self, task: jax.Array) -> jax.Array | None:
         """Return how many classes tasks [...] have; None where all have as many as the family."""
+
+    def world(self, task: jax.Array) -> World | None:
+        """Return what policies of tasks [...] act in; None where networks do not act."""
 
     def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
         """Draw inputs [n, F] of the network, on which networks of the task can be compared."""

@@ -122,6 +122,9 @@ class ImageTasks:
         """Return how many classes tasks [...] have; None where all have K."""
         return None if self.n_classes is None else self.n_classes[task]
 
+    def world(self, task: jax.Array) -> None:
+        """Return None: classifiers do not act."""
+
     def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
         """Return inputs [n, F] on which networks of the task can be compared: training images."""
         return self.draw("train", task, key, n).inputs

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import jax
 from jax.sharding import Mesh
 
+from mole_jax.tasks.environments.world import World
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 
@@ -34,7 +35,8 @@ class Uses(NamedTuple):
     target_metric: bool = True
     samples: bool = True  # another key gives another network
     best: bool = False  # a request for the best that it can give, in place of a target metric
-    pool: bool = False  # the task's whole training pool, which an episode names and does not hold
+    # The task's whole training pool, which an episode names and does not hold; of policies `world`.
+    pool: bool = False
 
 
 EVERYTHING = Uses()
@@ -48,6 +50,7 @@ class Episodes(NamedTuple):
     start: jax.Array  # [B, D] parameters of the network to begin with
     start_metric: jax.Array  # [B] its prompt metric
     query: Examples | None = None  # leaves [B, m, ...]: what meta-training judges by
+    world: World | None = None  # [B] problems, for solvers of policies with `uses.pool`
 
 
 class Request(NamedTuple):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core import rng
+from mole_jax.tasks.environments.world import World
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData, TaskFamily
 from mole_jax.training.learner import Episodes
@@ -32,6 +34,7 @@ class EpisodeGrid:
     starts: np.ndarray  # [T, N, D]
     start_metric: np.ndarray  # [T, N] in the prompt metric
     support: Examples  # leaves [T, N, n, ...], NumPy
+    world: World | None = None  # [T, N] of policies, NumPy
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -42,9 +45,11 @@ class EpisodeGrid:
         """Return the episodes in a row, task by task: leaves [T * N, ...]."""
         n_tasks, n_starts = self.shape
         each = n_tasks * n_starts
-        own = (self.support, self.starts, self.start_metric)
+        own = (self.support, self.starts, self.start_metric, self.world)
         rows = jax.tree.map(lambda x: x.reshape(each, *x.shape[2:]), own)
-        return Episodes(np.repeat(self.tasks, n_starts), *rows)  # type: ignore[arg-type]
+        support, starts, metric, world = rows
+        tasks: Any = np.repeat(self.tasks, n_starts)
+        return Episodes(tasks, support, starts, metric, world=world)
 
     def first(self, which: np.ndarray | None = None) -> EpisodeGrid:
         """Return the first start of every task, or of tasks at positions `which` [t]: [t, 1]."""
@@ -55,6 +60,7 @@ class EpisodeGrid:
             starts=self.starts[at, :1],
             start_metric=self.start_metric[at, :1],
             support=jax.tree.map(lambda x: x[at, :1], self.support),
+            world=jax.tree.map(lambda x: x[at, :1], self.world),
         )
 
 
@@ -86,6 +92,7 @@ def of_runs(
         starts=zoo.parameters(flat, [0]).reshape(*runs.shape, size),
         start_metric=np.asarray(metric.of_runs(zoo, flat)[:, 0], np.float32).reshape(runs.shape),
         support=jax.tree.map(lambda x: x.reshape(*runs.shape, *x.shape[1:]), support),
+        world=jax.tree.map(np.asarray, family.device_data.world(each.reshape(runs.shape))),
     )
 
 

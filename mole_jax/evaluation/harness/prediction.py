@@ -14,8 +14,7 @@ from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.evaluation.harness.context import EvalContext, Predictor
 from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.learners import answers
-from mole_jax.tasks.examples import Examples
-from mole_jax.training import learner as seam
+from mole_jax.training.learner import Classifier, Episodes
 
 
 def predict(
@@ -43,10 +42,7 @@ def predict(
     asked = np.broadcast_to(asked, episodes.shape) if asked.ndim == 0 else asked
     n_episodes = math.prod(episodes.shape)
     of = np.repeat(np.arange(n_episodes), asked.size // n_episodes)  # episode of each network
-    starts, start_metric, support = jax.tree.map(
-        lambda x: x.reshape(n_episodes, *x.shape[2:]),
-        (episodes.starts, episodes.start_metric, episodes.support),
-    )
+    row = seen(predictor, episodes)
     flat_target = asked.reshape(-1)
     chunks = []
     for i, first in enumerate(range(0, len(of), predictor.batch)):
@@ -55,10 +51,8 @@ def predict(
         chunks.append(
             call(
                 predictor,
-                starts[episode],
-                start_metric[episode],
+                jax.tree.map(lambda x, episode=episode: x[episode], row),
                 flat_target[rows],
-                jax.tree.map(lambda x, episode=episode: x[episode], support),
                 rng.at(key, "chunk", i),
                 best=target is None,
             )
@@ -84,7 +78,7 @@ def classify(
         Logits [T, N, M, K]; a class that a task lacks has a very low one.
     """
     predictor = context.learners[learner]
-    asked = cast(seam.Classifier, predictor.trained.learner)
+    asked = cast(Classifier, predictor.trained.learner)
     flat, (_, n_starts) = episodes.flat(), episodes.shape
     n, chunks = len(flat.task), []
     for i, first in enumerate(range(0, n, predictor.batch)):
@@ -98,23 +92,32 @@ def classify(
     return logits.reshape(*episodes.shape, *logits.shape[1:])
 
 
+def seen(predictor: Predictor, episodes: EpisodeGrid) -> Episodes:
+    """Return what a learner may see of the episodes, in a row: leaves [T * N, ...].
+
+    Which tasks they are is the support set's to say; what else there is to practise in, only those
+    are given that use it.
+    """
+    flat = episodes.flat()
+    world = flat.world if predictor.trained.learner.uses.pool else None
+    unknown: Any = np.zeros_like(flat.task)
+    return flat._replace(task=unknown, world=world)
+
+
 def call(
     predictor: Predictor,
-    starts: np.ndarray,
-    start_metric: np.ndarray,
+    episodes: Episodes,
     target: np.ndarray,
-    support: Examples,
     key: jax.Array,
     *,
     best: bool = False,
 ) -> jax.Array:
-    """Call the sampler once with `batch` networks: starts [B, D] -> parameters [B, D].
+    """Call the learner once with `batch` episodes and targets [B]: parameters [B, D].
 
     With `best` targets are placeholders: see `answers.all_of`.
     """
     trained = predictor.trained
-    task = np.zeros(len(starts), np.int32)  # which one it is, is the support set's to say
-    rows: Any = (seam.Episodes(task, support, starts, start_metric), target)  # type: ignore[arg-type]
+    rows = episodes, target
     given, asked = distributed.put(rows, mesh_lib.along(predictor.mesh, "data"))
     fixed = (trained.learner, trained.theta, key)
     learner, theta, key = distributed.put(fixed, mesh_lib.replicated(predictor.mesh))

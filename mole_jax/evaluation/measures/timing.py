@@ -17,13 +17,12 @@ from mole_jax.evaluation.baselines.adam_support import AdamSupport
 from mole_jax.evaluation.harness import statistics
 from mole_jax.evaluation.harness.context import EvalContext, Predictor
 from mole_jax.evaluation.harness.measure import Measure, Record, Results
-from mole_jax.evaluation.harness.prediction import call
+from mole_jax.evaluation.harness.prediction import call, seen
 from mole_jax.evaluation.measures import fixed_prompt, generated, training_cost
 from mole_jax.learners import answers
 from mole_jax.population.member import Recipe
 from mole_jax.population.ppo import PPORecipe
 from mole_jax.sampling import writing
-from mole_jax.tasks.examples import Examples
 
 CALLS = 4
 # On the pool, from the same starts; and on the examples that MOLE is shown, where they have labels.
@@ -93,17 +92,14 @@ def of_prediction(
         parts = -(-n // writing.at_once(context.family.network))
         n = -(-n // parts)
         predictor = dataclasses.replace(predictor, batch=n)
-    starts, metric, support = jax.tree.map(
-        lambda x: np.resize(x.reshape(-1, *x.shape[2:]), (n, *x.shape[2:])),
-        (episodes.starts, episodes.start_metric, episodes.support),
-    )
+    row = jax.tree.map(lambda x: np.resize(x, (n, *x.shape[1:])), seen(predictor, episodes))
     target = np.full(n, asked or 0.0, np.float32)
     seconds = []
     for i in range(CALLS + 1):
         began = time.monotonic()
         key, best = rng.at(context.key("timing"), "call", i), asked is None
         for _ in range(parts):
-            found = call(predictor, starts, metric, target, Examples(*support), key, best=best)
+            found = call(predictor, row, target, key, best=best)
         found.block_until_ready()
         seconds.append(time.monotonic() - began)
     # The first call may compile.

@@ -1,8 +1,13 @@
-"""Gradient steps on a support set, which is how several ancestors adapt."""
+"""Gradient steps on a task, which is how several ancestors adapt.
+
+A classifier goes down on its support set. A policy goes down on its own rollouts in the task's
+environment, new ones in each step: see practice.py.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from typing import Any
 
@@ -10,44 +15,151 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mole_jax.core import rng
+from mole_jax.core.errors import UserError
 from mole_jax.learners import query_loss
+from mole_jax.learners.ancestors import practice
+from mole_jax.learners.ancestors.ancestor import AncestorConfig, check_tries
+from mole_jax.tasks.environments.world import World
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network, fewer_outputs
+from mole_jax.training.learner import Episodes, Uses
+
+
+@dataclasses.dataclass(frozen=True)
+class DescentConfig(AncestorConfig):
+    """The section of a learner that adapts by gradient steps."""
+
+    rate: float = 1e-2  # of its meta-training
+    inner_steps: int = 5  # on a task, in meta-training
+    inner_rate: float = 0.1
+    rollouts: int = 20  # of a policy, for each of its steps
+    rollout_steps: int = 200  # after which they are cut off
+    # Numbers of steps, and rates as shares of the trained one, among which the evaluation chooses
+    # on training subsets. Elsewhere it is the last number, and the trained rate.
+    try_steps: tuple[int, ...] = (10, 25, 50, 100, 200)
+    try_rates: tuple[float, ...] = (0.3, 1.0, 3.0)
+
+    def check(self, name: str) -> None:
+        """Raise UserError for values that cannot be, naming the key."""
+        super().check(name)
+        if self.inner_steps < 1 or self.inner_rate <= 0:
+            raise UserError(
+                f"learners.{name}: inner_steps must be 1 or more and inner_rate above 0; they are "
+                f"{self.inner_steps} and {self.inner_rate}"
+            )
+        if self.rollouts < 2 or self.rollout_steps < 1:
+            raise UserError(
+                f"learners.{name}: rollouts must be 2 or more and rollout_steps 1 or more; they "
+                f"are {self.rollouts} and {self.rollout_steps}"
+            )
+        check_tries(name, "try_steps", self.try_steps)
+        check_tries(name, "try_rates", self.try_rates)
+
+
+# What a task is learned from: a support set, or an environment to practise in.
+Material = Examples | World
+
+
+def uses(network: Network) -> Uses:
+    """Return what who descends on tasks of such networks looks at."""
+    acts = network.acts
+    return Uses(support=not acts, start=False, target_metric=False, samples=acts, pool=acts)
+
+
+def material(episodes: Episodes) -> Material:
+    """Return what each of B tasks is learned from: leaves [B, ...], or [1, ...]: one for all."""
+    return episodes.support if episodes.world is None else episodes.world
+
+
+def loss(
+    config: DescentConfig, network: Network, flat: jax.Array, given: Material, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return what one network [D] goes down on, and how bad it is: both [].
+
+    The second is the loss, and of a policy the share of the return that it misses.
+    """
+    if isinstance(given, World):
+        steps = min(config.rollout_steps, given.environment.horizon)
+        return practice.loss(network, flat, given, key, config.rollouts, steps)
+    found = query_loss.of_one(network, flat, given)[0]
+    return found, found
 
 
 def descend(
+    config: DescentConfig,
     network: Network,
     start: jax.Array,
-    support: Examples,
+    given: Material,
+    key: jax.Array,
+    *,
     rate: jax.Array | float,
     steps: int,
-    *,
     second_order: bool = False,
 ) -> jax.Array:
-    """Take steps along the gradient of the loss on a support set: start [D] -> [D].
+    """Take steps along the gradient of a task's loss: start [D] -> [D].
 
     Args:
+        config: how policies practise.
         network: whose parameters they are.
         start: [D].
-        support: [n] examples.
+        given: what one task is learned from.
+        key: draws rollouts.
         rate: of the steps; one number, or [D].
         steps: how many.
         second_order: whether gradients through this are those of the gradients, too.
     """
-    start = fewer_outputs.emptied(network, start, support.n_classes)
+    if isinstance(given, Examples):
+        start = fewer_outputs.emptied(network, start, given.n_classes)
 
-    def step(flat: jax.Array, _: None) -> tuple[jax.Array, None]:
-        slope = jax.grad(lambda x: query_loss.of_one(network, x, support)[0])(flat)
+    def step(flat: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
+        own = rng.at(key, "step", i)
+        slope = jax.grad(lambda x: loss(config, network, x, given, own)[0])(flat)
         slope = slope if second_order else jax.lax.stop_gradient(slope)
         return flat - rate * slope, None
 
-    return jax.lax.scan(step, start, length=steps)[0]
+    return jax.lax.scan(step, start, jnp.arange(steps))[0]
 
 
-def for_each(of_one: Any, support: Examples, batch: int) -> jax.Array:
-    """Apply a function of a support set to B of them, or once to one for all: [B, ...]."""
-    found = jax.vmap(of_one)(support)
-    return jnp.broadcast_to(found, (batch, *found.shape[1:]))
+def adapted(
+    config: DescentConfig,
+    network: Network,
+    start: jax.Array,
+    episodes: Episodes,
+    keys: jax.Array,
+    *,
+    rate: jax.Array | float,
+    steps: int,
+    second_order: bool = False,
+) -> jax.Array:
+    """Descend from one start on each of B tasks, with keys [B]: [D] -> [B, D]; see `descend`."""
+    given = material(episodes)
+    of_one = functools.partial(
+        descend, config, network, start, rate=rate, steps=steps, second_order=second_order
+    )
+    # A support set that is for all is descended on once.
+    found = jax.vmap(of_one)(given, keys[: len(jax.tree.leaves(given)[0])])
+    return jnp.broadcast_to(found, (len(episodes.start), *found.shape[1:]))
+
+
+def judged(
+    config: DescentConfig, network: Network, flat: jax.Array, episodes: Episodes, keys: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Return the mean loss of networks [B, D] on what they have not seen, and metrics.
+
+    Args:
+        config: how policies are tried.
+        network: whose parameters they are.
+        flat: [B, D].
+        episodes: with query sets, or worlds.
+        keys: [B] they have practised with; others are derived from them.
+    """
+    if episodes.world is None:
+        return query_loss.of_networks(network, flat, episodes.query)
+    of_one = functools.partial(loss, config, network)
+    judge = jax.vmap(lambda key: rng.named(key, "judge"))(keys)
+    found, missed = jax.vmap(of_one)(flat, episodes.world, judge)
+    return jnp.mean(found), {"loss": jnp.mean(missed)}
 
 
 def setting(learner: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from mole_jax.core import rng
 from mole_jax.learners import query_loss
 from mole_jax.learners.ancestors import descent
 from mole_jax.learners.ancestors.ancestor import Ancestor
-from mole_jax.learners.ancestors.maml import DescentConfig
+from mole_jax.learners.ancestors.descent import DescentConfig
 from mole_jax.metamodel.networks import sharding
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network, fewer_outputs
@@ -45,7 +45,9 @@ class Reptile(Ancestor):
     steps: int  # of an adaptation
     scale: Any  # of its rate
 
-    uses: ClassVar[Uses] = Uses(start=False, target_metric=False, samples=False)
+    @property
+    def uses(self) -> Uses:
+        return descent.uses(self.network)
 
     def init(self, key: jax.Array) -> dict[str, jax.Array]:
         """Return a fresh network."""
@@ -55,22 +57,35 @@ class Reptile(Ancestor):
         self, theta: Any, batch: Episodes, key: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
         """Return the mean way back from the networks of the tasks, in units of a step."""
-        assert batch.query is not None
-        given = batch.support, batch.query, jax.random.split(key, len(batch.start))
+        given = batch, jax.random.split(key, len(batch.start))
         given = sharding.shard_batch(given, self.mesh)
 
         def of(part: Any) -> tuple[Any, dict[str, jax.Array]]:
             whole = theta if self.mesh is None else sharding.gathered(theta, self.mesh)
-            moved, loss = jax.vmap(functools.partial(self._moved, whole["start"]))(*part)
+            of_one = self._practised if self.network.acts else self._moved
+            moved, loss = jax.vmap(functools.partial(of_one, whole["start"]))(*part)
             return {"start": jnp.mean(moved, axis=0)}, {"loss": jnp.mean(loss)}
 
         found: tuple[Any, dict[str, jax.Array]] = microbatch.mean(of, given, self.parts, self.mesh)
         return found
 
+    def _practised(
+        self, start: jax.Array, episode: Episodes, key: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return how far a task's policy is behind its start, and what return it misses."""
+        rate, steps = self.config.inner_rate, self.config.inner_steps
+        given = descent.material(episode)
+        flat = descent.descend(self.config, self.network, start, given, key, rate=rate, steps=steps)
+        judge = rng.named(key, "judge")
+        missed = descent.loss(self.config, self.network, flat, given, judge)[1]
+        return (start - flat) / (rate * steps), missed
+
     def _moved(
-        self, begun: jax.Array, support: Examples, query: Examples, key: jax.Array
+        self, begun: jax.Array, episode: Episodes, key: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         """Return how far a task's network is behind its start, and its last minibatch's loss."""
+        support, query = episode.support, episode.query
+        assert query is not None
         inputs, labels, mask = (
             jnp.concatenate(x) for x in zip(support[:3], query[:3], strict=True)
         )
@@ -92,14 +107,15 @@ class Reptile(Ancestor):
 
     def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> jax.Array:
         """Take gradient steps on the whole of every support set: [B, D]."""
-        of = functools.partial(
-            descent.descend,
+        return descent.adapted(
+            self.config,
             self.network,
             theta["start"],
+            episodes,
+            jax.random.split(key, len(episodes.start)),
             rate=self.config.inner_rate * self.scale,
             steps=self.steps,
         )
-        return descent.for_each(of, episodes.support, len(episodes.start))
 
     @property
     def setting(self) -> dict[str, Any]:

@@ -114,6 +114,11 @@ class Network:
         return self.kind.classifies
 
     @property
+    def acts(self) -> bool:
+        """Whether it is a policy."""
+        return self.outputs in (Outputs.CATEGORICAL, Outputs.NORMAL)
+
+    @property
     def n_classes(self) -> int:
         """Labels that the examples of its tasks have; those of a policy have none, which is one."""
         return self.n_outputs if self.classifies else 1

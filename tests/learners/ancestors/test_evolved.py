@@ -12,7 +12,6 @@ from mole_jax.core.errors import UserError
 from mole_jax.learners import answers, query_loss, registry
 from mole_jax.learners.ancestors import evolved
 from mole_jax.learners.ancestors.evolved import EvolvedConfig
-from mole_jax.tasks import networks
 from mole_jax.tasks.networks import mlp
 from tests import tiny
 from tests.learners.ancestors.test_maml import episodes, of_task
@@ -49,14 +48,6 @@ def test_it_begins_as_a_rule_that_changes_nothing() -> None:
         jax.random.key(0),
     )
     np.testing.assert_array_equal(found, start)
-
-
-def test_policies_are_refused() -> None:
-    tags = {"network__name": "gaussian_policy", "data__source": "env:cartpole"}
-    config = tiny.tiny_config(learners__maml__steps=5, **tags)
-    network = networks.build(config.network, (4,), 1)
-    with pytest.raises(UserError, match=r"learners\.maml\.steps=5 needs labelled examples"):
-        registry.check(config, network, tiny.mesh_of(1))
 
 
 @pytest.mark.parametrize("changes", [{"network__name": "vit"}, {"network__activation": "tanh"}])

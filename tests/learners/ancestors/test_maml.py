@@ -13,7 +13,7 @@ import pytest
 
 from mole_jax.learners import answers, query_loss
 from mole_jax.learners.ancestors import maml, reptile
-from mole_jax.learners.ancestors.maml import DescentConfig
+from mole_jax.learners.ancestors.descent import DescentConfig
 from mole_jax.tasks import networks
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import mlp
