@@ -165,7 +165,9 @@ def made_up(objective: str = "diffusion", **changes: Any) -> Setting:
     fitted = Fitted(normaliser, {})
     latent = representation.latent(config)
     if latent is not None:
-        arrays, _ = latent.fit(config["representation"], np.asarray(zoo.parameters), None)
+        arrays, _ = latent.fit(
+            config["representation"], family.network, np.asarray(zoo.parameters), None
+        )
         fitted = Fitted(normaliser, arrays)
     learner = registry.build(config, family.network, objective, fitted)
     shapes = jax.eval_shape(learner.init, jax.random.key(0))

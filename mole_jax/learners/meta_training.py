@@ -53,7 +53,8 @@ def train(
         placement, why = data_lib.choose_placement(config, zoo)
     metric = prompt_metric.of(config, zoo.schema)
     scaling = compat.get(config, "representation.normaliser")
-    runs = data_lib.read(zoo, family, placement, scaling, metric)
+    align = compat.get(config, "representation.align")
+    runs = data_lib.read(zoo, family, placement, scaling, metric, align=align)
     renewed = live.make(config, family, runs, mesh) if config["zoo"]["live"] else None
     if distributed.is_first():
         print(f"train: {data_lib.describe(runs, why)}", flush=True)

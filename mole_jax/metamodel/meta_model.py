@@ -30,7 +30,7 @@ Module = transformer.Transformer | gpt_transformer.GPT
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["representation"],
-    meta_fields=["module", "process", "network", "probe_gradient", "noiseless", "shared_start"],
+    meta_fields=["module", "process", "network", "probe_gradient", "noiseless", "one_basis"],
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class MetaModel:
@@ -42,7 +42,7 @@ class MetaModel:
     network: Network
     probe_gradient: ProbeGradients
     noiseless: bool  # it answers from pure noise alone, of which it sees nothing: regression
-    shared_start: bool  # training runs all began from one network
+    one_basis: bool  # training runs all lie around one network
 
     def on(self, mesh: Mesh) -> MetaModel:
         """Return the same meta-model for training on a mesh."""
@@ -109,7 +109,7 @@ class MetaModel:
         use_start = prompt.use["start"][:, None, None]
         start = jnp.where(use_start, prompt.start, 0.0)
         anchor = start
-        if self.shared_start:
+        if self.one_basis:
             # All targets lie around the zoo's mean, wherever the start may be.
             anchor = jnp.zeros_like(start)
             away = self.representation.change[None]
@@ -126,7 +126,7 @@ class MetaModel:
         """
         change = self.representation.change[None]
         mask = jnp.asarray(self.representation.layout.mask, change.dtype)[None]
-        if self.shared_start:
+        if self.one_basis:
             return jnp.broadcast_to(mask, prompt.start.shape)
         return jnp.where(prompt.use["start"][:, None, None], change, mask)
 
@@ -163,5 +163,5 @@ def build(
         network,
         ProbeGradients(process, network),
         noiseless=False,
-        shared_start=config["population"]["shared_start"],
+        one_basis=representation.one_basis(config),
     )

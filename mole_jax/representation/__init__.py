@@ -23,7 +23,7 @@ import numpy as np
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 from mole_jax.core.unknown import unknown
-from mole_jax.representation import chunk, flat, neuron, pca
+from mole_jax.representation import autoencoder, chunk, cut, flat, neuron, pca, weight
 from mole_jax.representation.codec import Codec
 from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.normalise import NORMALISERS, Normaliser
@@ -42,7 +42,11 @@ class Latent(Protocol):
     def shapes(self, settings: Mapping[str, Any], network: Network) -> dict[str, Any]: ...
 
     def fit(
-        self, settings: Mapping[str, Any], networks: np.ndarray, starts: np.ndarray | None
+        self,
+        settings: Mapping[str, Any],
+        network: Network,
+        networks: np.ndarray,
+        starts: np.ndarray | None,
     ) -> tuple[dict[str, np.ndarray], str]: ...
 
 
@@ -51,8 +55,9 @@ CODECS: dict[str, Callable[[Network, int, bool], Codec]] = {
     "neuron": lambda network, size, canonical_order: neuron.build(network, canonical_order),
     "chunk": lambda network, size, canonical_order: chunk.build(network, size),
     "flat": lambda network, size, canonical_order: flat.build(network),
+    "weight": lambda network, size, canonical_order: weight.build(network, canonical_order),
 }
-LATENTS: dict[str, Latent] = {"pca": pca}
+LATENTS: dict[str, Latent] = {"cut": cut, "pca": pca, "autoencoder": autoencoder}
 NAMES = (*CODECS, *LATENTS)
 
 
@@ -81,19 +86,28 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Repres
     Raises:
         UserError: for anything in `representation` that cannot be.
     """
-    settings, shared = config["representation"], config["population"]["shared_start"]
+    settings, shared = config["representation"], one_basis(config)
     name, kind = settings["name"], compat.get(config, "representation.normaliser")
     if kind not in NORMALISERS:
         raise UserError(f"representation.normaliser={kind!r} is unknown; there are {NORMALISERS}")
     if kind == "global" and shared:
         raise UserError(
             "representation.normaliser='global' keeps no mean, around which the runs of "
-            "population.shared_start lie: set it to 'tensor'"
+            "population.shared_start or representation.align lie: set it to 'tensor'"
         )
     if name in LATENTS:
         return LATENTS[name].build(settings, network, fitted)
     found = codec(name, network, chunk_size=settings["chunk_size"], canonical_order=shared)
     return Tabulated(fitted, found)
+
+
+def one_basis(config: Mapping[str, Any]) -> bool:
+    """Return whether a unit's number means the same in all training runs.
+
+    They began as one network, or they were brought into one basis afterwards.
+    """
+    align = compat.get(config, "representation.align")
+    return bool(config["population"]["shared_start"] or align)
 
 
 def latent(config: Mapping[str, Any]) -> Latent | None:

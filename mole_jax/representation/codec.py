@@ -30,7 +30,8 @@ class Layout:
     position: np.ndarray  # [L] int32: place in its kind; 0 for all where order means nothing
     output: np.ndarray  # [L, C] int32: the network output a channel belongs to alone, or -1
     mask: np.ndarray  # [L, C] bool: False in the padding
-    edges: np.ndarray | None = None  # [L, L] int32, kinds of edges, 0 for none; None: not known
+    # [L, L] int32: the kind of edge between two tokens, 0 for none; None: attention sees no edges.
+    edges: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -54,12 +55,13 @@ class Codec:
     kinds: tuple[str, ...]  # names of the kinds
     spec: ParameterSpec  # of the network, D parameters
     output: np.ndarray  # [D] int32: the network output a parameter belongs to alone, or -1
+    edges: np.ndarray | None = None  # as Layout has them
 
     @functools.cached_property
     def layout(self) -> Layout:
         """What a meta-model knows of the tokens."""
         output = np.where(self.mask, self.output[np.maximum(self.table, 0)], -1)
-        return Layout(self.kinds, self.kind, self.position, output, self.mask)
+        return Layout(self.kinds, self.kind, self.position, output, self.mask, self.edges)
 
     @property
     def n_tokens(self) -> int:

@@ -16,12 +16,18 @@ from mole_jax.tasks.parameters import ParameterField
 
 def build(network: Network) -> Codec:
     """Return the flat codec: L = 1, C = D."""
-    order = np.concatenate(
-        [_indices(field) for field in fields(network)], dtype=np.int32, casting="same_kind"
-    )
     nothing = np.zeros(1, np.int32)
     spec = network.spec
-    return Codec("flat", order[None], nothing, nothing, ("network",), spec, network.output_of)
+    return Codec(
+        "flat", order(network)[None], nothing, nothing, ("network",), spec, network.output_of
+    )
+
+
+def order(network: Network) -> np.ndarray:
+    """Return flat indices of all parameters in PyTorch's order: [D]."""
+    return np.concatenate(
+        [_indices(field) for field in fields(network)], dtype=np.int32, casting="same_kind"
+    )
 
 
 def sizes(network: Network) -> tuple[int, ...]:

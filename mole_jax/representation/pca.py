@@ -19,9 +19,10 @@ import numpy as np
 
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
-from mole_jax.representation.codec import Layout
+from mole_jax.representation import vector
 from mole_jax.representation.fitted import Fitted
-from mole_jax.representation.tokens import GRADIENT_UNIT, SMALLEST_SIZE, ProbeGradient
+from mole_jax.representation.tokens import ProbeGradient
+from mole_jax.representation.vector import InTokens
 from mole_jax.representation.views import Pieces
 from mole_jax.tasks.networks import Network
 from mole_jax.tasks.parameters import ParameterSpec
@@ -45,11 +46,10 @@ class Basis(NamedTuple):
     jax.tree_util.register_dataclass, data_fields=["fitted"], meta_fields=["layout", "spec"]
 )
 @dataclasses.dataclass(frozen=True, eq=False)
-class PrincipalComponents:
+class PrincipalComponents(InTokens):
     """Whitened coordinates, cut into tokens: see `Representation`."""
 
     fitted: Fitted
-    layout: Layout
     spec: ParameterSpec  # of D parameters
 
     @property
@@ -58,10 +58,10 @@ class PrincipalComponents:
 
     @property
     def change(self) -> jax.Array:
-        return self._cut(jnp.asarray(self._basis.change))
+        return self.cut(jnp.asarray(self._basis.change))
 
     def check(self) -> None:
-        dims = chex.Dimensions(D=self.spec.size, K=int(self.layout.mask.sum()))
+        dims = chex.Dimensions(D=self.spec.size, K=self.size)
         normaliser, basis = self.fitted.normaliser, self._basis
         chex.assert_tree_shape(normaliser, dims["D"], custom_message="normaliser [D]")
         shapes = [dims["D"], dims["KD"], dims["K"], dims["K"]]
@@ -75,7 +75,7 @@ class PrincipalComponents:
         chex.assert_axis_dimension(normalised, -1, self.spec.size, custom_message="flat [..., D]")
         apart = normalised - jnp.broadcast_to(self._basis.mean, normalised.shape)
         along = self._along(apart)
-        return self._cut(along / jnp.broadcast_to(self._basis.scale, along.shape))
+        return self.cut(along / jnp.broadcast_to(self._basis.scale, along.shape))
 
     def denormalise(self, normalised: Any) -> jax.Array:
         return self.fitted.normaliser.denormalise(normalised)
@@ -84,44 +84,23 @@ class PrincipalComponents:
         return self.encode(self.fitted.normaliser.normalise(parameters))
 
     def parameters(self, tokens: Any) -> jax.Array:
-        chex.assert_shape(tokens, (..., *self.layout.shape), custom_message="tokens [..., L, C]")
-        basis = self._basis
-        latent = tokens.reshape(*tokens.shape[:-2], -1)[..., : len(basis.scale)]
+        basis, latent = self._basis, self.uncut(tokens)
         along = latent * jnp.broadcast_to(basis.scale, latent.shape)
         # Accelerators would round factors to fewer bits.
         apart = jnp.matmul(along, basis.components, precision=jax.lax.Precision.HIGHEST)
         return self.denormalise(apart + jnp.broadcast_to(basis.mean, apart.shape))
 
-    @property
-    def rows(self) -> tuple[slice, ...]:
-        return (slice(0, self.layout.n_tokens),)
-
-    def split(self, tokens: jax.Array) -> Pieces:
-        return (tokens,)
-
-    def join(self, pieces: Pieces) -> jax.Array:
-        return pieces[0]
-
     def network(self, pieces: Pieces) -> dict[str, Any]:
         return self.spec.unflatten(self.parameters(self.join(pieces)))
 
-    def pull_back(self, gradient: Mapping[str, Any]) -> ProbeGradient:
+    def pull_back(self, gradient: Mapping[str, Any], pieces: Pieces) -> ProbeGradient:
         """Bring a gradient to tokens; directions are relative to the size of each token."""
         down = -self.spec.flatten(gradient) * self.fitted.normaliser.scale[None]
-        down = self._cut(self._along(down) * self._basis.scale[None])
-        n = jnp.asarray(self.layout.mask.sum(axis=1), down.dtype)[None, :, None]
-        square = jnp.sum(down**2, axis=2, keepdims=True) / n
-        direction = down / jnp.sqrt(square + SMALLEST_SIZE**2)
-        return ProbeGradient((direction,), (jnp.arcsinh(down / GRADIENT_UNIT),))
+        return self.downhill(self.cut(self._along(down) * self._basis.scale[None]))
 
     def _along(self, flat: jax.Array) -> jax.Array:  # [..., D] -> [..., k]
         components = self._basis.components
         return jnp.matmul(flat, components.T, precision=jax.lax.Precision.HIGHEST)
-
-    def _cut(self, latent: jax.Array) -> jax.Array:  # [..., k] -> [..., L, C], padded
-        missing = self.layout.mask.size - latent.shape[-1]
-        padded = jnp.pad(latent, [(0, 0)] * (latent.ndim - 1) + [(0, missing)])
-        return padded.reshape(*latent.shape[:-1], *self.layout.shape)
 
 
 def build(settings: Mapping[str, Any], network: Network, fitted: Fitted) -> PrincipalComponents:
@@ -136,18 +115,8 @@ def build(settings: Mapping[str, Any], network: Network, fitted: Fitted) -> Prin
         raise UserError(
             f"representation.components={k} must lie in 1..{size}, the parameters of a network"
         )
-    if width < 1:
-        raise UserError(f"representation.chunk_size={width} must be 1 or more")
-    width = min(width, k)
-    length = -(-k // width)
-    layout = Layout(
-        kinds=("latent",),
-        kind=np.zeros(length, np.int32),
-        position=np.arange(length, dtype=np.int32),
-        output=np.full((length, width), -1, np.int32),
-        mask=(np.arange(length * width) < k).reshape(length, width),
-    )
-    return PrincipalComponents(fitted, layout, network.spec)
+    found = vector.layout("latent", k, width)
+    return PrincipalComponents(found, fitted, network.spec)
 
 
 def shapes(settings: Mapping[str, Any], network: Network) -> dict[str, Any]:
@@ -159,7 +128,10 @@ def shapes(settings: Mapping[str, Any], network: Network) -> dict[str, Any]:
 
 
 def fit(
-    settings: Mapping[str, Any], networks: np.ndarray, starts: np.ndarray | None
+    settings: Mapping[str, Any],
+    network: Network,
+    networks: np.ndarray,
+    starts: np.ndarray | None,
 ) -> tuple[dict[str, np.ndarray], str]:
     """Find the principal components of training networks.
 
@@ -168,6 +140,7 @@ def fit(
 
     Args:
         settings: the section of a config.
+        network: what they are networks of.
         networks: [R, S, D] normalised snapshots of runs, each run's first one first.
         starts: [n, D] normalised networks that prompts will start from, where these are not the
             runs' first snapshots.

@@ -9,8 +9,11 @@ import dataclasses
 class RepresentationConfig:
     """The section `representation`."""
 
-    name: str = "neuron"  # or chunk, flat, pca
-    chunk_size: int = 64  # for chunk: parameters of a token; for pca: coordinates of a token
-    components: int = 128  # for pca: coordinates of a network, fewer than its parameters
+    name: str = "neuron"  # or chunk, cut, flat, weight, pca, autoencoder
+    chunk_size: int = 64  # for chunk and cut: parameters of a token; for pca: coordinates of one
+    components: int = 128  # for pca and autoencoder: coordinates of a network
+    steps: int = 2000  # for autoencoder: of its training
+    # Bring all training runs into one basis: units that do the same have the same number.
+    align: bool = False
     # tensor: mean and scale of each tensor; global: one scale for all parameters, as G.pt has it
     normaliser: str = "tensor"

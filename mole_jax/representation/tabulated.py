@@ -69,7 +69,7 @@ class Tabulated:
         scaled = tuple(x * s + m for x, s, m in zip(pieces, scale, mean, strict=True))
         return self.codec.spec.nested(views.tensors(self.codec.views, scaled))
 
-    def pull_back(self, gradient: Mapping[str, Any]) -> ProbeGradient:
+    def pull_back(self, gradient: Mapping[str, Any], pieces: Pieces) -> ProbeGradient:
         """Bring a gradient to pieces; directions are relative to the size of each tensor."""
         uphill = views.pieces(self.codec.views, self.codec.spec.tensors(gradient))
         scale = self._pieces(self.fitted.normaliser.scale)

@@ -77,5 +77,5 @@ class Representation(Protocol):
     def network(self, pieces: Pieces) -> dict[str, Any]:
         """Return the parameters as networks take them, leaves [B, *shape]."""
 
-    def pull_back(self, gradient: Mapping[str, Any]) -> ProbeGradient:
-        """Bring a loss' gradient with respect to what `network` returns to pieces, downhill."""
+    def pull_back(self, gradient: Mapping[str, Any], pieces: Pieces) -> ProbeGradient:
+        """Bring a loss' gradient with respect to `network(pieces)` to pieces, downhill."""

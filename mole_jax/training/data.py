@@ -25,6 +25,7 @@ from mole_jax.representation import normalise
 from mole_jax.representation.normalise import Moments, Normaliser
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.networks import Network
+from mole_jax.training import one_basis
 from mole_jax.training.pairs import ZooArrays
 from mole_jax.zoo import zoo_config
 from mole_jax.zoo.prompt_metric import PromptMetric
@@ -69,15 +70,19 @@ def read(
     placement: str,
     normaliser: str = "tensor",
     metric: PromptMetric | None = None,
+    *,
+    align: bool = False,
 ) -> TrainingRuns:
     """Fit the normaliser on the finite training runs, and keep them where `placement` says.
 
-    `normaliser` is one of normalise.NORMALISERS; `metric` is the zoo's own where it is None.
+    `normaliser` is one of normalise.NORMALISERS; `metric` is the zoo's own where it is None. With
+    `align` all runs are brought into one basis first.
 
     Reads the zoo once, block by block, whatever the placement: the normaliser is the same.
 
     Raises:
-        UserError: when the zoo has no usable training run.
+        UserError: when the zoo has no usable training run, and where runs that stay in their files
+            were to be aligned.
     """
     runs = _usable(zoo)
     metric = metric or PromptMetric(zoo.schema.prompt_metric)
@@ -86,7 +91,18 @@ def read(
     if placement != "stream":
         kept = np.empty(shape, "float32" if placement == "device" else zoo.schema.dtype)
     moments = normalise.moments(_keeping(zoo.blocks(runs), kept))
-    fitted = _fitted(zoo, family, moments, normaliser)
+    shared = bool(zoo.schema.config.get("population", {}).get("shared_start"))
+    if align:
+        if kept is None:
+            raise UserError(
+                "representation.align brings all runs into one basis before the training, and "
+                "zoo.placement='stream' leaves them in their files: set it to 'device' or 'host'"
+            )
+        line = one_basis.align(family.network, kept)
+        if distributed.is_first():
+            print(f"train: {line}", flush=True)
+        moments = normalise.moments([kept])
+    fitted = _fitted(family, moments, normaliser, one=shared or align)
     parameters = None
     if placement == "device" and kept is not None:
         kept -= fitted.mean
@@ -168,10 +184,10 @@ def _keeping(blocks: Iterator[np.ndarray], kept: np.ndarray | None) -> Iterator[
         yield block
 
 
-def _fitted(zoo: Zoo, family: TaskFamily, moments: Moments, normaliser: str) -> Normaliser:
+def _fitted(family: TaskFamily, moments: Moments, normaliser: str, *, one: bool) -> Normaliser:
     if normaliser == "global":
         return normalise.fit_global(family.network.spec, moments)
-    if zoo.schema.config.get("population", {}).get("shared_start"):
+    if one:
         return normalise.fit_shared(family.network, moments, initial_networks(family.network))
     return normalise.fit(family.network.spec, moments)
 

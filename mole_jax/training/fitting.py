@@ -29,9 +29,9 @@ def fit(config: Mapping[str, Any], network: Network, runs: TrainingRuns) -> tupl
         return Fitted(runs.normaliser, {}), ""
     normaliser = Normaliser(*(np.asarray(x) for x in runs.normaliser))
     starts = None
-    if config["population"]["shared_start"]:
+    if representation.one_basis(config):
         starts = np.asarray(normaliser.normalise(data.initial_networks(network)))
-    arrays, line = kind.fit(config["representation"], sample(runs, normaliser), starts)
+    arrays, line = kind.fit(config["representation"], network, sample(runs, normaliser), starts)
     return Fitted(runs.normaliser, arrays), line
 
 
@@ -44,9 +44,12 @@ def sample(runs: TrainingRuns, normaliser: Normaliser, most: int = MOST) -> np.n
     of_each = int(np.clip(most // n_runs, 2, n_snapshots))
     chosen = _evenly(n_runs, most // of_each)
     snapshots = _evenly(n_snapshots, of_each)
+    if runs.arrays.parameters is not None:  # normalised already
+        return np.asarray(runs.arrays.parameters)[chosen][:, snapshots]
     found = np.empty((len(chosen), len(snapshots), runs.zoo.schema.spec.size), np.float32)
+    blocks = runs.zoo.blocks(runs.runs[chosen]) if runs.kept is None else [runs.kept[chosen]]
     done = 0
-    for block in runs.zoo.blocks(runs.runs[chosen]):
+    for block in blocks:
         part = found[done : done + len(block)]
         part[:] = block[:, snapshots]
         part -= normaliser.mean

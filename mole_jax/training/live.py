@@ -36,6 +36,11 @@ def check(config: Mapping[str, Any], family: TaskFamily) -> None:
     section, population = config["zoo"], config["population"]
     if not section["live"]:
         return
+    if compat.get(config, "representation.align"):
+        raise UserError(
+            "representation.align brings the runs of a stored zoo into one basis, and zoo.live "
+            "adds new ones: turn one of them off"
+        )
     dispatch, every = config["training"]["steps_per_dispatch"], section["live_every"]
     if every < 1 or every % dispatch:
         raise UserError(

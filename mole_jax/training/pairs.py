@@ -11,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from mole_jax import representation
 from mole_jax.core import compat, rng
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel.process import prompt as prompt_lib
@@ -112,10 +113,11 @@ class PairConfig:
                 f"training.first_start={t['first_start']} moves starts to the first snapshot; with "
                 "training.spacing='spacing_first' chance does: set it to 0"
             )
-        if t["permute_units"] and config["population"]["shared_start"]:
+        one_basis = representation.one_basis(config)
+        if t["permute_units"] and one_basis:
             raise UserError(
-                "training.permute_units: turn it off with population.shared_start, which gives the "
-                "units of all runs one order"
+                "training.permute_units: turn it off with population.shared_start and "
+                "representation.align, which give the units of all runs one order"
             )
         return PairConfig(
             first_start=t["first_start"],
@@ -125,7 +127,7 @@ class PairConfig:
             permute_units=t["permute_units"],
             permute_labels=t["permute_labels"],
             drop=drop,
-            fresh_starts=config["population"]["shared_start"],
+            fresh_starts=one_basis,
             spacing=spacing,
             metric=prompt_metric.of(config, schema).name,
             best_prompts=best,

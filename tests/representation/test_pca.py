@@ -29,7 +29,7 @@ def runs(n: int, n_snapshots: int = 3) -> np.ndarray:
 
 def fitted(k: int, given: np.ndarray, starts: Any = None) -> PrincipalComponents:
     settings = {"components": k, "chunk_size": 4}
-    arrays, _ = pca.fit(settings, given, starts)
+    arrays, _ = pca.fit(settings, NETWORK, given, starts)
     return pca.build(settings, NETWORK, Fitted(PLAIN, arrays))
 
 

@@ -27,8 +27,8 @@ def made_up(stored: np.ndarray, normaliser: Normaliser) -> Any:
 
     spec = SimpleNamespace(size=stored.shape[-1])
     zoo = SimpleNamespace(blocks=blocks, schema=SimpleNamespace(spec=spec))
-    arrays = SimpleNamespace(metric=np.zeros((len(RUNS), stored.shape[1])))
-    return SimpleNamespace(runs=RUNS, zoo=zoo, arrays=arrays, normaliser=normaliser)
+    arrays = SimpleNamespace(metric=np.zeros((len(RUNS), stored.shape[1])), parameters=None)
+    return SimpleNamespace(runs=RUNS, zoo=zoo, arrays=arrays, normaliser=normaliser, kept=None)
 
 
 @pytest.mark.parametrize(

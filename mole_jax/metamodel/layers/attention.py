@@ -18,11 +18,16 @@ _LARGEST_HEAD = 128
 
 
 def attention(
-    q: jax.Array, k: jax.Array, v: jax.Array, there: jax.Array | None = None
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    there: jax.Array | None = None,
+    bias: jax.Array | None = None,
 ) -> jax.Array:
     """softmax(q k^T / sqrt(d)) v (Vaswani et al. 2017): queries, keys, values [B, L, H, d] -> same.
 
-    `there` [B, L] bool says which tokens are looked at; None: all.
+    `there` [B, L] bool says which tokens are looked at; None: all. `bias` [1, H, L, L] is added to
+    what softmax is taken of.
 
     On NVIDIA GPUs cuDNN's flash attention, in 16 bits; elsewhere what XLA makes of the products. Of
     TPUs, too: their flash kernels work on blocks of 128 tokens, of which a network has a few dozen.
@@ -33,7 +38,9 @@ def attention(
     if there is not None:  # [B, 1, queries, keys]: cuDNN repeats it for heads, and nothing else
         mask = jnp.repeat(there[:, None, None], q.shape[1], axis=2)
     how: Literal["cudnn"] | None = "cudnn" if fused else None
-    return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=how)
+    if bias is not None:
+        bias = bias.astype(q.dtype)
+    return jax.nn.dot_product_attention(q, k, v, bias=bias, mask=mask, implementation=how)
 
 
 def fits(q: jax.Array) -> bool:

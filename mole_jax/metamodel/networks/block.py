@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from mole_jax.metamodel.layers.attention import attention
@@ -14,6 +15,7 @@ from mole_jax.metamodel.layers.products import Dense, repeated
 from mole_jax.metamodel.networks import sharding
 from mole_jax.metamodel.networks.probing import Denoising, ProbeGradients, Probes
 from mole_jax.metamodel.networks.shape import DTYPES, Shape
+from mole_jax.representation.codec import Layout
 
 _IN_FLOAT32 = ("estimate",)  # layers of a block whose products are not in `dtype`
 
@@ -43,28 +45,32 @@ class Block(nn.Module):
         there: jax.Array | None,  # [B, L'] bool: which tokens are looked at; None: all
     ) -> tuple[Carry, None]:
         x, output, condition = sharding.shard_batch(carry, self.mesh)
+        layout = of.representation.layout
         if not probes:
-            return Carry(self._mix(x, condition, there), output, condition), None
+            return Carry(self._mix(x, condition, there, layout), output, condition), None
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         batch, n_tokens, channels = output.shape
         gradients = [part for p in probes for part in self.probe_gradient(output, of, p)]
         seen = jnp.concatenate(gradients, axis=-1).reshape(batch * n_tokens, -1)
         h = Dense(s.width, dtype=dtype, name="push_in")(seen).reshape(batch, n_tokens, -1)
         h = jnp.pad(h, ((0, 0), (0, self.length - n_tokens), (0, 0)))
-        x = self._mix(x + h.reshape(x.shape), condition, there)
+        x = self._mix(x + h.reshape(x.shape), condition, there, layout)
         own = x.reshape(batch, self.length, -1)[:, :n_tokens].reshape(batch * n_tokens, -1)
         own = nn.LayerNorm(name="norm_estimate")(own.astype(jnp.float32))
-        n_parts = 1 + len(gradients)
+        n_parts = len(gradients) + s.writes
         change = nn.Dense(n_parts * channels, kernel_init=nn.initializers.zeros, name="estimate")(
             own
         )
-        step, *sizes = jnp.split(change.reshape(batch, n_tokens, -1), n_parts, axis=-1)
-        output = output + step
-        for size, gradient in zip(sizes, gradients, strict=True):
+        parts = jnp.split(change.reshape(batch, n_tokens, -1), n_parts, axis=-1)
+        if s.writes:
+            output = output + parts.pop(0)
+        for size, gradient in zip(parts, gradients, strict=True):
             output = output + s.scaled(size) * gradient
         return Carry(x, output, condition), None
 
-    def _mix(self, x: jax.Array, condition: jax.Array, there: jax.Array | None) -> jax.Array:
+    def _mix(
+        self, x: jax.Array, condition: jax.Array, there: jax.Array | None, layout: Layout
+    ) -> jax.Array:
         """Attention and MLP: tokens [B * L', W], condition [B, W] -> tokens."""
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         adaln = s.conditioning == "adaln"
@@ -84,15 +90,17 @@ class Block(nn.Module):
                 spread, jnp.split(modulation, 6, axis=-1)
             )
             h = norm("norm_attention", x) * (1 + scale1) + shift1
-            x = x + (1 + gate1) * self._attention(h, dtype, there)
+            x = x + (1 + gate1) * self._attention(h, dtype, there, layout)
             h = norm("norm_mlp", x) * (1 + scale2) + shift2
             x = x + (1 + gate2) * self._mlp(h, dtype)
         else:
-            x = x + self._attention(norm("norm_attention", x), dtype, there)
+            x = x + self._attention(norm("norm_attention", x), dtype, there, layout)
             x = x + self._mlp(norm("norm_mlp", x), dtype)
         return x
 
-    def _attention(self, x: jax.Array, dtype: jnp.dtype, there: jax.Array | None) -> jax.Array:
+    def _attention(
+        self, x: jax.Array, dtype: jnp.dtype, there: jax.Array | None, layout: Layout
+    ) -> jax.Array:
         s = self.shape
         # Heads are an axis of the kernel, so that it can be divided between them.
         features = (3, s.heads, s.width // s.heads)
@@ -100,8 +108,18 @@ class Block(nn.Module):
         qkv = qkv.reshape(-1, self.length, *features)
         # Split, and not indexed: then their gradients are joined, and not padded and added.
         q, k, v = (part[:, :, 0] for part in jnp.split(qkv, 3, axis=2))  # [B, L, H, W / H]
-        y = attention(q, k, v, there).reshape(-1, s.width)
+        y = attention(q, k, v, there, self._edges(layout)).reshape(-1, s.width)
         return Dense(s.width, dtype=dtype, kernel_init=small(s), name="attention_out")(y)
+
+    def _edges(self, layout: Layout) -> jax.Array | None:
+        """Return what edges add to attention: [1, H, L', L'], learned for each kind and head."""
+        if layout.edges is None:
+            return None
+        n = int(layout.edges.max()) + 1
+        of_kind = self.param("edges", nn.initializers.zeros, (n, self.shape.heads))
+        rest = self.length - layout.n_tokens  # context has no edges
+        kinds = np.pad(layout.edges, ((0, rest), (0, rest)))
+        return jnp.moveaxis(of_kind[kinds], -1, 0)[None]
 
     def _mlp(self, x: jax.Array, dtype: jnp.dtype) -> jax.Array:
         s = self.shape

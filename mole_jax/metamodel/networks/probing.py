@@ -74,7 +74,7 @@ class ProbeGradients:
         given = [*estimate, *jax.tree.leaves(probes)]
         chex.assert_equal_shape_prefix(given, 1, custom_message="output, probes [B]")
         gradient = jax.vmap(jax.grad(self._loss))(of.representation.network(estimate), probes)
-        return of.representation.pull_back(gradient)
+        return of.representation.pull_back(gradient, estimate)
 
     def _loss(self, params: dict[str, Any], probes: Probes) -> jax.Array:
         found = self.network.apply(params, probes.inputs)

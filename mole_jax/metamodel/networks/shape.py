@@ -34,6 +34,9 @@ class Shape:
     support_probes: int = 0
     support_weights: bool = False  # the model says how much each of them counts
     support_warps: float = 0.0  # how far inner steps move, turn and stretch them; 0: not at all
+    # Whether weights are also written by the transformer itself; else only steps along gradients on
+    # probes change them, and what is written of a network is its probes.
+    writes: bool = True
     inner_steps: int = 8  # the last steps; each block takes one of its own before them
     # Rank of a learned linear map between a token's channels, which start and inner steps pass
     # through besides: neighbouring pixels can then move together. 0: none.
@@ -56,6 +59,11 @@ class Shape:
                 f"metamodel.inner_steps={self.inner_steps} go along gradients on probes, of which "
                 f"there are metamodel.probes={self.probes} and metamodel.support_probes="
                 f"{self.support_probes} for each class; let one of them be 1 or more"
+            )
+        if not self.writes and self.probes + self.support_probes < 1:
+            raise UserError(
+                "metamodel.writes=False leaves the weights to gradients on probes, of which there "
+                "are none: let metamodel.probes or metamodel.support_probes be 1 or more"
             )
         if not 0 <= self.support_warps < math.inf:
             raise UserError(

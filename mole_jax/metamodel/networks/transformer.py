@@ -76,7 +76,7 @@ class Transformer(nn.Module):
     def __call__(self, of: Denoising, prompt: Prompt, probe_gradient: ProbeGradients) -> jax.Array:
         """Apply the transformer to B estimates in the making and their prompts."""
         s, dtype = self.shape, DTYPES[self.shape.dtype]
-        batch, length, channels = of.noisy.shape
+        batch, length, _ = of.noisy.shape
         layout = of.representation.layout
         tokens = (None, *layout.shape)
         chex.assert_shape([of.noisy, of.start], tokens, custom_message="denoising [B, L, C]")
@@ -141,15 +141,9 @@ class Transformer(nn.Module):
                 axis=-1,
             )
             x = x * (1 + jnp.repeat(scale, length, 0)) + jnp.repeat(shift, length, 0)
-        out = nn.Dense(channels, kernel_init=nn.initializers.zeros, name="tokens_out")(
-            x.astype(jnp.float32)
-        )
-        out = carry.output + out.reshape(batch, length, channels)
-        # Where no channel is of an output alone, as in a latent, there is nothing to join.
-        if s.pairwise and (layout.output >= 0).any():
-            out = out + self._towards_classes(layout, x, last_context, batch)
-        if s.mixing:
-            out = out + self._mixing("start_mixing", layout)(of.start)
+        out = carry.output
+        if s.writes:
+            out = out + self._written(x, last_context, of, layout)
         if not probes or not s.inner_steps:
             return out
         looks: jax.Array | None = None  # [steps, B, n, F] what each inner step sees
@@ -157,6 +151,22 @@ class Transformer(nn.Module):
             looks = warps.varied(own.inputs, self.input_shape, s.support_warps, s.inner_steps)
 
         return self._refine(out, x, of, probe_gradient, probes, looks)
+
+    def _written(
+        self, x: jax.Array, classes: jax.Array, of: Denoising, layout: Layout
+    ) -> jax.Array:
+        """Return what the last tokens [B * L, W] say of the output: [B, L, C]."""
+        batch, length, channels = of.noisy.shape
+        out = nn.Dense(channels, kernel_init=nn.initializers.zeros, name="tokens_out")(
+            x.astype(jnp.float32)
+        )
+        out = out.reshape(batch, length, channels)
+        # Where no channel is of an output alone, as in a latent, there is nothing to join.
+        if self.shape.pairwise and (layout.output >= 0).any():
+            out = out + self._towards_classes(layout, x, classes, batch)
+        if self.shape.mixing:
+            out = out + self._mixing("start_mixing", layout)(of.start)
+        return out
 
     def _block(self) -> type[nn.Module]:
         """Return the block, which fetches its parameters each time it runs."""

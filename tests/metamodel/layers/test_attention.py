@@ -74,7 +74,7 @@ def test_with_cudnn_a_gpu_uses_it(
     plain = jax.nn.dot_product_attention
 
     def spy(
-        q: jax.Array, k: jax.Array, v: jax.Array, *, implementation: str | None, mask: Any = None
+        q: jax.Array, k: jax.Array, v: jax.Array, *, implementation: str | None, **kw: Any
     ) -> jax.Array:
         asked.append(implementation)
         return plain(q, k, v)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import chex
@@ -10,6 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mole_jax.core.errors import UserError
+from mole_jax.metamodel.networks.probing import ProbeGradients
+from mole_jax.representation.tokens import ProbeGradient
 from mole_jax.tasks.examples import Examples
 from tests import tiny
 
@@ -166,3 +170,31 @@ def test_steps_look_at_the_first_examples_of_each_class_alone(most: int) -> None
                  for j in there]  # fmt: skip
         assert len(found) == len(expected) and set(found) == expected
         assert (probes.weights[i][there] == 1).all()
+
+
+def test_who_does_not_write_follows_gradients_alone() -> None:
+    s = tiny.made_up(metamodel__writes=False, metamodel__probes=2, metamodel__inner_steps=2)
+    prompt = tiny.prompts(s.family, s.model, BATCH)
+    t = jnp.ones(BATCH)
+    noisy = jnp.zeros_like(prompt.start)
+    names = {jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(s.params)}
+    assert not [name for name in names if "tokens_out" in name or "pair" in name]
+
+    class Level(ProbeGradients):
+        def in_pieces(self, output: Any, of: Any, probes: Any) -> ProbeGradient:
+            nothing = jax.tree.map(jnp.zeros_like, output)
+            return ProbeGradient(nothing, nothing)
+
+        def __call__(self, output: jax.Array, of: Any, probes: Any) -> ProbeGradient:
+            return ProbeGradient(jnp.zeros_like(output), jnp.zeros_like(output))
+
+    level = dataclasses.replace(s.model, probe_gradient=Level(s.model.process, s.model.network))
+    of = s.model.denoising(noisy, t, prompt)
+    found, still = (
+        model.module.apply({"params": s.params}, of, prompt, model.probe_gradient)
+        for model in (s.model, level)
+    )
+    assert not np.asarray(still).any()
+    assert np.abs(found).max() > 1e-3
+    with pytest.raises(UserError, match="leaves the weights to gradients on probes"):
+        tiny.made_up(metamodel__writes=False, metamodel__probes=0, metamodel__inner_steps=0)

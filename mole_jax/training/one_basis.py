@@ -1,0 +1,49 @@
+"""Runs brought into one basis: what is the same unit in two networks gets the same number.
+
+Each run is moved by one symmetry of the network, that which brings its last snapshot nearest to
+what all have in common, so that its history stays a history. What they have in common is the first
+run's last snapshot, then the mean of all last snapshots as they lie by then: the matching of many
+models of Ainsworth et al. 2023 (Git Re-Basin, algorithm 3), in rounds.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from mole_jax.representation import alignment, permutation
+from mole_jax.tasks.networks import Network
+
+ROUNDS = 2
+
+
+def align(network: Network, runs: np.ndarray) -> str:
+    """Bring runs [R, S, D] into one basis, in place; return a line for the log."""
+    began = time.monotonic()
+    before = _spread(runs)
+    common = runs[0, -1].astype(np.float64)
+    for _ in range(ROUNDS):
+        for run in runs:
+            run[:] = _moved(network, run, common)
+        common = runs[:, -1].mean(axis=0, dtype=np.float64)
+    after = _spread(runs)
+    return (
+        f"{len(runs):,} runs in one basis, in {time.monotonic() - began:.0f} s: last snapshots are "
+        f"{np.sqrt(after / before):.0%} as far from their mean as they were"
+    )
+
+
+def _moved(network: Network, run: np.ndarray, common: np.ndarray) -> np.ndarray:
+    """Return a run [S, D] moved to where its last snapshot is nearest to the common network."""
+    if network.rotations:
+        found = alignment.match(network, run[-1], common)
+        return np.stack([alignment.apply(network, flat, found) for flat in run])
+    orders = permutation.match(network, run[-1], common)
+    moved: np.ndarray = run[:, permutation.permute(network, np.arange(network.spec.size), orders)]
+    return moved
+
+
+def _spread(runs: np.ndarray) -> float:
+    last = runs[:, -1].astype(np.float64)
+    return float(np.sum((last - last.mean(axis=0)) ** 2))

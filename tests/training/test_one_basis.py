@@ -1,0 +1,47 @@
+"""Runs in one basis are the same functions, nearer to one another."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mole_jax.representation import permutation
+from mole_jax.tasks import networks
+from mole_jax.training import one_basis
+
+KINDS = {
+    "mlp": {"name": "mlp", "hidden": (6, 5)},
+    "vit": {"name": "vit", "width": 6, "layers": 1, "mlp": 5},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_moved_runs_do_what_they_did(kind: str) -> None:
+    shape = (8, 8, 1) if kind == "vit" else (7,)
+    network = networks.build(KINDS[kind], shape, 3)
+    keys = jax.random.split(jax.random.key(0), 12)
+    runs = np.stack([network.spec.flatten(network.init(k)) for k in keys]).reshape(4, 3, -1)
+    runs += np.asarray(jax.random.normal(keys[0], runs.shape)) * 0.1
+    moved = runs.copy()
+    line = one_basis.align(network, moved)
+    assert line.startswith("4 runs in one basis")
+    x = jax.random.normal(keys[1], (5, network.n_inputs))
+    apply = jax.vmap(lambda flat: network.apply(network.spec.unflatten(flat), x))
+    for before, after in zip(runs, moved, strict=True):
+        one, two = apply(jnp.asarray(before)), apply(jnp.asarray(after))
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
+    assert one_basis._spread(moved) < 0.95 * one_basis._spread(runs)
+
+
+def test_copies_in_another_order_become_the_same() -> None:
+    network = networks.build(KINDS["mlp"], (7,), 3)
+    own = network.spec.flatten(network.init(jax.random.key(0)))
+    copies = [
+        permutation.permute(network, own, permutation.random_orders(network, jax.random.key(i)))
+        for i in range(5)
+    ]
+    runs = np.stack([np.stack([0.5 * x, x]) for x in copies])
+    one_basis.align(network, runs)
+    np.testing.assert_array_equal(runs, np.broadcast_to(runs[0], runs.shape))
