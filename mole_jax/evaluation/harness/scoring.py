@@ -65,7 +65,8 @@ def probabilities(
 ) -> np.ndarray:
     """Return class probabilities on a whole pool: arguments as in `on_pool` -> [..., n, K].
 
-    Classes that a task lacks have none.
+    Classes that a task lacks have none. A network that puts out NaN or infinity, one that diverged,
+    guesses: all classes are alike to it.
     """
     tasks = np.broadcast_to(tasks, flat.shape[:-1])
     return _in_chunks(functools.partial(_probabilities, network, pool, data), flat, tasks)[0]
@@ -117,6 +118,7 @@ def _probabilities(
 ) -> tuple[jax.Array]:
     def of_one(flat: jax.Array, task: jax.Array) -> jax.Array:
         logits = network.apply(network.spec.unflatten(flat), data.pool(pool, task).inputs)
+        logits = jnp.where(jnp.isfinite(logits).all(), logits, 0.0)
         return jax.nn.softmax(masked(logits, data.classes_of(task)))
 
     return (_mapped(of_one, (flat, tasks), data.floats_per_eval(pool)),)

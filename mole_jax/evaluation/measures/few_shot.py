@@ -216,12 +216,17 @@ def class_probabilities(
 def classified(
     context: EvalContext, shown: EpisodeGrid, pools: Sequence[Pool], key: jax.Array
 ) -> list[np.ndarray]:
-    """Return what the measured learner itself says of the pools: [N, m, K] of each task."""
+    """Return what the measured learner itself says of the pools: [N, m, K] of each task.
+
+    Like a network that diverged, one that says NaN guesses.
+    """
     sizes = [len(pool.labels) for pool in pools]
     inputs = np.stack(
         [np.resize(pool.inputs, (max(sizes), *pool.inputs.shape[1:])) for pool in pools]
     )
     logits = classify(context, context.learner, shown, inputs, key)  # [T, N, M, K]
+    finite = np.isfinite(logits).all(axis=(2, 3), keepdims=True)
+    logits = np.where(finite, logits, 0.0)
     return [softmax(x[:, :m], axis=-1) for x, m in zip(logits, sizes, strict=True)]
 
 

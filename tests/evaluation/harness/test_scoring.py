@@ -48,6 +48,18 @@ def test_probabilities_agree_with_labels_and_mask(prepared: Prepared) -> None:
     assert np.isclose((p.argmax(-1) == labels)[mask].mean(), accuracy[0])
 
 
+def test_a_network_that_diverged_guesses(prepared: Prepared) -> None:
+    context = prepared.context
+    network, data = context.family.network, context.family.device_data
+    flat, tasks = context.training.final[:3].copy(), context.training.subset[:3]
+    whole = scoring.probabilities(network, data, "test", flat, tasks)
+    flat[1, 0] = np.nan
+    flat[2, -1] = np.inf
+    p = scoring.probabilities(network, data, "test", flat, tasks)
+    np.testing.assert_array_equal(p[0], whole[0])
+    np.testing.assert_allclose(p[1:], 1 / network.n_classes, rtol=1e-6)
+
+
 def test_masked_support_examples_do_not_count(prepared: Prepared) -> None:
     context = prepared.context
     episodes = context.splits["S1"].first()

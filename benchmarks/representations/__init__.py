@@ -1,0 +1,1 @@
+"""Which representation of networks suits conditional generation: media at equal compute."""

@@ -1,0 +1,56 @@
+"""Media for networks at equal seconds and equal parameters: one table, and a queue that goes on.
+
+    python -m benchmarks.representations mlp cartpole --folder=runs/representations --seeds 0 1
+
+Experiments are digits by an MLP, a CNN and a ViT, policies for cartpole, and glyphs by an MLP,
+whose S2 and S3 are new classes. Each medium (benchmarks/representations/cells.py) is trained with
+and without gradients on probes; with units there are other parametrisations, too, and zoos of one
+start.
+The width of a meta-model is chosen so that it has as many parameters as with units; its steps fill
+the seconds. What a training has given is kept in the folder, and the same command goes on where it
+was. Writes benchmarks/results/representations.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.representations import cells, one_cell, tables
+from benchmarks.representations.cells import EXPERIMENTS, MEDIA
+from mole_jax.core.program.command import explained, leave
+from mole_jax.core.storage.paths import user_path
+
+
+def main() -> None:
+    """Train what is missing, print tables, write JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="+", choices=EXPERIMENTS, help="what is learned")
+    parser.add_argument("--folder", type=user_path, required=True, help="for zoos and workdirs")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of each meta-training")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0,))
+    parser.add_argument("--media", nargs="+", choices=MEDIA, help="these alone; all by default")
+    flags = parser.parse_args()
+    if not flags.seconds > 0:
+        parser.error(f"--seconds={flags.seconds:g} must be above 0")
+    for seed in flags.seeds:
+        for name in flags.names:
+            rows: list[dict[str, Any]] = []
+            chosen = [
+                cell
+                for cell in cells.all_of(name, seed)
+                if flags.media is None or cell.medium in flags.media
+            ]
+            for i, cell in enumerate(chosen):
+                print(f"{name}, seed {seed}: {i + 1} of {len(chosen)}, {cell.name}", flush=True)
+                found = one_cell.run(flags.folder, cell, flags.seconds)
+                rows.append(found)
+                kept = machine.known("representations", "found")
+                kept[f"{cell.name}-{flags.seconds:g}"] = found
+                machine.write("representations", found=kept)
+            print(f"\n{name}, {flags.seconds:g} s, seed {seed}\n{tables.of(rows)}\n", flush=True)
+
+
+if __name__ == "__main__":
+    leave(explained(main))
