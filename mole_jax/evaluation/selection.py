@@ -13,6 +13,7 @@ from mole_jax.evaluation.baselines.roster import BASELINES
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.measure import Measure, with_needs
 from mole_jax.evaluation.measures import (
+    abstention,
     calibration,
     conditions,
     ensembles,
@@ -42,6 +43,7 @@ _LISTED = (
     fine_tuning.MEASURE,
     ensembles.MEASURE,
     calibration.MEASURE,
+    abstention.MEASURE,
     support_sizes.MEASURE,
     few_shot.MEASURE,
     trajectories.MEASURE,

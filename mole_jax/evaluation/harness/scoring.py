@@ -60,6 +60,11 @@ def on_examples(
     return loss, accuracy
 
 
+def on_inputs(network: Network, flat: np.ndarray, examples: Examples) -> np.ndarray:
+    """Return class probabilities [..., n, K] of networks [..., D], each on its own examples."""
+    return _in_chunks(functools.partial(_on_inputs, network), flat, examples)[0]
+
+
 def probabilities(
     network: Network, data: ImageTasks, pool: str, flat: np.ndarray, tasks: np.ndarray
 ) -> np.ndarray:
@@ -122,6 +127,16 @@ def _probabilities(
         return jax.nn.softmax(masked(logits, data.classes_of(task)))
 
     return (_mapped(of_one, (flat, tasks), data.floats_per_eval(pool)),)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _on_inputs(network: Network, flat: jax.Array, examples: Examples) -> tuple[jax.Array]:
+    def of_one(flat: jax.Array, examples: Examples) -> jax.Array:
+        logits = network.apply(network.spec.unflatten(flat), examples.inputs)
+        logits = jnp.where(jnp.isfinite(logits).all(), logits, 0.0)
+        return jax.nn.softmax(masked(logits, examples.n_classes))
+
+    return (_mapped(of_one, (flat, examples), examples.inputs[0].size),)
 
 
 @functools.partial(jax.jit, static_argnums=0)

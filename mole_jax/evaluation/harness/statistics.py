@@ -103,6 +103,12 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 
     return float(np.abs(apart).sum() / sure.size)
 
 
+def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
+    """Return how often one of `positive` is above one of `negative`; ties count one half."""
+    a, b = np.ravel(positive)[:, None], np.ravel(negative)[None]
+    return float(np.mean((a > b) + 0.5 * (a == b)))
+
+
 def prompt_alignment(prompts: ArrayLike, achieved: ArrayLike) -> dict[str, float]:
     """Measure how closely networks follow the metric they were asked for.
 

@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from mole_jax.evaluation.harness import scoring
+from mole_jax.evaluation.harness import scoring, statistics
 from mole_jax.evaluation.harness.context import EvalContext
+from mole_jax.evaluation.harness.episodes import EpisodeGrid
 from mole_jax.evaluation.harness.measure import Measure, Record, Results, labelled
 from mole_jax.evaluation.harness.prediction import predict
 from mole_jax.evaluation.measures import fixed_prompt, generated
 from mole_jax.evaluation.measures.generated import judged
+from mole_jax.tasks.images import ImageTasks
 
 
 class Strange(NamedTuple):
@@ -24,12 +26,20 @@ class Strange(NamedTuple):
 
 
 def outside(context: EvalContext, split: str, results: Results) -> Strange:
-    """Predict networks of the same tasks with inverted images.
+    """Predict networks of the same tasks with inverted images."""
+    strange, data = inverted(context, context.splits[split].first())
+    prompt, key = fixed_prompt.of(context, results), context.key(f"calibration {split}")
+    found = judged(context, strange, predict(context, context.learner, strange, prompt, key), data)
+    assert found.support_loss is not None  # of labelled tasks only
+    return Strange(found.support_loss, found.test_score)
+
+
+def inverted(context: EvalContext, episodes: EpisodeGrid) -> tuple[EpisodeGrid, ImageTasks]:
+    """Return the episodes with inverted images, and the tasks with them.
 
     They are inverted in the support set, in the pool that the start's metric is taken from, and in
     the test pool.
     """
-    episodes = context.splits[split].first()
     data = context.family.device_data
     low, high = (
         np.asarray(x * data.scale + data.shift) for x in (data.pixels.min(), data.pixels.max())
@@ -41,11 +51,7 @@ def outside(context: EvalContext, split: str, results: Results) -> Strange:
         *scoring.on_pool(network, data, metric.pool, episodes.starts, episodes.tasks[:, None]),
         context.family.score_unit,
     )
-    strange = dataclasses.replace(episodes, support=support, start_metric=start_metric)
-    prompt, key = fixed_prompt.of(context, results), context.key(f"calibration {split}")
-    found = judged(context, strange, predict(context, context.learner, strange, prompt, key), data)
-    assert found.support_loss is not None  # of labelled tasks only
-    return Strange(found.support_loss, found.test_score)
+    return dataclasses.replace(episodes, support=support, start_metric=start_metric), data
 
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:
@@ -63,12 +69,11 @@ def _record(context: EvalContext, split: str, results: Results) -> Record:
     rank = stats.spearmanr(predicted[finite], achieved[finite]).statistic if varied else None
     known = np.nan_to_num(ours.support_loss[:, 0], nan=np.inf)
     unknown = np.nan_to_num(strange.predicted_loss.ravel(), nan=np.inf)
-    higher = (unknown[:, None] > known[None]) + 0.5 * (unknown[:, None] == known[None])
     summary = {
         "n": int(finite.sum()),
         "spearman": None if rank is None else float(rank),
         "mae": float(np.abs(predicted - achieved)[finite].mean()),
-        "auroc_inverted": float(higher.mean()),
+        "auroc_inverted": statistics.auroc(unknown, known),
         "accuracy_inverted": float(strange.test_accuracy.mean()),
     }
     return {"calibration": summary}
