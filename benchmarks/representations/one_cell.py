@@ -175,10 +175,10 @@ def _reconstruction(context: EvalContext) -> dict[str, float]:
     runs = context.zoo.select(split=context.main_split, finite=True)[:64]
     flat = context.zoo.parameters(runs, [-1])[:, 0]
     back = np.asarray(jax.jit(lambda r, x: r.parameters(r.tokens(x)))(tokens, flat))
-    tasks, unit = context.zoo.runs["subset"][runs], context.family.score_unit
+    tasks = context.zoo.runs["subset"][runs]
     data = context.family.device_data
     before, after = (
-        float(scoring.on_pool(context.family.network, data, "test", x, tasks)[1].mean()) / unit
+        float(scoring.on_pool(context.family.network, data, "test", x, tasks)[1].mean())
         for x in (flat, back)
     )
     return {"as they are": before, "decoded": after}
