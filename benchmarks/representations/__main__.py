@@ -3,9 +3,10 @@
     python -m benchmarks.representations mlp cartpole --folder=runs/representations --seeds 0 1
 
 Experiments are digits by an MLP, a CNN and a ViT, policies for cartpole, and glyphs by an MLP,
-whose S2 and S3 are new classes. Each medium (benchmarks/representations/cells.py) is trained with
-and without gradients on probes; with units there are other parametrisations, too, and zoos of one
-start.
+whose S2 and S3 are new classes; `mlp-64` to `mlp-1024` are wider MLPs for digits. Each medium
+(benchmarks/representations/cells.py) is trained with and without gradients on probes; with units
+there are other parametrisations, too, and zoos of one start.
+
 The width of a meta-model is chosen so that it has as many parameters as with units; its steps fill
 the seconds. What a training has given is kept in the folder, and the same command goes on where it
 was. Writes benchmarks/results/representations.json.

@@ -66,6 +66,16 @@ EXPERIMENTS: dict[str, Experiment] = {
     "vit": Experiment("vit_tiny.py:cpu", {"population.shared_start": False}, 512, _SMALL),
     "cartpole": Experiment("cartpole.py:cpu", {"population.shared_start": False}, 34),
     "glyphs": Experiment("glyphs_mlp.py", {"metamodel.mixing": 0}, 272, _SMALL),
+    # How media grow: D = 4,485, 17,925 and 71,685.
+    **{
+        f"mlp-{hidden}": Experiment(
+            "digits_mlp.py",
+            {"network.hidden": (hidden,), "population.members": 4},
+            max(512, 2 * hidden),
+            ("chunk", "neuron", "aligned", "autoencoder", "pca", "probes"),
+        )
+        for hidden in (64, 256, 1024)
+    },
 }
 
 
@@ -94,6 +104,8 @@ def all_of(experiment: str, seed: int) -> Iterator[Cell]:
     media = EXPERIMENTS[experiment].media
     for medium in media:
         yield base._replace(medium=medium)
+    if experiment.startswith("mlp-"):  # they ask how media grow, and nothing else
+        return
     for medium in media:
         if not MEDIA[medium].follows:
             yield base._replace(medium=medium, follows=False)

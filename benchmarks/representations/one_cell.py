@@ -85,20 +85,16 @@ def width(cell: Cell, changes: Mapping[str, Any], family: TaskFamily) -> int:
     """Return the width with which a meta-model has about as many parameters as with units."""
     base = cells.changes(cell._replace(medium="neuron", follows=True, parametrisation="edm"))
     plain = _config(cell, base | {"population.shared_start": cell.shared_start})
-    wanted, heads = _size(plain, family, cell), plain["metamodel"]["heads"]
-    step = int(np.lcm(heads, 8))
-    found = [
-        (
-            abs(
-                np.log(
-                    _size(_config(cell, {**changes, "metamodel.width": w}), family, cell) / wanted
-                )
-            ),
-            w,
-        )
-        for w in range(step, 3 * plain["metamodel"]["width"], step)
-    ]
-    return min(found)[1]
+    wanted, step = _size(plain, family, cell), int(np.lcm(plain["metamodel"]["heads"], 8))
+
+    def size(width: int) -> int:
+        return _size(_config(cell, {**changes, "metamodel.width": width}), family, cell)
+
+    # Parameters grow about with the square of the width: near that guess one fits.
+    first = plain["metamodel"]["width"]
+    guess = round(first * (wanted / size(first)) ** 0.5 / step) * step
+    tried = {max(step, guess + shift) for shift in (-step, 0, step)}
+    return min(tried, key=lambda width: abs(np.log(size(width) / wanted)))
 
 
 def _config(cell: Cell, changes: Mapping[str, Any]) -> Any:
