@@ -1,9 +1,9 @@
 """Is a start used? What comes of starts that know something, and where an update leads from them.
 
-Asked about each task: a fresh network; a run of the task halfway through its training; a network
-trained on the support set alone; the network of another task, at the end of its training; and the
-learner's own answer, asked again. An update is worth something where it is better than both its
-start and what the learner makes of a fresh one.
+Asked about each task: a fresh network; a run of the task halfway through its training, and at its
+end; the network of another task, at the end of its training; a network trained on the support set
+alone; and the learner's own answer, asked again. An update is worth something where it is better
+than both its start and what the learner makes of a fresh one.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def _starts(
     found = {
         "fresh": context.splits[split].starts[which, 0],
         "half trained": zoo.parameters(runs, [last // 2])[:, 0],
+        "trained": zoo.parameters(runs, [last])[:, 0],
         "of another task": zoo.parameters(np.roll(runs, 1), [last])[:, 0],
         "its own answer": results.of(generated.MEASURE, split).parameters[which, 0],
     }

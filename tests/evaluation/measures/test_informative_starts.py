@@ -9,7 +9,10 @@ from mole_jax.evaluation.measures import generated, informative_starts
 from mole_jax.representation import permutation
 from tests.evaluation.conftest import Evaluated
 
-KINDS = ["fresh", "half trained", "of another task", "its own answer", "support set only"]
+KINDS = [
+    *("fresh", "half trained", "trained", "of another task"),
+    *("its own answer", "support set only"),
+]
 
 
 def test_every_kind_is_there_and_the_fresh_one_is_the_splits_own(evaluated: Evaluated) -> None:
@@ -21,7 +24,7 @@ def test_every_kind_is_there_and_the_fresh_one_is_the_splits_own(evaluated: Eval
     loss, _ = scoring.on_own_tasks(context.family, "test", own.starts, own.tasks)
     np.testing.assert_allclose(found.start_loss[0], loss[:, 0], rtol=1e-4)
     answers = results.of(generated.MEASURE, "S1")
-    np.testing.assert_allclose(found.start_loss[3], answers.test_loss[which, 0], rtol=1e-4)
+    np.testing.assert_allclose(found.start_loss[4], answers.test_loss[which, 0], rtol=1e-4)
     np.testing.assert_allclose(found.moved[0], 1)
     record = evaluated.json()["splits"]["S1"]["informative_starts"]
     assert set(record) == set(KINDS)
