@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,6 +106,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=(0,))
     parser.add_argument("--learners", nargs="+", choices=STEPS, help="all that can, by default")
     flags = parser.parse_args()
+    if not 0 < flags.seconds < math.inf:
+        parser.error(f"--seconds={flags.seconds:g} must be above 0")
     for name in flags.names:
         for seed in flags.seeds:
             learners = flags.learners or EXPERIMENTS[name].learners

@@ -60,8 +60,17 @@ def defaults() -> ConfigDict:
 
 def before() -> dict[str, Any]:
     """Return the keys that configs have gained, with what held before: see `stages.check`."""
-    later = {f"{name}.{k}": v for name in LATER for k, v in _later(name).items()}
+    later = {key: x for name in LATER for key, x in _keys(_later(name), f"{name}.").items()}
     return {**compat.DEFAULTS, **later}
+
+
+def _keys(section: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the keys of a section and of those in it, such as "learners.maml.steps"."""
+    found: dict[str, Any] = {}
+    for key, x in section.items():
+        own = f"{prefix}{key}"
+        found |= _keys(x, f"{own}.") if isinstance(x, Mapping) and x else {own: x}
+    return found
 
 
 def _later(name: str) -> dict[str, Any]:

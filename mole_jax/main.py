@@ -89,7 +89,9 @@ RESULTS_DO_NOT_DEPEND_ON = (
 
 STAGES = (
     stages.Stage("zoo", FOR_ZOO, _stage("mole_jax.zoo.making.generation.generate")),
-    stages.Stage("train", FOR_TRAIN, _stage("mole_jax.learners.meta_training.train")),
+    stages.Stage(
+        "train", FOR_TRAIN, _stage("mole_jax.learners.meta_training.train"), parts="learners"
+    ),
     stages.Stage("evaluate", FOR_EVALUATE, _stage("mole_jax.evaluation.evaluate.evaluate")),
     stages.Stage("report", FOR_REPORT, _stage("mole_jax.report.build.build"), alone=True),
 )

@@ -161,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "a network to update, as export-network or import-network write it; by default new ones"
     add("--start", "FILE", text, type=user_path)
     text = "who writes them: diffusion (default), or what was trained next to it, regression or "
-    text += "end_to_end; a model file has one"
+    text += "end_to_end, or an ancestor such as maml; a model file has one"
     add("--objective", "NAME", text)
     add("--checkpoint", "C", "last (default), best, or the step of a kept one", default="last")
     add("--sampler", "NAME", "ddim, heun, ancestral, ancestral_large; by default the evaluation's")
@@ -284,6 +284,11 @@ def load(flags: argparse.Namespace) -> Model:
         mole_jax.load, flags.workdir, objective=flags.objective, checkpoint=checkpoint
     )
     model = load_model()
+    if model.learner.uses.pool:
+        raise UserError(
+            f"the {model.objective} model practises in the environment, by its parameters: take "
+            "mole_jax.load(WORKDIR, objective=...).predict(x, parameters=..., key=...) in Python"
+        )
     if sampling and not model.learner.uses.samples:
         raise UserError(
             f"the {model.objective} model writes in one pass: leave --sampler and --steps out"

@@ -15,6 +15,7 @@ was. Writes benchmarks/results/representations.json.
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 from benchmarks import machine
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=(0,))
     parser.add_argument("--media", nargs="+", choices=MEDIA, help="these alone; all by default")
     flags = parser.parse_args()
-    if not flags.seconds > 0:
+    if not 0 < flags.seconds < math.inf:
         parser.error(f"--seconds={flags.seconds:g} must be above 0")
     for seed in flags.seeds:
         for name in flags.names:

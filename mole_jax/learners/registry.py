@@ -79,6 +79,12 @@ def check(config: Mapping[str, Any], network: Network, mesh: Mesh) -> None:
             "and a meta-model that looks at them: set it to 0"
         )
     _check_ancestors(config, network)
+    if compat.get(config, "representation.align") and config["zoo"]["placement"] == "stream":
+        raise UserError(
+            "representation.align brings all runs into one basis before the training, and "
+            "zoo.placement='stream' leaves them in their files: set it to 'auto', 'device' or "
+            "'host'"
+        )
     for name in of(config):
         learner = build(config, network, name, representation.shapes(config, network))
         train_config(config, name).check_mesh(mesh)
@@ -107,7 +113,8 @@ def train_config(config: Mapping[str, Any], name: str) -> TrainConfig:
     if name in ANCESTORS:
         own = getattr(LearnersConfig.of(config), name)
         changed["learning_rate"] = own.rate
-        changed["rate_key"] = f"learners.{name}.rate"
+        changed["rate_key"] = " or ".join(f"learners.{name}.{key}" for key in own.knobs)
+        changed["apart"] = True
         changed["batch_size"] = own.batch_size or found.batch_size
         # The step of an evolution strategy is taken as it is.
         changed["plain"] = name == evolved.NAME
@@ -118,7 +125,14 @@ def _check_ancestors(config: Mapping[str, Any], network: Network) -> None:
     """Raise UserError for values of `config.learners` that cannot be, and what networks forbid."""
     section = LearnersConfig.of(config)
     section.check()
+    parts = config["training"]["accumulate"]
     for name, steps in section.steps().items():
+        own = getattr(section, name)
+        if steps and own.batch_size % parts:
+            raise UserError(
+                f"learners.{name}.batch_size={own.batch_size} must be a multiple of "
+                f"training.accumulate={parts}, the parts that every batch is cut into"
+            )
         if steps and network.acts and name not in PRACTISING:
             raise UserError(
                 f"learners.{name}.steps={steps} needs labelled examples, and network.name="

@@ -55,6 +55,8 @@ def load(
     """
     folder = Path(workdir) / "train" / name
     if not folder.is_dir():
+        if name not in (asked := registry.of(config)):
+            raise UserError(f"{workdir} trains no {name} model: its config asks for {asked}")
         if not stages.is_done(workdir, "train"):
             raise UserError(NO_CHECKPOINT.format(folder))
         there = sorted(p.name for p in folder.parent.iterdir() if p.is_dir())

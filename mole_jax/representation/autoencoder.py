@@ -24,7 +24,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from mole_jax.core import compat
 from mole_jax.core.console.progress import Progress
 from mole_jax.core.errors import UserError
-from mole_jax.representation import neuron
+from mole_jax.representation import neuron, permutation
 from mole_jax.representation.codec import Codec, Layout
 from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.tokens import ProbeGradient
@@ -156,9 +156,12 @@ def build(settings: Mapping[str, Any], network: Network, fitted: Fitted) -> Auto
     """Return the latent of a config's section.
 
     Raises:
-        UserError: for a number of components that cannot be.
+        UserError: for a number of components or steps that cannot be.
     """
     codec = neuron.build(network)
+    steps = compat.get_from(settings, "representation", "steps")
+    if steps < 1:
+        raise UserError(f"representation.steps={steps} must be 1 or more")
     return AutoEncoder(_layout(settings, codec), fitted, codec)
 
 
@@ -187,11 +190,9 @@ def fit(
     """
     codec = neuron.build(network)
     layout, steps = _layout(settings, codec), compat.get_from(settings, "representation", "steps")
-    if steps < 1:
-        raise UserError(f"representation.steps={steps} must be 1 or more")
     n_held_out = max(1, int(_HELD_OUT * len(networks))) if len(networks) > 1 else 0
     shown = networks[: len(networks) - n_held_out].reshape(-1, codec.size)
-    arrays = _trained(codec, layout, jnp.asarray(shown), steps)
+    arrays = _trained(network, codec, layout, jnp.asarray(shown), steps)
     built = AutoEncoder(layout, Fitted(None, {**arrays, **_neutral(layout)}), codec)  # type: ignore[arg-type]
     latent = _in_parts(built.encode, networks)
     mean = _alike(layout, latent.mean((0, 1)))
@@ -202,7 +203,7 @@ def fit(
     change = np.sqrt(_alike(layout, np.mean(away**2, axis=(0, 1)))) / scale + _SMALLEST
     arrays |= {"mean": mean, "scale": scale, "change": change}
     tested = networks[len(networks) - n_held_out :] if n_held_out else networks
-    lost = _lost(built, tested)
+    lost = _lost(built, tested, networks.mean((0, 1)))
     line = (
         f"an auto-encoder of {layout.mask.size:,} numbers for {codec.size:,} parameters loses "
         f"{lost:.1%} of the variance of {len(tested)} runs that it was not trained on"
@@ -221,8 +222,13 @@ def _neutral(layout: Layout) -> dict[str, Any]:
     return {"mean": jnp.zeros(layout.shape), "scale": jnp.ones(layout.shape)}
 
 
-def _trained(codec: Codec, layout: Layout, shown: jax.Array, steps: int) -> dict[str, Any]:
-    """Minimise the squared error of what comes back, normalised."""
+def _trained(
+    network: Network, codec: Codec, layout: Layout, shown: jax.Array, steps: int
+) -> dict[str, Any]:
+    """Minimise the squared error of what comes back, normalised.
+
+    Half of the networks have their outputs in another order: training renames labels, too.
+    """
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.adam(optax.warmup_cosine_decay_schedule(0.0, RATE, min(100, steps), steps + 1)),
@@ -235,6 +241,18 @@ def _trained(codec: Codec, layout: Layout, shown: jax.Array, steps: int) -> dict
         found = decoder.apply(_params(theta, "decoder"), latent)
         return jnp.mean((codec.decode(found) - flat) ** 2)
 
+    def renamed(i: jax.Array, flat: jax.Array) -> jax.Array:
+        if not network.classifies:
+            return flat
+        key = jax.random.fold_in(jax.random.key(2), i)
+        orders = jax.vmap(lambda k: jax.random.permutation(k, network.n_outputs))(
+            jax.random.split(key, len(flat))
+        )
+        orders = jnp.where(
+            jnp.arange(len(flat))[:, None] % 2, orders, jnp.arange(network.n_outputs)
+        )
+        return jax.vmap(functools.partial(permutation.permute_outputs, network))(flat, orders)
+
     @jax.jit
     def advance(carry: Any, first: jax.Array, shown: jax.Array) -> tuple[Any, jax.Array]:
         def step(carry: Any, i: jax.Array) -> tuple[Any, jax.Array]:
@@ -242,7 +260,7 @@ def _trained(codec: Codec, layout: Layout, shown: jax.Array, steps: int) -> dict
             rows = jax.random.randint(
                 jax.random.fold_in(jax.random.key(1), i), (BATCH,), 0, len(shown)
             )
-            error, grads = jax.value_and_grad(loss)(theta, shown[rows])
+            error, grads = jax.value_and_grad(loss)(theta, renamed(i, shown[rows]))
             updates, state = optimizer.update(grads, state)
             return (optax.apply_updates(theta, updates), state), error
 
@@ -274,7 +292,7 @@ def _in_parts(of: Any, networks: np.ndarray) -> np.ndarray:
     return found.reshape(*networks.shape[:2], *found.shape[1:])
 
 
-def _lost(built: AutoEncoder, networks: np.ndarray) -> float:
+def _lost(built: AutoEncoder, networks: np.ndarray, mean: np.ndarray) -> float:
     back = _in_parts(lambda x: built._decoded(built.encode(x)), networks)
-    apart = networks - networks.mean((0, 1))
+    apart = networks - mean
     return float(np.sum((back - networks) ** 2) / np.sum(apart**2))

@@ -124,7 +124,8 @@ def _of_file(file: Path, objective: str | None, chosen: bool, sampling: dict[str
 
 
 def _sampled(learner: Learner) -> bool:
-    return learner.uses.samples and learner.writes_networks
+    # Who practises draws rollouts, and no noise.
+    return learner.uses.samples and learner.writes_networks and not learner.uses.pool
 
 
 def _check_samples(objective: str, samples: bool, sampling: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from mole_jax.learners import answers, registry
 from mole_jax.learners.ancestors.l2l import L2L
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
-from mole_jax.sampling import starts, support, tuning, writing
+from mole_jax.sampling import problem, starts, support, tuning, writing
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.networks import Networks, built, title
 from mole_jax.sampling.support import Support
@@ -31,7 +31,6 @@ from mole_jax.sampling.tuning import TuningRecipe
 from mole_jax.sampling.writing import Written
 from mole_jax.tasks import control, subset_sizes
 from mole_jax.tasks.environments import Environment
-from mole_jax.tasks.environments.world import World
 from mole_jax.tasks.networks import Network, fewer_outputs
 from mole_jax.training.learner import Classifier, Episodes, Learner
 from mole_jax.zoo import prompt_metric
@@ -85,7 +84,7 @@ class Model:
     def passes(self) -> str:
         """How often it passes over a network that it writes, in words."""
         plan, learner = self.plan, self.learner
-        sampled = learner.uses.samples and learner.writes_networks
+        sampled = learner.uses.samples and learner.writes_networks and not learner.uses.pool
         return f"{plan.steps} steps of {plan.name}" if sampled else "one pass"
 
     def network(self, y_support: Any = None) -> Network:
@@ -188,6 +187,11 @@ class Model:
                     f"the {self.objective} model answers with classes and writes no network: take "
                     "model.classify, in Python"
                 )
+            if not self.learner.uses.start and not (start is start_loss is None and rounds == 1):
+                raise UserError(
+                    f"the {self.objective} model has a start of its own: leave start, start_loss "
+                    "and rounds out"
+                )
             target = self._target(target_loss, target_return)
             n = given.whole("n", n, 1)
             if n * self.learner.network.spec.size > _MOST:
@@ -199,7 +203,7 @@ class Model:
                     f"rounds={rounds}: a policy's return has to be measured between rounds; "
                     "predict again with its params as start and 1 - return / horizon as start_loss"
                 )
-            world = self._world(parameters)
+            world = problem.of_caller(self.learner, self.objective, self.environment, parameters)
             support_set = self._support(x_support, y_support)
             for line in support_set.remarks:
                 warnings.warn(line, MoleWarning, stacklevel=2)
@@ -314,6 +318,11 @@ class Model:
                 start_metric=jnp.zeros(n),
             )
             logits = answers.classify(learner, self.params, episodes, inputs, key)
+            if not given.is_traced(logits) and not np.isfinite(logits[..., :k]).all():
+                raise UserError(
+                    "classify: its answers would be NaN: the numbers in x_support or x are too "
+                    "large; bring them nearer to what the model was trained with"
+                )
             return jnp.mean(jax.nn.softmax(logits[..., :k]), axis=0)
 
     def optimizer(self) -> optax.GradientTransformation:
@@ -350,30 +359,6 @@ class Model:
         horizon = self.environment.horizon
         reward = given.real("target_return", reward, 0, horizon)
         return reward if self.metric.kind == "return" else 1 - reward / horizon
-
-    def _world(self, parameters: Any) -> World | None:
-        """Return what the learner practises in; None for one that does not."""
-        if not self.learner.uses.pool:
-            if parameters is not None:
-                raise UserError(
-                    f"the {self.objective} model does not practise in an environment: leave "
-                    "parameters out"
-                )
-            return None
-        assert self.environment is not None  # classifiers practise on their support set
-        names = self.environment.parameter_names
-        if parameters is None:
-            raise UserError(
-                f"the {self.objective} model practises in the environment: give its parameters, "
-                f"{', '.join(names)}"
-            )
-        found = np.asarray(given.array("parameters", parameters), np.float32)
-        if found.shape != (len(names),) or not np.isfinite(found).all():
-            raise UserError(
-                f"parameters must be {len(names)} finite numbers, {', '.join(names)}, not of shape "
-                f"{list(found.shape)}"
-            )
-        return World(jnp.asarray(found), self.environment)
 
     def _start_loss(self, loss: Any, n: int) -> np.ndarray:
         """Return a start's loss for each of n networks."""

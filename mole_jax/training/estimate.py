@@ -78,7 +78,8 @@ def check(need: Memory, available: int | None) -> None:
         raise UserError(
             f"training: a step cannot fit: each device has {memory.written(available)} and needs "
             f"{need.describe()}; divide the state with --mesh=fsdp:N, raise training.accumulate, "
-            "set metamodel.remat=True, or make zoo and metamodel smaller"
+            "set metamodel.remat=True, or make zoo and metamodel smaller (of an ancestor: its "
+            "learners.NAME.batch_size or .width)"
         )
 
 

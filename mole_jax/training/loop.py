@@ -44,7 +44,7 @@ def fit(
 
     Raises:
         UserError: when the devices cannot share the batch, or have too little memory; and when the
-            loss is no longer a number.
+            loss or its gradient is no longer a number.
     """
     hyper.check_mesh(mesh)
     learner.check_mesh(mesh)
@@ -80,9 +80,10 @@ def fit(
                 if bad < stop:
                     where = _write_batch(source, here[1], drawn, root, bad, folder)
                     raise UserError(
-                        f"training: the loss of {learner.name} is not finite at step {bad}; "
-                        f"that step's batch is in {where}; lower {hyper.rate_key} or "
-                        f"training.gradient_clip, and move {folder.parent} elsewhere"
+                        f"training: the loss of {learner.name} is not finite at step {bad}, or "
+                        f"its gradient; that step's batch is in {where}; lower {hyper.rate_key} "
+                        f"or training.gradient_clip, and move "
+                        f"{folder if hyper.apart else folder.parent} elsewhere"
                     )
                 seconds = time.monotonic() - began
                 rate = (stop - step) / seconds

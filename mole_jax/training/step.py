@@ -31,7 +31,8 @@ def make(
 
     Returns:
         (state, learner, constants, root, drawn) -> (state, metrics averaged over the steps). Among
-        these, `finite_steps` is how many steps there were before the first without a finite loss.
+        these, `finite_steps` is how many steps there were before the first whose loss or gradient
+        is not finite.
     """
     tx = optimizer(hyper)
 
@@ -58,7 +59,8 @@ def make(
         state, parts = jax.lax.scan(
             lambda s, _: step(s, learner, constants, root, drawn), state, length=n_steps
         )
-        finite = jnp.sum(jnp.cumprod(jnp.isfinite(parts["loss"])))
+        sound = jnp.isfinite(parts["loss"]) & jnp.isfinite(parts["gradient_norm"])
+        finite = jnp.sum(jnp.cumprod(sound))
         return state, jax.tree.map(jnp.mean, parts) | {"finite_steps": finite}
 
     kept = jax.tree.map(lambda x: x.sharding, like)

@@ -154,6 +154,16 @@ def test_evaluation_and_report_know_no_learner_by_name() -> None:
     assert found == []
 
 
+def test_batches_of_ancestors_are_cut_into_parts_too() -> None:
+    config = tiny.tiny_config(learners__l2l__steps=5, training__accumulate=16)
+    network = setting_of("diffusion").family.network
+    with pytest.raises(UserError, match=r"learners\.l2l\.batch_size=8 must be a multiple of train"):
+        registry.check(config, network, tiny.mesh_of(1))
+    config = tiny.tiny_config(representation__align=True, zoo__placement="stream")
+    with pytest.raises(UserError, match="align brings all runs into one basis before"):
+        registry.check(config, network, tiny.mesh_of(1))
+
+
 def test_every_name_is_tried_here() -> None:
     kinds = set(registry.NAMES) | (set(registry.MAIN) - {"dit"})
     assert set(EVERY) == kinds

@@ -246,3 +246,21 @@ def test_a_loss_that_is_no_number_is_said_of_any_learner(
                  tiny.mesh_of(1))  # fmt: skip
     with np.load(tmp_path / "batch_0.npz") as batch:
         assert {"task", "support.inputs", "query.labels"} <= set(batch.files)
+
+
+def test_a_gradient_that_is_no_number_is_as_bad_as_a_loss(
+    source: EpisodeSource, hyper: TrainConfig, tmp_path: Path
+) -> None:
+    @functools.partial(
+        jax.tree_util.register_dataclass, data_fields=[], meta_fields=["network", "name"]
+    )
+    class Steep(Reptile):
+        def gradient(self, theta: Any, batch: Any, key: Any) -> Any:
+            grads, metrics = super().gradient(theta, batch, key)
+            return grads * jnp.inf, metrics
+
+    own = dataclasses.replace(hyper, rate_key="learners.steep.rate", apart=True)
+    with pytest.raises(UserError, match=r"at step 0, or its gradient.*learners\.steep\.rate") as e:
+        loop.fit(Steep(source.network), own, source, jax.random.key(0), tmp_path / "steep",
+                 tiny.mesh_of(1))  # fmt: skip
+    assert str(e.value).endswith(f"move {tmp_path / 'steep'} elsewhere")

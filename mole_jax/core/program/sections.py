@@ -165,7 +165,7 @@ def written(kind: type, values: Mapping[str, Any] | ConfigDict, prefix: str) -> 
 
     Lines of comments above a field come above it, too: they are about it and perhaps those after.
     """
-    lines: list[str] = []
+    found: dict[str, list[str]] = {}  # a field that is there again replaces its base's
     above: list[str] = []
     nested = {f.name: type(f.default) for f in dataclasses.fields(kind) if _is_section(f)}
     own = [base for base in reversed(kind.__mro__) if dataclasses.is_dataclass(base)]
@@ -176,12 +176,12 @@ def written(kind: type, values: Mapping[str, Any] | ConfigDict, prefix: str) -> 
             key, comment = match.groups()
             comment = f"  # {comment}" if comment else ""
             if key in nested and key in values:
-                lines += [*above, *([f"# {prefix}{key}:{comment[3:]}"] if comment else [])]
-                lines += written(nested[key], values[key], f"{prefix}{key}.")
+                head = [*above, *([f"# {prefix}{key}:{comment[3:]}"] if comment else [])]
+                found[key] = [*head, *written(nested[key], values[key], f"{prefix}{key}.")]
             elif key in values:
-                lines += [*above, f"{prefix}{key} = {values[key]!r}{comment}"]
+                found[key] = [*above, f"{prefix}{key} = {values[key]!r}{comment}"]
             above = []
-    return lines
+    return [line for lines in found.values() for line in lines]
 
 
 def _is_section(field: dataclasses.Field[Any]) -> bool:

@@ -12,6 +12,7 @@ Of several processes only the first reads and writes these files: all do what it
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import secrets
 import sys
@@ -46,12 +47,17 @@ class Stage:
     `sections` are the top-level config keys that affect it, those of earlier stages included.
     `run(config, workdir)` does the work, or what is left of it after an interruption. Of several
     processes all call it together, unless it is for one `alone`: then the first does.
+
+    `parts` names a section whose own sections are parts of the stage, each with its `steps` and a
+    folder WORKDIR/STAGE/PART. What is on record of a part matters while the part is there and is
+    asked for: parts can be added and left out. Their keys that begin with "try_" are later stages'.
     """
 
     name: str
     sections: tuple[str, ...]
     run: Callable[[ConfigDict, Path], None]
     alone: bool = False
+    parts: str = ""
 
 
 def select(stages: Sequence[Stage], names: Sequence[str]) -> list[str]:
@@ -169,7 +175,12 @@ def _check(
         was = relevant(_record(workdir, stage.name)["config"], schema)
         was = _completed(was, now, before)
         found = differing_keys(was, _completed(now, was, before))
-        found = [line for line in found if line.partition(":")[0] not in ignored]
+        keys = [line.partition(":")[0] for line in found]
+        found = [
+            line
+            for line, key in zip(found, keys, strict=True)
+            if key not in ignored and _matters(workdir, stage, key, was, now)
+        ]
         first = first or (stage.name if found else None)
         lines += [line for line in found if line not in lines]
     if first:
@@ -179,15 +190,43 @@ def _check(
         )
 
 
+def _matters(
+    workdir: Path, stage: Stage, key: str, was: Mapping[str, Any], now: Mapping[str, Any]
+) -> bool:
+    """Return whether a key that differs says that the stage would do otherwise now."""
+    section, _, rest = key.partition(".")
+    name, _, own = rest.partition(".")
+    if not stage.parts or section != stage.parts:
+        return True
+    asked = all(x.get(section, {}).get(name, {}).get("steps") for x in (was, now))
+    return asked and not own.startswith("try_") and (workdir / stage.name / name).exists()
+
+
+def _lacks_parts(workdir: Path, stage: Stage, config: Mapping[str, Any] | ConfigDict) -> bool:
+    """Return whether a part that the config asks for is not there."""
+    parts = config.get(stage.parts, {}) if stage.parts else {}
+    return any(
+        own.get("steps") and not (workdir / stage.name / name).exists()
+        for name, own in parts.items()
+    )
+
+
 def _completed(
     config: Mapping[str, Any], other: Mapping[str, Any], before: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the config with those keys of `before` that it lacks and another config has."""
-    whole = {name: dict(x) if isinstance(x, Mapping) else x for name, x in config.items()}
+    whole = copy.deepcopy(dict(config))
     for key, value in before.items():
-        section, _, name = key.partition(".")
-        if name in other.get(section, {}) and name not in whole.setdefault(section, {}):
-            whole[section][name] = other[section][name] if value == {} else value
+        *path, name = key.split(".")
+        there: Any = other
+        for part in path:
+            there = there.get(part, {})
+        if name not in there:
+            continue
+        section = whole
+        for part in path:
+            section = section.setdefault(part, {})
+        section.setdefault(name, there[name] if value == {} else value)
     return whole
 
 
@@ -207,7 +246,8 @@ def run(
             continue
         interrupts.check()
         found = distributed.from_first(_record, workdir, stage.name)
-        if found.get("status") == "done":
+        lacks = distributed.from_first(_lacks_parts, workdir, stage, config)
+        if found.get("status") == "done" and not lacks:
             _say(f"{stage.name}: done before, in {found['seconds']:.0f} s")
             continue
         with _recorded(workdir, stage, config):

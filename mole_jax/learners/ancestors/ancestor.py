@@ -22,6 +22,8 @@ class AncestorConfig:
     rate: float = 1e-3  # of its meta-training
     batch_size: int = 0  # episodes of a step; 0: training.batch_size
 
+    knobs: ClassVar[tuple[str, ...]] = ("rate",)  # what to lower where its training diverges
+
     def check(self, name: str) -> None:
         """Raise UserError for values that cannot be, naming the key."""
         for key in ("steps", "batch_size"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,8 @@ class DescentConfig(AncestorConfig):
     # on training subsets. Elsewhere it is the last number, and the trained rate.
     try_steps: tuple[int, ...] = (10, 25, 50, 100, 200)
     try_rates: tuple[float, ...] = (0.3, 1.0, 3.0)
+
+    knobs: ClassVar[tuple[str, ...]] = ("rate", "inner_rate")
 
     def check(self, name: str) -> None:
         """Raise UserError for values that cannot be, naming the key."""

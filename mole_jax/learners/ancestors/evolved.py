@@ -48,6 +48,8 @@ class EvolvedConfig(AncestorConfig):
     # Numbers of steps among which the evaluation chooses on training subsets.
     try_steps: tuple[int, ...] = (10, 20, 40)
 
+    knobs: ClassVar[tuple[str, ...]] = ("rate", "sigma")
+
     def check(self, name: str) -> None:
         """Raise UserError for values that cannot be, naming the key."""
         super().check(name)

@@ -48,6 +48,8 @@ class L2LConfig(AncestorConfig):
     # Numbers of steps among which the evaluation chooses on training subsets.
     try_steps: tuple[int, ...] = (10, 20, 40, 80)
 
+    knobs: ClassVar[tuple[str, ...]] = ("rate", "scale", "sigma")
+
     def check(self, name: str) -> None:
         """Raise UserError for values that cannot be, naming the key."""
         super().check(name)

@@ -158,6 +158,83 @@ def test_keys_that_no_result_depends_on_may_change(tmp_path: Path) -> None:
     assert "zoo.steps" not in str(caught.value)
 
 
+def with_parts(**own: dict[str, int]) -> ConfigDict:
+    """A config whose learners are parts of the train stage."""
+    parts = {name: {"steps": 0, "rate": 1, "try_steps": 1} for name in ("maml", "l2l")}
+    for name, changes in own.items():
+        parts[name] |= changes
+    return ConfigDict({**config().to_dict(), "learners": parts})
+
+
+def training(ran: list[str], breaks: str = "") -> tuple[stages.Stage, ...]:
+    """A train stage that leaves a folder of each part, until one breaks, and what follows."""
+
+    def train(config: ConfigDict, workdir: Path) -> None:
+        for name, own in config.learners.items():
+            if own.steps and not (workdir / "train" / name / "done").exists():
+                ran.append(name)
+                (workdir / "train" / name).mkdir(parents=True, exist_ok=True)
+                if name == breaks:
+                    raise UserError("it diverged")
+                (workdir / "train" / name / "done").touch()
+
+    def evaluate(config: ConfigDict, workdir: Path) -> None:
+        ran.append("evaluate")
+
+    sections = ("zoo", "train", "learners", "fail")
+    return (
+        stages.Stage("train", sections, train, parts="learners"),
+        stages.Stage("evaluate", (*sections, "evaluate"), evaluate),
+    )
+
+
+def test_parts_of_a_stage_can_be_added_and_left_out(tmp_path: Path) -> None:
+    ran: list[str] = []
+    stages.run(tmp_path, training(ran), ["train"], with_parts(maml={"steps": 3}))
+    more = with_parts(maml={"steps": 3}, l2l={"steps": 3})
+    stages.check(tmp_path, training(ran), more)
+    stages.run(tmp_path, training(ran), ["train"], more)
+    assert ran == ["maml", "l2l"]
+    for other in ({"steps": 0}, {"steps": 3, "try_steps": 2}):
+        stages.check(tmp_path, training(ran), with_parts(maml=other, l2l={"steps": 3}))
+    with pytest.raises(UserError, match=r"learners\.maml\.rate: 1 -> 2"):
+        stages.check(tmp_path, training(ran), with_parts(maml={"steps": 3, "rate": 2}))
+    stages.run(tmp_path, training(ran), ["evaluate"], more)
+    with pytest.raises(UserError, match=r"try_steps: 1 -> 2.*move .*evaluate elsewhere"):
+        stages.check(tmp_path, training(ran), with_parts(maml={"steps": 3, "try_steps": 2}))
+
+
+def test_a_part_that_breaks_costs_no_other(tmp_path: Path) -> None:
+    ran: list[str] = []
+    both = with_parts(l2l={"steps": 3}, maml={"steps": 3})
+    with pytest.raises(UserError, match="diverged"):
+        stages.run(tmp_path, training(ran, breaks="maml"), ["train"], both)
+    # Left out, or tried again in another way once its folder is moved.
+    stages.check(tmp_path, training(ran), with_parts(l2l={"steps": 3}))
+    slower = with_parts(l2l={"steps": 3}, maml={"steps": 3, "rate": 2})
+    with pytest.raises(UserError, match=r"learners\.maml\.rate: 1 -> 2"):
+        stages.check(tmp_path, training(ran), slower)
+    (tmp_path / "train" / "maml").rename(tmp_path / "elsewhere")
+    stages.check(tmp_path, training(ran), slower)
+    stages.run(tmp_path, training(ran), ["train"], slower)
+    assert ran == ["l2l", "maml", "maml"]
+
+
+def test_a_key_deep_in_a_section_has_what_held_before(tmp_path: Path) -> None:
+    ran: list[str] = []
+    older = with_parts(maml={"steps": 3})
+    with older.unlocked():
+        del older.learners.maml.rate
+        del older.learners.l2l
+    stages.run(tmp_path, training(ran), ["train"], older)
+    before = {"learners.maml.rate": 1, "learners.l2l.steps": 0, "learners.l2l.rate": 1}
+    before |= {"learners.l2l.try_steps": 1}
+    stages.check(tmp_path, training(ran), with_parts(maml={"steps": 3}), before=before)
+    with pytest.raises(UserError, match=r"learners\.maml\.rate: 1 -> 5"):
+        other = with_parts(maml={"steps": 3, "rate": 5})
+        stages.check(tmp_path, training(ran), other, before=before)
+
+
 def test_a_deleted_stage_takes_its_followers_with_it(tmp_path: Path) -> None:
     """Otherwise a later stage would count as done though it was made from another zoo."""
     stages.run(tmp_path, make([]), NAMES, config())
