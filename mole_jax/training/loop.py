@@ -82,8 +82,13 @@ def fit(
                     raise UserError(
                         f"training: the loss of {learner.name} is not finite at step {bad}, or "
                         f"its gradient; that step's batch is in {where}; lower {hyper.rate_key} "
-                        f"or training.gradient_clip, and move "
-                        f"{folder if hyper.apart else folder.parent} elsewhere"
+                        "or training.gradient_clip, and move "
+                        + (
+                            f"{folder} elsewhere, or leave {learner.name} out: the other learners "
+                            "stay"
+                            if hyper.apart
+                            else f"{folder.parent} elsewhere"
+                        )
                     )
                 seconds = time.monotonic() - began
                 rate = (stop - step) / seconds
