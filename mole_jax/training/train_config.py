@@ -73,7 +73,7 @@ class TrainConfig:
     plain: bool = dataclasses.field(default=False, metadata=NOT_A_KEY)
     # The key that says how fast this learner learns, for messages.
     rate_key: str = dataclasses.field(default="training.learning_rate", metadata=NOT_A_KEY)
-    # Whether its keys are its own, so that it can be trained anew without the other learners.
+    # Whether its keys are its own, so that it can be trained again without the other learners.
     apart: bool = dataclasses.field(default=False, metadata=NOT_A_KEY)
 
     @staticmethod
