@@ -40,13 +40,14 @@ class Block(nn.Module):
     def __call__(
         self,
         carry: Carry,
-        of: Denoising,
+        of: Denoising | None,
         probes: tuple[Probes, ...],
         there: jax.Array | None,  # [B, L'] bool: which tokens are looked at; None: all
     ) -> tuple[Carry, None]:
         x, output, condition = sharding.shard_batch(carry, self.mesh)
-        layout = of.representation.layout
-        if not probes:
+        # Blocks that are timed alone are of no network.
+        layout = None if of is None else of.representation.layout
+        if not probes or of is None:
             return Carry(self._mix(x, condition, there, layout), output, condition), None
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         batch, n_tokens, channels = output.shape
@@ -69,7 +70,7 @@ class Block(nn.Module):
         return Carry(x, output, condition), None
 
     def _mix(
-        self, x: jax.Array, condition: jax.Array, there: jax.Array | None, layout: Layout
+        self, x: jax.Array, condition: jax.Array, there: jax.Array | None, layout: Layout | None
     ) -> jax.Array:
         """Attention and MLP: tokens [B * L', W], condition [B, W] -> tokens."""
         s, dtype = self.shape, DTYPES[self.shape.dtype]
@@ -99,7 +100,7 @@ class Block(nn.Module):
         return x
 
     def _attention(
-        self, x: jax.Array, dtype: jnp.dtype, there: jax.Array | None, layout: Layout
+        self, x: jax.Array, dtype: jnp.dtype, there: jax.Array | None, layout: Layout | None
     ) -> jax.Array:
         s = self.shape
         # Heads are an axis of the kernel, so that it can be divided between them.
@@ -111,9 +112,9 @@ class Block(nn.Module):
         y = attention(q, k, v, there, self._edges(layout)).reshape(-1, s.width)
         return Dense(s.width, dtype=dtype, kernel_init=small(s), name="attention_out")(y)
 
-    def _edges(self, layout: Layout) -> jax.Array | None:
+    def _edges(self, layout: Layout | None) -> jax.Array | None:
         """Return what edges add to attention: [1, H, L', L'], learned for each kind and head."""
-        if layout.edges is None:
+        if layout is None or layout.edges is None:
             return None
         n = int(layout.edges.max()) + 1
         of_kind = self.param("edges", nn.initializers.zeros, (n, self.shape.heads))
