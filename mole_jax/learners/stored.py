@@ -56,7 +56,10 @@ def load(
     folder = Path(workdir) / "train" / name
     if not folder.is_dir():
         if name not in (asked := registry.of(config)):
-            raise UserError(f"{workdir} trains no {name} model: its config asks for {asked}")
+            raise UserError(
+                f"no {name} model was trained in {workdir}: its config asks for none; there are "
+                f"{list(asked)}"
+            )
         if not stages.is_done(workdir, "train"):
             raise UserError(NO_CHECKPOINT.format(folder))
         there = sorted(p.name for p in folder.parent.iterdir() if p.is_dir())
