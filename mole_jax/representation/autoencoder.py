@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import chex
 import flax.linen as nn
@@ -67,7 +67,6 @@ class TokenStack(nn.Module):
 class AutoEncoder(InTokens):
     """Whitened latent tokens, one for each unit: see `Representation`."""
 
-    fitted: Fitted
     codec: Codec  # of the tokens that are encoded
 
     @property
@@ -79,9 +78,6 @@ class AutoEncoder(InTokens):
         chex.assert_tree_shape(self.fitted.normaliser, size, custom_message="normaliser [D]")
         chex.assert_shape(self.fitted.arrays["mean"], shape, custom_message="latent [L, C]")
 
-    def with_fitted(self, fitted: Fitted) -> Self:
-        return dataclasses.replace(self, fitted=fitted)
-
     def encode(self, normalised: Any) -> jax.Array:
         normalised = jnp.asarray(normalised)
         given = self.codec.encode(normalised.reshape(-1, normalised.shape[-1]))
@@ -89,12 +85,6 @@ class AutoEncoder(InTokens):
         latent = _encoder(self.codec, self.layout).apply(_params(arrays, "encoder"), given)
         latent = (latent - arrays["mean"][None]) / arrays["scale"][None]
         return latent.reshape(*normalised.shape[:-1], *self.layout.shape)
-
-    def denormalise(self, normalised: Any) -> jax.Array:
-        return self.fitted.normaliser.denormalise(normalised)
-
-    def tokens(self, parameters: Any) -> jax.Array:
-        return self.encode(self.fitted.normaliser.normalise(parameters))
 
     def parameters(self, tokens: Any) -> jax.Array:
         chex.assert_shape(tokens, (..., *self.layout.shape), custom_message="tokens [..., L, C]")

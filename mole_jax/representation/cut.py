@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import chex
 import jax
@@ -30,7 +30,6 @@ from mole_jax.tasks.networks import Network
 class Cut(InTokens):
     """Normalised parameters in PyTorch's order, cut into tokens: see `Representation`."""
 
-    fitted: Fitted
     target: Network  # of D parameters
 
     @property
@@ -46,20 +45,11 @@ class Cut(InTokens):
         shape = (self.target.spec.size,)
         chex.assert_tree_shape(self.fitted.normaliser, shape, custom_message="normaliser [D]")
 
-    def with_fitted(self, fitted: Fitted) -> Self:
-        return dataclasses.replace(self, fitted=fitted)
-
     def encode(self, normalised: Any) -> jax.Array:
         chex.assert_axis_dimension(
             normalised, -1, self.target.spec.size, custom_message="flat [..., D]"
         )
         return self.cut(jnp.asarray(normalised)[..., self.order])
-
-    def denormalise(self, normalised: Any) -> jax.Array:
-        return self.fitted.normaliser.denormalise(normalised)
-
-    def tokens(self, parameters: Any) -> jax.Array:
-        return self.encode(self.fitted.normaliser.normalise(parameters))
 
     def parameters(self, tokens: Any) -> jax.Array:
         return self.denormalise(self.uncut(tokens)[..., np.argsort(self.order)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -49,7 +49,6 @@ class Basis(NamedTuple):
 class PrincipalComponents(InTokens):
     """Whitened coordinates, cut into tokens: see `Representation`."""
 
-    fitted: Fitted
     spec: ParameterSpec  # of D parameters
 
     @property
@@ -67,21 +66,12 @@ class PrincipalComponents(InTokens):
         shapes = [dims["D"], dims["KD"], dims["K"], dims["K"]]
         chex.assert_shape([*basis], shapes, custom_message="principal components [k, D]")
 
-    def with_fitted(self, fitted: Fitted) -> Self:
-        return dataclasses.replace(self, fitted=fitted)
-
     def encode(self, normalised: Any) -> jax.Array:
         """Project normalised parameters [..., D] to tokens [..., L, C]."""
         chex.assert_axis_dimension(normalised, -1, self.spec.size, custom_message="flat [..., D]")
         apart = normalised - jnp.broadcast_to(self._basis.mean, normalised.shape)
         along = self._along(apart)
         return self.cut(along / jnp.broadcast_to(self._basis.scale, along.shape))
-
-    def denormalise(self, normalised: Any) -> jax.Array:
-        return self.fitted.normaliser.denormalise(normalised)
-
-    def tokens(self, parameters: Any) -> jax.Array:
-        return self.encode(self.fitted.normaliser.normalise(parameters))
 
     def parameters(self, tokens: Any) -> jax.Array:
         basis, latent = self._basis, self.uncut(tokens)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import chex
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 
 from mole_jax.core.errors import UserError
 from mole_jax.representation.codec import Layout
+from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.tokens import GRADIENT_UNIT, SMALLEST_SIZE, ProbeGradient
 from mole_jax.representation.views import Pieces
 
@@ -49,6 +50,20 @@ class InTokens:
     """What such representations have in common: all tokens are one piece."""
 
     layout: Layout
+    fitted: Fitted
+
+    def encode(self, normalised: Any) -> jax.Array:
+        """Normalised parameters [..., D] -> tokens [..., L, C]."""
+        raise NotImplementedError
+
+    def with_fitted(self, fitted: Fitted) -> Self:
+        return dataclasses.replace(self, fitted=fitted)
+
+    def denormalise(self, normalised: Any) -> jax.Array:
+        return self.fitted.normaliser.denormalise(normalised)
+
+    def tokens(self, parameters: Any) -> jax.Array:
+        return self.encode(self.fitted.normaliser.normalise(parameters))
 
     @property
     def size(self) -> int:
