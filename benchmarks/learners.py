@@ -104,19 +104,31 @@ def main() -> None:
     parser.add_argument("--folder", type=user_path, required=True, help="for workdirs")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each meta-training")
     parser.add_argument("--seeds", type=int, nargs="+", default=(0,))
-    parser.add_argument("--learners", nargs="+", choices=STEPS, help="all that can, by default")
+    text = "besides diffusion, without which there is no experiment; all that can, by default"
+    parser.add_argument("--learners", nargs="+", choices=STEPS, help=text)
     flags = parser.parse_args()
     if not 0 < flags.seconds < math.inf:
         parser.error(f"--seconds={flags.seconds:g} must be above 0")
     for name in flags.names:
         for seed in flags.seeds:
-            learners = flags.learners or EXPERIMENTS[name].learners
+            able = EXPERIMENTS[name].learners
+            asked = {"diffusion", *(flags.learners or able)}
+            if unable := sorted(asked - set(able)):
+                parser.error(f"{unable[0]} cannot do {name}: there are {', '.join(able)}")
+            learners = [own for own in able if own in asked]
             found = run(flags.folder, name, seed, flags.seconds, learners)
             shown = table_of_policies(found) if name == "cartpole" else table(found)
             print(f"\n{name}, {flags.seconds:g} s of meta-training, seed {seed}\n{shown}\n")
             kept = machine.known("learners", "found")
-            kept[f"{name} {flags.seconds:g} s, seed {seed}"] = found
+            kept[_entry(name, flags.seconds, seed, learners)] = found
             machine.write("learners", found=kept)
+
+
+def _entry(name: str, seconds: float, seed: int, learners: Any) -> str:
+    """Return what a result is called: one of some learners does not replace that of all."""
+    everyone = tuple(learners) == EXPERIMENTS[name].learners
+    some = "" if everyone else f", {' '.join(learners)}"
+    return f"{name} {seconds:g} s{some}, seed {seed}"
 
 
 def run(folder: Path, name: str, seed: int, seconds: float, learners: Any) -> dict[str, Any]:
@@ -164,14 +176,16 @@ def _speeds(
 ) -> dict[str, float]:
     """Return steps per second of each learner, from a short training; they are kept."""
     file = workdir.with_suffix(".json")
-    if not file.exists():
-        on_zoo.train(_config(name, base | _steps(dict.fromkeys(learners, PROBE))), zoo, workdir)
-        found = {}
-        for own in learners:
-            lines = (workdir / "train" / own / "metrics.jsonl").read_text().splitlines()
+    found = json.loads(file.read_text()) if file.exists() else {}
+    if missing := [own for own in learners if own not in found]:
+        trial = workdir.with_name("_".join([workdir.name, *missing])) if found else workdir
+        steps = {"diffusion": PROBE, **dict.fromkeys(missing, PROBE)}
+        on_zoo.train(_config(name, base | _steps(steps)), zoo, trial)
+        for own in missing:
+            lines = (trial / "train" / own / "metrics.jsonl").read_text().splitlines()
             found[own] = json.loads(lines[-1])["steps_per_second"]
         files.write_json(file, found)
-    speeds: dict[str, float] = json.loads(file.read_text())
+    speeds: dict[str, float] = found
     return speeds
 
 

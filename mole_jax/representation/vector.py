@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import Any, Self
 
@@ -46,15 +47,15 @@ def layout(kind: str, size: int, width: int, output: np.ndarray | None = None) -
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class InTokens:
+class InTokens(abc.ABC):
     """What such representations have in common: all tokens are one piece."""
 
     layout: Layout
     fitted: Fitted
 
+    @abc.abstractmethod
     def encode(self, normalised: Any) -> jax.Array:
         """Normalised parameters [..., D] -> tokens [..., L, C]."""
-        raise NotImplementedError
 
     def with_fitted(self, fitted: Fitted) -> Self:
         return dataclasses.replace(self, fitted=fitted)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import math
 import warnings
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from mole_jax.learners.ancestors.l2l import L2L
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
 from mole_jax.sampling import problem, starts, support, tuning, writing
+from mole_jax.sampling.asked import Asked
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.networks import Networks, built, title
 from mole_jax.sampling.support import Support
@@ -192,7 +192,8 @@ class Model:
                     f"the {self.objective} model has a start of its own: leave start, start_loss "
                     "and rounds out"
                 )
-            target = self._target(target_loss, target_return)
+            asked_for = Asked(self.metric, self.environment)
+            target = asked_for.target(self.learner, self.objective, target_loss, target_return)
             n = given.whole("n", n, 1)
             if n * self.learner.network.spec.size > _MOST:
                 raise UserError(f"n={n} networks are too many for one call: predict in parts")
@@ -222,7 +223,7 @@ class Model:
             metric = self.metric if labelled else None
             known = start_loss is not None or not labelled
             flat: Any = None
-            loss: Any = self._start_loss(start_loss, n) if known else None
+            loss: Any = asked_for.of_starts(start_loss, n, self.start_loss) if known else None
             if start is not None:
                 given_starts = starts.of_caller(own, start, n)
                 if (
@@ -266,7 +267,7 @@ class Model:
             if (
                 found.metric is not None
                 and support_set.complete
-                and (line := self._miss(target, found.metric, k))
+                and (line := asked_for.miss(target, found.metric, k))
             ):
                 warnings.warn(line, MoleWarning, stacklevel=2)
             params = writing.tensors(found.flat, network=network, own=own)
@@ -335,53 +336,6 @@ class Model:
             raise UserError(f"the {self.objective} model has learned no optimizer: load l2l")
         return self.learner.optimizer(self.params)
 
-    def _target(self, loss: Any, reward: Any) -> float | None:
-        """Return the prompt metric to ask for, or None for the best that the model can give."""
-        uses = self.learner.uses
-        if loss is None and reward is None:
-            if uses.target_metric and not uses.best:
-                raise UserError(
-                    "give one of target_loss and target_return: this model was trained with "
-                    "training.best_prompts=0, and has to be asked for a number"
-                )
-            return None
-        if not uses.target_metric:
-            raise UserError(
-                f"the {self.objective} model looks at no target: leave target_loss and "
-                "target_return out"
-            )
-        if loss is not None and reward is not None:
-            raise UserError("give one of target_loss and target_return, not both")
-        if reward is None:
-            return self._metric("target_loss", loss)
-        if self.environment is None:
-            raise UserError("target_return is for policies: give target_loss")
-        horizon = self.environment.horizon
-        reward = given.real("target_return", reward, 0, horizon)
-        return reward if self.metric.kind == "return" else 1 - reward / horizon
-
-    def _start_loss(self, loss: Any, n: int) -> np.ndarray:
-        """Return a start's loss for each of n networks."""
-        if loss is None:
-            return np.full(n, self.start_loss, np.float32)
-        each = given.array("start_loss", loss)
-        if each.shape not in ((), (n,)):
-            raise UserError(
-                f"start_loss must be one number, or {n} of them, not of shape {list(each.shape)}"
-            )
-        found = [self._metric("start_loss", one) for one in ([loss] if each.ndim == 0 else each)]
-        return np.full(n, found, np.float32)
-
-    def _metric(self, name: str, value: Any) -> float:
-        """Check a value of the prompt metric, such as a loss."""
-        largest = {"error": 100.0, "accuracy": 1.0}.get(self.metric.kind, given.LARGEST)
-        if self.metric.kind == "return" and self.environment is not None:
-            largest = self.environment.horizon
-        return given.real(name, value, 0, largest, f"a number of {self._unit()}")
-
-    def _unit(self) -> str:
-        return "nats" if self.metric.kind == "loss" else self.metric.words
-
     def _support(self, x: Any, y: Any) -> Support:
         # They have values, also where jit traces what is around.
         with jax.ensure_compile_time_eval():
@@ -407,23 +361,6 @@ class Model:
                 f"x_support and guidance={self.plan.guidance:g} nearer to what the model was "
                 "trained with, or load another checkpoint"
             )
-
-    def _miss(self, target: float | None, metric: jax.Array, n_classes: int) -> str:
-        """Describe how far networks are from the target; "" where they are near."""
-        if target is None or given.is_traced(metric):
-            return ""
-        found = float(np.median(metric))
-        # A third of the way to guessing; networks asked for a high loss scatter more.
-        guess = {"error": 100 * (1 - 1 / n_classes), "accuracy": 1 - 1 / n_classes}
-        limit = guess.get(self.metric.kind, math.log(n_classes) + 0.75 * target) / 3
-        if abs(found - target) <= limit:
-            return ""
-        which = "it is" if len(metric) == 1 else f"the median of {len(metric)} networks is"
-        return (
-            f"predict: {target:.3g} {self._unit()} was asked for, and on the support set {which} "
-            f"{found:.3g}: see whether pixels and labels are as in training, and whether the model "
-            "was trained on such tasks and targets"
-        )
 
     def __repr__(self) -> str:
         count = sum(leaf.size for leaf in jax.tree.leaves(self.params))

@@ -207,22 +207,6 @@ def test_what_is_strange_is_said(model: Model, support: Labelled) -> None:
     assert "conftest" in caught[0].filename
 
 
-def test_networks_far_from_the_target_are_noticed(model: Model) -> None:
-    """Of three classes guessing has 1.1 nats; the first line is what the demo's networks reach."""
-    for target, found in ((0.05, 0.2), (0.3, 0.6), (1.0, 1.35), (1.5, 1.0), (1.5, 1.8)):
-        assert model._miss(target, jnp.full(8, found), 3) == ""
-    for target, found in ((0.05, 1.8), (0.05, 5.0), (1.5, 0.1), (0.3, 1.1)):
-        said = model._miss(target, jnp.full(8, found), 3)
-        assert f"{target:.3g} nats was asked for" in said
-        assert f"the median of 8 networks is {found:.3g}" in said
-    training = model.config["training"] | {"metric": "test_error"}
-    error = dataclasses.replace(model, config=model.config | {"training": training})
-    assert error._miss(5.0, jnp.full(2, 20.0), 3) == ""
-    assert "5 test error (%) was asked for" in error._miss(5.0, jnp.full(2, 60.0), 3)
-    with pytest.raises(UserError, match=r"target_loss=101 must lie in 0\.\.100"):
-        error._target(101, None)
-
-
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_copies_predict_the_same(
     model: Model, nets: Networks, support: Labelled, copied: Any

@@ -1,0 +1,64 @@
+"""Results of some learners do not replace those of all."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import learners, on_zoo
+from benchmarks.learners import EXPERIMENTS
+
+
+def test_some_learners_have_an_entry_of_their_own() -> None:
+    every = EXPERIMENTS["cartpole"].learners
+    assert learners._entry("cartpole", 60, 1, every) == "cartpole 60 s, seed 1"
+    some = learners._entry("cartpole", 60, 1, ["diffusion", "maml"])
+    assert some == "cartpole 60 s, diffusion maml, seed 1"
+
+
+def test_speeds_that_are_known_are_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+
+    def train(config: Any, zoo: Path, workdir: Path) -> None:
+        own = [name for name, x in config.learners.items() if x.steps] or ["diffusion"]
+        trained.append((workdir.name, own))
+        for name in {"diffusion", *own}:
+            (workdir / "train" / name).mkdir(parents=True)
+            lines = workdir / "train" / name / "metrics.jsonl"
+            lines.write_text(json.dumps({"steps_per_second": 3.0 + len(trained)}) + "\n")
+
+    monkeypatch.setattr(on_zoo, "train", train)
+    base = {**learners.ALIKE, **EXPERIMENTS["cartpole"].changes}
+    for asked in (["diffusion", "maml"], ["diffusion"], ["diffusion", "maml", "reptile"]):
+        found = learners._speeds("cartpole", base, tmp_path / "zoo", tmp_path / "speeds", asked)
+        assert set(asked) <= set(found)
+    assert trained == [("speeds", ["maml"]), ("speeds_reptile", ["reptile"])]
+    assert found == {"diffusion": 4.0, "maml": 4.0, "reptile": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["glyphs", "--seconds=-1"], "--seconds=-1 must be above 0"),
+        (["glyphs", "--seconds=nan"], "--seconds=nan must be above 0"),
+        (["cartpole", "--learners", "l2l"], "l2l cannot do cartpole: there are diffusion, maml"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["learners", *arguments, f"--folder={tmp_path}"])
+    with pytest.raises(SystemExit):
+        learners.main()
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
