@@ -143,7 +143,7 @@ class Transformer(nn.Module):
             x = x * (1 + jnp.repeat(scale, length, 0)) + jnp.repeat(shift, length, 0)
         out = carry.output
         if s.writes:
-            out = out + self._written(x, last_context, of, layout)
+            out = self._written(out, x, last_context, of, layout)
         if not probes or not s.inner_steps:
             return out
         looks: jax.Array | None = None  # [steps, B, n, F] what each inner step sees
@@ -153,14 +153,15 @@ class Transformer(nn.Module):
         return self._refine(out, x, of, probe_gradient, probes, looks)
 
     def _written(
-        self, x: jax.Array, classes: jax.Array, of: Denoising, layout: Layout
+        self, output: jax.Array, x: jax.Array, classes: jax.Array, of: Denoising, layout: Layout
     ) -> jax.Array:
-        """Return what the last tokens [B * L, W] say of the output: [B, L, C]."""
+        """Return the output [B, L, C] and what the last tokens [B * L, W] add to it."""
         batch, length, channels = of.noisy.shape
         out = nn.Dense(channels, kernel_init=nn.initializers.zeros, name="tokens_out")(
             x.astype(jnp.float32)
         )
-        out = out.reshape(batch, length, channels)
+        # In this order: sums round, and the results on record come of it.
+        out = output + out.reshape(batch, length, channels)
         # Where no channel is of an output alone, as in a latent, there is nothing to join.
         if self.shape.pairwise and (layout.output >= 0).any():
             out = out + self._towards_classes(layout, x, classes, batch)
