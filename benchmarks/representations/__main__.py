@@ -36,22 +36,29 @@ def main() -> None:
     flags = parser.parse_args()
     if not 0 < flags.seconds < math.inf:
         parser.error(f"--seconds={flags.seconds:g} must be above 0")
-    for seed in flags.seeds:
-        for name in flags.names:
-            rows: list[dict[str, Any]] = []
-            chosen = [
-                cell
-                for cell in cells.all_of(name, seed)
-                if flags.media is None or cell.medium in flags.media
-            ]
-            for i, cell in enumerate(chosen):
-                print(f"{name}, seed {seed}: {i + 1} of {len(chosen)}, {cell.name}", flush=True)
-                found = one_cell.run(flags.folder, cell, flags.seconds)
-                rows.append(found)
-                kept = machine.known("representations", "found")
-                kept[f"{cell.name}-{flags.seconds:g}"] = found
-                machine.write("representations", found=kept)
-            print(f"\n{name}, {flags.seconds:g} s, seed {seed}\n{tables.of(rows)}\n", flush=True)
+    wanted = {
+        (name, seed): [
+            cell
+            for cell in cells.all_of(name, seed)
+            if flags.media is None or cell.medium in flags.media
+        ]
+        for seed in flags.seeds
+        for name in flags.names
+    }
+    every = [cell for chosen in wanted.values() for cell in chosen]
+    for i, cell in enumerate(every):
+        per_second = one_cell.speed(flags.folder, cell)
+        print(f"speed {i + 1} of {len(every)}, {cell.name}: {per_second:.3g} steps/s", flush=True)
+    for (name, seed), chosen in wanted.items():
+        rows: list[dict[str, Any]] = []
+        for i, cell in enumerate(chosen):
+            print(f"{name}, seed {seed}: {i + 1} of {len(chosen)}, {cell.name}", flush=True)
+            found = one_cell.run(flags.folder, cell, flags.seconds)
+            rows.append(found)
+            kept = machine.known("representations", "found")
+            kept[f"{cell.name}-{flags.seconds:g}"] = found
+            machine.write("representations", found=kept)
+        print(f"\n{name}, {flags.seconds:g} s, seed {seed}\n{tables.of(rows)}\n", flush=True)
 
 
 if __name__ == "__main__":

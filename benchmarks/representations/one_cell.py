@@ -32,27 +32,36 @@ PROBE = 50  # steps by which the speed of a training is measured: the second hal
 _REGRESSION = "regression"
 
 
+def speed(folder: Path, cell: Cell) -> float:
+    """Return a cell's steps a second, measured once; the first cell of a zoo makes the zoo.
+
+    Measured before anything is trained at length, so that a machine that is used meanwhile has as
+    little as possible to do with how long a medium is trained.
+    """
+    file = folder / "speeds" / f"{cell.name}.json"
+    if not file.exists():
+        changes, zoo = _changes(cell), _zoo(folder, cell)
+        on_zoo.make(_config(cell, changes), zoo)
+        trial = folder / "trials" / cell.name
+        on_zoo.train(_config(cell, {**changes, **_steps(cell, PROBE)}), zoo, trial)
+        lines = (trial / "train" / _learner(cell) / "metrics.jsonl").read_text().splitlines()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(file, json.loads(lines[-1])["steps_per_second"])
+    return float(json.loads(file.read_text()))
+
+
 def run(folder: Path, cell: Cell, seconds: float) -> dict[str, Any]:
     """Train and evaluate a cell, or read what an earlier run of it has left; return its record."""
     file = folder / "cells" / f"{cell.name}-{seconds:g}.json"
     if file.exists():
         found: dict[str, Any] = json.loads(file.read_text())
         return found
+    steps = max(int(seconds * speed(folder, cell)), PROBE)
     began = time.monotonic()
-    changes = cells.changes(cell)
-    family = families.build(_config(cell, changes))
-    changes["metamodel.width"] = width(cell, changes, family)
-    zoo = (
-        folder
-        / "zoos"
-        / f"{cell.experiment}-{'shared' if cell.shared_start else 'own'}-{cell.seed}"
-    )
-    on_zoo.make(_config(cell, changes), zoo)
-    trial = folder / "trials" / cell.name
-    on_zoo.train(_config(cell, changes | _steps(cell, PROBE)), zoo, trial)
-    steps = max(int(seconds * _speed(cell, trial)), PROBE)
+    changes, zoo = _changes(cell), _zoo(folder, cell)
     workdir = folder / "runs" / f"{cell.name}-{seconds:g}"
-    config = _config(cell, changes | _steps(cell, steps))
+    config = _config(cell, {**changes, **_steps(cell, steps)})
+    family = families.build(config)
     on_zoo.train(config, zoo, workdir)
     _copy_adam(zoo / "adam", workdir / "evaluate" / "results")
     stages.run(workdir, command.STAGES, ["evaluate", "report"], config)
@@ -62,7 +71,7 @@ def run(folder: Path, cell: Cell, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
         "steps": steps,
         "width": changes["metamodel.width"],
-        "parameters": _size(_config(cell, changes), family, cell),
+        "parameters": _size(_config(cell, changes), family),
         "tokens": _tokens(config, family),
         **_judged(workdir, cell),
         "reconstruction": _reconstruction(load_context(config, workdir)),
@@ -71,6 +80,18 @@ def run(folder: Path, cell: Cell, seconds: float) -> dict[str, Any]:
     file.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(file, found)
     return found
+
+
+@functools.cache
+def _changes(cell: Cell) -> Mapping[str, Any]:
+    changes = cells.changes(cell)
+    family = families.build(_config(cell, changes))
+    return {**changes, "metamodel.width": width(cell, changes, family)}
+
+
+def _zoo(folder: Path, cell: Cell) -> Path:
+    start = "shared" if cell.shared_start else "own"
+    return folder / "zoos" / f"{cell.experiment}-{start}-{cell.seed}"
 
 
 def _copy_adam(source: Path, target: Path) -> None:
@@ -85,10 +106,10 @@ def width(cell: Cell, changes: Mapping[str, Any], family: TaskFamily) -> int:
     """Return the width with which a meta-model has about as many parameters as with units."""
     base = cells.changes(cell._replace(medium="neuron", follows=True, parametrisation="edm"))
     plain = _config(cell, base | {"population.shared_start": cell.shared_start})
-    wanted, step = _size(plain, family, cell), int(np.lcm(plain["metamodel"]["heads"], 8))
+    wanted, step = _size(plain, family), int(np.lcm(plain["metamodel"]["heads"], 8))
 
     def size(width: int) -> int:
-        return _size(_config(cell, {**changes, "metamodel.width": width}), family, cell)
+        return _size(_config(cell, {**changes, "metamodel.width": width}), family)
 
     # Parameters grow about with the square of the width: near that guess one fits.
     first = plain["metamodel"]["width"]
@@ -102,7 +123,7 @@ def _config(cell: Cell, changes: Mapping[str, Any]) -> Any:
     return experiment.change(config, changes)
 
 
-def _size(config: Any, family: TaskFamily, cell: Cell) -> int:
+def _size(config: Any, family: TaskFamily) -> int:
     return _sized(config.to_json(sort_keys=True), family.network)
 
 
@@ -135,11 +156,6 @@ def _steps(cell: Cell, steps: int) -> dict[str, Any]:
 
 def _learner(cell: Cell) -> str:
     return _REGRESSION if cell.parametrisation == _REGRESSION else "diffusion"
-
-
-def _speed(cell: Cell, trial: Path) -> float:
-    lines = (trial / "train" / _learner(cell) / "metrics.jsonl").read_text().splitlines()
-    return float(json.loads(lines[-1])["steps_per_second"])
 
 
 def _judged(workdir: Path, cell: Cell) -> dict[str, Any]:
