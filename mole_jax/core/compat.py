@@ -46,6 +46,10 @@ DEFAULTS: dict[str, Any] = {
     "representation.components": 128,
     "representation.normaliser": "tensor",
     "representation.steps": 2000,
+    "sampling.guidance_best": 1.0,
+    "sampling.guidance_start": 1.0,
+    "sampling.guidance_support": 1.0,
+    "sampling.guidance_target": 1.0,
     "training.best_prompts": 0.0,
     # Meta-models imported from elsewhere, which nobody trains on, lack these three.
     "training.checkpoint_every": 500,

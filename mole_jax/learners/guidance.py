@@ -33,12 +33,25 @@ def sample(model: MetaModel, plan: Plan, params: Any, prompt: Prompt, key: jax.A
     def estimate(noisy: jax.Array, t: jax.Array) -> jax.Array:
         times = jnp.full(shape[:1], t)
         given = model.clean_estimate(params, noisy, times, prompt)
-        if plan.guidance == 1.0:
-            return given
         nothing = jnp.zeros(shape[:1], bool)
-        use = {"support": nothing, "target_metric": nothing, "start": prompt.use["start"]}
-        free = model.clean_estimate(params, noisy, times, prompt._replace(use=use))
-        return free + plan.guidance * (given - free)
+
+        def without(*conditions: str) -> jax.Array:
+            use = {**prompt.use, **dict.fromkeys(conditions, nothing)}
+            return model.clean_estimate(params, noisy, times, prompt._replace(use=use))
+
+        found = given
+        if plan.guidance != 1.0:
+            free = without("support", "target_metric")
+            found = free + plan.guidance * (given - free)
+        # Of several conditions each adds its own part (Liu et al. 2022, here given the others).
+        for condition, (weight, of_best) in plan.guides.items():
+            each = jnp.full(shape[:1], weight)
+            if prompt.best is not None:
+                each = jnp.where(prompt.best, of_best, each)
+            elif weight == 1:
+                continue
+            found = found + (each - 1)[:, None, None] * (given - without(condition))
+        return found
 
     if model.noiseless:
         return estimate(jnp.zeros(shape), jnp.ones(()))

@@ -94,7 +94,8 @@ def check(config: Mapping[str, Any], network: Network, mesh: Mesh) -> None:
 
 def plan(config: Mapping[str, Any]) -> Plan:
     """Return how a config samples; raises UserError."""
-    return sampler.plan(config["sampling"], config["diffusion"]["steps"])
+    drop = config["training"]["drop"]
+    return sampler.plan(config["sampling"], config["diffusion"]["steps"], drop)
 
 
 def train_config(config: Mapping[str, Any], name: str) -> TrainConfig:

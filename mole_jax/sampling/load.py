@@ -106,7 +106,7 @@ def load(
         objective=objective,
         params=on_all_devices(trained.theta if (weights or kept) == "average" else trained.last),
         fitted=trained.scales.fitted,
-        plan=sampler.plan(values, config["diffusion"]["steps"]),
+        plan=sampler.plan(values, config["diffusion"]["steps"], config["training"].get("drop")),
         inputs=_inputs(network, trained.scales),
         start_loss=trained.scales.start_loss,
     )

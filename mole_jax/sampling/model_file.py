@@ -100,7 +100,11 @@ def load(path: Path, **sampling: Any) -> Model:
             objective=known["objective"],
             params=on_all_devices(_nested(arrays["params"])),
             fitted=Fitted(Normaliser(**arrays["normaliser"]), arrays["fitted"]),
-            plan=sampler.plan({**known["plan"], **sampling}, known["config"]["diffusion"]["steps"]),
+            plan=sampler.plan(
+                {**known["plan"], **sampling},
+                known["config"]["diffusion"]["steps"],
+                known["config"]["training"].get("drop"),
+            ),
             inputs=Inputs(**inputs),
             start_loss=known["start_loss"],
             about=known["about"],

@@ -82,6 +82,34 @@ def test_guidance_leads_away_from_nothing_and_towards_the_best() -> None:
     chex.assert_trees_all_close(guided, free + 3 * (given - free), atol=1e-3)
 
 
+def test_the_best_may_be_guided_and_numbers_are_left_alone() -> None:
+    setting = tiny.made_up(**LEARNED)
+    model = dataclasses.replace(setting.model, noiseless=True)
+    prompt = tiny.prompts(setting.family, model, 4)._replace(best=jnp.arange(4) < 2)
+    lacks = {**prompt.use, "target_metric": jnp.zeros(4, bool)}
+
+    @jax.jit
+    def sampled(prompt: Any) -> list[jax.Array]:
+        plans = (Plan(), Plan(guidance_best=2.0), Plan(guidance_target=2.0))
+        return [guidance.sample(model, p, setting.params, prompt, jax.random.key(0)) for p in plans]
+
+    (plain, best, numbers), (without, *_) = sampled(prompt), sampled(prompt._replace(use=lacks))
+    wanted = without + 2 * (plain - without)
+    chex.assert_trees_all_close(best[:2], wanted[:2], atol=1e-3)
+    chex.assert_trees_all_close(best[2:], plain[2:], atol=1e-3)
+    chex.assert_trees_all_close(numbers[2:], wanted[2:], atol=1e-3)
+    chex.assert_trees_all_close(numbers[:2], plain[:2], atol=1e-3)
+    assert np.abs(wanted - plain).max() > 0.01
+    # Who knows numbers only is not asked twice for nothing.
+    old = prompt._replace(best=None)
+    assert not Plan(guidance_best=1.0).guides
+    chex.assert_trees_all_close(
+        guidance.sample(model, Plan(guidance_best=2.0), setting.params, old, jax.random.key(0)),
+        guidance.sample(model, Plan(), setting.params, old, jax.random.key(0)),
+        atol=1e-5,
+    )
+
+
 def test_a_gradient_reaches_the_vector_through_pairs() -> None:
     setting = tiny.made_up(**LEARNED, training__batch_size=16)
     root, learner = jax.random.key(0), setting.learner

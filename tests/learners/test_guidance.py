@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mole_jax.learners import guidance
+from mole_jax.core.errors import UserError
+from mole_jax.learners import guidance, registry
 from mole_jax.metamodel.meta_model import MetaModel
 from mole_jax.metamodel.process.prompt import Prompt
 from mole_jax.metamodel.process.sampler import Plan
@@ -30,6 +31,14 @@ def quick_compilation() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def setting() -> tiny.Setting:
     return tiny.made_up()
+
+
+def test_guidance_needs_a_condition_that_training_left_out() -> None:
+    config = tiny.tiny_config(sampling__guidance_start=1.5)
+    assert registry.plan(config).guides == {"start": (1.5, 1.5)}
+    config = tiny.tiny_config(sampling__guidance_start=1.5, training__drop__start=0.0)
+    with pytest.raises(UserError, match=r"training.drop.start=0: the model was never without it"):
+        registry.plan(config)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +73,37 @@ def test_guidance_of_one_is_none_and_more_is_something(
     more = sample(setting, Plan(steps=2, guidance=2.0), prompt)
     np.testing.assert_allclose(almost, plain, rtol=1e-3, atol=1e-3)
     assert float(jnp.abs(more - plain).max()) > 1e-3
+
+
+@pytest.mark.parametrize("key", ["guidance_support", "guidance_target", "guidance_start"])
+def test_each_condition_is_guided_by_itself(
+    setting: tiny.Setting, prompt: Prompt, key: str
+) -> None:
+    plain = sample(setting, Plan(steps=2), prompt)
+    almost = sample(setting, Plan(steps=2, **{key: 1.0 + 1e-6}), prompt)
+    more = sample(setting, Plan(steps=2, **{key: 2.0}), prompt)
+    np.testing.assert_allclose(almost, plain, rtol=1e-3, atol=1e-3)
+    assert float(jnp.abs(more - plain).max()) > 1e-3
+    # Of a prompt that lacks the condition nothing leads away.
+    (condition,) = Plan(**{key: 2.0}).guides
+    lacks = prompt._replace(use={**prompt.use, condition: jnp.zeros(BATCH, bool)})
+    np.testing.assert_allclose(
+        sample(setting, Plan(steps=2, **{key: 2.0}), lacks),
+        sample(setting, Plan(steps=2), lacks),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+
+
+def test_guidance_of_one_condition_is_that_of_all_where_there_is_no_other(
+    setting: tiny.Setting, prompt: Prompt
+) -> None:
+    nothing = jnp.zeros(BATCH, bool)
+    alone = prompt._replace(use={**prompt.use, "target_metric": nothing})
+    found = sample(setting, Plan(steps=2, guidance_support=2.0), alone)
+    np.testing.assert_allclose(
+        found, sample(setting, Plan(steps=2, guidance=2.0), alone), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_padding_stays_zero_and_keys_decide(setting: tiny.Setting, prompt: Prompt) -> None:

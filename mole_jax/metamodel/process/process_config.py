@@ -23,4 +23,9 @@ class SamplingConfig:
     name: str = "ddim"
     steps: int = 1
     guidance: float = 1.0  # 1: none; above, away from the estimate without support and target
+    # The same of one condition alone: away from the estimate that lacks it and has the others.
+    guidance_support: float = 1.0
+    guidance_target: float = 1.0  # of prompts with a number
+    guidance_best: float = 1.0  # of those that ask for the best
+    guidance_start: float = 1.0
     eta: float = 0.0  # ddim's share of fresh noise

@@ -14,13 +14,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.core import given, rng
+from mole_jax.core import compat, given, rng
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel.process.noising import Process
 
 # Beyond it, either way, estimates are far from all that was trained on, and may overflow.
 GUIDANCE = 100.0
 SAMPLERS = ("ddim", "ancestral", "ancestral_large", "heun")
+
+
+# Keys of `config.sampling`, and the condition of prompts that each is for.
+GUIDES = {
+    "guidance_support": "support",
+    "guidance_target": "target_metric",
+    "guidance_best": "target_metric",
+    "guidance_start": "start",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +40,28 @@ class Plan:
     steps: int = 1
     guidance: float = 1.0  # 1: none; above, away from the estimate without support and target
     eta: float = 0.0  # ddim's share of fresh noise: 0 is deterministic given the first noise
+    guidance_support: float = 1.0  # the same of one condition, away from the estimate without it
+    guidance_target: float = 1.0
+    guidance_best: float = 1.0  # in place of guidance_target, of prompts that ask for the best
+    guidance_start: float = 1.0
 
     @property
     def evaluations(self) -> int:
         """How often a network is estimated on the way: Heun's steps but the last do so twice."""
         return 2 * self.steps - 1 if self.name == "heun" else self.steps
+
+    @property
+    def guides(self) -> dict[str, tuple[float, float]]:
+        """The conditions that are led away from, each by itself, and how far: 1 is not at all.
+
+        Of prompts with a number, and of those that ask for the best.
+        """
+        found = {
+            "support": (self.guidance_support, self.guidance_support),
+            "target_metric": (self.guidance_target, self.guidance_best),
+            "start": (self.guidance_start, self.guidance_start),
+        }
+        return {condition: weights for condition, weights in found.items() if weights != (1, 1)}
 
 
 DEFAULT = Plan()
@@ -44,11 +70,14 @@ DEFAULT = Plan()
 Estimate = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def plan(config: Mapping[str, Any], n_steps: int) -> Plan:
+def plan(config: Mapping[str, Any], n_steps: int, drop: Mapping[str, float] | None = None) -> Plan:
     """Return the plan of `config.sampling` for a process of `n_steps`.
 
+    `drop` is how often training leaves each condition out; None where nobody knows.
+
     Raises:
-        UserError: for an unknown sampler or impossible steps.
+        UserError: for an unknown sampler, impossible steps, and guidance away from the lack of a
+            condition that training never left out.
     """
     if config["name"] not in SAMPLERS:
         raise UserError(f"sampling.name={config['name']!r} is unknown; there are {SAMPLERS}")
@@ -60,7 +89,16 @@ def plan(config: Mapping[str, Any], n_steps: int) -> Plan:
             f"sampling.eta={config['eta']} is fresh noise, and sampling.name='heun' takes none; "
             "set it to 0, or the name to ddim"
         )
-    return Plan(config["name"], steps, guidance, eta)
+    alone = {}
+    for key, condition in GUIDES.items():
+        value = compat.get_from(config, "sampling", key)
+        alone[key] = given.real(f"sampling.{key}", value, -GUIDANCE, GUIDANCE)
+        if alone[key] != 1 and drop is not None and not drop[condition]:
+            raise UserError(
+                f"sampling.{key}={value:g} compares with an estimate that lacks the condition, and "
+                f"training.drop.{condition}=0: the model was never without it; set it to 1"
+            )
+    return Plan(config["name"], steps, guidance, eta, **alone)
 
 
 class Steps(NamedTuple):
