@@ -31,6 +31,8 @@ SMALL = {
     "training.regression_steps": 0,
     "metamodel.probes": 0,
     "metamodel.inner_steps": 0,
+    "learners.maml.steps": 0,
+    "learners.in_context.steps": 0,
     "evaluation.s0_tasks": 2,
     "evaluation.support_sizes": (1,),
 }
