@@ -157,6 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--target_loss", "X", text, type=float)
     add("--target_return", "X", "for policies, the return to ask for, in its place", type=float)
     add("-n", "N", "how many networks (1)", type=int, default=1)
+    text = "of a model of networks of several sizes, those of the one to write, such as "
+    text += "mlp:64,24,12,5; by default the largest that were trained on"
+    add("--network", "mlp:IN,HIDDEN,...,OUT", text)
     add("--seed", "S", "of the starts and the noise (0)", type=int, default=0)
     text = "a network to update, as export-network or import-network write it; by default new ones"
     add("--start", "FILE", text, type=user_path)
@@ -194,13 +197,13 @@ def predicted(flags: argparse.Namespace, out: list[Path]) -> Predicted:
     model = load(flags)
     suffix = flags.out.suffix if flags.out else ""
     if suffix == SAFETENSORS:
-        _check_layout(model.learner.network)
+        _check_layout(model.network())
     if suffix == ONNX:
         from mole_jax.interop import onnx_file
 
-        onnx_file.check(model.learner.network)
+        onnx_file.check(model.network())
     task = read_task(flags.support, flags.test, model, resize=flags.resize)
-    network = model.network(task.y)
+    network = model.network(task.y, flags.network)
     start = None if flags.start is None else read_start(flags.start, network, flags.n)
     target = _target(flags, model)
     if sys.stderr.isatty():
@@ -214,6 +217,7 @@ def predicted(flags: argparse.Namespace, out: list[Path]) -> Predicted:
             n=flags.n,
             key=rng.key(flags.seed),
             start=start,
+            network=flags.network,
         )
         tested = None if task.test is None else measure(nets, *task.test)
     return Predicted(flags, model, task, target, nets, tested, out)

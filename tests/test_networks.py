@@ -27,11 +27,34 @@ from mole_jax.zoo.storage.verify import verify
 from tests import tiny
 from tests.evaluation.conftest import SETTINGS
 
+# Ancestors are tried with MLPs; how they take other networks is asked in tests/learners.
+NO_ANCESTORS = {"learners__maml__steps": 0, "learners__in_context__steps": 0}
 # Smaller than by default.
 CHANGES: dict[str, dict[str, Any]] = {
     "mlp": {"network__hidden": (6, 5)},
-    "cnn": {"network__channels": (3, 4), "network__strides": (2, 2), "network__norm_groups": 1},
-    "vit": {"network__width": 6, "network__layers": 1, "network__mlp": 5},
+    "cnn": {
+        "network__channels": (3, 4),
+        "network__strides": (2, 2),
+        "network__norm_groups": 1,
+        **NO_ANCESTORS,
+    },
+    "vit": {"network__width": 6, "network__layers": 1, "network__mlp": 5, **NO_ANCESTORS},
+    "mlps": {
+        "network__hidden": (6, 5),
+        "network__widths": (2, 5),
+        "network__unseen": ("4", "3-5"),
+        **NO_ANCESTORS,
+    },
+    "several": {
+        "network__hidden": (4,),
+        "network__widths": (2, 4),
+        "network__depths": (1,),
+        "network__families": ("mlps", "cnn"),
+        "network__channels": (3,),
+        "network__strides": (2,),
+        "network__unseen": ("3",),
+        **NO_ANCESTORS,
+    },
 }
 
 
@@ -85,7 +108,8 @@ def run_all(
     stages.run(workdir, command.STAGES, ["zoo", "train", "evaluate", "report"], config)
     assert verify(workdir / "zoo") == []
     result = read_json(workdir / "report" / "evaluation.json")
-    assert set(result["splits"]) == {"S0", "S1"}
+    sizes = {f"S4-{own}" for own in changes.get("network__unseen", ())}
+    assert set(result["splits"]) == {"S0", "S1"} | sizes
     assert np.isfinite(result["splits"]["S1"]["generated"]["mean"])
     assert (workdir / "report" / "index.html").stat().st_size > 10_000
     return result

@@ -50,7 +50,8 @@ def write(
     """
     network = networks.build(config.network, input_shape, n_outputs)
     ones = jnp.ones(network.spec.size)
-    normaliser = Normaliser(0.1 * ones, 0.3 * ones, 0.5 * ones)
+    mean = 0.1 if network.frame is None else 0.0  # what a network lacks is zero
+    normaliser = Normaliser(mean * ones, 0.3 * ones, 0.5 * ones)
     fitted = Fitted(normaliser, {})
     for name in learners:
         learner = registry.build(config, network, name, fitted)

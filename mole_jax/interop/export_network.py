@@ -63,9 +63,13 @@ def export_network(path: str, run: str, snapshot: int, out: str) -> None:
     for field in zoo.schema.snapshot_fields:
         source[field] = int(zoo.snapshot_field(field, [row])[0, position])
     described, flat = zoo.schema.network, zoo.parameters([row], [position])[0, 0]
+    whole = networks.from_json(described)
     if 0 < len(task.classes) < described["outputs"]:  # the task has fewer than the largest ones
-        flat = fewer_outputs.narrowed(networks.from_json(described), flat, len(task.classes))
         described = {**described, "outputs": len(task.classes)}
+    if whole.frame is not None and task.network:
+        ends = {key: described[key] for key in ("input_shape", "outputs")}
+        described = {**whole.frame.plain(task.network), **ends}
+    flat = fewer_outputs.narrowed(whole, flat, networks.from_json(described))
     save_network(
         out,
         described,

@@ -29,7 +29,7 @@ from mole_jax.metamodel.process.prompt import Prompt, everything
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
 from mole_jax.tasks.examples import Examples
-from mole_jax.tasks.networks import Network, fewer_outputs
+from mole_jax.tasks.networks import Network, fewer_outputs, sizes
 from mole_jax.training import microbatch
 from mole_jax.training.learner import EVERYTHING, Episodes, Label, Request, Uses
 from mole_jax.training.pairs import Pairs
@@ -137,7 +137,10 @@ class Diffusion:
         prompt = Prompt(start, *metrics, support, request.use, best, shown)
         found = guidance.sample(self.model, self.plan, theta, prompt, key)
         flat = self.model.representation.parameters(found)
-        return fewer_outputs.emptied(self.network, flat, n_classes)
+        flat = fewer_outputs.emptied(self.network, flat, n_classes)
+        if self.network.frame is None:
+            return flat
+        return jnp.where(sizes.there(self.network, episodes.start), flat, 0.0)
 
     def ready(self, fitted: Fitted, plan: Plan) -> Self:
         """Return the learner with what was fitted for it, and how it is to be sampled from."""

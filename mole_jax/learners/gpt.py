@@ -36,6 +36,11 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted, plan: Pla
             f"training.best_prompts={share}: metamodel.name='gpt' learns prompts with a number "
             "only; set it to 0"
         )
+    if network.frame is not None:
+        raise UserError(
+            f"metamodel.name='gpt' is for networks of one size, and network.name={network.name!r} "
+            "has several: set it to 'dit'"
+        )
     make = functools.partial(_module, config, network)
     found = diffusion.build(config, network, fitted, plan, make)
     return dataclasses.replace(found, label=LABEL, uses=Uses(support=False))

@@ -127,6 +127,7 @@ def _check_ancestors(config: Mapping[str, Any], network: Network) -> None:
     section = LearnersConfig.of(config)
     section.check()
     parts = config["training"]["accumulate"]
+    none = representation.shapes(config, network)
     for name, steps in section.steps().items():
         own = getattr(section, name)
         if steps and own.batch_size % parts:
@@ -139,6 +140,15 @@ def _check_ancestors(config: Mapping[str, Any], network: Network) -> None:
                 f"learners.{name}.steps={steps} needs labelled examples, and network.name="
                 f"{network.name!r} has none; set it to 0, or take one of those that practise in "
                 f"the environment: {', '.join(PRACTISING)}"
+            )
+        if (
+            steps
+            and network.frame is not None
+            and build(config, network, name, none).writes_networks
+        ):
+            raise UserError(
+                f"learners.{name}.steps={steps} is for networks of one size, and network.name="
+                f"{network.name!r} has several; set it to 0"
             )
     own = config["network"]
     layers = own["name"] == "mlp" and own["activation"] == "relu"

@@ -23,6 +23,7 @@ from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.tokens import Representation
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks.network import Frame
 
 Module = transformer.Transformer | gpt_transformer.GPT
 
@@ -93,16 +94,27 @@ class MetaModel:
     def mask(self, prompt: Prompt) -> Any:
         """Return which channels hold a parameter of a task's network: [1, L, C], or [B, L, C].
 
-        None of the padding, and of no output that stands for no class of the task.
+        None of the padding, of no output that stands for no class of the task, and of nothing that
+        a network of the start's sizes lacks.
         """
         layout, n_classes = self.representation.layout, prompt.support.n_classes
-        if n_classes is None:
-            return layout.mask[None]
-        return layout.mask[None] & (layout.output[None] < n_classes[:, None, None])
+        found = layout.mask[None]
+        if n_classes is not None:
+            found = found & (layout.output[None] < n_classes[:, None, None])
+        if (frame := self.network.frame) is not None:
+            found = found & self._sizes(frame, prompt.start)
+        return found
 
     def present(self, tokens: jax.Array, prompt: Prompt) -> jax.Array:
-        """Set tokens [B, L, C] to zero where they stand for no class of the task."""
-        return tokens if prompt.support.n_classes is None else tokens * self.mask(prompt)
+        """Set tokens [B, L, C] to zero where the task's network has no parameter."""
+        whole = prompt.support.n_classes is None and self.network.frame is None
+        return tokens if whole else tokens * self.mask(prompt)
+
+    def _sizes(self, frame: Frame, start: jax.Array) -> jax.Array:
+        """Return which channels networks of a start's sizes [B, L, C] have: [B, L, C] bool."""
+        tokens, flat = self.representation, self.network.spec.flatten
+        own = jax.vmap(frame.there)(tokens.network(tokens.split(start)))
+        return tokens.encode(flat(own).astype(jnp.float32)) > 0
 
     def denoising(self, noisy: jax.Array, t: jax.Array, prompt: Prompt) -> Denoising:
         """Return what an output will be relative to; arguments as in `clean_estimate`."""
@@ -117,7 +129,8 @@ class MetaModel:
         if self.noiseless:
             t = jnp.ones_like(t)
             noisy = self.process.add_noise(anchor, jnp.zeros_like(anchor), t)
-        return Denoising(noisy, start, anchor, t, self.scale(prompt), self.representation)
+        there = None if self.network.frame is None else self.mask(prompt)
+        return Denoising(noisy, start, anchor, t, self.scale(prompt), self.representation, there)
 
     def scale(self, prompt: Prompt) -> jax.Array:
         """Return the standard deviation of the target around the start, or around nothing.

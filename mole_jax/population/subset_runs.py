@@ -15,7 +15,6 @@ from mole_jax.population import autotune, engine, hyperparameters, recipes
 from mole_jax.population.hyperparameters import Hyperparameters
 from mole_jax.population.member import History
 from mole_jax.tasks.family import TaskFamily
-from mole_jax.tasks.networks import fewer_outputs
 
 
 def train_subsets(
@@ -52,10 +51,9 @@ def train_subsets(
         shared = shared_start(n_subsets, base)
         start = np.where(trained_on(family, subsets, members, population), shared, run)
     starts = engine.initial(family.network, root, jnp.asarray(start), hyper)
-    n_classes = family.device_data.classes_of(jnp.asarray(subsets))
-    if n_classes is not None:
-        # Nothing changes parameters that no loss depends on: they stay zero.
-        starts = fewer_outputs.emptied(family.network, starts, n_classes[:, None])
+    each = jnp.broadcast_to(jnp.asarray(subsets)[:, None], run.shape)
+    # Nothing changes parameters that no loss depends on: they stay zero.
+    starts = family.device_data.begun(family.network, starts, each)
     history = engine.train(
         family.network,
         recipes.of(population, family.network),

@@ -53,10 +53,14 @@ def split_name(split: str) -> str:
 
 
 def _held_out(split: str) -> str:
-    """Return what a split holds out; "S3-NAME" is the unseen data set of that name."""
-    code, _, source = split.partition("-")
-    words = SPLIT_NAMES.get(code, "")
-    return f"the unseen data set {source}" if source else words
+    """Return what a split holds out.
+
+    "S3-NAME" is the unseen data set of that name, "S4-24-12" are MLPs with layers of these widths.
+    """
+    code, _, which = split.partition("-")
+    if which and code == "S4":
+        return f"hidden layers of {which} units, unseen"
+    return f"the unseen data set {which}" if which else SPLIT_NAMES.get(code, "")
 
 
 def method_name(result: Result, key: str) -> str:
@@ -149,14 +153,15 @@ def headline(result: Result, split: str) -> list[str]:
 
 
 def beyond(splits: Mapping[str, Result], main: str) -> list[str]:
-    """Write sentences on splits harder than the headline's: unseen classes and data sets."""
+    """Write sentences on splits harder than the headline's: unseen classes, data sets, networks."""
     sentences = []
     for split, result in splits.items():
-        if split == main or not split.startswith(("S2", "S3")):
+        if split == main or not split.startswith(("S2", "S3", "S4")):
             continue
         generated, adam = result["generated"], result.get("adam", {})
         sentences.append(
-            f"On {_counted(result['n_tasks'])} of {_held_out(split)} ({split}) its networks "
+            f"On {_counted(result['n_tasks'])} {_preposition(split)} {_held_out(split)} ({split}) "
+            "its networks "
             f"reach {numbers.percent(generated.get('mean'))}, Adam from the same starts "
             f"{numbers.percent(adam.get('mean'))}."
         )
@@ -165,6 +170,10 @@ def beyond(splits: Mapping[str, Result], main: str) -> list[str]:
         if support_only is not None:
             sentences.append(_against_support(generated, support_only))
     return sentences
+
+
+def _preposition(split: str) -> str:
+    return "with" if split.startswith("S4") else "of"
 
 
 def _counted(n_tasks: int) -> str:

@@ -35,6 +35,10 @@ GLOSSARY = {
     ),
     "S1": "Data subsets that no run in the zoo was trained on: what the headline is about.",
     "S2, S3": "Data subsets with classes, or of data sets, that no run in the zoo was trained on.",
+    "S4": (
+        "Data subsets of S1, and networks of sizes that no run in the zoo has; the name says the "
+        "widths of their hidden layers."
+    ),
     "regret": (
         "The accuracy (or return) of Adam-trained networks minus that of generated ones, from the "
         "same starts, in points."

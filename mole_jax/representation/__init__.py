@@ -95,10 +95,24 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Repres
             "representation.normaliser='global' keeps no mean, around which the runs of "
             "population.shared_start or representation.align lie: set it to 'tensor'"
         )
+    if network.frame is not None and (why := _no_frame(name, kind, shared)):
+        raise UserError(
+            f"network.name={network.name!r} holds networks of several sizes, which {why} cannot "
+            "tell apart: set representation.name='neuron', and the rest of that to its default"
+        )
     if name in LATENTS:
         return LATENTS[name].build(settings, network, fitted)
     found = codec(name, network, chunk_size=settings["chunk_size"], canonical_order=shared)
     return Tabulated(fitted, found)
+
+
+def _no_frame(name: str, normaliser: str, shared: bool) -> str:
+    """Return what of a representation takes zeros of absent units for numbers; "" for nothing."""
+    if name in LATENTS:
+        return f"representation.name={name!r}"
+    if normaliser == "global":
+        return "representation.normaliser='global'"
+    return "runs in one basis (population.shared_start, representation.align)" if shared else ""
 
 
 def one_basis(config: Mapping[str, Any]) -> bool:

@@ -45,6 +45,7 @@ class Moments(NamedTuple):
     total: np.ndarray
     squares: np.ndarray
     moved: np.ndarray  # squares of how far each snapshot is from its run's first
+    there: np.ndarray  # int64: runs whose last snapshot is not zero
 
 
 def moments(blocks: Iterable[np.ndarray]) -> Moments:
@@ -53,7 +54,7 @@ def moments(blocks: Iterable[np.ndarray]) -> Moments:
     for block in blocks:
         n_runs, n_snapshots, size = block.shape
         if found is None:
-            zeros = (np.zeros(size), np.zeros(size), np.zeros(size))
+            zeros = (*(np.zeros(size) for _ in range(3)), np.zeros(size, np.int64))
             found = Moments(0, n_snapshots, block[0, 0].astype(np.float64), *zeros)
         # Run by run, since a block in float64 would be twice as large.
         for run in block:
@@ -62,6 +63,7 @@ def moments(blocks: Iterable[np.ndarray]) -> Moments:
             found.squares[:] += np.einsum("sd,sd->d", apart, apart)
             apart -= apart[0].copy()
             found.moved[:] += np.einsum("sd,sd->d", apart, apart)
+            found.there[:] += run[-1] != 0
         found = found._replace(n_runs=found.n_runs + n_runs)
     if found is None:
         raise ValueError("there are no runs to take moments of")
@@ -93,6 +95,29 @@ def fit(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
             after = n * (m.n_snapshots - 1) / m.n_snapshots  # snapshots that are no first
             change[at] = np.sqrt(m.moved[at].sum() / max(after, 1)) / spread
     return Normaliser(mean, scale, change)
+
+
+def fit_sizes(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
+    """Fit one scale to every tensor of networks of several sizes, over what they have, and no mean.
+
+    So what a network lacks is zero, normalised or not. Arguments and `change` are as in `fit`.
+
+    Raises:
+        UserError: when all parameters of all networks are zero.
+    """
+    m = _moments_of(spec, runs)
+    scale, change = np.ones(spec.size, np.float32), np.zeros(spec.size, np.float32)
+    if not m.there.any():
+        raise UserError("zoo: all parameters are zero, so they have no scale")
+    for field in spec.fields:
+        at = field.slice
+        n = m.there[at].sum()  # networks have this many numbers of the tensor in each snapshot
+        spread = np.sqrt(_squares_around(m, 0.0, at).sum() / max(n * m.n_snapshots, 1))
+        if spread > 0:
+            scale[at] = spread
+            later = max(n * (m.n_snapshots - 1), 1)
+            change[at] = np.sqrt(m.moved[at].sum() / later) / spread
+    return Normaliser(np.zeros_like(scale), scale, change)
 
 
 def fit_global(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:

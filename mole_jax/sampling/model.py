@@ -22,7 +22,7 @@ from mole_jax.learners import answers, registry
 from mole_jax.learners.ancestors.l2l import L2L
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
-from mole_jax.sampling import problem, starts, support, tuning, writing
+from mole_jax.sampling import asked_network, problem, starts, support, tuning, writing
 from mole_jax.sampling.asked import Asked
 from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.networks import Networks, built, title
@@ -85,15 +85,22 @@ class Model:
         """How often it passes over a network that it writes, in words."""
         plan, learner = self.plan, self.learner
         sampled = learner.uses.samples and learner.writes_networks and not learner.uses.pool
-        return f"{plan.steps} steps of {plan.name}" if sampled else "one pass"
+        steps = "one step" if plan.steps == 1 else f"{plan.steps} steps"
+        return f"{steps} of {plan.name}" if sampled else "one pass"
 
-    def network(self, y_support: Any = None) -> Network:
-        """Return the network that is predicted for a support set with these labels."""
-        return built(self._described(y_support))
+    def network(self, y_support: Any = None, network: str | None = None) -> Network:
+        """Return the network that is predicted for a support set with these labels.
 
-    def _described(self, labels: Any) -> str:
+        `network` is as in `predict`.
+        """
+        return built(self._asked(y_support, network)[1])
+
+    def _asked(self, labels: Any, network: str | None) -> tuple[str, str]:
+        """Return the name that a frame has for a network, and its description in JSON."""
         n = self.sizes[-1] if labels is None else support.count(self.sizes, labels)
-        return _text({**self.description, "outputs": n})
+        whole = self.learner.network
+        name = asked_network.name(whole, self.description, network, n)
+        return name, _text(asked_network.described(whole, self.description, name, n))
 
     @property
     def standardise(self) -> tuple[float | np.ndarray, float | np.ndarray]:
@@ -131,6 +138,7 @@ class Model:
         start_loss: Any = None,
         rounds: int = 1,
         parameters: Any = None,
+        network: str | None = None,
     ) -> Networks:
         """Predict networks for a task, given some of its examples.
 
@@ -160,6 +168,8 @@ class Model:
                 the support set; of policies that of a fresh one.
             rounds: recursive prompting - each further round starts from the last one's networks.
             parameters: [P] of the environment, for a learner that practises in it, such as "maml".
+            network: the sizes of the network, such as "mlp:64,24,12,5", of a model that was trained
+                on networks of several; by default the largest that it was trained on.
 
         Returns:
             n networks. `predicted_metric` is their loss on the support set, where it has labels.
@@ -217,9 +227,11 @@ class Model:
                 )
             place = mesh_lib.whole_copies(jax.tree.leaves(self.params)[0])
             key = key if given.is_traced(key) else jax.device_put(key, place)
-            described = self._described(y_support)
-            network, own = self.learner.network, built(described)
-            k = own.n_outputs
+            name, described = self._asked(y_support, network)
+            whole, own = self.learner.network, built(described)
+            k, frame = own.n_outputs, whole.frame
+            if frame is not None and (line := frame.outside(name)):
+                warnings.warn(f"predict: {line}", MoleWarning, stacklevel=2)
             metric = self.metric if labelled else None
             known = start_loss is not None or not labelled
             flat: Any = None
@@ -237,9 +249,9 @@ class Model:
                         MoleWarning,
                         stacklevel=2,
                     )
-                flat = fewer_outputs.widened(network, given_starts, k)
+                flat = fewer_outputs.widened(whole, given_starts, own)
                 if loss is None:
-                    loss = writing.measured(network, flat, support_set.examples, metric)
+                    loss = writing.measured(whole, flat, support_set.examples, metric)
                 # Bound to no device they would have the same compiled once more.
                 flat, loss = jax.device_put((flat, loss), place)
             for i in range(rounds):
@@ -254,11 +266,12 @@ class Model:
                         own_key,
                         np.int32(i),
                         world,
+                        None if frame is None else np.array(frame.sizes(name)),
                         n=len(rows),
                         metric=metric,
                         best=target is None,
                     )
-                    for rows, own_key in writing.parts(network, n, key)
+                    for rows, own_key in writing.parts(whole, n, key)
                 ]
                 found = writing.joined(written, n)
                 self._check(found)
@@ -270,7 +283,7 @@ class Model:
                 and (line := asked_for.miss(target, found.metric, k))
             ):
                 warnings.warn(line, MoleWarning, stacklevel=2)
-            params = writing.tensors(found.flat, network=network, own=own)
+            params = writing.tensors(found.flat, network=whole, own=own)
             recipe = TuningRecipe.of(self.config) if labelled else tuning.DEFAULT
             return Networks(params, found.metric, described, self.inputs, recipe)
 
@@ -295,6 +308,11 @@ class Model:
         Warns:
             MoleWarning: as `predict` does.
         """
+        if given.is_traced((x_support, y_support, x, n)):
+            raise UserError(
+                "classify: its inputs are traced: call it outside of jit, vmap and grad, in which "
+                "only its key may be"
+            )
         if self.learner.writes_networks:
             raise UserError(
                 f"the {self.objective} model writes networks: predict them, and take their mean"
@@ -364,6 +382,11 @@ class Model:
 
     def __repr__(self) -> str:
         count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        if not self.learner.writes_networks:
+            return (
+                f"<Model ({self.objective}, {count:,} parameters) that reads examples and answers "
+                "with classes>"
+            )
         several = f" of {subset_sizes.words(self.sizes)} classes" if len(self.sizes) > 1 else ""
         return (
             f"<Model ({self.objective}, {count:,} parameters) of networks\n"

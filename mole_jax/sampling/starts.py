@@ -14,16 +14,18 @@ from mole_jax.core.errors import UserError
 from mole_jax.population import member
 from mole_jax.sampling.networks import Networks, title
 from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks.sizes import sized
 from mole_jax.tasks.networks.state_dict import without_prefixes
 from mole_jax.tasks.networks.torch_layout import TorchLayout, layout
 
 _MOST = 3  # names that a message lists
 
 
-def fresh(network: Network, n: int, key: jax.Array) -> jax.Array:
-    """Random initialisations [n, D]."""
+def fresh(network: Network, n: int, key: jax.Array, sizes: Any = None) -> jax.Array:
+    """Random initialisations [n, D]; `sizes` [H] are as `Frame.sized` takes them."""
     init = jax.vmap(lambda k: network.spec.flatten(member.initial(network, k, jnp.float32(1.0))))
-    return init(jax.random.split(key, n))
+    found = init(jax.random.split(key, n))
+    return found if sizes is None else sized(network, found, jnp.asarray(sizes))
 
 
 def of_caller(network: Network, start: Any, n: int) -> jax.Array:

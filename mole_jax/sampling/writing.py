@@ -61,6 +61,7 @@ def write(
     key: jax.Array,
     number: Any,
     world: World | None = None,
+    sizes: Any = None,
     *,
     n: int,
     metric: PromptMetric | None,
@@ -78,12 +79,13 @@ def write(
         key: draws starts and noise.
         number: [] of the round, which draws noise of its own.
         world: what policies practise in; None: they do not.
+        sizes: [H] of fresh networks, as `Frame.sized` takes them; None where all are of one size.
         n: how many.
         metric: how to measure networks on the support set; None where nothing can be measured.
         best: ask for the best networks in place of the target.
     """
     if start is None:
-        start = starts.fresh(learner.network, n, rng.named(key, "starts"))
+        start = starts.fresh(learner.network, n, rng.named(key, "starts"), sizes)
     if start_metric is None:
         start_metric = measured(learner.network, start, support, metric)
         assert start_metric is not None
@@ -149,6 +151,6 @@ def tensors(flat: jax.Array, *, network: Network, own: Network) -> dict[str, Any
     Args:
         flat: [n, D] parameters.
         network: whose they are.
-        own: the same, or one with fewer outputs.
+        own: the same, or one with fewer outputs or units.
     """
-    return own.spec.unflatten(fewer_outputs.narrowed(network, flat, own.n_outputs))
+    return own.spec.unflatten(fewer_outputs.narrowed(network, flat, own))

@@ -30,6 +30,9 @@ class DeviceData(Protocol):
     def classes_of(self, task: jax.Array) -> jax.Array | None:
         """Return how many classes tasks [...] have; None where all have as many as the family."""
 
+    def begun(self, network: Network, flat: jax.Array, task: jax.Array) -> jax.Array:
+        """Return fresh networks [..., D] as tasks [...] begin with them."""
+
     def world(self, task: jax.Array) -> World | None:
         """Return what policies of tasks [...] act in; None where networks do not act."""
 

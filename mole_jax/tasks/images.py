@@ -15,11 +15,19 @@ import numpy as np
 
 from mole_jax.core.errors import UserError
 from mole_jax.tasks import augment as augmentation
-from mole_jax.tasks import networks, pools, sources, standardise, subsets, transform_images
+from mole_jax.tasks import (
+    network_sizes,
+    networks,
+    pools,
+    sources,
+    standardise,
+    subsets,
+    transform_images,
+)
 from mole_jax.tasks.augment import Augmentation
 from mole_jax.tasks.classification import loss_and_accuracy
 from mole_jax.tasks.examples import Examples
-from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks import Network, fewer_outputs, sizes
 from mole_jax.tasks.pools import ClassTable
 from mole_jax.tasks.sources import ImageData
 from mole_jax.tasks.subsets import DataSubset
@@ -33,7 +41,7 @@ _LIMITED = ("train", "support")
     jax.tree_util.register_dataclass,
     data_fields=[
         *("pixels", "scale", "shift", "classes", "tables", "limits", "firsts"),
-        *("transformations", "n_classes"),
+        *("transformations", "n_classes", "sizes"),
     ],
     meta_fields=["image_shape", "augmentation"],
 )
@@ -60,6 +68,7 @@ class ImageTasks:
     # [T] how many of its `classes` a task has, the first ones; the others are there to fill up,
     # and their examples are masked. None: all.
     n_classes: jax.Array | None = None
+    sizes: jax.Array | None = None  # [T, H] as Frame.sized takes them; None: networks of one size
 
     score_unit: ClassVar[float] = 1.0
 
@@ -122,6 +131,13 @@ class ImageTasks:
         """Return how many classes tasks [...] have; None where all have K."""
         return None if self.n_classes is None else self.n_classes[task]
 
+    def begun(self, network: Network, flat: jax.Array, task: jax.Array) -> jax.Array:
+        """Return fresh networks [..., D] as tasks [...] begin with them: zero in what they lack."""
+        flat = fewer_outputs.emptied(network, flat, self.classes_of(task))
+        if self.sizes is None or network.frame is None:
+            return flat
+        return sizes.sized(network, flat, self.sizes[task])
+
     def world(self, task: jax.Array) -> None:
         """Return None: classifiers do not act."""
 
@@ -146,6 +162,7 @@ class ImageTasks:
             firsts=None,
             transformations=changes,
             n_classes=n_classes,
+            sizes=None if self.sizes is None else self.sizes[task],
         )
 
     def transformed_once(
@@ -186,6 +203,7 @@ class ImageTasks:
             firsts=alone(self.firsts),
             transformations=None,
             n_classes=alone(self.n_classes),
+            sizes=alone(self.sizes),
         )
         return own, jnp.zeros_like(task)
 
@@ -310,6 +328,7 @@ class ImageFamily:
             limits = jnp.asarray(np.array(given, np.int32))
             firsts = jnp.asarray(_firsts(self.subsets, everything))
         fewer = (self.classes_of_tasks < self.n_classes).any()
+        own = network_sizes.table(self.network, self.subsets)
         return ImageTasks(
             pixels=jnp.asarray(self.images.reshape(len(self.images), -1)),
             scale=jnp.float32(self.scale),
@@ -324,6 +343,7 @@ class ImageFamily:
                 [s.transformation for s in self.subsets], self.images.shape[1:], self.pixel_range
             ),
             n_classes=jnp.asarray(self.classes_of_tasks) if fewer else None,
+            sizes=None if own is None else jnp.asarray(own),
         )
 
     def indices(self, split: str) -> np.ndarray:
@@ -331,13 +351,22 @@ class ImageFamily:
         return np.array([i for i, s in enumerate(self.subsets) if s.split == split], np.int32)
 
     def held_out(self) -> dict[str, np.ndarray]:
-        """Return the held-out tasks by split; those of S3 by data set, as "S3-NAME"."""
+        """Return the held-out tasks by split.
+
+        Those of S3 by data set, as "S3-NAME", and those of S4 by their networks, as "S4-24".
+        """
         found: dict[str, list[int]] = {}
         for split in subsets.HELD_OUT:
             for i in self.indices(split):
-                source = self.class_source[self.subsets[i].classes[0]]
-                found.setdefault(f"{split}-{source}" if split == "S3" else split, []).append(int(i))
+                found.setdefault(self._split_name(self.subsets[i]), []).append(int(i))
         return {name: np.array(tasks, np.int32) for name, tasks in found.items()}
+
+    def _split_name(self, subset: DataSubset) -> str:
+        if subset.split == "S3":
+            return f"S3-{self.class_source[subset.classes[0]]}"
+        if subset.split == network_sizes.SPLIT:
+            return f"{subset.split}-{subset.network}"
+        return subset.split
 
     def manifest(self) -> dict[str, Any]:
         """Return the split manifest: which images and data subsets are in which part."""
@@ -394,6 +423,7 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
             f"network.name={config['network']['name']!r} does not classify images: "
             f"data.source={c['source']!r} needs one of {', '.join(networks.CLASSIFIERS)}"
         )
+    network = networks.build(config["network"], shape, c["classes_per_subset"])
     return ImageFamily(
         source=data.name,
         images=data.images,
@@ -401,8 +431,8 @@ def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFami
         shift=shift,
         labels=data.labels,
         pools=tables,
-        subsets=chosen,
-        network=networks.build(config["network"], shape, c["classes_per_subset"]),
+        subsets=network_sizes.assign(network, chosen, config["seed"]),
+        network=network,
         augmentation=Augmentation.of(c["augment"], shape),
         sha256=data.sha256,
         class_source=tuple(data.sources[i] for i in data.class_source),

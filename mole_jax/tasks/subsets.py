@@ -2,7 +2,7 @@
 
 Held out are S1, new combinations of known classes; S2, subsets of classes that no training subset
 has; S2any, subsets with at least one such class; S3, subsets of a data set that no training subset
-is from.
+is from; S4, subsets of S1 with a network that no training subset has.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mole_jax.tasks.sources import ImageData
 from mole_jax.tasks.transformation import Transformation, TransformShares
 
 _LISTABLE = 1_000_000  # with more subsets than this, they are drawn one by one
-HELD_OUT = ("S1", "S2", "S2any", "S3")
+HELD_OUT = ("S1", "S2", "S2any", "S3", "S4")
 # Which classes of an S2 task are new: all of them, or at least one (it is then called S2any).
 UNSEEN_RULES = ("all", "any")
 
@@ -37,6 +37,7 @@ class DataSubset:
     counts: tuple[int, ...] = ()  # training examples of each label; empty: all there are
     parameters: tuple[float, ...] = ()  # of an environment
     transformation: Transformation | None = None  # of all images
+    network: str = ""  # the name of its own, where an experiment has several
 
     @property
     def content(self) -> tuple[Any, ...]:
@@ -68,6 +69,7 @@ class DataSubset:
             tuple(obj.get("counts", ())),
             tuple(obj.get("parameters", ())),
             Transformation(**found) if (found := obj.get("transformation")) else None,
+            obj.get("network", ""),
         )
 
 

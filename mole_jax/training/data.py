@@ -185,6 +185,8 @@ def _keeping(blocks: Iterator[np.ndarray], kept: np.ndarray | None) -> Iterator[
 
 
 def _fitted(family: TaskFamily, moments: Moments, normaliser: str, *, one: bool) -> Normaliser:
+    if family.network.frame is not None:
+        return normalise.fit_sizes(family.network.spec, moments)
     if normaliser == "global":
         return normalise.fit_global(family.network.spec, moments)
     if one:

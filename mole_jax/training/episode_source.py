@@ -71,6 +71,6 @@ class EpisodeSource(OnDevice):
             task=listed,
             support=support,
             query=query,
-            start=jax.vmap(init)(keys("start")),
+            start=data.begun(self.network, jax.vmap(init)(keys("start")), task),
             start_metric=jnp.full(self.batch_size, jnp.nan),
         )

@@ -20,7 +20,7 @@ from mole_jax.representation import permutation, rotation
 from mole_jax.representation.normalise import Normaliser
 from mole_jax.tasks import networks
 from mole_jax.tasks.family import DeviceData
-from mole_jax.tasks.networks import Network, fewer_outputs
+from mole_jax.tasks.networks import Network
 from mole_jax.training import support_sets
 from mole_jax.training.support_sets import SupportSizes
 from mole_jax.zoo import prompt_metric
@@ -168,7 +168,7 @@ def draw(
     start_metric = zoo.metric[run, start]
     if rules.fresh_starts:
         fresh = _fresh(network, rng.named(key, "fresh"), batch)
-        fresh = fewer_outputs.emptied(network, fresh, data.classes_of(task))
+        fresh = data.begun(network, fresh, task)
         first = jnp.where(start[:, None] == 0, normaliser.normalise(fresh), first)
         measured = _measured(PromptMetric(rules.metric), network, data, fresh, task)
         start_metric = jnp.where(start == 0, measured, start_metric)

@@ -74,7 +74,7 @@ def test_scores_are_those_of_the_networks_that_lack_other_outputs(prepared: Prep
         hits = (p[t].argmax(-1) == labels)[:, mask].mean(axis=1)
         np.testing.assert_allclose(hits, score[t], rtol=1e-5)
         small = networks.build(prepared.config.network, network.input_shape, int(k))
-        narrow = small.spec.unflatten(fewer_outputs.narrowed(network, flat[t, 0], int(k)))
+        narrow = small.spec.unflatten(fewer_outputs.narrowed(network, flat[t, 0], small))
         own = episodes.support
         logits = np.asarray(small.apply(narrow, own.inputs[t, 0]))[own.mask[t, 0]]
         logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))

@@ -57,8 +57,8 @@ def test_training_is_that_of_the_network_that_lacks_the_other_outputs(
     )
     starts = fewer_outputs.emptied(full, starts, jnp.array([k, k]))
     found = trained(family, starts, task)
-    wanted = trained(alone, fewer_outputs.narrowed(full, starts, k), 0)
-    wide = fewer_outputs.widened(full, wanted.parameters, k)
+    wanted = trained(alone, fewer_outputs.narrowed(full, starts, small), 0)
+    wide = fewer_outputs.widened(full, wanted.parameters, small)
     np.testing.assert_allclose(found.parameters, wide, rtol=1e-4, atol=1e-5)
     for name, values in wanted.metrics.items():
         np.testing.assert_allclose(found.metrics[name], values, rtol=1e-4, err_msg=name)

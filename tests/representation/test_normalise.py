@@ -8,6 +8,7 @@ import pytest
 
 from mole_jax.core.errors import UserError
 from mole_jax.representation import normalise
+from mole_jax.tasks import networks
 from mole_jax.tasks.networks import OUTPUT, Network
 
 
@@ -100,3 +101,28 @@ def test_one_scale_for_all_and_no_mean(network: Network) -> None:
 def test_networks_that_are_all_one_number_have_no_scale(network: Network) -> None:
     with pytest.raises(UserError, match="the same number"):
         normalise.fit_global(network.spec, np.full((2, 3, network.spec.size), 0.1, np.float32))
+
+
+def test_what_networks_of_several_sizes_lack_stays_zero_and_does_not_count() -> None:
+    section = {"name": "mlps", "hidden": (6,), "widths": (2,), "depths": (1,)}
+    network = networks.build(section, (5,), 3)
+    runs = zoo(network)
+    own = network.spec.unflatten(np.ones(network.spec.size))
+    for name in ("kernel", "bias"):
+        own["hidden_0"][name][..., 2:] = 0
+    own["output_0"]["kernel"][2:] = 0
+    there = network.spec.flatten(own) > 0
+    runs[::2, :, ~there] = 0  # half of the runs have two units, the others all
+    fitted = normalise.fit_sizes(network.spec, runs)
+    assert not fitted.mean.any()
+    normalised = np.asarray(fitted.normalise(runs))
+    assert not normalised[::2][..., ~there].any()
+    for field in network.spec.fields:
+        values = normalised[..., field.slice].astype(np.float64)
+        np.testing.assert_allclose(np.sqrt((values[values != 0] ** 2).mean()), 1, rtol=1e-2)
+        moved = (values - values[:, :1])[:, 1:]
+        in_them = np.repeat(values[:, -1:] != 0, 3, axis=1)
+        spread = np.sqrt((moved[in_them] ** 2).mean())
+        np.testing.assert_allclose(fitted.change[field.slice], spread, rtol=1e-3)
+    with pytest.raises(UserError, match="all parameters are zero, so they have no scale"):
+        normalise.fit_sizes(network.spec, 0 * runs)

@@ -6,6 +6,7 @@ import dataclasses
 from typing import ClassVar, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.evaluation.baselines import baseline, retrieval
@@ -14,7 +15,7 @@ from mole_jax.evaluation.baselines.retrieval import Retrieval
 from mole_jax.evaluation.harness import scoring
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.measure import Measure, Record, Results
-from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks import Network, sizes
 from mole_jax.training.learner import Episodes, Label, Request, Uses
 
 
@@ -47,11 +48,14 @@ class NoisyRetrieval:
     ) -> np.ndarray:
         """Add noise to the nearest network of every episode: [B, D]."""
         best = self.nearest.adapt(None, episodes, request, key)
-        return best + np.float32(theta.chosen) * self.draw(key, best.shape)
+        return best + np.float32(theta.chosen) * self.draw(key, best)
 
-    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> np.ndarray:
-        """Draw noise [..., D] with each tensor's spread over the zoo."""
-        return self.nearest.finals.scale * np.asarray(jax.random.normal(key, shape))
+    def draw(self, key: jax.Array, networks: np.ndarray) -> np.ndarray:
+        """Draw noise for networks [..., D], of what they have, with each tensor's spread."""
+        noise = self.nearest.finals.scale * np.asarray(jax.random.normal(key, networks.shape))
+        if self.network.frame is None:
+            return noise
+        return noise * np.asarray(sizes.there(self.network, jnp.asarray(networks)))
 
 
 def build(context: EvalContext) -> NoisyRetrieval:
@@ -67,7 +71,7 @@ def choose(context: EvalContext, split: str, results: Results) -> NoiseLevel:
         context.choice,
     )
     best = baseline.ask(solver.nearest, None, episodes, context.key("noise"))
-    noise = solver.draw(context.key("noise level"), best.shape)
+    noise = solver.draw(context.key("noise level"), best)
     noisy = best[:, :, None] + sigmas.astype(np.float32)[:, None] * noise[:, :, None]
     _, score = scoring.on_own_tasks(context.family, "validation", noisy, episodes.tasks)
     score = score.mean((0, 1))  # of [T, N, sigmas]

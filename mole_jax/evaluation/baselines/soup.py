@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.evaluation.baselines import baseline, retrieval
@@ -13,7 +14,7 @@ from mole_jax.evaluation.baselines.baseline import Baseline
 from mole_jax.evaluation.baselines.retrieval import Retrieval
 from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.representation import alignment
-from mole_jax.tasks.networks import Network
+from mole_jax.tasks.networks import Network, sizes
 from mole_jax.training.learner import Episodes, Label, Request, Uses
 
 
@@ -39,8 +40,11 @@ class Soup:
         """
         final, soups = self.nearest.finals.final, []
         for rows in self.nearest.rank(episodes):
-            best = final[rows[0]]
-            others = [alignment.align(self.network, final[row], best) for row in rows[1:]]
+            best, rest = final[rows[0]], rows[1:]
+            if self.network.frame is not None:  # only what has as many units can be matched
+                own = np.asarray(sizes.there(self.network, jnp.asarray(final[rows])))
+                rest = rest[(own[1:] == own[:1]).all(axis=1)]
+            others = [alignment.align(self.network, final[row], best) for row in rest]
             soups.append(np.mean([best, *others], axis=0))
         return np.array(soups, np.float32)
 

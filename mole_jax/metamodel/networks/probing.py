@@ -36,6 +36,8 @@ class Denoising(NamedTuple):
     t: jax.Array  # [B] in [0, 1]
     scale: Any  # [B, L, C] standard deviation of the target around the anchor
     representation: Representation
+    # [B, L, C] bool: what networks of several sizes have; None: all that is no padding.
+    there: Any = None
 
 
 class Probes(NamedTuple):
@@ -71,6 +73,8 @@ class ProbeGradients:
             self.process.clean_estimate(x, noisy, anchor, of.t, scale)
             for x, noisy, anchor, scale in zip(output, of.noisy, of.anchor, of.scale, strict=True)
         )
+        if of.there is not None:
+            estimate = tuple(x * own for x, own in zip(estimate, of.there, strict=True))
         given = [*estimate, *jax.tree.leaves(probes)]
         chex.assert_equal_shape_prefix(given, 1, custom_message="output, probes [B]")
         gradient = jax.vmap(jax.grad(self._loss))(of.representation.network(estimate), probes)
@@ -102,4 +106,5 @@ def in_pieces(of: Denoising) -> Denoising:
         start=split(of.start),
         anchor=split(of.anchor),
         scale=split(of.scale),
+        there=None if of.there is None else split(of.there),
     )

@@ -81,9 +81,11 @@ class Transformer(nn.Module):
         tokens = (None, *layout.shape)
         chex.assert_shape([of.noisy, of.start], tokens, custom_message="denoising [B, L, C]")
         noisy = self.process.preconditioned_input(of.noisy, of.anchor, of.t, of.scale)
-        seen = jnp.concatenate([noisy, of.start], axis=-1)
+        seen = [noisy, of.start]
+        if of.there is not None:  # the sizes of a network are a condition, too
+            seen.append(of.there.astype(noisy.dtype))
         use_start = prompt.use["start"]
-        x = seen.reshape(batch * length, -1)
+        x = jnp.concatenate(seen, axis=-1).reshape(batch * length, -1)
         x = Dense(s.width, dtype=dtype, name="tokens_in")(x).reshape(batch, length, -1)
         x = x + self._places(layout).astype(dtype)[None]
 
@@ -124,7 +126,7 @@ class Transformer(nn.Module):
             length=s.layers,
             unroll=min(s.unroll, s.layers),
         )(s, total, probe_gradient, self.mesh, name=sharding.STACK)
-        there = self._there(prompt.support.n_classes, length, total)
+        there = self._there(prompt.support.n_classes, of.there, length, total)
         carry = Carry(x.reshape(batch * total, -1), output, condition)
         carry, _ = stack(carry, of, probes, there)
 
@@ -184,13 +186,24 @@ class Transformer(nn.Module):
             return ConvFeatures(self.input_shape, s.feature_width, dtype)
         return DenseFeatures(s.feature_width, dtype)
 
-    def _there(self, n_classes: jax.Array | None, length: int, total: int) -> jax.Array | None:
-        """Return which of all tokens stand for something: all but those of absent classes."""
-        if n_classes is None:
-            return None
-        place = jnp.arange(total)[None] - length  # classes come after the tokens of a network
-        absent = (place >= n_classes[:, None]) & (place < self.n_classes)
-        return ~absent
+    def _there(
+        self, n_classes: jax.Array | None, own: jax.Array | None, length: int, total: int
+    ) -> jax.Array | None:
+        """Return which of all tokens stand for something, [B, L']; None: all.
+
+        All but those of classes that a task lacks, and of units that its network lacks: `own`
+        [B, L, C] are the channels that it has.
+        """
+        found = None
+        if n_classes is not None:
+            place = jnp.arange(total)[None] - length  # classes come after the tokens of a network
+            absent = (place >= n_classes[:, None]) & (place < self.n_classes)
+            found = ~absent
+        if own is not None:
+            units = jnp.any(own, axis=-1)  # [B, L]
+            units = jnp.pad(units, ((0, 0), (0, total - length)), constant_values=True)
+            found = units if found is None else found & units
+        return found
 
     def _probes(self, context: jax.Array, n_classes: jax.Array | None) -> Probes:
         """Examples to run networks on, made from the class tokens: `probes` of each class.

@@ -14,14 +14,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from mole_jax.core.unknown import unknown
-from mole_jax.tasks.networks import cnn, initial, mlp, policy, vit
+from mole_jax.tasks.networks import cnn, initial, mlp, mlps, policy, several, vit
 from mole_jax.tasks.networks.network import OUTPUT, Network, NetworkKind, Outputs
 
 __all__ = ["CLASSIFIERS", "CONFIGS", "KINDS", "NAMES", "OUTPUT", "POLICIES", "Network", "Outputs"]
 
 KINDS: dict[str, NetworkKind] = {
     kind.name: kind
-    for kind in (mlp.NETWORK, cnn.NETWORK, vit.NETWORK, policy.GAUSSIAN, policy.CATEGORICAL)
+    for kind in (
+        mlp.NETWORK,
+        cnn.NETWORK,
+        vit.NETWORK,
+        policy.GAUSSIAN,
+        policy.CATEGORICAL,
+        mlps.NETWORK,
+        several.NETWORK,
+    )
 }
 CONFIGS: dict[str, type[Any]] = {name: kind.config for name, kind in KINDS.items()}
 NAMES = tuple(KINDS)

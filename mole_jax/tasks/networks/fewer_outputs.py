@@ -1,4 +1,4 @@
-"""A network and its first outputs: what a task with fewer classes has of it.
+"""What a task's own network has of the one that all tasks share.
 
 All tasks of an experiment share one network, whose outputs are as many as any task has classes. Of
 the parameters of outputs that stand for no class nothing depends. They are zero in stored runs and
@@ -34,18 +34,20 @@ def emptied(network: Network, flat: jax.Array, n_classes: jax.Array | None) -> j
     return jnp.where(there, flat, jnp.zeros((), flat.dtype))
 
 
-def narrowed(network: Network, flat: Any, n: int) -> Any:
-    """Return the parameters [..., d] of the network with its first n outputs, of all [..., D]."""
-    return flat if n == network.n_outputs else flat[..., _kept(network, n)]
+def narrowed(network: Network, flat: Any, own: Network) -> Any:
+    """Return the parameters [..., d] of a task's own network, of all [..., D]."""
+    return flat if own.spec.size == network.spec.size else flat[..., _kept(network, own)]
 
 
-def widened(network: Network, flat: jax.Array, n: int) -> jax.Array:
-    """Return all parameters [..., D], given those of the first n outputs [..., d]; zero else."""
-    if n == network.n_outputs:
+def widened(network: Network, flat: jax.Array, own: Network) -> jax.Array:
+    """Return all parameters [..., D], given those of a task's own network [..., d]; zero else."""
+    if own.spec.size == network.spec.size:
         return flat
     everything = jnp.zeros((*flat.shape[:-1], network.spec.size), flat.dtype)
-    return everything.at[..., _kept(network, n)].set(flat)
+    return everything.at[..., _kept(network, own)].set(flat)
 
 
-def _kept(network: Network, n: int) -> np.ndarray:
-    return np.flatnonzero(network.output_of < n)
+def _kept(network: Network, own: Network) -> np.ndarray:
+    if network.frame is not None and own.frame is None:
+        return network.frame.places(network, own)
+    return np.flatnonzero(network.output_of < own.n_outputs)

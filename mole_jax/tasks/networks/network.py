@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import chex
@@ -66,6 +66,25 @@ class NetworkKind:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Frame:
+    """How several networks stand in the parameters of one, whose rest is zero.
+
+    Each has a name, such as "24-12" for an MLP with two hidden layers, and sizes: numbers [H], by
+    which arrays tell them apart.
+    """
+
+    sizes: Callable[[str], tuple[int, ...]]  # of a name; raises UserError where there is no room
+    sized: Callable[[Any, jax.Array], Any]  # (fresh params, sizes [H]) -> params of these sizes
+    there: Callable[[Any], Any]  # (params) -> leaves bool: what a network of these sizes has
+    places: Callable[[Network, Network], np.ndarray]  # (frame, own network) -> where it stands [d]
+    plain: Callable[[str], dict[str, Any]]  # name -> `config.network` of its own network
+    trained: Callable[[np.random.Generator], Iterator[str]]  # names to train, drawn for ever
+    unseen: tuple[str, ...]  # names that are held out
+    largest: str  # of those that are trained
+    outside: Callable[[str], str]  # name -> how it lies outside of what is trained; "" if it is in
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Network:
     """A target network as pure functions over nested dicts."""
 
@@ -83,6 +102,7 @@ class Network:
     transposed_kernels: bool = False
     # Examples at a time for which `apply` stays within a CPU's cache; 0: any number.
     microbatch: int = 0
+    frame: Frame | None = None  # None: all its networks have all parameters
 
     def __post_init__(self) -> None:
         shapes = {field.path: field.shape for field in self.spec.fields}

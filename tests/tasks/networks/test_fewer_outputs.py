@@ -37,7 +37,7 @@ def test_masked_outputs_leave_the_network_that_lacks_them(name: str) -> None:
 
     @jax.jit
     def everything(flat: jax.Array, other: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
-        narrow, narrow_other = (fewer_outputs.narrowed(full, f, FEWER) for f in (flat, other))
+        narrow, narrow_other = (fewer_outputs.narrowed(full, f, small) for f in (flat, other))
         (loss, hits), grad = jax.value_and_grad(judge(full, n), has_aux=True)(flat)
         (wanted, wanted_hits), wanted_grad = jax.value_and_grad(judge(small, None), has_aux=True)(
             narrow
@@ -49,7 +49,7 @@ def test_masked_outputs_leave_the_network_that_lacks_them(name: str) -> None:
         return {
             "loss": (loss, wanted),
             "accuracy": (hits, wanted_hits),
-            "gradient": (grad, fewer_outputs.widened(full, wanted_grad, FEWER)),
+            "gradient": (grad, fewer_outputs.widened(full, wanted_grad, small)),
             "divergence": (
                 outputs.divergence(full, *pairs, x, n),
                 outputs.divergence(small, *narrow_pairs, x),
@@ -80,10 +80,10 @@ def test_masked_outputs_leave_the_network_that_lacks_them(name: str) -> None:
 def test_narrowing_and_widening_undo_each_other(name: str) -> None:
     full, small = make(name, K), make(name, FEWER)
     flat = jax.random.normal(jax.random.key(0), (2, full.spec.size))
-    narrow = fewer_outputs.narrowed(full, flat, FEWER)
+    narrow = fewer_outputs.narrowed(full, flat, small)
     assert narrow.shape == (2, small.spec.size)
-    wide = fewer_outputs.widened(full, narrow, FEWER)
-    np.testing.assert_array_equal(fewer_outputs.narrowed(full, wide, FEWER), narrow)
+    wide = fewer_outputs.widened(full, narrow, small)
+    np.testing.assert_array_equal(fewer_outputs.narrowed(full, wide, small), narrow)
     emptied = fewer_outputs.emptied(full, flat, jnp.array([FEWER, K]))
     np.testing.assert_array_equal(emptied, jnp.stack([wide[0], flat[1]]))
     assert fewer_outputs.emptied(full, flat, None) is flat

@@ -1,0 +1,53 @@
+"""Digits: one model that writes MLPs of many sizes, also of sizes that no training network has.
+
+python -m mole_jax.main --config=configs/digits_mlps.py:cpu --workdir=runs/digits_mlps
+"""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from mole_jax import experiment
+
+CONFIG: dict[str, object] = {
+    "network.name": "mlps",
+    "network.hidden": (64, 64, 64),
+    "network.widths": (8, 16, 32, 48),
+    "network.depths": (1, 3),
+    # Between what is trained on, and then beyond it.
+    "network.unseen": ("12", "24", "16-16", "24-24", "24-24-24", "64", "64-64"),
+    "training.steps": 4000,
+    "training.regression_steps": 4000,
+}
+VARIANTS: dict[str, dict[str, object]] = {
+    "": {},
+    "cpu": {
+        "network.hidden": (32, 32, 32),
+        "network.widths": (8, 16, 24),
+        "network.unseen": ("12", "20", "16-16", "12-20", "20-20-20", "32", "32-32"),
+        "training.steps": 1500,
+        "training.regression_steps": 1500,
+    },
+    # MLPs, a CNN and a ViT by one model.
+    "families": {
+        "network.name": "several",
+        "network.hidden": (24, 24),
+        "network.widths": (8, 16, 24),
+        "network.depths": (1, 2),
+        "network.unseen": ("12", "20"),
+        "network.channels": (6, 10),
+        "network.strides": (1, 2),
+        "network.patch": 4,
+        "network.width": 16,
+        "network.layers": 1,
+        "population.members": 4,
+        "training.batch_size": 32,
+        "training.steps": 1500,
+        "training.regression_steps": 0,
+    },
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """Return the experiment; `cpu`: smaller networks, fewer steps; `families`: CNNs, ViTs, too."""
+    return experiment.make(CONFIG, VARIANTS, variant)
