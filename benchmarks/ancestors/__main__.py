@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.ancestors import estimators, mutation, optimizers, readers, sinusoids, tables
 from mole_jax.core.program.command import explained, leave
+from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
 
 NAMES: dict[str, Any] = {
@@ -39,6 +40,7 @@ def main() -> None:
         parser.error(f"there is no {unknown[0]!r}: choose among {', '.join(NAMES)}")
     if flags.shorter < 1:
         parser.error(f"--shorter={flags.shorter} must be 1 or more")
+    files.make_folder(flags.folder)
     for name in flags.names or NAMES:
         for seed in flags.seeds:
             began = time.monotonic()

@@ -62,7 +62,9 @@ def test_a_reader_answers_with_probabilities(workdir: Path, tmp_path: Path) -> N
     model_file.save(tmp_path / "reader.safetensors", model)
     again = mole_jax.load(tmp_path / "reader.safetensors")
     np.testing.assert_allclose(again.classify(X, Y, X[:5], key=KEY, n=3), found, atol=1e-3)
-    assert "in one pass" in repr(model)
+    assert "reads examples and answers with classes" in repr(model)
+    with pytest.raises(UserError, match="classify: its inputs are traced: call it outside of jit"):
+        jax.jit(lambda x: model.classify(X, Y, x, key=KEY))(X)
 
 
 @pytest.mark.parametrize("name", LEARNERS)
