@@ -97,8 +97,8 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Repres
         )
     if network.frame is not None and (why := _no_frame(name, kind, shared)):
         raise UserError(
-            f"network.name={network.name!r} holds networks of several sizes, which {why} cannot "
-            "tell apart: set representation.name='neuron', and the rest of that to its default"
+            f"network.name={network.name!r} has networks of several sizes, in which what is absent "
+            f"is zero, and {why}"
         )
     if name in LATENTS:
         return LATENTS[name].build(settings, network, fitted)
@@ -107,12 +107,17 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Repres
 
 
 def _no_frame(name: str, normaliser: str, shared: bool) -> str:
-    """Return what of a representation takes zeros of absent units for numbers; "" for nothing."""
+    """Say what of a representation does not keep zeros apart, and the mend; "" for nothing."""
     if name in LATENTS:
-        return f"representation.name={name!r}"
+        return f"representation.name={name!r} does not keep zeros: set it to 'neuron'"
     if normaliser == "global":
-        return "representation.normaliser='global'"
-    return "runs in one basis (population.shared_start, representation.align)" if shared else ""
+        return "representation.normaliser='global' is not fitted to them: set it to 'tensor'"
+    if shared:
+        return (
+            "population.shared_start and representation.align keep a mean of every parameter: set "
+            "both to False"
+        )
+    return ""
 
 
 def one_basis(config: Mapping[str, Any]) -> bool:

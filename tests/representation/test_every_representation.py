@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from mole_jax.representation.tokens import (
     Representation,
 )
 from mole_jax.tasks import networks
+from tests import tiny
 
 NETWORK = networks.build({"name": "mlp", "hidden": (6, 4)}, (5,), 3)
 D = NETWORK.spec.size
@@ -148,3 +150,21 @@ def test_an_unknown_representation_is_answered_with_the_nearest_and_with_all() -
         representation.build(config, NETWORK, representation.shapes(config, NETWORK))
     for name in representation.NAMES:
         assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"representation__name": "pca"}, "name='pca' does not keep zeros: set it to 'neuron'"),
+        ({"representation__normaliser": "global"}, "not fitted to them: set it to 'tensor'"),
+        ({"population__shared_start": True}, "keep a mean of every parameter: set both to False"),
+        ({"representation__align": True}, "keep a mean of every parameter: set both to False"),
+    ],
+)
+def test_networks_of_several_sizes_need_zeros_that_stay(
+    changes: dict[str, Any], message: str
+) -> None:
+    config = tiny.tiny_config(network__name="mlps", network__hidden=(32, 32), **changes)
+    network = networks.build(config.network, (8, 8, 1), 3)
+    with pytest.raises(UserError, match=message):
+        representation.build(config, network, representation.shapes(config, network))

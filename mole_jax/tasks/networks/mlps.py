@@ -122,7 +122,8 @@ def _frame(config: MLPsConfig) -> Frame:
 
     def sizes(name: str) -> tuple[int, ...]:
         own = parsed(name)
-        _check_room(config.hidden, own)
+        if no_room := _no_room(config.hidden, own):
+            raise UserError(no_room)
         return (*own, *[0] * (n_layers - len(own)))
 
     def outside(name: str) -> str:
@@ -187,10 +188,14 @@ def check(config: MLPsConfig) -> None:
             f"network.widths={config.widths} and network.depths={config.depths} make {n:,} sizes; "
             f"at most {MOST:,} can be trained on: name fewer"
         )
-    _check_room(config.hidden, (max(config.widths),) * deepest)
-    unseen = [*map(parsed, config.unseen)]
+    try:
+        unseen = [*map(parsed, config.unseen)]
+    except UserError as problem:
+        raise UserError(f"network.unseen: {problem}") from None
+    for own in ((max(config.widths),) * deepest, *unseen):
+        if no_room := _no_room(config.hidden, own):
+            raise UserError(f"{no_room}; raise it")
     for text, own in zip(config.unseen, unseen, strict=True):
-        _check_room(config.hidden, own)
         if len(own) in config.depths and set(own) <= set(config.widths):
             raise UserError(
                 f"network.unseen: {text!r} is trained on, by network.widths={config.widths} and "
@@ -200,12 +205,11 @@ def check(config: MLPsConfig) -> None:
         raise UserError(f"network.unseen={config.unseen} names some sizes twice")
 
 
-def _check_room(largest: tuple[int, ...], own: tuple[int, ...]) -> None:
-    if len(own) > len(largest) or any(a > b for a, b in zip(own, largest, strict=False)):
-        raise UserError(
-            f"network.hidden={largest} has no room for an MLP of {_name(own)} hidden units; raise "
-            "it"
-        )
+def _no_room(largest: tuple[int, ...], own: tuple[int, ...]) -> str:
+    """Say that an MLP is larger than the frame; "" where it is not."""
+    if len(own) <= len(largest) and all(a <= b for a, b in zip(own, largest, strict=False)):
+        return ""
+    return f"network.hidden={largest} has no room for an MLP of {_name(own)} hidden units"
 
 
 def parsed(text: str) -> tuple[int, ...]:
@@ -217,8 +221,8 @@ def parsed(text: str) -> tuple[int, ...]:
     parts = text.split("-")
     if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
         raise UserError(
-            f"network.unseen: {text!r} names no hidden layers: write their widths with '-' between "
-            "them, such as '24-12'"
+            f"{text!r} names no hidden layers: write their widths with '-' between them, such as "
+            "'24-12'"
         )
     return tuple(map(int, parts))
 
