@@ -107,7 +107,7 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Repres
 
 
 def _no_frame(name: str, normaliser: str, shared: bool) -> str:
-    """Say what of a representation does not keep zeros apart, and the mend; "" for nothing."""
+    """Say what of a representation does not keep zeros, and the remedy; "" for nothing."""
     if name in LATENTS:
         return f"representation.name={name!r} does not keep zeros: set it to 'neuron'"
     if normaliser == "global":
