@@ -16,6 +16,10 @@ CONFIG: dict[str, object] = {
     "network.depths": (1, 3),
     # Between what is trained on, and then beyond it.
     "network.unseen": ("12", "24", "16-16", "24-24", "24-24-24", "64", "64-64"),
+    "evaluation.targets.regret": 0.0,
+    "evaluation.targets.score": 0.0,
+    "evaluation.targets.r2": 0.0,
+    "evaluation.targets.share_of_adam": 0.9,
     "training.steps": 4000,
     "training.regression_steps": 4000,
 }

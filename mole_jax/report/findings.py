@@ -59,7 +59,10 @@ def _held_out(split: str) -> str:
     """
     code, _, which = split.partition("-")
     if which and code == "S4":
-        return f"hidden layers of {which} units, unseen"
+        own = (
+            f"hidden layers of {which} units" if which[0].isdigit() else f"networks of kind {which}"
+        )
+        return f"{own}, unseen"
     return f"the unseen data set {which}" if which else SPLIT_NAMES.get(code, "")
 
 
@@ -155,13 +158,15 @@ def headline(result: Result, split: str) -> list[str]:
 def beyond(splits: Mapping[str, Result], main: str) -> list[str]:
     """Write sentences on splits harder than the headline's: unseen classes, data sets, networks."""
     sentences = []
+    of_sizes = {split: result for split, result in splits.items() if split.startswith("S4")}
+    if of_sizes:
+        sentences.append(_of_sizes(of_sizes))
     for split, result in splits.items():
-        if split == main or not split.startswith(("S2", "S3", "S4")):
+        if split == main or not split.startswith(("S2", "S3")):
             continue
         generated, adam = result["generated"], result.get("adam", {})
         sentences.append(
-            f"On {_counted(result['n_tasks'])} {_preposition(split)} {_held_out(split)} ({split}) "
-            "its networks "
+            f"On {_counted(result['n_tasks'])} of {_held_out(split)} ({split}) its networks "
             f"reach {numbers.percent(generated.get('mean'))}, Adam from the same starts "
             f"{numbers.percent(adam.get('mean'))}."
         )
@@ -172,8 +177,21 @@ def beyond(splits: Mapping[str, Result], main: str) -> list[str]:
     return sentences
 
 
-def _preposition(split: str) -> str:
-    return "with" if split.startswith("S4") else "of"
+def _of_sizes(splits: Mapping[str, Result]) -> str:
+    """Write a sentence on networks that no training network is like: from the worst to the best."""
+    names = ", ".join(split.partition("-")[2] for split in splits)
+    ranges = [
+        " to ".join(
+            numbers.percent(of([r[key]["mean"] for r in splits.values()])) for of in (min, max)
+        )
+        for key in ("generated", "adam")
+        if all(key in r for r in splits.values())
+    ]
+    adam = f", Adam from the same starts {ranges[1]}" if len(ranges) > 1 else ""
+    return (
+        f"Networks of {len(splits)} kinds that no training network is of (S4: {names}) reach "
+        f"{ranges[0]} on unseen data subsets{adam}."
+    )
 
 
 def _counted(n_tasks: int) -> str:

@@ -69,6 +69,21 @@ def test_what_is_harder_than_the_headline_is_told_with_who_wins_there():
     assert findings.beyond({"S3": far}, "S3") == []  # then it is the headline
 
 
+def test_networks_that_training_has_none_of_have_one_sentence():
+    low, high = synthetic.result(), synthetic.result()
+    low["generated"]["mean"], low["adam"]["mean"] = 0.91, 0.95
+    high["generated"]["mean"], high["adam"]["mean"] = 0.94, 0.99
+    splits = {"S1": synthetic.result(), "S4-12": low, "S4-24-12": high}
+    (text,) = findings.beyond(splits, "S1")
+    text = text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Networks of 2 kinds that no training network is of (S4: 12, 24-12) reach 91.0 %" in text
+    assert text.endswith(
+        "to 94.0 % on unseen data subsets, Adam from the same starts 95.0 % to 99.0 %."
+    )
+    assert findings.split_name("S4-24-12") == "S4-24-12, hidden layers of 24-12 units, unseen"
+    assert findings.split_name("S4-vit") == "S4-vit, networks of kind vit, unseen"
+
+
 def test_names_stand_in_sentences_as_they_are_read():
     for name, within in (
         ("End to end", "end to end"),
