@@ -46,7 +46,7 @@ VARIANTS: dict[str, dict[str, object]] = {
         "network.layers": 1,
         "population.members": 4,
         "training.batch_size": 32,
-        "training.steps": 1500,
+        "training.steps": 1000,
         "training.regression_steps": 0,
     },
 }
