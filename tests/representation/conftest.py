@@ -30,6 +30,13 @@ NETWORKS = {
         for name in networks.POLICIES
     },
 }
+FRAME = {"hidden": (5, 4), "widths": (2, 4), "depths": (1, 2)}
+NETWORKS |= {
+    "mlps": networks.build({"name": "mlps", **FRAME}, (7,), 3),
+    "several": networks.build(
+        {**VIT, **CNN, **FRAME, "name": "several", "layers": 1}, (4, 4, 1), 3
+    ),
+}
 # Any other network is here with its default keys.
 _KNOWN = {network.name for network in NETWORKS.values()}
 NETWORKS |= {
