@@ -5,37 +5,67 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import numpy as np
+
 from mole_jax.core.errors import UserError
 from mole_jax.tasks import networks
-from mole_jax.tasks.networks import Network, shorthand
+from mole_jax.tasks.networks import Network, shorthand, sizes
 
 
-def name(network: Network, description: Mapping[str, Any], text: str | None, n_outputs: int) -> str:
+def name(
+    network: Network, description: Mapping[str, Any], asked: Any, start: Any, n_outputs: int
+) -> str:
     """Return the name that a frame has for the network which is asked for; "" without a frame.
 
     Args:
         network: that the model writes, or the frame in which it writes several.
         description: of it.
-        text: what is asked for, such as "mlp:64,24,5" or "vit"; None: the only one, or the largest
-            that was trained on.
+        asked: what is asked for, such as "mlp:64,24,5" or "vit"; None: the only one, that of the
+            start, or the largest that was trained on.
+        start: the network to begin with, where it is known; else None.
         n_outputs: the classes of the task.
 
     Raises:
         UserError: for a network that the model does not write.
     """
     frame = network.frame
+    if asked is not None and not isinstance(asked, str):
+        raise UserError(f"network must be a text, such as 'mlp:64,24,5', not {asked!r}")
     if frame is None:
-        if text is not None:
-            _check_only(networks.from_json({**description, "outputs": n_outputs}), text)
+        if asked is not None:
+            _check_only(networks.from_json({**description, "outputs": n_outputs}), asked)
         return ""
-    if text is None:
-        return frame.largest
-    found = _hidden(network, text, n_outputs) if ":" in text else text
+    if asked is None:
+        return frame.largest if start is None else _name_of(start)
+    found = _hidden(network, asked, n_outputs) if ":" in asked else asked
+    if found not in frame.kinds and not found[:1].isdigit():
+        raise UserError(
+            f"network={asked!r}: this model writes no such network: {_usage(network, n_outputs)}"
+        )
     try:
         frame.sizes(found)
     except UserError as problem:
-        raise UserError(f"network={text!r}: {problem}") from None
+        raise UserError(f"network={asked!r}: {problem}") from None
     return found
+
+
+def check_start(network: Network, own: Network, flat: jax.Array) -> None:
+    """Check that networks [n, D] have all units of a task's own network: others would be lost.
+
+    Raises:
+        UserError: where all weights into a unit are zero.
+    """
+    if network.frame is None:
+        return
+    wanted = np.zeros(network.spec.size, bool)
+    wanted[network.frame.places(network, own)] = True
+    outputs = network.output_of < own.n_outputs
+    if ((np.asarray(sizes.there(network, flat)) != wanted) & outputs).any():
+        raise UserError(
+            "start: all weights into one of its units are zero, and the model would take that unit "
+            "for absent: give it others, or ask for a network without it"
+        )
 
 
 def described(
@@ -49,17 +79,29 @@ def described(
 
 
 def _hidden(network: Network, text: str, n_outputs: int) -> str:
+    usage = _usage(network, n_outputs)
+    if text.partition(":")[0] != "mlp":
+        raise UserError(f"network={text!r}: this model writes no such network: {usage}")
     found = shorthand.parse(text)
-    usage = f"mlp:{network.n_inputs},HIDDEN,...,{n_outputs}"
-    if found.network.name != "mlp":
-        raise UserError(f"network={text!r}: of sizes, this model knows those of MLPs: {usage}")
     ends = (found.network.n_inputs, found.network.n_outputs)
     if ends != (network.n_inputs, n_outputs):
         raise UserError(
-            f"network={text!r}: this task has {network.n_inputs} inputs and {n_outputs} classes; "
-            f"ask for {usage}"
+            f"network={text!r}: this task has {network.n_inputs} inputs and {n_outputs} classes: "
+            f"{usage}"
         )
-    return "-".join(map(str, found.config["hidden"]))
+    return _name_of(found.network)
+
+
+def _name_of(own: Network) -> str:
+    if own.name != "mlp":
+        return own.name
+    return "-".join(str(own.sizes[layer]) for (layer,) in own.units)
+
+
+def _usage(network: Network, n_outputs: int) -> str:
+    assert network.frame is not None
+    kinds = "".join(f", or {kind!r}" for kind in network.frame.kinds)
+    return f"ask for mlp:{network.n_inputs},HIDDEN,...,{n_outputs}{kinds}"
 
 
 def _check_only(own: Network, text: str) -> None:

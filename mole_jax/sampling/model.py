@@ -95,11 +95,12 @@ class Model:
         """
         return built(self._asked(y_support, network)[1])
 
-    def _asked(self, labels: Any, network: str | None) -> tuple[str, str]:
+    def _asked(self, labels: Any, network: str | None, start: Any = None) -> tuple[str, str]:
         """Return the name that a frame has for a network, and its description in JSON."""
         n = self.sizes[-1] if labels is None else support.count(self.sizes, labels)
         whole = self.learner.network
-        name = asked_network.name(whole, self.description, network, n)
+        known = start.network if isinstance(start, Networks) else None
+        name = asked_network.name(whole, self.description, network, known, n)
         return name, _text(asked_network.described(whole, self.description, name, n))
 
     @property
@@ -169,7 +170,8 @@ class Model:
             rounds: recursive prompting - each further round starts from the last one's networks.
             parameters: [P] of the environment, for a learner that practises in it, such as "maml".
             network: the sizes of the network, such as "mlp:64,24,12,5", of a model that was trained
-                on networks of several; by default the largest that it was trained on.
+                on networks of several; by default those of the start, where it is Networks, or the
+                largest that it was trained on.
 
         Returns:
             n networks. `predicted_metric` is their loss on the support set, where it has labels.
@@ -227,7 +229,7 @@ class Model:
                 )
             place = mesh_lib.whole_copies(jax.tree.leaves(self.params)[0])
             key = key if given.is_traced(key) else jax.device_put(key, place)
-            name, described = self._asked(y_support, network)
+            name, described = self._asked(y_support, network, start)
             whole, own = self.learner.network, built(described)
             k, frame = own.n_outputs, whole.frame
             if frame is not None and (line := frame.outside(name)):
@@ -237,7 +239,11 @@ class Model:
             flat: Any = None
             loss: Any = asked_for.of_starts(start_loss, n, self.start_loss) if known else None
             if start is not None:
-                given_starts = starts.of_caller(own, start, n)
+                try:
+                    given_starts = starts.of_caller(own, start, n)
+                except UserError as wrong:
+                    more = "" if frame is None or network else "; of other sizes say network=..."
+                    raise UserError(f"{wrong}{more}") from None
                 if (
                     n > 1
                     and not self.learner.uses.samples
@@ -250,6 +256,7 @@ class Model:
                         stacklevel=2,
                     )
                 flat = fewer_outputs.widened(whole, given_starts, own)
+                asked_network.check_start(whole, own, flat)
                 if loss is None:
                     loss = writing.measured(whole, flat, support_set.examples, metric)
                 # Bound to no device they would have the same compiled once more.
@@ -391,7 +398,7 @@ class Model:
         return (
             f"<Model ({self.objective}, {count:,} parameters) of networks\n"
             f"  {title(built(_text(self.description)))}{several}\n"
-            f"  in {self.passes}, guidance={self.plan.guidance:g}>"
+            f"  in {self.passes}, {self.plan.guided}>"
         )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -74,6 +75,28 @@ def test_a_network_has_the_sizes_that_were_asked_for(
     assert again.description == nets.description
 
 
+def test_networks_go_on_with_their_own_sizes(
+    model: Model, task: tuple[np.ndarray, np.ndarray]
+) -> None:
+    nets = model.predict(*task, target_loss=0.5, key=KEY, network="mlp:64,3,5,3")
+    again = model.predict(*task, target_loss=0.5, key=KEY, start=nets)
+    assert again.description["hidden"] == [3, 5]
+    with pytest.raises(UserError, match=r"start lacks hidden_1.*; of other sizes say network="):
+        small = model.predict(*task, target_loss=0.5, key=KEY, network="mlp:64,4,3")
+        model.predict(*task, target_loss=0.5, key=KEY, start=small.params)
+
+
+@pytest.mark.parametrize("of", ["a unit", "a layer"])
+def test_a_start_that_would_be_taken_for_a_smaller_network_is_refused(
+    model: Model, task: tuple[np.ndarray, np.ndarray], of: str
+) -> None:
+    nets = model.predict(*task, target_loss=0.5, key=KEY, network="mlp:64,3,5,3")
+    params = jax.tree.map(np.array, nets.params)
+    params["hidden_1"]["kernel"][..., 0 if of == "a unit" else slice(None)] = 0
+    with pytest.raises(UserError, match="start: all weights into one of its units are zero"):
+        model.predict(*task, target_loss=0.5, key=KEY, network="mlp:64,3,5,3", start=params)
+
+
 def test_sizes_outside_of_training_are_remarked_upon(
     model: Model, task: tuple[np.ndarray, np.ndarray]
 ) -> None:
@@ -87,15 +110,19 @@ def test_sizes_outside_of_training_are_remarked_upon(
         ("mlp:64,7,3", "has no room for an MLP of"),
         ("mlp:64,6,6,3", "has no room for an MLP of"),
         ("mlp:64,2,2,2,3", "has no room for an MLP of"),
-        ("mlp:64,2,4", "64 inputs and 3 classes; ask for mlp:64,HIDDEN,...,3"),
-        ("mlp:65,2,3", "64 inputs and 3 classes; ask for"),
-        ("cnn:1,2,3", "of sizes, this model knows those of MLPs: mlp:64"),
-        ("vit", "'vit' names no hidden layers"),
+        ("mlp:64,2,4", "64 inputs and 3 classes: ask for mlp:64,HIDDEN,...,3"),
+        ("mlp:65,2,3", "64 inputs and 3 classes: ask for"),
+        ("cnn:1,2,3", "this model writes no such network: ask for mlp:64,HIDDEN,...,3"),
+        ("vit", "this model writes no such network: ask for mlp:64,HIDDEN,...,3"),
+        ("", "this model writes no such network: ask for mlp:64"),
+        ("2-", "'2-' names no hidden layers"),
+        (8, "network must be a text, such as 'mlp:64,24,5', not 8"),
+        (("8",), "network must be a text, such as"),
         ("mlp:64", "needs three sizes at least"),
     ],
 )
 def test_networks_that_the_model_does_not_write(
-    model: Model, task: tuple[np.ndarray, np.ndarray], asked: str, message: str
+    model: Model, task: tuple[np.ndarray, np.ndarray], asked: Any, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         model.predict(*task, target_loss=0.5, key=KEY, network=asked)
@@ -127,4 +154,4 @@ def test_the_command_writes_files_of_them(
     network = load_network(out).network
     assert network.sizes["hidden_0"] == 3 and network.sizes["hidden_1"] == 5
     assert command.main([*common, "--network=mlp:64,3,5,9"]) == 2
-    assert "3 classes; ask for mlp:64,HIDDEN,...,3" in capsys.readouterr().err
+    assert "3 classes: ask for mlp:64,HIDDEN,...,3" in capsys.readouterr().err

@@ -51,6 +51,12 @@ class Plan:
         return 2 * self.steps - 1 if self.name == "heun" else self.steps
 
     @property
+    def guided(self) -> str:
+        """Its guidance in words."""
+        alone = [f"{key}={getattr(self, key):g}" for key in GUIDES if getattr(self, key) != 1]
+        return ", ".join([f"guidance={self.guidance:g}", *alone])
+
+    @property
     def guides(self) -> dict[str, tuple[float, float]]:
         """The conditions that are led away from, each by itself, and how far: 1 is not at all.
 

@@ -145,6 +145,7 @@ def _frame(config: MLPsConfig) -> Frame:
         trained=functools.partial(_trained, config),
         unseen=config.unseen,
         largest=_name([max(config.widths)] * max(config.depths)),
+        kinds=(),
         outside=outside,
     )
 
@@ -194,7 +195,7 @@ def check(config: MLPsConfig) -> None:
         raise UserError(f"network.unseen: {problem}") from None
     for own in ((max(config.widths),) * deepest, *unseen):
         if no_room := _no_room(config.hidden, own):
-            raise UserError(f"{no_room}; raise it")
+            raise UserError(f"{no_room}; raise it, or name smaller ones")
     for text, own in zip(config.unseen, unseen, strict=True):
         if len(own) in config.depths and set(own) <= set(config.widths):
             raise UserError(
@@ -218,11 +219,13 @@ def parsed(text: str) -> tuple[int, ...]:
     Raises:
         UserError: for any other text.
     """
+    if not isinstance(text, str):
+        raise UserError(f"{text!r} is no text: write it in quotes, such as ('{text}',)")
     parts = text.split("-")
     if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
         raise UserError(
-            f"{text!r} names no hidden layers: write their widths with '-' between them, such as "
-            "'24-12'"
+            f"{text!r} names no hidden layers: write the widths of one MLP with '-' between them, "
+            "such as '24-12'; of several, ('8', '24-12')"
         )
     return tuple(map(int, parts))
 

@@ -81,6 +81,7 @@ class Frame:
     trained: Callable[[np.random.Generator], Iterator[str]]  # names to train, drawn for ever
     unseen: tuple[str, ...]  # names that are held out
     largest: str  # of those that are trained
+    kinds: tuple[str, ...]  # names without sizes; the others are widths of an MLP
     outside: Callable[[str], str]  # name -> how it lies outside of what is trained; "" if it is in
 
 

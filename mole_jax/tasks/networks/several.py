@@ -100,7 +100,7 @@ def _check(config: SeveralConfig) -> None:
         raise UserError(
             f"network.families={families} must name two or more of {', '.join(FAMILIES)}"
         )
-    unseen = [name for name in config.unseen if name in FAMILIES]
+    unseen = [name for name in config.unseen if name in FAMILIES]  # the others are sizes
     if strangers := set(unseen) - set(families):
         raise UserError(
             f"network.unseen: {sorted(strangers)[0]!r} is none of network.families={families}"
@@ -194,6 +194,7 @@ def _frame(config: SeveralConfig, parts: Mapping[str, Network]) -> Frame:
         trained=trained,
         unseen=config.unseen,
         largest=of_mlps.largest if of_mlps else seen[0],
+        kinds=tuple(name for name in names if name != "mlps"),
         outside=outside,
     )
 

@@ -130,6 +130,11 @@ def layout(network: Network) -> TorchLayout:
     Raises:
         UserError: for a network without a PyTorch module, such as a vision transformer.
     """
+    if network.frame is not None:
+        raise UserError(
+            f"network.name={network.name!r} has networks of several sizes, and no PyTorch module; "
+            "each alone has one: export-network and predict write it"
+        )
     if network.kind.torch is None:
         known = ", ".join(name for name, kind in KINDS.items() if kind.torch)
         raise UserError(f"a {network.name} has no PyTorch layout here: MOLE knows those of {known}")
