@@ -168,7 +168,10 @@ def test_fewer_outputs_and_fewer_units_together() -> None:
         ({"unseen": ("7-7",)}, "no room for an MLP of 7-7 hidden units"),
         ({"unseen": ("3",)}, "'3' is trained on, by network.widths"),
         ({"unseen": ("4", "4")}, "names some sizes twice"),
-        ({"unseen": ("4x4",)}, "'4x4' names no hidden layers: write the widths of one MLP with '-'"),
+        (
+            {"unseen": ("4x4",)},
+            "'4x4' names no hidden layers: write the widths of one MLP with '-'",
+        ),
         ({"unseen": (4,)}, r"network.unseen: 4 is no text: write it in quotes, such as \('4',\)"),
         ({"unseen": ("0",)}, "'0' names no hidden layers"),
         ({"widths": ()}, "must name one number of 1 or more at least, each"),
