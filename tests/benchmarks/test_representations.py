@@ -43,9 +43,9 @@ def test_meta_models_are_of_one_size(medium: str) -> None:
     cell = Cell("cartpole", medium, True, False, "edm", 0)
     family, changes = family_of("cartpole", False), cells.changes(cell)
     base = one_cell._config(cell, cells.changes(cell._replace(medium="neuron")))
-    wanted = one_cell._size(base, family, cell)
+    wanted = one_cell._size(base, family)
     changes["metamodel.width"] = one_cell.width(cell, changes, family)
-    found = one_cell._size(one_cell._config(cell, changes), family, cell)
+    found = one_cell._size(one_cell._config(cell, changes), family)
     assert abs(found / wanted - 1) < 0.15
 
 
