@@ -61,7 +61,7 @@ def test_a_file_that_misspells_a_key_is_told_the_nearest_one() -> None:
     with pytest.raises(AttributeError, match=r"no key training.stps: did you mean training.steps"):
         experiment.make({"training.stps": 5})
     with pytest.raises(
-        AttributeError, match=r"network.patch is a key of vit; network.name is 'mlp"
+        AttributeError, match=r"network.patch is a key of vit, several; network.name is 'mlp"
     ):
         experiment.make({"network.patch": 5})
     with pytest.raises(TypeError):

@@ -25,7 +25,7 @@ def one(turnable: Network) -> np.ndarray:
 
 
 def test_vits_have_bases_that_may_be_turned() -> None:
-    assert TURNABLE == ["vit", "vit with class token"]
+    assert TURNABLE == ["vit", "vit with class token", "several"]
 
 
 def test_turning_keeps_the_function(turnable: Network, one: np.ndarray) -> None:
