@@ -9,7 +9,8 @@ there are other parametrisations, too, and zoos of one start.
 
 The width of a meta-model is chosen so that it has as many parameters as with units; its steps fill
 the seconds. What a training has given is kept in the folder, and the same command goes on where it
-was. Writes benchmarks/results/representations.json.
+was. Writes benchmarks/results/representations.json, of which `benchmarks.representations.tables`
+and `.figure` make the tables and the figure of docs/representations.md.
 """
 
 from __future__ import annotations

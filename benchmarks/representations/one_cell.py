@@ -72,6 +72,7 @@ def run(folder: Path, cell: Cell, seconds: float) -> dict[str, Any]:
         "steps": steps,
         "width": changes["metamodel.width"],
         "parameters": _size(_config(cell, changes), family),
+        "network_size": family.network.spec.size,
         "tokens": _tokens(config, family),
         **_judged(workdir, cell),
         "reconstruction": _reconstruction(load_context(config, workdir)),

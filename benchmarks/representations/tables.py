@@ -1,15 +1,32 @@
-"""The study's rows as a table."""
+"""The study's rows as tables: of one run as it goes, and of all seeds for the page.
+
+    python -m benchmarks.representations.tables
+
+prints those of docs/representations.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from benchmarks import machine
-from benchmarks.representations.cells import MEDIA
+from benchmarks.representations.cells import MEDIA, PARAMETRISATIONS
+from mole_jax.core.program.command import explained, leave
+
+Row = Mapping[str, Any]
+_PERCENT = 100.0
 
 
-def of(rows: Sequence[Mapping[str, Any]]) -> str:
+def main() -> None:
+    """Print what there is."""
+    print(pages(list(machine.known("representations", "found").values())))
+
+
+def of(rows: Sequence[Row]) -> str:
     """Return scores (%) by split, and what they cost, a row for each training."""
     splits = list(rows[0]["splits"])
     head = (
@@ -20,7 +37,91 @@ def of(rows: Sequence[Mapping[str, Any]]) -> str:
     return machine.table(head, [_row(row, splits) for row in rows])
 
 
-def _row(row: Mapping[str, Any], splits: Sequence[str]) -> tuple[Any, ...]:
+def pages(rows: Sequence[Row]) -> str:
+    """Return the tables of docs/representations.md, a cell for the mean of all seeds."""
+    found = []
+    for experiment in dict.fromkeys(row["experiment"] for row in rows):
+        own = [row for row in rows if row["experiment"] == experiment]
+        seeds = sorted({row["seed"] for row in own})
+        of_plain = [row for row in own if plain(row)]
+        found += [
+            f"### {experiment}, seeds {', '.join(map(str, seeds))}\n",
+            media(of_plain),
+            parametrisations(own),
+            starts(own),
+        ]
+    return "\n\n".join(x for x in found if x)
+
+
+def plain(row: Row) -> bool:
+    """Return whether only the medium and the probes were changed."""
+    return row["parametrisation"] == "edm" and not row["shared_start"]
+
+
+def media(rows: Sequence[Row]) -> str:
+    """Return a table with a row for each medium: with gradients on probes / without."""
+    splits = [split for split in rows[0]["splits"] if split != "S0"]
+    main = "S1" if "S1" in splits else "S0"
+    head = ["medium", "L x C", "decoded", *splits, "R²", "rho", "Z_U", "diversity", "steps", "ms"]
+    table = []
+    for name, medium in MEDIA.items():
+        own = [row for row in rows if row["medium"] == name]
+        if not own:
+            continue
+        both = [[row for row in own if row["follows"] == follows] for follows in (True, False)]
+        table.append(
+            [
+                medium.label,
+                "{} x {}".format(*own[0]["tokens"]),
+                _mean(own, "reconstruction", "decoded", times=_PERCENT),
+                *(_pair(both, "splits", split, "mean", times=_PERCENT) for split in splits),
+                *(_pair(both, "splits", main, key) for key in ("r2", "rho", "z_u", "diversity")),
+                _pair(both, "steps"),
+                _pair(both, "cost", "seconds_per_task", times=1e3),
+            ]
+        )
+    adam = [_mean(rows, "splits", split, "adam", times=_PERCENT) for split in splits]
+    table.append(["Adam or PPO", "", "", *adam, *[""] * (len(head) - 3 - len(splits))])
+    return _markdown(head, table)
+
+
+def parametrisations(rows: Sequence[Row]) -> str:
+    """Return a table of diffusion's parametrisations, of units with probes; "" of one alone."""
+    own = [r for r in rows if r["medium"] == "neuron" and r["follows"] and not r["shared_start"]]
+    splits = [split for split in rows[0]["splits"] if split != "S0"]
+    found = [
+        [name, *(_mean(these, "splits", split, "mean", times=_PERCENT) for split in splits)]
+        for name in PARAMETRISATIONS
+        if (these := [row for row in own if row["parametrisation"] == name])
+    ]
+    return _markdown(["parametrisation", *splits], found) if len(found) > 1 else ""
+
+
+def starts(rows: Sequence[Row]) -> str:
+    """Return a table of zoos with one start for all runs, and with a start for each."""
+    splits = [split for split in rows[0]["splits"] if split != "S0"]
+    own = [row for row in rows if row["parametrisation"] == "edm" and row["follows"]]
+    found = []
+    for name in dict.fromkeys(row["medium"] for row in own if row["shared_start"]):
+        both = [
+            [row for row in own if row["medium"] == name and row["shared_start"] == shared]
+            for shared in (True, False)
+        ]
+        cells = [_pair(both, "splits", split, "mean", times=_PERCENT) for split in splits]
+        found.append([MEDIA[name].label, *cells])
+    return _markdown(["one start / one for each run", *splits], found) if found else ""
+
+
+def by_size(rows: Iterable[Row], medium: str) -> dict[int, float]:
+    """Return the mean score on S1 of a medium with probes, by the networks' parameters."""
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if row["medium"] == medium and row["follows"]:
+            found.setdefault(row["network_size"], []).append(row["splits"]["S1"]["mean"])
+    return {size: float(np.mean(scores)) for size, scores in found.items()}
+
+
+def _row(row: Row, splits: Sequence[str]) -> tuple[Any, ...]:
     main = row["splits"]["S1" if "S1" in splits else splits[0]]
     back = row["reconstruction"]
     return (
@@ -40,3 +141,28 @@ def _row(row: Mapping[str, Any], splits: Sequence[str]) -> tuple[Any, ...]:
 
 def _shown(x: float | None) -> str:
     return "" if x is None else f"{x:.2f}"
+
+
+def _mean(rows: Sequence[Row], *path: str, times: float = 1.0) -> str:
+    """Return the mean of what stands at `path` in the rows, as text; - where it is in none."""
+    found: list[Any] = [functools.reduce(lambda x, key: x[key], path, row) for row in rows]
+    known = [float(x) for x in found if x is not None]
+    if not known:
+        return "-"
+    mean = times * float(np.mean(known))
+    if times == _PERCENT:
+        return f"{mean:.1f}"
+    return f"{mean:,.0f}" if mean >= 100 else f"{mean:.2g}"
+
+
+def _pair(both: Sequence[Sequence[Row]], *path: str, times: float = 1.0) -> str:
+    return " / ".join(_mean(rows, *path, times=times) for rows in both)
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    leave(explained(main))
