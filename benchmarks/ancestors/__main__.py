@@ -3,6 +3,8 @@
     python -m benchmarks.ancestors --folder=runs/ancestors
     python -m benchmarks.ancestors sinusoids --folder=runs/ancestors --seeds 0 1
 
+`clothes` is L2L on Fashion-MNIST (Debian: apt-get install dataset-fashion-mnist).
+
 A training that is done is read and not run again. Writes benchmarks/results/ancestors.json, an
 entry for each name and seed; other entries stay.
 """
@@ -22,6 +24,7 @@ from mole_jax.core.storage.paths import user_path
 NAMES: dict[str, Any] = {
     "sinusoids": sinusoids.run,
     "optimizers": optimizers.run,
+    "clothes": optimizers.run_clothes,
     "readers": readers.run,
     "mutation": mutation.run,
     "estimators": estimators.run,
@@ -40,6 +43,8 @@ def main() -> None:
         parser.error(f"there is no {unknown[0]!r}: choose among {', '.join(NAMES)}")
     if flags.shorter < 1:
         parser.error(f"--shorter={flags.shorter} must be 1 or more")
+    if "clothes" in (flags.names or NAMES):
+        optimizers.clothes()  # without the data set nothing begins
     files.make_folder(flags.folder)
     for name in flags.names or NAMES:
         for seed in flags.seeds:

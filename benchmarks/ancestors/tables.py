@@ -94,6 +94,7 @@ def _with(value: float, half: float | None) -> str:
 _TABLES: dict[str, Callable[[Rows], str]] = {
     "sinusoids": _sinusoids,
     "optimizers": _optimizers,
+    "clothes": _optimizers,
     "readers": _readers,
     "mutation": _mutation,
     "estimators": _estimators,
