@@ -27,7 +27,7 @@ FOLDERS = ("mole_jax", "launch", "benchmarks")
 COMMANDS = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 # Arguments that are texts and no paths, wherever they are.
 TEXTS = {
-    *("--name", "--only", "--dtype", "--learner"),  # of benchmarks
+    *("--name", "--only", "--dtype", "--learner", "--command"),  # of benchmarks
     *("--network", "--metric", "--run", "--run-column", "--step-column"),
     *("--support", "--test", "--checkpoint", "--objective", "--sampler", "--split"),
     *("--data", "--clothes"),  # npz:FILE, which is taken apart

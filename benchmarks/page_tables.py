@@ -1,0 +1,258 @@
+"""Tables of README and docs, made of the JSON that runs left.
+
+    python -m benchmarks.page_tables            renews them
+    python -m benchmarks.page_tables --check    says which are not as they would be made
+
+A table stands between two comments in a page, `<!-- table: NAME -->` and `<!-- end of table -->`.
+Each name is a function below. Records of experiments are in docs/results/ (benchmarks/record.py),
+those of benchmarks in benchmarks/results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import machine, record
+from mole_jax.core.errors import UserError
+from mole_jax.core.program.command import explained, leave
+from mole_jax.core.storage import files
+
+ROOT = Path(__file__).parents[1]
+_MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+Split = Mapping[str, Any]
+
+
+def main() -> None:
+    """Renew or check the tables of all pages."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    flags = parser.parse_args()
+    stale = [path for path in pages() if renewed(text := path.read_text()) != text]
+    for path in stale:
+        if not flags.check:
+            files.write_bytes(path, renewed(path.read_text()).encode())
+        print(f"{'stale' if flags.check else 'renewed'}: {path.relative_to(ROOT)}")
+    if stale and flags.check:
+        raise UserError("tables differ from their JSON: run python -m benchmarks.page_tables")
+
+
+def pages() -> list[Path]:
+    """Return all pages that may have tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def renewed(text: str) -> str:
+    """Return a page with its tables made again. Raise UserError for a name that is none."""
+
+    def table(found: re.Match[str]) -> str:
+        if found[2] not in TABLES:
+            raise UserError(f"there is no table {found[2]!r}: choose among {', '.join(TABLES)}")
+        return f"{found[1]}{TABLES[found[2]]()}\n{found[3]}"
+
+    return _MARKED.sub(table, text)
+
+
+def headline() -> str:
+    """Return README's table: what MOLE reaches, Adam, and the best baseline."""
+    demo, carts = known("digits_mlp", "S1"), known("cartpole_cpu", "S1")
+    sizes = [s for name, s in of("digits_mlps_cpu")["splits"].items() if name.startswith("S4")]
+    rows = [
+        [
+            "handwritten digits, 5 of 10 classes in a combination never trained on (`make demo`)",
+            _with(demo["generated"]),
+            f"{_percent(demo['adam']['mean'])} on all images",
+            _best(demo),
+        ]
+    ]
+    for split, what in (("S2", "new characters"), ("S3-digits", "digits, of which none was seen")):
+        for shots in ("1", "10"):
+            own = known("glyphs_cnn_any", split)["few_shot"]
+            here = own["shots"][shots]
+            rivals = {k: x for k, x in here.items() if k not in ("diffusion", "end_to_end")}
+            classical = {k: x["mean"]["accuracy"] for k, x in rivals.items() if k != "adam_support"}
+            best = max(classical, key=lambda k: classical[k])
+            rows.append(
+                [
+                    f"{what}, {shots} example{'s' if shots != '1' else ''} a class",
+                    _with(here["end_to_end"]["mean"], "accuracy"),
+                    _percent(here["adam_support"]["mean"]["accuracy"]),
+                    f"{_percent(classical[best])}, {own['labels'][best]}",
+                ]
+            )
+    rows += [
+        [
+            "policies for carts and poles never seen, return",
+            _with(carts["generated"]),
+            f"{_percent(carts['adam']['mean'])}, PPO in the new cart",
+            _best(carts),
+        ],
+        [
+            f"MLPs of {len(sizes)} sizes that no training network had, digits",
+            _range([s["generated"]["mean"] for s in sizes]),
+            f"{_range([s['adam']['mean'] for s in sizes])} on all images",
+            "",
+        ],
+    ]
+    return markdown(["task", "MOLE, %", "Adam, %", "best other baseline, %"], rows)
+
+
+def known_classes() -> str:
+    """Return the table of configs whose test classes were trained on, in new combinations."""
+    named = {
+        "digits_mlp": "the demo, MLP 64-16-5",
+        "digits_mlp_seed1": "the same, seed 1",
+        "fashion_mlp": "MLP 784-10-5, Fashion-MNIST",
+        "cifar10_cnn_cpu": "CNN, digits",
+        "vit_tiny_cpu": "ViT, digits",
+        "cartpole_cpu": "policy 4-16-1, cartpole (return, PPO)",
+    }
+    rows = []
+    for name, what in named.items():
+        own, split = of(name), known(name, "S1")
+        minutes = sum(own["seconds"].values()) / 60
+        regression = split["baselines"].get("regression")
+        rows.append(
+            [
+                what,
+                _with(split["generated"]),
+                _with(regression) if regression else "",
+                _with(split["adam"]),
+                _points(split["regret_mean"]),
+                _best(split),
+                _number(split.get("prompt_alignment", {}).get("r2_mean")),
+                f"{minutes:.0f} min",
+            ]
+        )
+    return markdown(
+        [
+            *("", "MOLE, %", "the same without noise, %", "Adam, all images, %"),
+            *("regret, points", "best baseline, %", "R²", "all stages"),
+        ],
+        rows,
+    )
+
+
+def network_costs() -> str:
+    """Return what a network costs by MOLE, and by Adam until it is as good."""
+    rows = []
+    for name, what in {
+        "digits_mlp": "the demo, 1,125 parameters",
+        "fashion_mlp": "Fashion-MNIST, 7,905",
+        "cifar10_cnn_cpu": "CNN, 1,333",
+        "vit_tiny_cpu": "ViT, 2,677",
+        "cartpole_cpu": "policy, 98",
+    }.items():
+        cost = known(name, "S1")["cost"]
+        ours, adam = cost["seconds_per_network"], cost["adam"]["seconds_per_network"]
+        rows.append(
+            [
+                what,
+                f"{1e3 * ours:.2g}",
+                f"{1e3 * adam:.2g}" if adam else "never as good",
+                f"{adam / ours:.2g}" if adam else "",
+                f"{1e3 * cost['seconds_alone']:.2g}",
+            ]
+        )
+    head = ["network", "MOLE, ms", "Adam or PPO to as good, ms", "times cheaper", "MOLE alone, ms"]
+    return markdown(head, rows)
+
+
+def shipped() -> str:
+    """Return how the models in the package do on images of other data sets."""
+    rows = []
+    for data, by_shots in machine.known("shipped_models", "rows").items():
+        for shots, found in by_shots.items():
+            if shots not in ("1", "10"):
+                continue
+            means = {k: float(np.mean(x)) for k, x in found["accuracy"].items()}
+            ours = next(k for k in means if k.endswith("mean of 8"))
+            best = max((k for k in means if not k.startswith("glyphs")), key=lambda k: means[k])
+            rows.append(
+                [
+                    data,
+                    shots,
+                    f"{ours.partition(',')[0]} {_percent(means[ours])}",
+                    f"{best} {_percent(means[best])}",
+                    _points(means[ours] - means[best]),
+                ]
+            )
+    return markdown(
+        ["images", "examples a class", "mean of 8 networks, %", "best rival, %", "gain, points"],
+        rows,
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "headline": headline,
+    "known-classes": known_classes,
+    "network-costs": network_costs,
+    "shipped": shipped,
+}
+
+
+def of(name: str) -> dict[str, Any]:
+    """Return the record of an experiment."""
+    path = record.FOLDER / f"{name}.json"
+    if not path.exists():
+        raise UserError(f"{path} is missing: make it by python -m benchmarks.record WORKDIR {name}")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def known(name: str, split: str) -> Split:
+    """Return what an experiment's record has of a split."""
+    found: Split = of(name)["splits"][split]
+    return found
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _best(split: Split) -> str:
+    """Return the best baseline that is no meta-model of MOLE's own, with its name."""
+    names = {
+        "adam_support": "Adam on the support set",
+        "retrieval": "retrieval",
+        "soup": "soup",
+        "noise": "a training network with noise",
+    }
+    found = {k: x["mean"] for k, x in split["baselines"].items() if k in names}
+    if not found:
+        return "not measured"
+    best = max(found, key=lambda k: found[k])
+    return f"{_percent(found[best])}, {names[best]}"
+
+
+def _with(found: Split, key: str = "mean") -> str:
+    low, high = (100 * x for x in found["ci95"])
+    return f"{100 * found[key]:.1f} ({low:.1f} to {high:.1f})"
+
+
+def _percent(x: float) -> str:
+    return f"{100 * x:.1f}"
+
+
+def _points(x: float) -> str:
+    return f"{100 * x:.1f}"
+
+
+def _range(found: Sequence[float]) -> str:
+    return f"{100 * min(found):.1f} to {100 * max(found):.1f}"
+
+
+def _number(x: float | None) -> str:
+    return "" if x is None else f"{x:.2f}"
+
+
+if __name__ == "__main__":
+    leave(explained(main))
