@@ -9,6 +9,7 @@ BUILD_REQUIRES := $(RUN) -c 'import tomllib; \
 STAMP := .venv/.installed
 STAMP_DEV := .venv/.installed-dev
 STAMP_BENCH := .venv/.installed-bench
+STAMP_DOCS := .venv/.installed-docs
 # Of the tests, each of which uses more than one core for a part of its time.
 WORKERS ?= 2
 BENCHMARKS := populations meta_training sampling zoo
@@ -16,7 +17,7 @@ BENCHMARKS := populations meta_training sampling zoo
 TORCH_INDEX := $(if $(shell command -v nvidia-smi),,--index-url https://download.pytorch.org/whl/cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torch check bench clean
+.PHONY: help setup demo test torch check docs bench clean
 
 help:
 	@echo "make setup   install into .venv what the programs need, and them"
@@ -24,6 +25,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make torch   install PyTorch, which benchmarks compare with; a few tests skip without it"
 	@echo "make check   lint, format check, type check, shellcheck"
+	@echo "make docs    build the site of docs/ into site/"
 	@echo "make bench   measure speed beside PyTorch, and on the demo; each benchmark prints a table"
 	@echo "make clean   remove caches; keeps .venv and runs"
 
@@ -43,13 +45,17 @@ check: $(STAMP_DEV)
 	$(RUN) -m mypy
 	.venv/bin/shellcheck --external-sources launch/*.sh
 
+docs: $(STAMP_DOCS)
+	$(RUN) -m sphinx --fail-on-warning --keep-going --quiet -j auto docs site
+	@echo "open site/index.html"
+
 bench: $(STAMP_BENCH) demo
 	@set -e; for name in $(BENCHMARKS); do \
 	  echo "== $$name"; $(RUN) -m benchmarks.$$name; \
 	done
 
 clean:
-	rm -rf .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .mypy_cache .pytest_cache .ruff_cache build dist site *.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # Stamps make installation happen again when, and only when, the requirements change. The package
@@ -74,6 +80,10 @@ $(STAMP): requirements.txt pyproject.toml
 
 $(STAMP_DEV): requirements-dev.txt $(STAMP)
 	$(PIP) -r requirements-dev.txt
+	@touch $@
+
+$(STAMP_DOCS): requirements-docs.txt $(STAMP)
+	$(PIP) -r requirements-docs.txt
 	@touch $@
 
 $(STAMP_BENCH): requirements-bench.txt $(STAMP)

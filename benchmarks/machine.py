@@ -132,7 +132,7 @@ def write_rows(path: Path, results: Mapping[str, Any]) -> None:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Return a Markdown table; numbers to three figures."""
-    cells = [list(head), *([_shown(x) for x in row] for row in rows)]
+    cells = [list(head), *([shown(x) for x in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     lines = ["| " + " | ".join(x.ljust(w) for x, w in zip(r, widths, strict=True)) + " |"
              for r in cells]  # fmt: skip
@@ -140,7 +140,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(lines)
 
 
-def _shown(x: Any) -> str:
+def shown(x: Any) -> str:
+    """Return a number to three figures, anything else as text."""
     if not isinstance(x, float):
         return str(x)
     return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.3g}"

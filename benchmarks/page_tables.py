@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine, record
+from benchmarks import machine, record, speed_tables
+from benchmarks.speed_tables import markdown
 from mole_jax.core.errors import UserError
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage import files
@@ -194,6 +195,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "known-classes": known_classes,
     "network-costs": network_costs,
     "shipped": shipped,
+    "populations": speed_tables.populations,
+    "blocks": speed_tables.blocks,
+    "samplers": speed_tables.samplers,
 }
 
 
@@ -210,12 +214,6 @@ def known(name: str, split: str) -> Split:
     """Return what an experiment's record has of a split."""
     found: Split = of(name)["splits"][split]
     return found
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _best(split: Split) -> str:

@@ -6,7 +6,7 @@
         policies 4-16-1: 98.3 % of the largest return on 52 unseen tasks, PPO 98.5 %; 13 min (two
         busy cores of an AMD EPYC)
 
-Seed 0, JAX 0.10.2; docs/results.md has intervals, baselines and how it came about.
+Seed 0, JAX 0.10.2; docs/notebook has intervals, baselines and how it came about.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     python -m mole_jax.main --config=configs/cifar10_cnn.py:cpu --workdir=runs/cnn
         digits, D = 1,333: 96.2 % on 52 unseen subsets, Adam 97.9 %; 14 min (two busy cores, EPYC)
 
-Seed 0, JAX 0.10.2; docs/results.md has intervals, baselines and what the large one takes.
+Seed 0, JAX 0.10.2; docs/notebook has intervals, baselines and what the large one takes.
 """
 
 from __future__ import annotations

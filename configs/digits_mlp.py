@@ -9,7 +9,7 @@
     python -m mole_jax.main --config=configs/digits_mlp.py:live --workdir=runs/live
         97.4 %, as with the fixed zoo (two cores, AMD EPYC)
 
-JAX 0.10.2; docs/results.md has intervals and baselines.
+JAX 0.10.2; docs/notebook has intervals and baselines.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     python -m mole_jax.main --config=configs/fashion_mlp.py:full --workdir=runs/fashion_full
         for an accelerator: all images, a wider network, a larger model; not run yet
 
-Seed 0, JAX 0.10.2; docs/results.md has intervals and baselines.
+Seed 0, JAX 0.10.2; docs/notebook has intervals and baselines.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     python -m mole_jax.main --config=configs/mnist_mlp.py:cpu --workdir=runs/mnist_cpu
         93.2 % accuracy on 52 unseen subsets, Adam 94.9 %; 22 min 15 s (two cores, AMD EPYC)
 
-The sizes are those of `fashion_mlp.py`. Seed 0, JAX 0.10.2; docs/results.md has the rest.
+The sizes are those of `fashion_mlp.py`. Seed 0, JAX 0.10.2; docs/notebook has the rest.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     python -m mole_jax.main --config=configs/paper_mnist.py:gpt --dry_run --mesh=data:32,fsdp:8
 
 444 million parameters, 983 million, and G.pt's 378 million. None has been trained; the dry runs say
-what it takes (docs/performance.md, Paper scale).
+what it takes (docs/notebook/performance.md, Paper scale).
 """
 
 from __future__ import annotations

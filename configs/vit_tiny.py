@@ -6,7 +6,7 @@
     python -m mole_jax.main --config=configs/vit_tiny.py:cpu --workdir=runs/vit_digits
         digits, D = 2,677: 91.9 % on 52 unseen subsets, Adam 96.1 %; 12 min (two busy cores, EPYC)
 
-Seed 0, JAX 0.10.2; docs/results.md has intervals, baselines and what the large one takes.
+Seed 0, JAX 0.10.2; docs/notebook has intervals, baselines and what the large one takes.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     python -m mole_jax.main --config=configs/gpt/cartpole.py:cpu --workdir=runs/gpt_cartpole_cpu
         6.8 % of the largest return, PPO 84 %; 5 min 6 s (one of two cores, AMD EPYC)
 
-Seed 0, JAX 0.10.2; docs/results.md has the rest. Differs from the reference by what
+Seed 0, JAX 0.10.2; docs/notebook has the rest. Differs from the reference by what
 `mole_jax/interop/gpt/gpt_recipe.py` says, and in these:
 
 - The simulator is ours (Barto, Sutton & Anderson 1983), with observations in units of its region;

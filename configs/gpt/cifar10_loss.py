@@ -8,7 +8,7 @@
         EPYC, one busy)
 
 Seed 0, JAX 0.10.2. What differs from the reference is in `mole_jax/interop/gpt/gpt_recipe.py`, and
-why the small one does not learn in docs/results.md.
+why the small one does not learn in docs/notebook/gpt.md.
 """
 
 from __future__ import annotations

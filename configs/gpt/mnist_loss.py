@@ -9,7 +9,7 @@
         digits: 30.7 % accuracy, Adam 96.7 %; 5 min 6 s (two cores of an AMD EPYC, one busy)
 
 Seed 0. What differs from the reference is in `mole_jax/interop/gpt/gpt_recipe.py`, and why the
-small one does not learn in docs/results.md.
+small one does not learn in docs/notebook/gpt.md.
 """
 
 from __future__ import annotations

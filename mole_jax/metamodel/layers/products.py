@@ -7,7 +7,7 @@ arrives transposed; the gradient of a kernel, x^T g, needs the transpose of x. L
 it runs at full speed, and XLA lays it out so where something is joined to it. A row of ones makes
 the gradient of the bias on the way: a sum over rows, on which XLA spent a third of a small step. On
 other backends nothing is joined. (Seen with jaxlib 0.10.2: 171 GFLOP/s without a row, 327 with one,
-where float32 has 179; see docs/performance.md.)
+where float32 has 179; see docs/notebook/performance.md.)
 """
 
 from __future__ import annotations
