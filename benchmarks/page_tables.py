@@ -84,7 +84,7 @@ def headline() -> str:
                     f"{what}, {shots} example{'s' if shots != '1' else ''} a class",
                     _with(here["end_to_end"]["mean"], "accuracy"),
                     _percent(here["adam_support"]["mean"]["accuracy"]),
-                    f"{_percent(classical[best])}, {own['labels'][best]}",
+                    f"{_percent(classical[best])}, {_lowered(own['labels'][best])}",
                 ]
             )
     rows += [
@@ -229,6 +229,11 @@ def _best(split: Split) -> str:
         return "not measured"
     best = max(found, key=lambda k: found[k])
     return f"{_percent(found[best])}, {names[best]}"
+
+
+def _lowered(label: str) -> str:
+    """Return a label as it stands in a sentence; acronyms stay."""
+    return label if label[:2].isupper() else label[:1].lower() + label[1:]
 
 
 def _with(found: Split, key: str = "mean") -> str:
