@@ -51,7 +51,7 @@ def draw(seed: int = 0) -> Figure:
     answers = digits[np.asarray(nets.mean(images[asked])).argmax(-1)]
     with matplotlib.rc_context(style.RC):
         figure = Figure(figsize=(9.4, 2.75), layout="constrained")
-        parts = figure.subfigures(1, 4, width_ratios=(0.55, 1.5, 1.75, 2.4))
+        parts: Any = figure.subfigures(1, 4, width_ratios=(0.55, 1.5, 1.75, 2.4))
         _examples(parts[0], images[shown], digits)
         _weights(parts[1], nets)
         _answers(parts[2], images[asked], answers, labels[asked])

@@ -361,7 +361,8 @@ def _check_version(workdir: Path) -> None:
     if found.get("version") != VERSION:
         raise UserError(
             f"{workdir} is a workdir of version {found.get('version')}, this program writes "
-            f"version {VERSION}: use another --workdir"
+            f"version {VERSION}: use another --workdir, or the MOLE that made this one (the "
+            "stage.json of its stages names the commit)"
         )
 
 
