@@ -8,9 +8,11 @@ from mole_jax.report import style
 from mole_jax.report.plots import (
     adam_curve,
     condition_bars,
+    confusions,
     distance_histogram,
     few_shot_lines,
     methods,
+    one_task,
     per_task,
     prompt_curve,
     support_curve,
@@ -22,6 +24,8 @@ from mole_jax.report.spec import FigureSpec, Recorded
 FIGURES: dict[str, FigureSpec] = {
     plot.FIGURE.name: plot.FIGURE
     for plot in (
+        one_task,
+        confusions,
         methods,
         per_task,
         prompt_curve,

@@ -82,6 +82,16 @@ def main_split(splits: Mapping[str, Result]) -> str:
     return "S1" if "S1" in splits else next(iter(splits))
 
 
+def hardest_first(splits: Mapping[str, Result]) -> list[tuple[str, Result]]:
+    """Return the splits from what is farthest from training to what is nearest."""
+    kinds = ("S3", "S2", "S4", "S1", "S0")
+
+    def place(split: str) -> int:
+        return next((i for i, kind in enumerate(kinds) if split.startswith(kind)), len(kinds))
+
+    return sorted(splits.items(), key=lambda item: place(item[0]))
+
+
 def methods(result: Result) -> list[Method]:
     """List the methods of a split: generated, Adam, then the baselines from best to worst mean."""
     rows = [

@@ -78,6 +78,9 @@ dt {{ font-weight: 600; }}
 dd {{ margin: 0; color: var(--muted); font-size: .92rem; }}
 details {{ margin: 12px 0; }}
 summary {{ cursor: pointer; }}
+details.section {{ margin: 24px 0; border-top: 1px solid var(--grid); }}
+details.section > summary {{ padding: 12px 0; }}
+details.section > summary h2 {{ display: inline; margin: 0; font-size: 1.1rem; }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }}
 table:not(.many) td {{ white-space: normal; overflow-wrap: anywhere; }}
 /* Where a row of many columns has no room it becomes a block: its name, then its cells under their
@@ -141,6 +144,17 @@ def section(heading: str, *parts: str) -> str:
     """Return a heading with its parts; empty parts are left out."""
     content = "\n".join(part for part in parts if part)
     return f"<section>\n<h2>{escape(heading)}</h2>\n{content}\n</section>"
+
+
+def folded(section: str) -> str:
+    """Return a section that is closed: its heading is seen, the rest when it is asked for."""
+    head, _, content = section.removeprefix("<section>\n").partition("</h2>\n")
+    content = content.removesuffix("\n</section>")
+    return (
+        f'<details class="section"><summary>{head}</h2></summary>\n{content}\n</details>'
+        if content
+        else section
+    )
 
 
 def tile(value: str, label: str, kind: str = "") -> str:

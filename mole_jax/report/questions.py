@@ -25,6 +25,14 @@ def of_split(name: str, split: str) -> str:
     return f"{name}_{split}"
 
 
+def one_task(figures: Figures) -> str:
+    """Write what came of a single task; "" where it was not recorded."""
+    if "one_task" not in figures.drawn:
+        return ""
+    words = "Before any average: the examples of a task, and what became of them."
+    return section("One task, as it went", words, figures, ("one_task", "confusions"))
+
+
 def quality(splits: Mapping[str, findings.Result], figures: Figures, handicap: str) -> str:
     tables = []
     for split, result in splits.items():

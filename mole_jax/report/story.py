@@ -29,28 +29,27 @@ def body(
     result = evaluation["splits"][main]
     # The headline's split comes first in every table.
     splits = {main: result, **evaluation["splits"]}
-    return "\n".join(
-        [
-            _opening(evaluation, result, main),
-            _idea(result, config),
-            _targets(evaluation.get("targets", [])),
-            questions.quality(splits, figures, questions.handicap(result, config)),
-            questions.obedience(splits, figures),
-            questions.listening(splits, figures),
-            *(
-                [questions.few_shot(splits, figures)]
-                if any("few_shot" in r for r in splits.values())
-                else []
-            ),
-            questions.worth(splits, figures),
-            costs.section(result),
-            costs.of_learners(result),
-            questions.novelty(splits, figures),
-            _origin(evaluation.get("seconds", {}), figures),
-            _provenance(evaluation, config, environment),
-            html.section("Words", html.definitions(_words(result).items())),
-        ]
-    )
+    few = {name: own for name, own in findings.hardest_first(splits) if "few_shot" in own}
+    first = [
+        _opening(evaluation, result, main),
+        _idea(result, config),
+        questions.one_task(figures),
+        questions.few_shot(few, figures) if few else "",
+        questions.quality(splits, figures, questions.handicap(result, config)),
+        costs.section(result),
+    ]
+    rest = [
+        costs.of_learners(result),
+        _targets(evaluation.get("targets", [])),
+        questions.obedience(splits, figures),
+        questions.listening(splits, figures),
+        questions.worth(splits, figures),
+        questions.novelty(splits, figures),
+        _origin(evaluation.get("seconds", {}), figures),
+        _provenance(evaluation, config, environment),
+        html.section("Words", html.definitions(_words(result).items())),
+    ]
+    return "\n".join([*filter(None, first), *(html.folded(part) for part in rest if part)])
 
 
 def _opening(evaluation: Mapping[str, Any], result: findings.Result, split: str) -> str:

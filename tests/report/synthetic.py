@@ -114,6 +114,21 @@ def evaluation():
     }
 
 
+def one_task(rng):
+    """Make a task of three classes: MOLE takes an image of class 2 for class 0, Adam none."""
+    truth = np.arange(12) % 3
+    ours = np.where(np.arange(12) == 2, 0, truth)
+    mistaken = np.array([[1, 0, 0], [0, 1, 0], [0.25, 0, 0.75]])
+    return {
+        "one_task_split": np.array("S1"),
+        "one_task_support": rng.random((3, 2, 8, 8, 1)),
+        "one_task_images": rng.random((12, 8, 8, 1)),
+        "one_task_truth": truth,
+        "one_task_answers": np.stack([ours, truth]),
+        "one_task_confusions": np.stack([mistaken, np.eye(3)]),
+    }
+
+
 def arrays(seed=0):
     rng = np.random.default_rng(seed)
     steps = np.array([0, 5, 10, 20, 40, 60, 80, 120, 160, 240, 320, 460])
@@ -130,6 +145,7 @@ def arrays(seed=0):
     reach = np.array([0.25, 0.6, 0.95])[:, None, None]
     goal = ends[:5] + rng.normal(size=(5, 2)) * 0.2
     return {
+        **one_task(rng),
         "zoo_steps": steps,
         "zoo_loss": curve,
         "zoo_split": np.array(["train"] * 180 + ["S0"] * 20 + ["S1"] * 40),

@@ -113,7 +113,33 @@ def test_figures_without_numbers_become_a_sentence(tmp_path):
     text = page(synthetic.write(tmp_path, figure_arrays={}))
     drawn = {path.stem for path in (tmp_path / "report" / "figures").iterdir()}
     assert drawn == {"methods", "conditions", "few_shot_S1"}
-    assert text.count("Not drawn: this evaluation did not record") == len(FIGURES) - 3
+    # A task that was not looked at is not missed, and has two figures.
+    assert text.count("Not drawn: this evaluation did not record") == len(FIGURES) - 5
+
+
+def test_a_stranger_reads_a_task_and_few_examples_first_and_opens_the_rest(built):
+    text = built[1]
+    headings = re.findall(r"<h2>([^<]*)</h2>", text)
+    assert headings[1:5] == [
+        "One task, as it went",
+        "Learning from few examples",
+        "How good the networks are",
+        "What does a network cost?",
+    ]
+    folded = re.findall(r'<details class="section"><summary><h2>([^<]*)</h2></summary>', text)
+    assert headings[5:] == folded and {"Targets", "New networks, or copies?", "Words"} <= set(
+        folded
+    )
+    assert "11 of 12 are right" in text and "takes class 2 for 0: 25 % of its images" in text
+
+
+def test_the_hardest_split_comes_first_where_few_examples_are_learned(tmp_path):
+    record = synthetic.evaluation()
+    for split in ("S2", "S3-digits"):
+        record["splits"][split] = synthetic.measured()
+    text = page(synthetic.write(tmp_path, record))
+    places = [text.index(f"Learning from few examples: {split}") for split in ("S3", "S2", "S1")]
+    assert places == sorted(places)
 
 
 def test_the_least_evaluation_is_still_reported(tmp_path):
