@@ -7,11 +7,13 @@ import importlib
 import pytest
 
 from mole_jax.interop.__main__ import COMMANDS
+from mole_jax.report.__main__ import COMMANDS as PAGES
 from mole_jax.zoo.__main__ import MODULES
 
 FOUND = [
     *(f"mole_jax.{module}" for module, _ in MODULES.values()),
     *(f"mole_jax.interop.{module}" for module, _ in COMMANDS.values()),
+    *(f"mole_jax.report.{module}" for module, _ in PAGES.values()),
 ]
 
 

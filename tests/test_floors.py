@@ -46,7 +46,7 @@ FLOORS = (
     ("evaluation.baselines",),
     ("evaluation.measures",),
     ("evaluation",),
-    ("report", "report.plots"),
+    ("report", "report.plots", "report.comparison"),
     ("interop", "interop.gpt", "interop.lmdb"),
 )
 FLOOR = {folder: i for i, floor in enumerate(FLOORS) for folder in floor}

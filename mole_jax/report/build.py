@@ -14,9 +14,9 @@ from ml_collections import ConfigDict
 from mole_jax.core.errors import UserError
 from mole_jax.core.storage.files import read_json, write_bytes
 from mole_jax.report import html, questions, story, style
+from mole_jax.report.evaluation_file import read_evaluation
 from mole_jax.report.figures import FIGURES, render
 from mole_jax.report.findings import Result, main_split, split_name
-from mole_jax.report.numbers import known
 from mole_jax.report.spec import FigureSpec, Recorded
 
 LOSSES = (
@@ -34,7 +34,7 @@ def build(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> None:
     when evaluation.json is missing or unusable.
     """
     workdir = Path(workdir)
-    evaluation = _evaluation(workdir / "report" / "evaluation.json")
+    evaluation = read_evaluation(workdir / "report" / "evaluation.json")
     splits = evaluation["splits"]
     arrays = _drawable(_arrays(workdir / "evaluate" / "figures.npz"))
     folder, wanted = workdir / "report" / "figures", list(_wanted(splits, arrays))
@@ -75,29 +75,6 @@ def _absent(spec: FigureSpec, data: Recorded) -> str:
     """Return the sentence in place of a figure whose numbers were not recorded."""
     reason = f"Not drawn: this evaluation did not record {', '.join(spec.missing(data))}."
     return html.absent(spec.title, reason)
-
-
-def _evaluation(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise UserError(
-            f"{path} is missing; run the evaluate stage first (--stages=evaluate,report)"
-        )
-    evaluation = read_json(path)
-    splits = evaluation.get("splits") if isinstance(evaluation, dict) else None
-    if not isinstance(splits, dict) or not splits:
-        raise UserError(f"{path} has no splits to report; run the evaluate stage again")
-    for name, result in splits.items():
-        lacking = [key for key in ("n_tasks", "n_networks", "generated") if key not in result]
-        if lacking:
-            raise UserError(
-                f"{path}: split {name} lacks {', '.join(lacking)}; run the evaluate stage again"
-            )
-        if not known(result["generated"].get("mean")):
-            raise UserError(
-                f"{path}: split {name} has no mean of generated networks; run the evaluate stage "
-                "again"
-            )
-    return evaluation
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -28,6 +28,29 @@ def _variables(colours: Iterable[tuple[str, str]]) -> str:
 _LIGHT_VARIABLES = _variables((name, colour) for colour, name in style.CSS_VARIABLES.items())
 _DARK_VARIABLES = _variables((name, _DARK[c]) for c, name in style.CSS_VARIABLES.items())
 
+
+def _blocks(table: str) -> str:
+    """Return the style of a table whose rows have no room.
+
+    Each becomes a block: its name, then its cells under their heads.
+    """
+    return f"""
+  {table} td {{ overflow-wrap: anywhere; }}
+  {table} th {{ display: none; }}
+  {table} th:first-child:not(:empty) {{ display: block; padding: 9px 5px; }}
+  {table} tbody tr {{ display: grid; grid-template-columns: repeat(3, minmax(0, 1fr));
+    gap: 4px 8px; align-items: end; padding: 9px 5px; border-bottom: 1px solid var(--grid); }}
+  {table} tbody tr:has(td:nth-child(5):last-child) {{
+    grid-template-columns: repeat(4, minmax(0, 1fr)); }}
+  {table} tbody tr:last-child {{ border-bottom: 0; }}
+  {table} tr td {{ display: block; padding: 0; border: 0; text-align: left; font-weight: 400;
+    white-space: normal; }}
+  {table} tr td:first-child {{ grid-column: 1 / -1; font-weight: 600; }}
+  {table} td:not(:first-child)::before {{ content: attr(data-head); display: block;
+    color: var(--muted); font-size: .78rem; font-weight: 400; }}
+"""
+
+
 _CSS = f"""
 :root {{ color-scheme: light dark; --ground: #f4f5f7; {_LIGHT_VARIABLES} }}
 @media (prefers-color-scheme: dark) {{ :root {{ --ground: #121418; {_DARK_VARIABLES} }} }}
@@ -83,23 +106,10 @@ details.section > summary {{ padding: 12px 0; }}
 details.section > summary h2 {{ display: inline; margin: 0; font-size: 1.1rem; }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; }}
 table:not(.many) td {{ white-space: normal; overflow-wrap: anywhere; }}
-/* Where a row of many columns has no room it becomes a block: its name, then its cells under their
-   heads. */
-@media (max-width: 760px) {{
-  .many td {{ overflow-wrap: anywhere; }}
-  .many th {{ display: none; }}
-  .many th:first-child:not(:empty) {{ display: block; padding: 9px 5px; }}
-  .many tbody tr {{ display: grid; grid-template-columns: repeat(3, minmax(0, 1fr));
-    gap: 4px 8px; align-items: end; padding: 9px 5px; border-bottom: 1px solid var(--grid); }}
-  .many tbody tr:has(td:nth-child(5):last-child) {{
-    grid-template-columns: repeat(4, minmax(0, 1fr)); }}
-  .many tbody tr:last-child {{ border-bottom: 0; }}
-  .many tr td {{ display: block; padding: 0; border: 0; text-align: left; font-weight: 400;
-    white-space: normal; }}
-  .many tr td:first-child {{ grid-column: 1 / -1; font-weight: 600; }}
-  .many td:not(:first-child)::before {{ content: attr(data-head); display: block;
-    color: var(--muted); font-size: .78rem; font-weight: 400; }}
-}}
+.wide th, .wide td, .texts th, .texts td {{ white-space: normal; }}
+.wide td:first-child, .texts th, .texts td {{ overflow-wrap: anywhere; }}
+@media (max-width: 760px) {{ {_blocks(".many")} }}
+@media (max-width: 900px) {{ {_blocks(".wide")} }}
 @media (max-width: 520px) {{
   main {{ padding: 18px 12px 48px; }}
   .tiles {{ grid-template-columns: 1fr 1fr; gap: 8px; }}
@@ -167,10 +177,13 @@ def table(
     rows: Sequence[Sequence[object]],
     kinds: Sequence[str] | None = None,
     caption: str = "",
+    *,
+    look: str = "",
 ) -> str:
     """Return a table; one of MANY columns has a block for each row on narrow screens.
 
-    kinds: a row's class, '' for none.
+    kinds: a row's class, '' for none. look: '' for one with room for all columns, "wide" for one
+    whose cells are wrapped between words where there is none, "texts" for one of long cells.
     """
     kinds = kinds if kinds is not None else [""] * len(rows)
     head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
@@ -183,7 +196,8 @@ def table(
         lines.append(f"<tr{mark}>{cells}</tr>")
     label = paragraph(caption, "muted") if caption else ""
     name = f' aria-label="{escape(caption)}"' if caption else ""
-    many = ' class="many"' if len(heads) >= MANY else ""
+    classes = ["many"] * (len(heads) >= MANY) + [look] * bool(look)
+    many = f' class="{" ".join(classes)}"' if classes else ""
     body = "\n".join(lines)
     return (
         f'<div class="card sheet">{label}<div class="scroll"><table{many}{name}>\n'

@@ -14,6 +14,8 @@ from PIL import Image
 
 from mole_jax.core.storage.files import write_json
 from mole_jax.report.build import build
+from mole_jax.report.comparison import compare_page, paired_differences
+from mole_jax.report.comparison.recorded_run import read_runs
 from mole_jax.report.figures import FIGURES
 from tests.report import chromium, synthetic
 
@@ -97,6 +99,33 @@ def test_the_report_reads_well_at_every_width(
         x, y, w, h = (round(number) for number in box[:4])
         assert x + w <= width, name
         assert is_drawn(whole[y : y + h, x : x + w]), name
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a few runs, with a name and a setting that are longer than a line."""
+    folder = tmp_path_factory.mktemp("comparison")
+    for name in ("a", "b", "c", "d", LONG):
+        record = synthetic.evaluation()
+        record["config"]["data"] = {"source": LONG + name[:1]}
+        write_json(folder / f"{name}.json", record)
+    runs = read_runs(sorted(folder.iterdir()))
+    page = folder / "compare.html"
+    page.write_text(compare_page.page(runs, paired_differences.compare(runs)))
+    return page
+
+
+@pytest.mark.parametrize(("width", "dark"), SHOWN)
+def test_a_comparison_reads_well_at_every_width(
+    width: int, dark: bool, browser: chromium.Browser, comparison: Path
+) -> None:
+    page = chromium.Page(browser)
+    page.show(comparison, width, 844, dark=dark)
+    assert problems(page) == []
+    ((x, y, w, h, *_),) = page.evaluate(DRAWINGS)
+    assert x >= 0 and x + w <= width
+    whole = picture(page)
+    assert is_drawn(whole[round(y) : round(y + h), round(x) : round(x + w)])
 
 
 def test_what_is_wrong_with_a_page_is_found(browser: chromium.Browser, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A page across runs: what differs between them, and what they reached."""
