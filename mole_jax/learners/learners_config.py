@@ -21,17 +21,17 @@ _EVOLVED = EvolvedConfig()
 
 @dataclasses.dataclass(frozen=True)
 class LearnersConfig:
-    """The section `learners`: all are meta-trained on episodes of the training tasks."""
+    """MOLE's ancestors, meta-trained on episodes of the training tasks: the section `learners`."""
 
-    maml: DescentConfig = _DESCENT
-    fomaml: DescentConfig = _DESCENT
-    meta_sgd: DescentConfig = _DESCENT
-    reptile: DescentConfig = _DESCENT
-    l2l: L2LConfig = _L2L
-    recurrent: SequenceConfig = _SEQUENCE
-    in_context: SequenceConfig = _SEQUENCE
-    self_referential: SequenceConfig = _SEQUENCE
-    evolved: EvolvedConfig = _EVOLVED
+    maml: DescentConfig = _DESCENT  # learns a start for a few gradient steps
+    fomaml: DescentConfig = _DESCENT  # MAML without the gradients of gradients
+    meta_sgd: DescentConfig = _DESCENT  # MAML that learns the rate of every parameter, too
+    reptile: DescentConfig = _DESCENT  # moves its start towards what a few steps lead to
+    l2l: L2LConfig = _L2L  # a learned optimizer
+    recurrent: SequenceConfig = _SEQUENCE  # an LSTM that reads the examples
+    in_context: SequenceConfig = _SEQUENCE  # a causal transformer that reads the examples
+    self_referential: SequenceConfig = _SEQUENCE  # a matrix that rewrites itself as it reads
+    evolved: EvolvedConfig = _EVOLVED  # a local rule that says how each weight changes
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> LearnersConfig:

@@ -16,16 +16,16 @@ _TOKENS = Tokens()
 
 @dataclasses.dataclass(frozen=True)
 class GPTConfig:
-    """The section `metamodel` with the model of Peebles et al. 2022."""
+    """Sizes of G.pt, the transformer of Peebles et al. 2022: the section `metamodel`."""
 
-    width: int = 128
-    layers: int = 2
-    heads: int = 4
-    mlp_ratio: int = 4
-    dtype: str = "float32"  # or bfloat16: of the products; parameters stay float32
+    width: int = 128  # size of the residual stream
+    layers: int = 2  # blocks of attention and MLP
+    heads: int = 4  # heads of each attention
+    mlp_ratio: int = 4  # hidden units of a block's MLP, as a multiple of width
+    dtype: str = "float32"  # type of products: float32 or bfloat16; parameters stay float32
     remat: bool = False  # recompute blocks in the backward pass: less memory
     unroll: int = 12  # layers unrolled in the scan over layers
-    gpt: Tokens = _TOKENS
+    gpt: Tokens = _TOKENS  # how numbers become tokens
 
 
 # dit: a diffusion transformer; gpt takes representation.name='flat'.

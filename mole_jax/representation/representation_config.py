@@ -7,13 +7,14 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class RepresentationConfig:
-    """The section `representation`."""
+    """How a network's parameters become tokens: the section `representation`."""
 
-    name: str = "neuron"  # or chunk, cut, flat, weight, pca, autoencoder
+    name: str = "neuron"  # neuron, chunk, cut, flat, weight, pca or autoencoder
     chunk_size: int = 64  # for chunk and cut: parameters of a token; for pca: coordinates of one
     components: int = 128  # for pca and autoencoder: coordinates of a network
-    steps: int = 2000  # for autoencoder: of its training
+    steps: int = 2000  # for autoencoder: steps of its training
     # Bring all training runs into one basis: units that do the same have the same number.
     align: bool = False
-    # tensor: mean and scale of each tensor; global: one scale for all parameters, as G.pt has it
+    # How numbers are scaled. tensor: by mean and scale of each tensor; global: by one scale for all
+    # parameters, as G.pt has it.
     normaliser: str = "tensor"

@@ -15,68 +15,73 @@ from mole_jax.tasks.transformation import UNCHANGED, TransformShares
 class Pools:
     """Shares of the four disjoint image pools."""
 
-    train: float = 0.5
-    support: float = 0.15
-    validation: float = 0.15
-    test: float = 0.2
+    train: float = 0.5  # what populations are trained on
+    support: float = 0.15  # what the meta-model is shown
+    validation: float = 0.15  # what metrics of prompts are measured on, and choices made
+    test: float = 0.2  # what is measured, and never chosen on
 
 
 @dataclasses.dataclass(frozen=True)
 class MaxPerClass:
-    """Limits of the pools."""
+    """Limits of the pools, in images of each class."""
 
-    train: int = 0
-    support: int = 0
-    validation: int = 0
-    test: int = 0
+    train: int = 0  # of the training pool; 0: all
+    support: int = 0  # of the support pool; 0: all
+    validation: int = 0  # of the validation pool; 0: all
+    test: int = 0  # of the test pool; 0: all
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageDataConfig:
-    """The section `data` of a config whose tasks are about images."""
+    """Tasks that classify images: the section `data`, where `source` is one of images."""
 
-    source: str = "digits"  # or glyphs, mnist, tfds:NAME, idx:DIR, npz:FILE, A+B, env:cartpole
+    # Where images come from: digits, glyphs, mnist, tfds:NAME, idx:DIR, npz:FILE, or several joined
+    # by a plus, A+B; env:cartpole has no images.
+    source: str = "digits"
     pools: Pools = Pools()  # shares of the four disjoint image pools
-    max_per_class: MaxPerClass = MaxPerClass()  # caps a pool, 0 does not
-    classes_per_subset: int = 5
+    max_per_class: MaxPerClass = MaxPerClass()  # largest numbers of images in a pool
+    classes_per_subset: int = 5  # classes of a task, and outputs of a network
     # Above 0: subsets have any number of classes from this one to classes_per_subset, which is how
     # many outputs networks have. 0: all have classes_per_subset.
     fewest_classes: int = 0
     # 0: all that are not held out; there are 252 ways to take 5 of 10. With data.transform there
     # may be more: a subset then comes several times, each time transformed in another way.
     train_subsets: int = 0
-    held_out_subsets: int = 52  # of them S1: new combinations of classes that are trained on
-    # S2: classes kept from training, and subsets of them.
-    held_out_classes: int = 0
-    unseen_class_subsets: int = 0
-    unseen_class_rule: str = "all"  # classes of such a subset are new; or any: at least one (S2any)
-    # S3: of a source A+B+C, the parts kept from training, and subsets of the classes of each.
-    held_out_sources: str = ""
-    unseen_source_subsets: int = 0
-    # Of pixels, in the source's own units: one number, or one for each channel. Empty: those of
-    # all pixels that are trained on.
-    pixel_mean: tuple[float, ...] = ()
-    pixel_std: tuple[float, ...] = ()
+    held_out_subsets: int = 52  # S1: new combinations of classes that are trained on
+    # S2: data subsets of classes that are kept from training.
+    held_out_classes: int = 0  # number of these classes
+    unseen_class_subsets: int = 0  # number of these data subsets
+    # Which classes of these data subsets are new: all, or any, one at least (they are S2any then).
+    unseen_class_rule: str = "all"
+    # S3: data subsets of the parts of a source A+B+C that are kept from training.
+    held_out_sources: str = ""  # names of these parts, joined by a plus
+    unseen_source_subsets: int = 0  # number of data subsets of each of them
+    # In the source's own units, one number, or one for each channel. Empty: that of all pixels that
+    # are trained on.
+    pixel_mean: tuple[float, ...] = ()  # subtracted from pixels
+    pixel_std: tuple[float, ...] = ()  # what pixels are divided by then
     mix_sources: bool = True  # subsets may take classes from several parts of the source
     shuffle_labels: bool = False  # labels of a subset in random order, not in the source's
-    # These two limit a subset's support set, too.
-    examples_per_class: tuple[int, int] = (0, 0)  # of its largest class, (low, high); (0, 0): all
-    imbalance: float = 1.0  # how many times as many as of its smallest class
-    augment: Augmentation = NONE  # of training images
-    # Of all images of a task alike, which makes further tasks of the same classes.
+    # Training examples of a subset's largest class are drawn from (low, high); (0, 0): all of them.
+    # This and imbalance limit its support set, too.
+    examples_per_class: tuple[int, int] = (0, 0)
+    imbalance: float = 1.0  # size of the largest class over that of the smallest
+    augment: Augmentation = NONE  # changes of single training images
+    # Shares of training tasks whose images are all changed in one way: further tasks of the same
+    # classes.
     transform: TransformShares = UNCHANGED
-    support_per_class: int = 10
+    support_per_class: int = 10  # labelled examples of each class in a support set, at most
 
 
 @dataclasses.dataclass(frozen=True)
 class ControlDataConfig:
-    """The section `data` of a config whose tasks are settings of an environment."""
+    """Tasks that are settings of an environment: the section `data`, where `source` names one."""
 
-    source: str = "env:cartpole"
-    settings: str = "random"  # of the environment; default: one task, as it is usually set
-    train_subsets: int = 0  # settings to train on
-    held_out_subsets: int = 52  # S1: other settings
-    support_per_class: int = 10  # transitions
+    source: str = "env:cartpole"  # the environment, the only one
+    settings: str = "random"  # random, or default: one task, as it is usually set
+    train_subsets: int = 0  # number of settings to train on
+    held_out_subsets: int = 52  # number of other settings, split S1
+    support_per_class: int = 10  # transitions of a support set
 
 
 def _kind(source: str) -> str:

@@ -68,7 +68,7 @@ class TransformShares:
     blur: float = 0.0  # softer
     permute: float = 0.0  # pixels in another order
     linear: float = 0.0  # pixels mixed at random, in images of at most 256 numbers
-    held_out: bool = False  # S1, S2 and S3, too: otherwise these stay as they are
+    held_out: bool = False  # whether S1, S2 and S3 are changed, too
 
     @staticmethod
     def of(config: Mapping[str, Any], image_shape: Sequence[int]) -> TransformShares:

@@ -19,55 +19,60 @@ SCHEDULES = ("warmup_then_cosine", "warmup_times_cosine")
 class DropConfig:
     """Share of the pairs in which a condition is left out."""
 
-    support: float = 0.1
-    target_metric: float = 0.1
-    start: float = 0.1
+    support: float = 0.1  # the support set
+    target_metric: float = 0.1  # the target metric
+    start: float = 0.1  # the start and its metric
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The section `training`."""
+    """How the meta-model is trained, and on which pairs: the section `training`."""
 
-    steps: int = 1500
-    regression_steps: int = 300  # of the regression ablation; 0 leaves it out
-    # Of the same transformer without a zoo, on the loss of the networks that it writes; 0 leaves it
-    # out.
+    steps: int = 1500  # steps of the diffusion model
+    regression_steps: int = 300  # steps of the regression ablation; 0 leaves it out
+    # Steps of the same transformer without a zoo, on the loss of the networks that it writes; 0
+    # leaves it out.
     end_to_end_steps: int = 0
-    end_to_end_rate: float = 1e-3
-    queries: int = 50  # examples of an episode by which it is judged
+    end_to_end_rate: float = 1e-3  # learning rate of that training
+    queries: int = 50  # examples by which an episode is judged
     fresh_classes: bool = True  # episodes of any classes that training tasks have, not these alone
-    batch_size: int = 64
+    batch_size: int = 64  # pairs, or episodes, of a step
     accumulate: int = 1  # parts that a batch is cut into, one after another: less memory
-    learning_rate: float = 2e-3
-    warmup_steps: int = 100
-    weight_decay: float = 0.01
-    beta2: float = 0.99
-    gradient_clip: float = 1.0
-    ema_decay: float = 0.995
-    schedule: str = "warmup_then_cosine"  # or warmup_times_cosine, from the first step on
+    learning_rate: float = 2e-3  # largest learning rate of AdamW
+    warmup_steps: int = 100  # steps in which the learning rate rises from 0
+    weight_decay: float = 0.01  # weight decay of AdamW
+    beta2: float = 0.99  # decay of AdamW's second moments
+    gradient_clip: float = 1.0  # largest norm of a gradient
+    ema_decay: float = 0.995  # decay of the moving average of parameters, which is what is used
+    # Of the learning rate: warmup_then_cosine, or warmup_times_cosine, whose cosine begins at the
+    # first step.
+    schedule: str = "warmup_then_cosine"
     ema_warmup: bool = True  # the average looks back less far at first
-    function_weight: float = 10.0  # of the networks' outputs, besides their weights
-    function_images: int = 64
+    function_weight: float = 10.0  # weight of the loss on networks' outputs, besides their weights
+    function_images: int = 64  # inputs on which outputs are compared
     mix_images: bool = True  # compare on mixtures of images, which none has learned by heart
     time_power: float = 0.33  # below 1: more of the training at high noise
     # The metric of prompts: train_, validation_ or test_ with loss, error (in percent), accuracy or
     # (of policies) return. Empty: what the zoo says, validation_loss of those trained here.
     metric: str = ""
-    # start_first: pairs by their start, then their target; spacing_first: as G.pt draws them
+    # How pairs are drawn. start_first: by their start, then their target; spacing_first: as G.pt
+    # does.
     spacing: str = "start_first"
     first_start: float = 0.7  # share of pairs that start from an initial network
     support_min_per_class: int = 4  # support sets vary from here to data.support_per_class
-    support_sizes: str = "uniform"  # or log: one and two shots as often as five to ten
+    # How sizes of support sets are drawn: uniform, or log, with one and two shots as often as five
+    # to ten.
+    support_sizes: str = "uniform"
     support_unequal: float = 0.0  # share of support sets whose classes differ in size
     permute_units: bool = False  # needed by representations that are not equivariant
     permute_labels: float = 0.5  # share of pairs with labels renamed at random
     # Share of pairs whose target is the best snapshot after the start, and which are asked for "as
     # good as you can" in place of a number; 0: such prompts are not learned.
     best_prompts: float = 0.3
-    drop: DropConfig = DropConfig()
-    steps_per_dispatch: int = 50
-    checkpoint_every: int = 500
-    # The last ones kept, and the one with the lowest loss (of a dispatch's steps).
+    drop: DropConfig = DropConfig()  # shares of the pairs in which a condition is left out
+    steps_per_dispatch: int = 50  # steps in one call of the device
+    checkpoint_every: int = 500  # steps from one checkpoint to the next
+    # Number of last checkpoints kept, besides the one of the lowest loss (of a dispatch's steps).
     keep_checkpoints: int = 2
     # Gradients are steps as they are, times learning_rate: of an evolution strategy.
     plain: bool = dataclasses.field(default=False, metadata=NOT_A_KEY)

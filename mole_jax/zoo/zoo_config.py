@@ -13,29 +13,29 @@ PLACEMENTS = ("auto", "device", "host", "stream")
 
 @dataclasses.dataclass(frozen=True)
 class ZooConfig:
-    """The section `zoo`."""
+    """How histories are stored, and read for training: the section `zoo`."""
 
     subsets_per_group: int = 126  # data subsets that are trained and stored together
-    runs_per_shard: int = 256
-    runs_per_chunk: int = 8
+    runs_per_shard: int = 256  # runs in a file
+    runs_per_chunk: int = 8  # runs that are compressed and read together
     # Members of one data subset trained at a time; 0: all members of subsets_per_group data
     # subsets. No result depends on it.
     members_per_group: int = 0
-    # Of the stored parameters: float32, or half the space in bfloat16 or float16. Metrics stay
+    # Type of stored parameters: float32, or half the space in bfloat16 or float16. Metrics stay
     # those of the float32 network.
     dtype: str = "float32"
     # Where training keeps the parameters: device, host, stream (nowhere, they are read from the
     # zoo as they are needed) or auto, the first of these with room. No number depends on it.
     placement: str = "auto"
-    memory_gb: float = 0.0  # that they may take; 0: half of the device's and of the host's
+    memory_gb: float = 0.0  # memory for them; 0: half of the device's and of the host's
     # While training, replace the oldest runs on the device by new members of training subsets,
     # which are not stored: every live_every steps (a multiple of training.steps_per_dispatch)
     # live_refresh runs, each of another data subset. The first ones are the stored zoo's runs, and
     # new ones if live_runs is larger.
     live: bool = False
-    live_runs: int = 0
-    live_every: int = 150
-    live_refresh: int = 100
+    live_runs: int = 0  # runs on the device; 0: as many as the stored zoo has to train on
+    live_every: int = 150  # steps from one replacement to the next
+    live_refresh: int = 100  # runs that are replaced at a time
 
     def check(self) -> None:
         """Raise UserError for values that cannot be."""

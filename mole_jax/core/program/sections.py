@@ -165,23 +165,40 @@ def written(kind: type, values: Mapping[str, Any] | ConfigDict, prefix: str) -> 
 
     Lines of comments above a field come above it, too: they are about it and perhaps those after.
     """
-    found: dict[str, list[str]] = {}  # a field that is there again replaces its base's
+    lines: list[str] = []
+    within = nested(kind)
+    for key, (above, own) in comments(kind).items():
+        if key not in values:
+            continue
+        lines += [f"# {line}" for line in above]
+        if key in within:
+            lines += [f"# {prefix}{key}: {own}"] if own else []
+            lines += written(within[key], values[key], f"{prefix}{key}.")
+        else:
+            lines.append(f"{prefix}{key} = {values[key]!r}" + (f"  # {own}" if own else ""))
+    return lines
+
+
+def nested(kind: type) -> dict[str, type]:
+    """Return the dataclasses of the sections in a section, by key."""
+    return {f.name: type(f.default) for f in dataclasses.fields(kind) if _is_section(f)}
+
+
+def comments(kind: type) -> dict[str, tuple[list[str], str]]:
+    """Return the comments of a dataclass's fields: the lines above, and what follows in its line.
+
+    Fields are in the order in which they are written; some are no keys.
+    """
+    found: dict[str, tuple[list[str], str]] = {}  # a field that is there again replaces its base's
     above: list[str] = []
-    nested = {f.name: type(f.default) for f in dataclasses.fields(kind) if _is_section(f)}
     own = [base for base in reversed(kind.__mro__) if dataclasses.is_dataclass(base)]
     for line in "".join(map(inspect.getsource, own)).splitlines():
         if line.startswith("    # "):
-            above.append(line.strip())
+            above.append(line.strip().removeprefix("# "))
         elif match := _FIELD.match(line):
-            key, comment = match.groups()
-            comment = f"  # {comment}" if comment else ""
-            if key in nested and key in values:
-                head = [*above, *([f"# {prefix}{key}:{comment[3:]}"] if comment else [])]
-                found[key] = [*head, *written(nested[key], values[key], f"{prefix}{key}.")]
-            elif key in values:
-                found[key] = [*above, f"{prefix}{key} = {values[key]!r}{comment}"]
+            found[match[1]] = (above, match[2] or "")
             above = []
-    return [line for lines in found.values() for line in lines]
+    return found
 
 
 def _is_section(field: dataclasses.Field[Any]) -> bool:

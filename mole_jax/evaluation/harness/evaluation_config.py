@@ -40,19 +40,19 @@ PROMPTS = ("best", "chosen")
 
 @dataclasses.dataclass(frozen=True)
 class TargetsConfig:
-    """What S1 should reach, as fractions; 0 where nothing is asked."""
+    """What S1 should reach, as shares of 1; 0 where nothing is asked."""
 
-    regret: float = 0.01  # at most
-    score: float = 0.97  # at least
-    r2: float = 0.95  # of prompts, at least
-    support_gap: float = 0.5  # above
-    milliseconds: float = 20.0  # at most
-    share_of_adam: float = 0.0  # at least
+    regret: float = 0.01  # largest regret
+    score: float = 0.97  # smallest mean score on the test pool
+    r2: float = 0.95  # smallest R² of prompts
+    support_gap: float = 0.5  # smallest condition-use gap of the support set
+    milliseconds: float = 20.0  # longest time of one predicted network
+    share_of_adam: float = 0.0  # smallest share of the score that Adam reaches
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
-    """The section `evaluation`."""
+    """What is measured of the trained learners, and how often: the section `evaluation`."""
 
     # What is measured: ("all",), or names of `selection.MEASURES`; what these need is measured,
     # too, and so is the quality of generated networks.
@@ -70,13 +70,13 @@ class EvaluationConfig:
     # training.metric.
     table_prompts: tuple[float, ...] = (1.0, 0.5, 0.2, 0.1, 0.05)
     # What most measures ask for. best: as good as you can, where the model has learned it
-    # (training.best_prompts); chosen, or where it has not: one number, see below.
+    # (training.best_prompts); chosen, or where it has not: one of evaluation.candidates.
     prompt: str = "best"
-    # Prompts among which the fixed one is chosen on training subsets.
+    # Numbers among which the prompt is chosen on training subsets.
     candidates: tuple[float, ...] = (0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)
     # Learning rates among which Adam's is chosen on training subsets.
     adam_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
-    adam_steps: int = 0  # of Adam as a baseline; 0: as many as the population's
+    adam_steps: int = 0  # steps of Adam as a baseline; 0: as many as the population's
     curve_points: int = 40  # snapshots of Adam's loss curve
     soup_size: int = 16  # networks averaged to a soup
     # Noise in units of a tensor's spread over the zoo; chosen on training subsets.
@@ -88,13 +88,13 @@ class EvaluationConfig:
     # Examples of each class, up to data.support_per_class, with which every learner is compared
     # with classical ones; empty: none.
     shots: tuple[int, ...] = ()
-    few_shot_networks: int = 8  # of which a mean is made in that comparison
+    few_shot_networks: int = 8  # networks that a mean is made of in that comparison
     # Above 0, Adam, 1-NN and SVM are also given this many warped copies of each support image.
     warped_copies: int = 0
     novelty_count: int = 100  # networks whose distance to the training runs is measured
     sampler_batch: int = 64  # networks in one call of the sampler
     bootstrap: int = 2000  # resamples for each interval
-    targets: TargetsConfig = TargetsConfig()
+    targets: TargetsConfig = TargetsConfig()  # what S1 should reach, as shares of 1
 
     def check(self) -> None:
         """Raise UserError for values that cannot be, naming the key."""

@@ -18,8 +18,8 @@ from mole_jax.training.learner import Label
 class AncestorConfig:
     """Keys that every ancestor has."""
 
-    steps: int = 0  # of its meta-training; 0 leaves it out
-    rate: float = 1e-3  # of its meta-training
+    steps: int = 0  # steps of its meta-training; 0 leaves it out
+    rate: float = 1e-3  # learning rate of its meta-training
     batch_size: int = 0  # episodes of a step; 0: training.batch_size
 
     knobs: ClassVar[tuple[str, ...]] = ("rate",)  # what to lower where its training diverges

@@ -30,15 +30,15 @@ from mole_jax.training.learner import Episodes, Uses
 class DescentConfig(AncestorConfig):
     """The section of a learner that adapts by gradient steps."""
 
-    rate: float = 1e-2  # of its meta-training
-    inner_steps: int = 5  # on a task, in meta-training
-    inner_rate: float = 0.1
-    rollouts: int = 20  # of a policy, for each of its steps
-    rollout_steps: int = 200  # after which they are cut off
+    rate: float = 1e-2  # learning rate of its meta-training
+    inner_steps: int = 5  # gradient steps on a task, in meta-training
+    inner_rate: float = 0.1  # learning rate of these steps; Meta-SGD begins with it
+    rollouts: int = 20  # episodes of a policy, for each of its gradient steps
+    rollout_steps: int = 200  # steps after which these are cut off
     # Numbers of steps, and rates as shares of the trained one, among which the evaluation chooses
     # on training subsets. Elsewhere it is the last number, and the trained rate.
     try_steps: tuple[int, ...] = (10, 25, 50, 100, 200)
-    try_rates: tuple[float, ...] = (0.3, 1.0, 3.0)
+    try_rates: tuple[float, ...] = (0.3, 1.0, 3.0)  # as above
 
     knobs: ClassVar[tuple[str, ...]] = ("rate", "inner_rate")
 

@@ -39,12 +39,12 @@ LARGEST = 10.0  # weights stay within this, and so does the loss of a rule that 
 class EvolvedConfig(AncestorConfig):
     """The section of the evolved rule."""
 
-    rate: float = 1.0  # of the strategy's own step
+    rate: float = 1.0  # learning rate of the strategy
     batch_size: int = 8  # episodes that every rule of a generation is tried on
     population: int = 32  # rules in a generation
     sigma: float = 0.03  # standard deviation of mutations at the beginning
-    evolve_sigma: bool = True  # each coefficient's own; False: it stays as it is
-    inner_steps: int = 20  # on a support set
+    evolve_sigma: bool = True  # adapt sigma, each coefficient's own; False: it stays
+    inner_steps: int = 20  # steps on a support set
     # Numbers of steps among which the evaluation chooses on training subsets.
     try_steps: tuple[int, ...] = (10, 20, 40)
 

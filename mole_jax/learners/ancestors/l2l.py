@@ -36,15 +36,15 @@ class L2LConfig(AncestorConfig):
     """The section of the learned optimizer."""
 
     batch_size: int = 8  # episodes of a step: unrolls take much memory
-    kind: str = "lstm"  # or mlp, which is given momenta: see learned_optimizer.py
-    scale: float = 0.1  # of its steps
+    kind: str = "lstm"  # the optimizer: lstm, or mlp, which is given momenta
+    scale: float = 0.1  # factor of its steps
     unroll: int = 40  # steps of a network's training in meta-training
     truncation: int = 20  # of them through which gradients flow back
     # How its gradient is found: backprop through a truncation, or evolution strategies on the
     # unroll (es), or on truncations with persistent perturbations (pes).
     estimator: str = "backprop"
-    sigma: float = 0.01  # of perturbations
-    judge: str = "query"  # or support: the examples whose loss is to fall, as published
+    sigma: float = 0.01  # standard deviation of perturbations
+    judge: str = "query"  # examples whose loss is to fall: query, or support, as published
     # Numbers of steps among which the evaluation chooses on training subsets.
     try_steps: tuple[int, ...] = (10, 20, 40, 80)
 

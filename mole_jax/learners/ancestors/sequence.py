@@ -47,9 +47,9 @@ LABELS = {
 class SequenceConfig(AncestorConfig):
     """The section of a learner that reads examples."""
 
-    width: int = 128
-    layers: int = 2
-    heads: int = 4  # of attention, and of matrices
+    width: int = 128  # size of every layer
+    layers: int = 2  # number of layers
+    heads: int = 4  # heads of attention, and of matrices
 
     def check(self, name: str) -> None:
         """Raise UserError for values that cannot be, naming the key."""

@@ -44,23 +44,25 @@ _INIT = nn.initializers.normal(0.02)
 class Tokens:
     """How numbers become tokens: `config.metamodel.gpt`."""
 
-    # chunk, chunk_within_layer, chunk_within_input or layer_by_layer: tokenisation.py
+    # Where vectors are cut: chunk, chunk_within_layer, chunk_within_input or layer_by_layer
+    # (tokenisation.py).
     split: str = "chunk_within_layer"
-    chunk_size: int = 1000
+    chunk_size: int = 1000  # numbers of a token, at most
     encoder_depth: int = 1  # linear layers of a token's encoder, with GELUs between them
-    decoder_depth: int = 1
-    n_frequencies: int = 128  # of scalars
-    max_frequency_log2: float = 14.0
+    decoder_depth: int = 1  # linear layers of a token's decoder
+    n_frequencies: int = 128  # sines and cosines of a scalar, each
+    max_frequency_log2: float = 14.0  # the largest frequency, as a power of two
     absolute_metrics: bool = True  # target and start metric are tokens, besides their difference
     # An imported model may read metric * scale + shift.
     metric_scale: float = dataclasses.field(default=1.0, metadata=NOT_A_KEY)
     metric_shift: float = dataclasses.field(default=0.0, metadata=NOT_A_KEY)
-    # Not G.pt's, but its repairs. A linear map and a LayerNorm hide how large a chunk is: its log
-    # norm is added. Raw diffusion steps differ from one another by one number in 257: they are
-    # scaled to 0..4, as in our other meta-model. So are metrics, as logarithms.
-    visible_norms: bool = False
-    scaled_time: bool = False
-    log_metrics: bool = False
+    # This key and the next two are repairs that G.pt lacks. A linear map and a LayerNorm hide how
+    # large a chunk is: its log norm is added. Raw diffusion steps differ from one another by one
+    # number in 257: they are scaled to 0..4, as in our other meta-model. So are metrics, as
+    # logarithms.
+    visible_norms: bool = False  # add a chunk's log norm
+    scaled_time: bool = False  # diffusion steps in 0..4
+    log_metrics: bool = False  # metrics as logarithms
     # In place of powers of two, where another program has computed them with other rounding: the
     # highest turn so fast that the last bit of a frequency changes what they give.
     frequencies: tuple[float, ...] = dataclasses.field(default=(), metadata=NOT_A_KEY)

@@ -16,33 +16,33 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Sizes and choices: the section `metamodel` of a config, with this model."""
+    """Sizes of the diffusion transformer: the section `metamodel`."""
 
-    width: int = 128
-    layers: int = 2
-    heads: int = 4
-    mlp_ratio: int = 4
-    conditioning: str = "adaln"  # or context: scalars as tokens
-    features: str = "dense"  # or conv, of images: what the set encoder sees first
-    feature_width: int = 128  # of the support set's learned features
+    width: int = 128  # size of the residual stream
+    layers: int = 2  # blocks of attention and MLP
+    heads: int = 4  # heads of each attention
+    mlp_ratio: int = 4  # hidden units of a block's MLP, as a multiple of width
+    conditioning: str = "adaln"  # how scalars come in: adaln, or context, as tokens
+    features: str = "dense"  # what the set encoder sees first: dense, or conv, of images
+    feature_width: int = 128  # size of the support set's learned features
     support_queries: int = 2  # tokens that attend over the whole support set
     pairwise: bool = True  # outgoing weights also as products with class tokens
     # Refine the estimate by gradient steps on learned examples of each class.
-    probes: int = 8  # of each class; 0: none, and no inner steps
+    probes: int = 8  # learned examples of each class; 0: none, and no inner steps
     # Labelled support examples of each class (the first ones; they stand in random order) whose
     # gradient is followed, too, apart from that of the learned ones.
-    support_probes: int = 0
-    support_weights: bool = False  # the model says how much each of them counts
-    support_warps: float = 0.0  # how far inner steps move, turn and stretch them; 0: not at all
+    support_probes: int = 0  # of each class; 0: none
+    support_weights: bool = False  # whether the model says how much each of them counts
+    support_warps: float = 0.0  # how far inner steps move, turn and stretch them; 0: not
     # Whether weights are also written by the transformer itself; else only steps along gradients on
     # probes change them, and what is written of a network is its probes.
     writes: bool = True
-    inner_steps: int = 8  # the last steps; each block takes one of its own before them
+    inner_steps: int = 8  # gradient steps at the end; each block takes one before them
     # Rank of a learned linear map between a token's channels, which start and inner steps pass
     # through besides: neighbouring pixels can then move together. 0: none.
     mixing: int = 0
-    step_scale: float = 1.0  # of what is learned of step sizes: below 1 they change more slowly
-    dtype: str = "float32"  # or bfloat16: of the products; parameters stay float32
+    step_scale: float = 1.0  # scale of learned step sizes: below 1 they change more slowly
+    dtype: str = "float32"  # type of products: float32 or bfloat16; parameters stay float32
     remat: bool = False  # recompute blocks and inner steps in the backward pass: less memory
     unroll: int = 12  # layers unrolled in the scan over layers
 

@@ -7,25 +7,27 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class DiffusionConfig:
-    """The section `diffusion`."""
+    """The process by which noise is added to weights: the section `diffusion`."""
 
-    schedule: str = "linear"  # or cosine, or flow
-    steps: int = 1000
-    prediction: str = "edm"  # or x0, eps, v, flow; flow matching: both are flow
+    schedule: str = "linear"  # of noise: linear, cosine or flow
+    steps: int = 1000  # levels of noise
+    # What the model's output means: edm, x0, eps, v or flow. Flow matching has flow here and as its
+    # schedule.
+    prediction: str = "edm"
 
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
-    """The section `sampling`."""
+    """How a trained model is asked for networks: the section `sampling`."""
 
-    # ddim, heun (second order: two evaluations of the model a step, but one for the last),
-    # ancestral, or ancestral_large (with the forward process's variance, as in G.pt)
+    # The sampler: ddim, heun (second order: two evaluations of the model a step, but one for the
+    # last), ancestral, or ancestral_large (with the forward process's variance, as in G.pt).
     name: str = "ddim"
-    steps: int = 1
+    steps: int = 1  # steps from noise to data
     guidance: float = 1.0  # 1: none; above, away from the estimate without support and target
-    # The same of one condition alone: away from the estimate that lacks it and has the others.
-    guidance_support: float = 1.0
-    guidance_target: float = 1.0  # of prompts with a number
-    guidance_best: float = 1.0  # of those that ask for the best
-    guidance_start: float = 1.0
+    # Guidance by one condition alone: away from the estimate that lacks it and has the others.
+    guidance_support: float = 1.0  # by the support set
+    guidance_target: float = 1.0  # by the number that a prompt asks for
+    guidance_best: float = 1.0  # by asking for the best
+    guidance_start: float = 1.0  # by the start
     eta: float = 0.0  # ddim's share of fresh noise

@@ -35,20 +35,20 @@ _LARGE, _ROWS = 4096, 8
 
 @dataclasses.dataclass(frozen=True)
 class CNNConfig:
-    """The keys of a CNN in `config.network`: a convolution for each of `channels` and `strides`.
+    """A CNN for images, with a convolution for each of `channels` and `strides`.
 
     `(16, 32)`, `(2, 1)`, no bias and no normalisation on [32, 32, 3] and 10 classes is the CIFAR-10
     network of G.pt (Peebles et al. 2022), D = 5,370.
     """
 
-    channels: tuple[int, ...] = (8, 16)  # of each 3x3 convolution
-    strides: tuple[int, ...] = (1, 2)  # of each convolution
-    bias: bool = True  # whether convolutions have one
-    norm_groups: int = 0  # of the GroupNorm after each convolution; 0: none
+    channels: tuple[int, ...] = (8, 16)  # outputs of each 3x3 convolution
+    strides: tuple[int, ...] = (1, 2)  # pixels from one place of each convolution to the next
+    bias: bool = True  # whether convolutions have a bias
+    norm_groups: int = 0  # groups of the GroupNorm after each convolution; 0: none
     # The last convolution is averaged over N by N cells of the image. 1: over all of it; from 2 on
     # the linear layer knows where in the image something is.
     cells: int = 1
-    init: str = initial.DEFAULT  # or torch, as PyTorch's layers start: see initial.py
+    init: str = initial.DEFAULT  # how layers start; or torch, as PyTorch's do
 
 
 class Convolution(nn.Module):

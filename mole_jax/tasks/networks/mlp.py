@@ -33,11 +33,11 @@ ACTIVATIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class MLPConfig:
-    """The keys of an MLP in `config.network`."""
+    """An MLP for images or tables, with an activation between its layers."""
 
     hidden: tuple[int, ...] = (16,)  # widths of the hidden layers
-    activation: str = "relu"  # or gelu, tanh, silu, selu: between layers
-    init: str = initial.DEFAULT  # or torch, as PyTorch's layers start: see initial.py
+    activation: str = "relu"  # relu, gelu, tanh, silu or selu: between layers
+    init: str = initial.DEFAULT  # how layers start; or torch, as PyTorch's do
 
 
 class MLP(nn.Module):

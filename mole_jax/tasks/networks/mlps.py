@@ -36,13 +36,13 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class MLPsConfig:
-    """The keys of MLPs of several sizes in `config.network`."""
+    """MLPs of several sizes, which stand in the parameters of the largest."""
 
     hidden: tuple[int, ...] = (32, 32)  # the largest widths that any layer may have
-    activation: str = "relu"  # as an MLP's
-    # Sizes that are trained on: every layer has one of these widths.
+    activation: str = "relu"  # relu, gelu, tanh, silu or selu: between layers
+    # Sizes that are trained on: every hidden layer has one of these widths.
     widths: tuple[int, ...] = (8, 16, 32)
-    depths: tuple[int, ...] = (1, 2)  # hidden layers
+    depths: tuple[int, ...] = (1, 2)  # numbers of hidden layers that are trained on
     unseen: tuple[str, ...] = ()  # sizes that are held out as S4, such as "24" and "12-24"
 
 

@@ -38,16 +38,16 @@ INITIAL_LOG_STD = -0.25
 
 @dataclasses.dataclass(frozen=True)
 class PolicyConfig:
-    """The keys of a policy in `config.network`."""
+    """A policy that draws its actions from Gaussians: an MLP of their means."""
 
     hidden: tuple[int, ...] = (16,)  # widths of the hidden layers
-    activation: str = "relu"  # or gelu, tanh, silu, selu: between layers
-    init: str = initial.DEFAULT  # or torch: policies start as PyTorch's layers do, either way
+    activation: str = "relu"  # relu, gelu, tanh, silu or selu: between layers
+    init: str = initial.DEFAULT  # or torch: layers start as PyTorch's do, either way
 
 
 @dataclasses.dataclass(frozen=True)
 class CategoricalPolicyConfig(PolicyConfig):
-    """The keys of a policy that takes one of several choices."""
+    """A policy that takes one of several choices: an MLP of their logits."""
 
     choices: int = 3  # evenly spaced actions in [-1, 1]
 

@@ -26,12 +26,12 @@ FAMILIES: dict[str, NetworkKind] = {
 
 @dataclasses.dataclass(frozen=True)
 class SeveralConfig(vit.ViTConfig, cnn.CNNConfig, mlps.MLPsConfig):
-    """The keys of networks of several families in `config.network`: those of each, and which.
+    """Networks of several families side by side, with the keys of each.
 
     `unseen` holds sizes of MLPs and names of families.
     """
 
-    families: tuple[str, ...] = tuple(FAMILIES)
+    families: tuple[str, ...] = tuple(FAMILIES)  # two or more of mlps, cnn and vit
 
     def of(self, family: str) -> Any:
         """Return the config of a family."""

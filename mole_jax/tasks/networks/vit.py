@@ -20,15 +20,15 @@ EPSILON = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class ViTConfig:
-    """The keys of a vision transformer in `config.network`."""
+    """A vision transformer for images."""
 
     patch: int = 4  # side of a patch in pixels
-    width: int = 16  # of the residual stream
+    width: int = 16  # size of the residual stream
     layers: int = 2  # blocks of attention and MLP
-    heads: int = 2  # of each attention
+    heads: int = 2  # heads of each attention
     mlp: int = 32  # hidden units of each MLP
-    pooling: str = "mean"  # over patches, or a class "token"
-    init: str = initial.DEFAULT  # it knows no other
+    pooling: str = "mean"  # what the last layer reads: mean, over patches, or a class token
+    init: str = initial.DEFAULT  # how layers start; there is no other way
 
 
 # Inside the network features come first and tokens, of all images, last: [W, B * N]. On a CPU
