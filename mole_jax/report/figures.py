@@ -12,10 +12,10 @@ from mole_jax.report.plots import (
     distance_histogram,
     few_shot_lines,
     methods,
-    one_task,
     per_task,
     prompt_curve,
     support_curve,
+    task_images,
     trajectory_lines,
     zoo_curves,
 )
@@ -24,7 +24,7 @@ from mole_jax.report.spec import FigureSpec, Recorded
 FIGURES: dict[str, FigureSpec] = {
     plot.FIGURE.name: plot.FIGURE
     for plot in (
-        one_task,
+        task_images,
         confusions,
         methods,
         per_task,
