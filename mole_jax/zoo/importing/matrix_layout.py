@@ -48,7 +48,7 @@ def read_layout(folder: Path) -> MatrixLayout:
     if file is None:
         raise UserError(
             f"{folder} has no {' or '.join(FILES)}: it is needed to know which tensor a column of "
-            "weights.npy belongs to (docs/zoo.md shows one)"
+            "weights.npy belongs to (docs/importing.md shows one)"
         )
     try:
         order, rows = _json(file) if file.suffix == ".json" else ("", _csv(file))
@@ -56,7 +56,7 @@ def read_layout(folder: Path) -> MatrixLayout:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{file} cannot be understood ({error!r}): a name and a shape are needed for each "
-            "tensor (docs/zoo.md shows one)"
+            "tensor (docs/importing.md shows one)"
         ) from error
     tensors: dict[str, np.ndarray] = {}
     end = 0
