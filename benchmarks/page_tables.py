@@ -116,8 +116,7 @@ def known_classes() -> str:
     }
     rows = []
     for name, what in named.items():
-        own, split = of(name), known(name, "S1")
-        minutes = sum(own["seconds"].values()) / 60
+        split = known(name, "S1")
         regression = split["baselines"].get("regression")
         rows.append(
             [
@@ -128,13 +127,12 @@ def known_classes() -> str:
                 _points(split["regret_mean"]),
                 _best(split),
                 _number(split.get("prompt_alignment", {}).get("r2_mean")),
-                f"{minutes:.0f} min",
             ]
         )
     return markdown(
         [
             *("", "MOLE, %", "the same without noise, %", "Adam, all images, %"),
-            *("regret, points", "best baseline, %", "R²", "all stages"),
+            *("regret, points", "best baseline, %", "R²"),
         ],
         rows,
     )

@@ -56,3 +56,24 @@ def test_every_record_names_a_config_that_is_there() -> None:
         command = json.loads(path.read_text())["command"]
         config = command.split("--config=")[1].split()[0].partition(":")[0]
         assert (page_tables.ROOT / config).exists(), path.name
+
+
+def test_headers_of_configs_say_what_the_records_say() -> None:
+    """A config opens with its commands; below each that is on record are MOLE's and Adam's."""
+    checked = set()
+    for path in record.FOLDER.glob("*.json"):
+        found = json.loads(path.read_text())
+        command = found["command"]
+        config = command.split("--config=")[1]
+        if " " in config or "S1" not in found["splits"]:
+            continue  # of a variation that no header has
+        text = (page_tables.ROOT / config.partition(":")[0]).read_text().split('"""')[1]
+        below = text.split(f"{command} ")[1].partition("python -m")[0]
+        for method in ("generated", "adam"):
+            score = f"{100 * found['splits']['S1'][method]['mean']:.1f}"
+            if "S4" in "".join(found["splits"]):  # its header is about these splits
+                own = [x[method]["mean"] for k, x in found["splits"].items() if k[:2] == "S4"]
+                score = f"{100 * min(own):.1f} to {100 * max(own):.1f}"
+            assert score in below, f"{config}: {method} {score}"
+        checked.add(config)
+    assert len(checked) >= 6
