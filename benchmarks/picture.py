@@ -58,8 +58,8 @@ def draw(seed: int = 0) -> Figure:
         _accuracies(parts[3].subplots())
         titles = (
             "one example\nof each class",
-            "weights of a network,\nwritten in one pass",
-            "its answers for other images\n(thick frame: wrong)",
+            "weights of one network,\nwritten in one pass",
+            "answers for other images\n(thick frame: wrong)",
             "five digits, of which none\nwas trained on: accuracy (%)",
         )
         for part, title in zip(parts, titles, strict=True):
