@@ -20,11 +20,16 @@ def make(config: Any, workdir: Path) -> None:
 
 
 def train(config: Any, zoo: Path, workdir: Path) -> None:
-    """Run the train stage on a zoo that stays where it is: the workdir links to it."""
+    """Run the train stage on a zoo that stays where it is: the workdir links to it.
+
+    Raises:
+        UserError: where a stage of the workdir, a later one included, ran with another config.
+    """
     if not (workdir / "zoo").exists():
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / "zoo").symlink_to((zoo / "zoo").resolve())
         shutil.copy(zoo / "workdir.json", workdir)
+    command.check(workdir, config)
     stages.run(workdir, command.STAGES, ["train"], config)
 
 

@@ -97,6 +97,11 @@ STAGES = (
 )
 
 
+def check(workdir: Path, config: ConfigDict) -> None:
+    """Raise UserError unless every stage begun in `workdir` ran with what `config` says now."""
+    stages.check(workdir, STAGES, config, RESULTS_DO_NOT_DEPEND_ON, _before(), _schema())
+
+
 def run(arguments: Sequence[str]) -> None:
     """Do what the command line says; raise UserError for what the user can fix."""
     given = parse(arguments)
@@ -126,8 +131,7 @@ def run(arguments: Sequence[str]) -> None:
             distributed.start(cluster)  # before values are checked, for which JAX starts
         distributed.agree(validate, config, given.mesh)
         with stages.open_workdir(given.workdir) as workdir:
-            known = RESULTS_DO_NOT_DEPEND_ON, _before(), _schema()
-            stages.check(workdir, STAGES, config, *known)
+            check(workdir, config)
             _say(f"config   {' '.join([given.config, *given.overrides])}")
             _say(f"workdir  {workdir}")
             _say(f"devices  {_devices()}")

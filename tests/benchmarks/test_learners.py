@@ -11,6 +11,10 @@ import pytest
 
 from benchmarks import learners, on_zoo
 from benchmarks.learners import EXPERIMENTS
+from mole_jax import main as command
+from mole_jax.core.errors import UserError
+from mole_jax.core.program import config as configs
+from mole_jax.core.program import stages
 
 
 def test_some_learners_have_an_entry_of_their_own() -> None:
@@ -62,3 +66,18 @@ def test_what_cannot_be_is_refused_at_once(
         learners.main()
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_an_evaluation_of_other_learners_is_not_taken_for_that_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A learner that is added to a finished run would be trained, and missing in its results."""
+    monkeypatch.setattr(stages, "run", lambda *arguments: None)
+    base = {**learners.ALIKE, **EXPERIMENTS["cartpole"].changes}
+    some = learners._config("cartpole", base | learners._steps({"diffusion": 50}))
+    more = learners._config("cartpole", base | learners._steps({"diffusion": 50, "maml": 50}))
+    for stage in command.STAGES:
+        stages.write_done(tmp_path, stage.name, configs.sections(some, stage.sections))
+    on_zoo.train(some, tmp_path, tmp_path)
+    with pytest.raises(UserError, match=r"learners.maml.steps.*move .*evaluate"):
+        on_zoo.train(more, tmp_path, tmp_path)
