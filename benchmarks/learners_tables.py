@@ -21,10 +21,7 @@ Found = Mapping[str, Any]  # of one seed, as benchmarks/learners.py records it
 
 def main() -> None:
     """Print a pair of tables for each experiment and number of seconds."""
-    groups: dict[str, list[Found]] = {}
-    for name, found in machine.known("learners", "found").items():
-        groups.setdefault(name.partition(", seed")[0], []).append(found)
-    for name, seeds in groups.items():
+    for name, seeds in _groups().items():
         print(f"\n### {name}, seeds {', '.join(str(x['seed']) for x in seeds)}\n")
         if "shots" not in next(iter(seeds[0]["splits"].values())):
             print(_policies(seeds))
@@ -32,6 +29,23 @@ def main() -> None:
         for of in ("one", "mean"):
             print(f"{of}:\n\n{_accuracies(seeds, of)}\n")
         print(_costs(seeds))
+
+
+def accuracies(group: str) -> str:
+    """Return the accuracies (%) of one answer at each number of shots, of "glyphs 60 s", say."""
+    return _accuracies(_groups()[group], "one")
+
+
+def costs(group: str) -> str:
+    """Return what learners cost, and how good their probabilities are."""
+    return _costs(_groups()[group])
+
+
+def _groups() -> dict[str, list[Found]]:
+    groups: dict[str, list[Found]] = {}
+    for name, found in machine.known("learners", "found").items():
+        groups.setdefault(name.partition(", seed")[0], []).append(found)
+    return groups
 
 
 def _accuracies(seeds: Sequence[Found], of: str) -> str:

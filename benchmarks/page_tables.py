@@ -11,6 +11,7 @@ those of benchmarks in benchmarks/results/.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine, record, speed_tables
+from benchmarks import learners_tables, machine, record, speed_tables
 from benchmarks.speed_tables import markdown
 from mole_jax.core.errors import UserError
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage import files
 
 ROOT = Path(__file__).parents[1]
+FIVE_MINUTES = "glyphs 300 s, diffusion end_to_end maml"
 _MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 Split = Mapping[str, Any]
 
@@ -208,6 +210,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "populations": speed_tables.populations,
     "blocks": speed_tables.blocks,
     "samplers": speed_tables.samplers,
+    "learners-a-minute": functools.partial(learners_tables.accuracies, "glyphs 60 s"),
+    "learners-costs": functools.partial(learners_tables.costs, "glyphs 60 s"),
+    "learners-five-minutes": functools.partial(learners_tables.accuracies, FIVE_MINUTES),
 }
 
 
