@@ -20,7 +20,7 @@ def checked_seed(seed: Any, name: str = "seed") -> int:
         name: what the user knows it by; opens the message.
 
     Raises:
-        UserError: for a number outside 0..`LARGEST_SEED`, no whole number, or a bool.
+        UserError: for a number outside 0..`LARGEST_SEED`, anything but a whole number, and a bool.
     """
     try:
         number = None if isinstance(seed, (bool, np.bool_)) else operator.index(seed)
