@@ -1,9 +1,9 @@
-"""Config keys that came later or were renamed: how configs that were stored before are read.
+"""Config keys that were added or renamed, and how older stored configs are read.
 
-A config without one of DEFAULTS means what it always meant. Workdirs and zoos that were written
-before a key existed can be resumed by a config that has the key at this value: the stored configs
-of zoos leave it out, so that old and new ones compare equal. Stored configs may have the names
-before RENAMED; command lines and config files may not.
+A config that lacks a key of DEFAULTS means its default. Workdirs and zoos written before a key
+existed can be resumed by a config that has the key at its default. Zoos leave such keys out of
+their stored configs, so old and new ones compare equal. Stored configs may use the old names in
+RENAMED; command lines and config files may not.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ DEFAULTS: dict[str, Any] = {
     "sampling.guidance_support": 1.0,
     "sampling.guidance_target": 1.0,
     "training.best_prompts": 0.0,
-    # Meta-models imported from elsewhere, which nobody trains on, lack these three.
+    # Imported meta-models, which are not trained further, lack this key, keep_checkpoints and
+    # steps_per_dispatch.
     "training.checkpoint_every": 500,
     "training.ema_warmup": True,
     "training.end_to_end_rate": 1e-3,
@@ -74,7 +75,7 @@ RENAMED = {  # old: new, both in the same section
 
 
 def renamed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stored config, or some sections of one, with today's names of its keys."""
+    """Return a stored config, or some sections of one, with its keys renamed to today's names."""
 
     def name_in(section: str, name: str) -> str:
         return RENAMED.get(f"{section}.{name}", f"{section}.{name}").removeprefix(f"{section}.")
@@ -88,18 +89,18 @@ def renamed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def get(config: Mapping[str, Any], key: str) -> Any:
-    """Return the value of one of these keys, such as "metamodel.name"."""
+    """Return the value of a key of DEFAULTS, such as "metamodel.name", in a config."""
     section, _, name = key.partition(".")
     return get_from(config[section], section, name)
 
 
 def get_from(section: Mapping[str, Any], of: str, name: str) -> Any:
-    """Return the value of one of these keys, given the section `of` a config alone."""
+    """Return the value of a key of DEFAULTS, given only the section `of` a config."""
     return section.get(name, DEFAULTS[f"{of}.{name}"])
 
 
 def without_defaults(section: Mapping[str, Any], of: str) -> dict[str, Any]:
-    """Return the section `of` a config without those of these keys that have their default."""
+    """Return the section `of` a config without the keys that have their value in DEFAULTS."""
 
     def plain(x: Any) -> Any:
         return tuple(x) if isinstance(x, list) else x

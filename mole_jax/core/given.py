@@ -1,8 +1,8 @@
-"""What callers give: arrays and numbers, each checked once, where it enters.
+"""Arguments of callers: arrays and numbers, each checked once, where it enters.
 
-Every function takes the name that messages use for the value, and raises UserError in one
-line for what it cannot be. Numbers are looked at after their cast to float32, which is what MOLE
-computes in: 1e39 is infinite there.
+Every function takes the value's name for messages, and raises a one-line UserError for a value that
+it refuses. Numbers are checked after the cast to float32, in which MOLE computes: 1e39 is infinite
+there.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def floats(name: str, value: Any, *, strictly: bool = False) -> np.ndarray:
 def check_floats(name: str, found: jax.Array) -> None:
     """Raise what `floats` raises, for an array that stays on its device.
 
-    Inside of jit, vmap and grad only its type is looked at.
+    Inside jit, vmap and grad only its type is checked.
     """
     _check_real(name, found.dtype, False)
-    finite = _all_finite(found)  # traced by jit around it also where the array has its value
+    finite = _all_finite(found)  # inside jit this is traced even if the array is not
     if not is_traced((found, finite)) and not finite:
         raise UserError(f"{name} {_INFINITE}")
 
@@ -65,16 +65,16 @@ def check_floats(name: str, found: jax.Array) -> None:
 def real(
     name: str, value: Any, low: float = -LARGEST, high: float = LARGEST, what: str = "a number"
 ) -> float:
-    """Return one number that float32 has in low..high; NumPy's and 0-d arrays are fine."""
+    """Return one number in low..high, finite in float32; NumPy scalars and 0-d arrays are fine."""
     shown = _short(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        value = min(max(value, -(2**1000)), 2**1000)  # Python's may be too large for a float
+        value = min(max(value, -(2**1000)), 2**1000)  # a Python int may be too large for a float
     found = _scalar(name, value, what)
     if not any(jnp.issubdtype(found.dtype, kind) for kind in (np.floating, np.integer)):
         raise UserError(f"{name}={shown} must be {what}")
     with np.errstate(over="ignore"):
         rounded = found.astype(np.float32)
-    # The bounds are rounded, too, so that a number that is one of them is inside.
+    # The bounds are rounded, too, so that a number equal to one of them is inside.
     if not np.isfinite(rounded):
         raise UserError(f"{name}={shown} must be {what}, finite in float32")
     if not np.float32(low) <= rounded <= np.float32(high):
@@ -84,7 +84,7 @@ def real(
 
 
 def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """Return one whole number in low..high; NumPy's and 0-d arrays are fine, 2.0 is none."""
+    """Return one whole number in low..high; NumPy scalars and 0-d arrays are fine, 2.0 is not."""
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
     else:
@@ -99,7 +99,7 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
 
 
 def prng_key(name: str, value: Any) -> jax.Array:
-    """Return one key of `jax.random.key`, made from an old one of `jax.random.PRNGKey` if need be.
+    """Return one key as of `jax.random.key`, converted from one of `jax.random.PRNGKey` if need be.
 
     It may be traced.
     """

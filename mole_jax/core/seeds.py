@@ -1,4 +1,4 @@
-"""Seeds: whole numbers of which no two mean the same."""
+"""Seeds: whole numbers, no two of which give the same keys."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ LARGEST_SEED = 2**32 - 1  # JAX takes a seed's last 32 bits: 2**32 would give th
 
 
 def checked_seed(seed: Any, name: str = "seed") -> int:
-    """Return a seed as an int, where it is a whole number that has keys of its own.
+    """Return a seed as an int, if it is a whole number that has keys of its own.
 
     Args:
         seed: an int, or a NumPy integer.
         name: what the user knows it by; opens the message.
 
     Raises:
-        UserError: for what does not fit in 0..`LARGEST_SEED`, is no whole number, or is a bool.
+        UserError: for a number outside 0..`LARGEST_SEED`, anything but a whole number, and a bool.
     """
     try:
         number = None if isinstance(seed, (bool, np.bool_)) else operator.index(seed)

@@ -1,4 +1,4 @@
-"""Refuse a name that is not among those there are."""
+"""The error for a name that is not among the known ones."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from mole_jax.core.errors import UserError
 
 
 def unknown(config_key: str, name: object, names: Iterable[str]) -> UserError:
-    """Return the error for an unknown name: with the nearest name, and all that there are.
+    """Return the error for an unknown name: with the nearest name and all known ones.
 
     Args:
         config_key: such as "network.name".
-        name: what it is.
-        names: what it could be.
+        name: the unknown one.
+        names: the known ones.
     """
     known = tuple(names)
     near = difflib.get_close_matches(str(name), known, n=1)

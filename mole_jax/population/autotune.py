@@ -1,8 +1,8 @@
 """How many members train side by side in a thread of a device: measured once, kept, and logged.
 
-More at once make larger products, until their parameters and activations no longer fit into a
-cache. Where that is depends on the network and on the machine, by factors of two and more either
-way, so it is tried out. Results do not depend on it beyond rounding.
+More members at once make larger products, until their parameters and activations no longer fit into
+a cache. That number depends on the network and the machine, by factors of two and more either way,
+so it is measured. Results do not depend on it beyond rounding.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.family import DeviceData
 from mole_jax.tasks.networks import Network
 
-FIRST = 8  # candidate; a larger one is GROWTH times as large, and 1 is tried if none is better
+FIRST = 8  # first candidate; each next one is GROWTH times as large; 1 is tried if this one is best
 GROWTH = 8
 SECONDS = 0.3  # of each candidate, without compilation
-GIVE_UP = 0.8  # of the best rate so far: no candidate beyond one below it
-# Measuring ends when it has taken this share of what is left to train at the best rate so far.
+GIVE_UP = 0.8  # of the best rate so far: no larger candidate after one below it
+# Measuring ends when it has taken this share of the training time at the best rate so far.
 WORTH = 1 / 3
 
 
@@ -61,13 +61,12 @@ def choose(
     members: int,
     runs: int,
 ) -> Tuned:
-    """Find how many at once are fastest, of `groups` data subsets of `members` on each device.
+    """Find the fastest number at once, for `groups` data subsets of `members` on each device.
 
     A CPU trains one part of them in each thread (see `engine.cpu_threads`).
 
-    Measured with a few steps on the first device, for as long as that may pay for `runs` runs on
-    each. What was measured before on this machine, for the same question, is read from
-    `cache_file()`.
+    A few steps are measured on the first device, for as long as that may pay off over `runs` runs
+    on each. Earlier measurements of the same question on this machine are read from `cache_file()`.
     """
     cpu_threads = engine.cpu_threads(mesh_lib.first_device())
     most = -(-groups * members // cpu_threads)
@@ -93,7 +92,7 @@ def choose(
 
 
 def _promises(at_once: int, rates: dict[int, float]) -> bool:
-    """Return whether to try it: larger ones until one is slower, 1 if the smallest is best."""
+    """Return whether to try one: larger ones until one is slower, 1 if the smallest is best."""
     best = max(rates.values())
     if at_once > max(rates):
         return rates[max(rates)] >= GIVE_UP * best
@@ -122,14 +121,14 @@ def measure(
     m = min(at_once, members)
     g = -(-at_once // m) * engine.cpu_threads(mesh)
     key = rng.key(0)
-    # NumPy's: for these JAX would compile a third as long as for the training itself.
+    # Made by NumPy: JAX would compile for these a third as long as for the training itself.
     ones: Any = np.ones((g, m), np.float32)
     zeros: Any = np.zeros((g, m), np.int32)
     hyper = Hyperparameters(1e-3 * ones, 0 * ones, ones, zeros)
     size = (g, m, network.spec.size)
     starts: Any = np.random.default_rng(0).standard_normal(size, np.float32)
     starts *= 0.1
-    # What is not on that device alone cannot be used there.
+    # Only arrays that are on that device alone can be used there.
     data, starts = jax.device_put((data, starts), mesh_lib.replicated(mesh))
 
     def train() -> Any:
@@ -177,7 +176,7 @@ def _read() -> dict[str, dict[str, float]]:
 def _name(
     network: Network, recipe: Recipe | PPORecipe, data: DeviceData, most: int, runs: int
 ) -> str:
-    """Name what a measurement depends on, in a few characters."""
+    """Return a short name of all that a measurement depends on."""
     shapes = [(x.shape, str(x.dtype)) for x in jax.tree.leaves(data)]
     what = (
         network.name,

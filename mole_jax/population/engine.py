@@ -1,8 +1,7 @@
-"""Train many members: vmapped, some at once, block after block, on every device its share.
+"""Train many members: vmapped in blocks, one block after another, a share on every device.
 
-A CPU is one device of several cores. It trains in one thread for each core: programs
-side by side share the work better than the operations of one program do, which wait for one
-another.
+A CPU is one device of several cores. It trains in one thread for each core: programs side by side
+use the cores better than the operations of one program, which wait for one another.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from mole_jax.tasks.networks import Network
 class Work(NamedTuple):
     """What is trained: leaves [G, ...], and [G, M, ...] where each member has its own.
 
-    A data subset's part of it has leaves without G, and a member's none of the two.
+    A data subset's part has leaves without G, and a member's part without G and M.
     """
 
     task: jax.Array  # [G] position in the task table
@@ -95,8 +94,8 @@ def _member(network: Network, recipe: Recipe | PPORecipe, shared: Shared, member
 def _in_blocks(function: Callable[..., Any], size: int, *arrays: Any) -> Any:
     """vmap `function` over the first axis, at most `size` at once, block after block.
 
-    The blocks are as equal as they can be; the last is filled up with copies that do not come back.
-    One at a time goes without vmap, which would make batches of one of all products.
+    The blocks are as equal as possible; the last is padded with copies whose results are dropped.
+    Blocks of one are not vmapped: that would make all products batches of one.
     """
     n = len(jax.tree.leaves(arrays)[0])
     if min(size, n) == 1:
@@ -128,23 +127,25 @@ def train(
     """Train G data subsets x M members from given starts.
 
     The subset axis is sharded over all devices of the mesh; members of one subset stay together,
-    because they can share minibatches, unless there are several devices for each subset: then these
-    divide its members. There are no collectives.
+    because they can share minibatches. If there are several devices for each subset, they divide
+    its members. There are no collectives.
 
     Args:
         network: what is trained.
         recipe: static choices.
         data: the tasks on device.
         tasks: [G] positions in the task table.
-        batch_keys: [G] keys, one for each subset; own minibatches derive one for each member.
+        batch_keys: [G] keys, one for each subset; members with minibatches of their own derive one
+            each.
         starts: [G, M, D] initial parameters.
         hyper: leaves [G, M].
         mesh: the devices.
         dataset: leaves [G, n, ...]: train on these examples only (data-matched baselines).
-        update: the rule by which members change; without it, the optimizers of the recipe.
+        update: the update rule; without it, the optimizers of the recipe.
         at_once: how many members train side by side in a thread, the others after them; 0: all. It
             changes speed and memory, and results by no more than rounding (see `autotune.py`).
-        first_member: the number of the first of the M members; own minibatches depend on it.
+        first_member: the number of the first of the M members; minibatches of their own depend on
+            it.
 
     Returns:
         History with leaves [G, M, S, ...].
@@ -179,8 +180,8 @@ def train(
     at_once = at_once or padded // mesh.size * work.start.shape[1]
     history = _train(network, recipe, at_once, mesh, shared, work)
     if mesh.devices.flat[0].platform == "cpu":
-        # Nothing is gained by more work at the same time on the same cores, and tests that did
-        # have crashed, seldom, within XLA.
+        # More work at the same time on the same cores gains nothing, and tests with it have crashed
+        # within XLA, rarely.
         history = jax.block_until_ready(history)
     if (padded, parts) == (n_groups, 1):
         return history
@@ -191,8 +192,8 @@ def train(
 def _collected(history: History, n_groups: int, n_members: int, parts: int) -> History:
     """Undo `_divided` and `_filled_up`: leaves [G, M, S, ...].
 
-    One program for all leaves: here devices exchange what they have, and where programs that do
-    so are under way at the same time, those of a CPU may wait for one another for ever.
+    One program for all leaves: here devices exchange data, and several such programs at the same
+    time may deadlock on a CPU.
     """
 
     def collected(x: jax.Array) -> jax.Array:
@@ -220,7 +221,7 @@ def _in_threads(
     work: Work,
     n: int,
 ) -> History:
-    """Train in `n` threads: each takes equally many subsets, or members of all where these are few.
+    """Train in `n` threads: each takes equally many subsets or, of few subsets, members.
 
     Arguments are those of `_train`.
     """
@@ -238,7 +239,7 @@ def _in_threads(
             parts.append(work._replace(**part))
     parts = distributed.put(parts, mesh_lib.replicated(mesh))
     at_once = at_once or math.prod(parts[0].start.shape[:2])
-    # Compiled here and once: threads that ask for the same program at the same time each make it.
+    # Compiled once, here: threads that ask for the same program at the same time would each do it.
     leaves, structure = jax.tree.flatten((shared, parts[0]))
     shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for x in leaves)
     program = _compiled(network, recipe, at_once, mesh, structure, shapes)
@@ -263,7 +264,7 @@ def _compiled(
     structure: Any,
     shapes: tuple[jax.ShapeDtypeStruct, ...],
 ) -> jax.stages.Compiled:
-    """`_train` for arguments, from `shared` on, of a structure and shapes."""
+    """Compile `_train` for a structure and shapes of its arguments from `shared` on."""
     arguments = jax.tree.unflatten(structure, shapes)
     return _train.lower(network, recipe, at_once, mesh, *arguments).compile()
 
@@ -295,7 +296,7 @@ def _divided(work: Work, parts: int) -> Work:
 
 
 def _filled_up(batch: Any, multiple: int) -> Any:
-    """Repeat the last row of every leaf until `multiple` divides how many there are."""
+    """Repeat the last row of every leaf until `multiple` divides the number of rows."""
     n = len(jax.tree.leaves(batch)[0])
     wanted = mesh_lib.pad_to_multiple(n, multiple)
     return batch if wanted == n else _longer(batch, wanted)
@@ -332,7 +333,7 @@ def initial(
 ) -> jax.Array:
     """Draw starts: members [...] int -> parameters [..., D]; depends on (key, member) alone."""
 
-    # Flat they would fit in any order of their axes.
+    # Once flattened, they would fit in any order of their axes.
     chex.assert_tree_shape(hyper, members.shape, custom_message="hyper [...] as members [...]")
 
     def one(index: jax.Array, hyper: Hyperparameters) -> jax.Array:

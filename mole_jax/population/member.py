@@ -35,7 +35,7 @@ class Recipe:
     pool: str = "train"  # where minibatches come from
     coupled_decay: bool = False  # weight decay is a part of the gradient
     epoch_steps: int = 0  # above 0: a schedule changes the rate only after this many steps
-    measured: tuple[str, ...] = POOLS  # on which of them snapshots are measured
+    measured: tuple[str, ...] = POOLS  # the pools that snapshots are measured on
 
 
 class History(NamedTuple):
@@ -127,7 +127,7 @@ def make_step(
         return jnp.mean(cross_entropy(logits, batch.labels, n_classes))
 
     def minibatch(i: jax.Array | int) -> Examples:
-        """Draw a batch, of which all arrays are by example: [batch, ...]."""
+        """Draw a batch whose arrays all have the examples first: [batch, ...]."""
         key = rng.at(batch_key, "minibatch", i)
         if dataset is None:
             drawn = data.draw(recipe.pool, task, key, recipe.batch_size)
@@ -175,7 +175,7 @@ def gradient(
 
 
 def transposed_kernels(network: Network, params: dict[str, Any]) -> dict[str, Any]:
-    """Transpose all matrices, where training keeps them so; its own inverse."""
+    """Transpose all matrices, if training keeps them transposed; its own inverse."""
     if not network.transposed_kernels:
         return params
     return jax.tree.map(lambda p: p.T if p.ndim == 2 else p, params)

@@ -1,7 +1,7 @@
-"""The rules by which members change in a step, with hyperparameters that are arrays.
+"""Update rules for members of a population, with hyperparameters that are arrays.
 
-A rule is an `Update`, an argument of population training. Those of `population.optimizers` are
-here; any other, such as a learned one, is passed in their place.
+A rule is an `Update`, an argument of population training. The optimizers of `population.optimizers`
+are here; any other rule, such as a learned optimizer, is passed in their place.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _DIRECTIONS = {
 class Update:
     """How the parameters of one member change in a step; training vmaps it over members.
 
-    It sees nested dicts of tensors, of which matrices may be transposed: see
-    `Network.transposed_kernels`. One that depends on the step counts steps in its state.
-    Programs are compiled for each `init` and `apply`, so both should be kept and not be made again.
+    It sees nested dicts of tensors, whose matrices may be transposed: see
+    `Network.transposed_kernels`. A rule that depends on the step counts steps in its state.
+    Programs are compiled for each `init` and `apply`, so keep both rather than make them again.
     """
 
     init: Callable[[Any, Params], State]  # (theta, params) -> state
@@ -48,7 +48,7 @@ class Update:
 
 @functools.cache  # the same functions, and so the same compiled programs, for the same names
 def of_names(names: tuple[str, ...], coupled_decay: bool = False) -> Update:
-    """Return the update by the optimizer that each member has drawn from these.
+    """Return the update rule in which each member uses the optimizer that it has drawn.
 
     A step is params - lr * rate * (direction + weight_decay * params). Weight decay is decoupled
     (Loshchilov & Hutter 2019) for both optimizers, unless it is coupled: then weight_decay * params

@@ -35,8 +35,8 @@ METRICS = tuple(f"{pool}_{kind}" for pool in POOLS for kind in ("loss", "return"
 class PPORecipe:
     """The static part of a training: the same for every member.
 
-    The values by default are those of G.pt (Peebles et al. 2022), whose policies are trained for
-    500 iterations.
+    The defaults are those of G.pt (Peebles et al. 2022), whose policies are trained for 500
+    iterations.
     """
 
     snapshot_steps: tuple[int, ...]  # iterations, increasing, the first is 0
@@ -66,7 +66,7 @@ class _Worlds(NamedTuple):
 
 
 class _Transition(NamedTuple):
-    """What was met; leaves [T, E, ...]."""
+    """Transitions of a rollout; leaves [T, E, ...]."""
 
     observation: jax.Array
     action: jax.Array
@@ -78,7 +78,7 @@ class _Transition(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """What is learned from; leaves [E, T, ...]."""
+    """Training data of an iteration; leaves [E, T, ...]."""
 
     observation: jax.Array
     action: jax.Array
@@ -133,14 +133,14 @@ def train(
 ) -> History:
     """Train one policy and keep its snapshots; vmaps over all from `parameters` on.
 
-    An environment whose episode ends begins a new one. An episode that is cut off at the horizon
-    is not over for the value network: the return from there on is what it predicts for the
-    observation after the last step. Only what terminates has no return afterwards.
+    When an episode ends, its environment begins a new one. For the value network, an episode that
+    is cut off at the horizon is not over: its prediction for the observation after the last step is
+    the return from there on. Only terminated episodes have no return afterwards.
 
     Args:
         network: a policy.
         recipe: static choices.
-        update: the rule by which the policy and its value network change.
+        update: the update rule of the policy and its value network.
         environment: the family of problems.
         parameters: [P] of this problem.
         key: draws rollouts, minibatches and the start of the value network.
@@ -151,10 +151,10 @@ def train(
 
     Returns:
         History with S = len(recipe.snapshot_steps). `validation_return` and `test_return` are the
-        mean returns of the policy that takes its likeliest action; `train_return` that of the
-        last episode that ended in each training environment, in which actions are drawn. Before
-        training begins one such episode is run in each. Losses are 1 - return / horizon, the
-        share of the greatest return that is missed.
+        mean returns of the policy that takes its likeliest action; `train_return` that of the last
+        episode that ended in each training environment, with drawn actions. Before training begins,
+        one such episode is run in each. Losses are 1 - return / horizon, the share of the greatest
+        return that is missed.
 
     Raises:
         UserError: see `check`.
@@ -209,7 +209,7 @@ def metrics(environment: Environment, returns: dict[str, jax.Array]) -> dict[str
     """Return METRICS of mean returns on POOLS, which may have any shape."""
     found = {f"{pool}_return": value for pool, value in returns.items()}
     return found | {
-        # A difference first, so that nothing missed is a loss of exactly 0.
+        # Subtract before dividing, so that a perfect return has a loss of exactly 0.
         f"{pool}_loss": (environment.horizon - value) / environment.horizon
         for pool, value in returns.items()
     }
@@ -230,7 +230,7 @@ def _begin(
     key: jax.Array,
     params: dict[str, Any],
 ) -> _Worlds:
-    """Start every environment's episode, after a whole one each for the record."""
+    """Start every environment's episode, after a whole one each for the first return."""
     n = recipe.environments
 
     def act(observation: jax.Array, key: jax.Array) -> jax.Array:

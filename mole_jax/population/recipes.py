@@ -16,7 +16,7 @@ from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.family import TaskFamily
 from mole_jax.tasks.networks import Network
 
-# Of snapshots: ever farther apart as a power says, or at random.
+# Spacing of snapshots: ever farther apart by a power, or at random.
 SPACINGS = ("power", "random")
 
 
@@ -73,8 +73,8 @@ def of(config: Mapping[str, Any], network: Network) -> Recipe | PPORecipe:
 
     Snapshots lie at `steps * (i / (snapshots - 1)) ** snapshot_power`: a power above 1 puts more
     of them where the loss falls fast. Snapshots that fall on the same step become one. With
-    `snapshot_spacing="random"` all but the first and the last lie at random steps, each as likely
-    as another (Peebles et al. 2022), which all members share.
+    `snapshot_spacing="random"` all but the first and the last lie at uniformly random steps
+    (Peebles et al. 2022), which all members share.
     """
     if _value(config, "snapshot_spacing") == "random":
         steps = random_steps(config["steps"], config["snapshots"])

@@ -1,4 +1,4 @@
-"""The runs of a config's data subsets: the number of each, and how they are trained."""
+"""The runs of a config's data subsets: how they are numbered and trained."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def train_subsets(
         family: its tasks.
         subsets: [G] positions in the task table.
         mesh: the devices.
-        members: [M] consecutive numbers of members; all of `population.members` without them.
+        members: [M] consecutive numbers of members; by default all of `population.members`.
         at_once: how many train side by side in a thread of a device; 0: all.
 
     Returns:
@@ -46,7 +46,7 @@ def train_subsets(
     hyper = jax.vmap(
         jax.vmap(lambda i: hyperparameters.draw(population, rng.at(root, "hyperparameters", i)))
     )(jnp.asarray(run))
-    start = run  # whose initial network each begins from
+    start = run  # the run whose initial network each begins from
     if population["shared_start"]:
         shared = shared_start(n_subsets, base)
         start = np.where(trained_on(family, subsets, members, population), shared, run)
@@ -79,11 +79,11 @@ def members_at_once(
 ) -> int:
     """Return how many members to train at once in each thread of a device.
 
-    `population.at_once` says it, or else what is fastest here, which is tried out once, for as long
-    as that may pay for this number of runs on all devices.
+    This is `population.at_once`, or else the fastest number here, which is measured once, for as
+    long as that may pay off over this number of runs on all devices.
     """
     population = config["population"]
-    if population.get("at_once", 0):  # a stored config has none
+    if population.get("at_once", 0):  # a stored config lacks it
         return population["at_once"]
     recipe = recipes.of(population, family.network)
     found = autotune.choose(
@@ -104,7 +104,7 @@ def trained_on(
 ) -> np.ndarray:
     """Return which members of some data subsets the meta-model will be trained on: [G, M] bool.
 
-    Of a training subset, all but the last `held_out_members` of `members`; those added later are.
+    For a training subset: all but the last `held_out_members` of `members`, and all added later.
     """
     seen = np.array([family.subsets[i].split == "train" for i in subsets])
     base = population["members"]
@@ -113,11 +113,11 @@ def trained_on(
 
 
 def run_numbers(subsets: np.ndarray, members: np.ndarray, n_subsets: int, base: int) -> np.ndarray:
-    """Return the number that a run draws its start and hyperparameters with: [G, M].
+    """Return the numbers from which runs draw their starts and hyperparameters: [G, M].
 
     The first `base` members of every data subset are numbered subset by subset; after them comes
-    the number of a start that runs may share, and then members added later, member by member. So
-    the number of a run stays what it is, however many are added.
+    the number of a start that runs may share, and then members added later, member by member. So a
+    run keeps its number, however many are added.
 
     Args:
         subsets: [G] positions in the task table.

@@ -16,8 +16,8 @@ from mole_jax.core.errors import UserError
 class Augmentation:
     """What may happen to a training image, drawn for each image of each minibatch."""
 
-    flip: bool = False  # left and right change places, in half of the images
-    crop: int = 0  # pixels of black border on each side, of which a random crop leaves some
+    flip: bool = False  # half of the images are mirrored left to right
+    crop: int = 0  # pixels of black border added on each side before a random crop
 
     @staticmethod
     def of(config: Mapping[str, Any], image_shape: tuple[int, int, int]) -> Augmentation:

@@ -15,11 +15,11 @@ _ABSENT = -1e9
 
 
 def masked(logits: jax.Array, n_classes: jax.Array | None) -> jax.Array:
-    """Give outputs that stand for no class of a task no probability.
+    """Give zero probability to outputs that stand for no class of a task.
 
     Args:
         logits: [..., K].
-        n_classes: [] the classes of the task; None: all K, and the logits stay as they are.
+        n_classes: [] number of classes of the task; None: all K, and the logits stay as they are.
 
     Returns:
         [..., K]
@@ -54,7 +54,7 @@ def loss_and_accuracy(
         logits: [..., n, K].
         labels: [n] in 0..K-1.
         mask: [n] bool.
-        n_classes: [] classes of the task, of which the labels are; None: K.
+        n_classes: [] number of classes of the task, above all labels; None: K.
 
     Returns:
         Two arrays [...].

@@ -26,11 +26,11 @@ from mole_jax.tasks.networks import Network, Outputs, policy
 from mole_jax.tasks.subsets import DataSubset
 
 PREFIX = "env"  # of data.source: env:cartpole
-# Parameters of tasks: drawn for each task, or those that the environment usually has.
+# Parameters of tasks: drawn for each task, or the environment's usual ones.
 SETTINGS = ("random", "default")
 # Significant digits of a task's parameters, so that its name gives them exactly.
 _DIGITS = 4
-# How near to rest policies are compared, as a share of the region in which episodes live.
+# How near to rest policies are compared, as a share of the region that episodes stay in.
 _NEAREST = 0.01
 # Situations in which the dynamics of two tasks are compared.
 _SITUATIONS = 512
@@ -56,7 +56,7 @@ class ControlTasks:
         return float(self.environment.horizon)
 
     def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
-        """Draw n transitions under random actions, as `features` has them: [n, O + A + O]."""
+        """Draw n transitions under random actions, as `features` returns them: [n, O + A + O]."""
         found = transitions(self.environment, self.parameters[task], key, n)
         inputs = features(self.environment, found)
         return Examples(inputs, jnp.zeros(n, jnp.int32), jnp.ones(n, bool))
@@ -73,10 +73,11 @@ class ControlTasks:
         return World(self.parameters[task], self.environment)
 
     def inputs(self, task: jax.Array, key: jax.Array, n: int) -> jax.Array:
-        """Draw observations [n, O], from all over the region where episodes live to close to rest.
+        """Draw observations [n, O] from the region that episodes stay in, many of them near rest.
 
-        A good policy spends its episodes near rest, and what it does there decides how long they
-        last; each state is a random one of the region brought nearer by a log-uniform factor.
+        A good policy spends its episodes near rest, and its actions there decide how long they
+        last. So each state is a random one of the region, scaled towards rest by a log-uniform
+        factor.
         """
         state_key, scale_key = jax.random.split(key)
         states = jax.vmap(self.environment.random_state, (None, 0))(
@@ -98,7 +99,7 @@ class ControlTasks:
         returns = mean_returns(
             network, self.environment, parameters, params, self.key, (pool,), self.episodes
         )
-        # A difference first, so that nothing missed is a loss of exactly 0.
+        # Subtract before dividing, so that a perfect return has a loss of exactly 0.
         missed = (self.environment.horizon - returns[pool]) / self.environment.horizon
         return missed, 1 - missed
 
@@ -107,7 +108,7 @@ class ControlTasks:
         return 8 * self.episodes * self.environment.n_observations
 
     def dynamics(self, key: jax.Array) -> jax.Array:
-        """Return what every task does in the same situations: [T, n, O] changes of observations."""
+        """Return each task's changes of observations in the same situations: [T, n, O]."""
         environment = self.environment
         state_key, action_key = jax.random.split(key)
         states = jax.vmap(environment.random_state, (None, 0))(
@@ -161,8 +162,8 @@ def mean_returns(
 def features(environment: Environment, found: jax.Array) -> jax.Array:
     """Return transitions [..., O + A + O] as the meta-model sees them, of the same shape.
 
-    The next observation becomes the rate of change, in tenths of a unit per second: between two
-    observations so close in time, what distinguishes tasks would otherwise hardly show.
+    The next observation becomes the rate of change, in tenths of a unit per second: two
+    observations so close in time would hardly show what distinguishes tasks.
     """
     o = environment.n_observations
     before, action, after = found[..., :o], found[..., o:-o], found[..., -o:]
@@ -268,7 +269,7 @@ def build(config: Mapping[str, Any]) -> ControlFamily:
         )
     if c["train_subsets"] < 1 or c["held_out_subsets"] < 0 or c["support_per_class"] < 1:
         raise UserError(
-            f"data: {chosen.name} has no end of settings, so say how many: train_subsets and "
+            f"data: {chosen.name} has infinitely many settings, so say how many: train_subsets and "
             "support_per_class (transitions) must be 1 or more, held_out_subsets not negative; "
             f"they are {c['train_subsets']}, {c['support_per_class']}, {c['held_out_subsets']}"
         )

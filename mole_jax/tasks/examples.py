@@ -17,7 +17,7 @@ class Examples(NamedTuple):
     inputs: jax.Array  # [..., n, F]
     labels: jax.Array  # [..., n] int32 in 0..K-1
     mask: jax.Array  # [..., n] bool
-    # [...] int32: classes of the task, the first ones; None where every task has all K.
+    # [...] int32: number n of classes of the task, labels 0..n-1; None where every task has all K.
     n_classes: jax.Array | None = None
 
 

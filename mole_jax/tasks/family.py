@@ -31,7 +31,7 @@ class DeviceData(Protocol):
         """Return how many classes tasks [...] have; None where all have as many as the family."""
 
     def begun(self, network: Network, flat: jax.Array, task: jax.Array) -> jax.Array:
-        """Return fresh networks [..., D] as tasks [...] begin with them."""
+        """Return fresh networks [..., D] as tasks [...] start training with them."""
 
     def world(self, task: jax.Array) -> World | None:
         """Return what policies of tasks [...] act in; None where networks do not act."""
@@ -51,10 +51,10 @@ class DeviceData(Protocol):
 class TaskFamily(Protocol):
     """Everything that tasks of one experiment share.
 
-    source: the name of where they come from. subsets: the task table. score: the name of what is
-    reported of a network besides its loss, higher being better; divided by score_unit it is a share
-    of 1. labelled: whether examples of the support set have labels, so that a network has a loss
-    on them. n_classes: how many labels tasks have at most.
+    source: the name of where they come from. subsets: the task table. score: the name of the
+    measure that is reported with the loss, higher being better; divided by score_unit it is a share
+    of 1. labelled: whether examples of the support set have labels, so that a network has a loss on
+    them. n_classes: how many labels tasks have at most.
     """
 
     @property
@@ -81,10 +81,10 @@ class TaskFamily(Protocol):
     def shift(self) -> float | np.ndarray: ...  # [F] where they differ
 
     def chance_score(self, tasks: np.ndarray) -> np.ndarray:
-        """Return the share of 1 that an untrained network has on tasks [T]: [T]."""
+        """Return the score of an untrained network on tasks [T], as a share of 1: [T]."""
 
     def chance_loss(self, tasks: np.ndarray) -> np.ndarray:
-        """Return about the loss of an untrained network on tasks [T]: [T]."""
+        """Return the approximate loss of an untrained network on tasks [T]: [T]."""
 
     def indices(self, split: str) -> np.ndarray:
         """Return positions of the tasks of a split ("train", "S1", ...)."""
@@ -96,7 +96,7 @@ class TaskFamily(Protocol):
         """Return the split manifest: which examples and tasks are in which part."""
 
     def provenance(self) -> dict[str, Any]:
-        """Return what the examples are known by, for a record of where a result came from."""
+        """Return what identifies the examples, for a record of where a result came from."""
 
 
 def build(config: Mapping[str, Any]) -> TaskFamily:

@@ -33,7 +33,7 @@ from mole_jax.tasks.sources import ImageData
 from mole_jax.tasks.subsets import DataSubset
 from mole_jax.tasks.transform_images import Transformations
 
-# Pools of which a data subset may have a part only.
+# Pools of which a data subset may use only a part.
 _LIMITED = ("train", "support")
 
 
@@ -58,15 +58,15 @@ class ImageTasks:
     shift: jax.Array  # [] or [F]
     classes: jax.Array  # [T, K] source class of each label
     tables: dict[str, tuple[jax.Array, jax.Array]]  # pool -> indices [n_classes, m], counts
-    # Where data subsets have only some of a class's training examples: how many, and at which
-    # place in the class they begin. They limit the support set's size, too.
+    # If data subsets have only some of a class's training examples: how many, and at which place in
+    # the class they begin. The numbers limit the support set's size, too.
     limits: jax.Array | None  # [T, K]
     firsts: jax.Array | None  # [T, K]
     image_shape: tuple[int, int, int]
     augmentation: Augmentation = augmentation.NONE
     transformations: Transformations | None = None  # of the tasks' images; None: as they are
-    # [T] how many of its `classes` a task has, the first ones; the others are there to fill up,
-    # and their examples are masked. None: all.
+    # [T] how many of its `classes` a task has: the first ones. The others are padding, and their
+    # examples are masked. None: all.
     n_classes: jax.Array | None = None
     sizes: jax.Array | None = None  # [T, H] as Frame.sized takes them; None: networks of one size
 
@@ -84,8 +84,8 @@ class ImageTasks:
     def draw(self, name: str, task: jax.Array, key: jax.Array, n: int) -> Examples:
         """Draw n examples with replacement: [n].
 
-        Classes are equally likely, but in proportion to their examples where a data subset has
-        only some of them. Training examples are augmented.
+        Classes are equally likely, or in proportion to their examples where data subsets are
+        limited to some of them. Training examples are augmented.
         """
         rows, counts = self._rows(name, task)
         label_key, row_key = jax.random.split(key)
@@ -102,7 +102,7 @@ class ImageTasks:
         return Examples(inputs, labels.astype(jnp.int32), mask, self.classes_of(task))
 
     def support(self, task: jax.Array, key: jax.Array, n: int) -> Examples:
-        """Draw n different examples of each class (fewer where there are fewer, and then masked).
+        """Draw n different examples of each class; where there are fewer, the rest is masked.
 
         Args:
             task: position in the task table.
@@ -116,11 +116,11 @@ class ImageTasks:
         rows, counts = self._rows("support", task)
         k, m = rows.shape
         order = jax.random.uniform(key, (k, m))
-        # Of a limited class any examples may be shown, but no more of them than it has.
+        # Any examples of a limited class may be shown, but no more of them than it has.
         available = self.tables["support"][1][self.classes[task]]
         order = jnp.where(jnp.arange(m)[None] < available[:, None], order, 2.0)  # padding last
         take = min(n, m)
-        with jax.named_scope("support"):  # by which its collectives are known
+        with jax.named_scope("support"):  # the name by which its collectives are found
             chosen = jax.lax.top_k(-order, take)[1]  # [K, take]
         mask = jnp.arange(take)[None] < counts[:, None]
         labels = jnp.repeat(jnp.arange(k, dtype=jnp.int32), take)
@@ -132,7 +132,7 @@ class ImageTasks:
         return None if self.n_classes is None else self.n_classes[task]
 
     def begun(self, network: Network, flat: jax.Array, task: jax.Array) -> jax.Array:
-        """Return fresh networks [..., D] as tasks [...] begin with them: zero in what they lack."""
+        """Return fresh networks [..., D] for tasks [...]: zero in the parameters that they lack."""
         flat = fewer_outputs.emptied(network, flat, self.classes_of(task))
         if self.sizes is None or network.frame is None:
             return flat
@@ -148,7 +148,7 @@ class ImageTasks:
     def with_classes(
         self, task: jax.Array, classes: jax.Array, n_classes: jax.Array | None = None
     ) -> ImageTasks:
-        """Return B tasks of other classes [B, K], transformed as these tasks [B]; all examples.
+        """Return B tasks of other classes [B, K] with all examples, transformed as tasks [B].
 
         `n_classes` [B] is as the field of that name.
         """
@@ -168,11 +168,11 @@ class ImageTasks:
     def transformed_once(
         self, task: jax.Array, names: Sequence[str]
     ) -> tuple[ImageTasks, jax.Array]:
-        """Return a task that stands alone, its images transformed, and its position: [].
+        """Return one task on its own, with its images already transformed, and its position: [].
 
-        For loops that use the same images again and again. It draws and measures the same examples
-        as before. Where nothing is transformed, or images change each time that they are drawn, it
-        returns what it was given: bytes take less memory.
+        For loops that reuse the same images. The task draws and measures the same examples as
+        before. If nothing is transformed, or images change at each draw, return the arguments as
+        they are: bytes take less memory.
 
         Args:
             task: [] position in the task table.
@@ -226,7 +226,7 @@ class ImageTasks:
     def _rows(self, name: str, task: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return image numbers [K, m] of a task's pool and how many of them count [K].
 
-        Of a class that the task lacks none counts.
+        None counts of a class that the task lacks.
         """
         chex.assert_rank(task, 0, custom_message="task []: vmap over several")
         indices, counts = self.tables[name]
@@ -234,7 +234,7 @@ class ImageTasks:
         rows, counts = indices[classes], counts[classes]
         if self.limits is not None and self.firsts is not None and name in _LIMITED:
             limited = jnp.minimum(counts, self.limits[task])
-            if name == "train":  # a new support set each time, from the whole pool
+            if name == "train":  # support sets are new each time, from the whole pool
                 places = self.firsts[task][:, None] + jnp.arange(rows.shape[1])[None]
                 rows = jnp.take_along_axis(rows, places % counts[:, None], axis=1)
             counts = limited
@@ -303,7 +303,7 @@ class ImageFamily:
 
     @functools.cached_property
     def classes(self) -> np.ndarray:  # [T, K]
-        """The source classes of every data subset; where it has fewer than K, they come again."""
+        """The source classes of every data subset; where it has fewer than K, they repeat."""
         return np.array([np.resize(s.classes, self.n_classes) for s in self.subsets], np.int32)
 
     @functools.cached_property
@@ -353,7 +353,7 @@ class ImageFamily:
     def held_out(self) -> dict[str, np.ndarray]:
         """Return the held-out tasks by split.
 
-        Those of S3 by data set, as "S3-NAME", and those of S4 by their networks, as "S4-24".
+        S3 is divided by data set, as "S3-NAME", and S4 by network, as "S4-24".
         """
         found: dict[str, list[int]] = {}
         for split in subsets.HELD_OUT:
@@ -386,7 +386,7 @@ class ImageFamily:
 def build(config: Mapping[str, Any], data: ImageData | None = None) -> ImageFamily:
     """Load the data source and lay out pools, data subsets and the network of `config`.
 
-    `data` takes the place of what `config.data.source` names.
+    `data` replaces what `config.data.source` names.
 
     Raises:
         UserError: for anything in `config.data` or `config.network` that cannot be done.

@@ -1,4 +1,4 @@
-"""Which network each task has, where they have one of several."""
+"""Which network each task has, where there are several."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SPLIT = "S4"
 def assign(network: Network, chosen: tuple[DataSubset, ...], seed: int) -> tuple[DataSubset, ...]:
     """Give each data subset one of the networks that are trained, and add those of S4.
 
-    A task of S4 has the classes of one of S1, and a network that no training task has: so the two
-    differ in the network alone.
+    An S4 task has the classes of an S1 task and a network that no training task has, so the two
+    differ only in the network.
 
     Args:
-        network: of all tasks; where it is no frame of several, data subsets stay as they are.
+        network: of all tasks; without a frame, data subsets stay as they are.
         chosen: the data subsets.
         seed: of the draw.
 

@@ -1,4 +1,4 @@
-"""What a network's outputs mean: how far two networks are apart, and what pulls one to a target.
+"""Distances of a network's outputs: from another network's, and from targets.
 
 Classifiers and categorical policies put out logits; Gaussian policies the means of actions.
 """
@@ -25,14 +25,14 @@ def divergence(
 ) -> jax.Array:
     """Measure how far the outputs of `estimate` are from those of `target`: [n].
 
-    KL(target || estimate) of the classes' or choices' probabilities, in nats. For Gaussian policies
-    the squared difference of the means, which count in proportion up to 1, the largest action that
-    has an effect, and logarithmically above: greedy actions depend on the means alone.
+    KL(target || estimate) of the classes' or choices' probabilities, in nats. For Gaussian
+    policies, the squared difference of the means, on a scale that is linear up to 1, the largest
+    action that has an effect, and logarithmic above: greedy actions depend on the means alone.
 
     Args:
-        network: of both.
-        target: its parameters.
-        estimate: parameters, too.
+        network: the architecture of both.
+        target: parameters of the target.
+        estimate: parameters of the estimate.
         inputs: [n, F].
         n_classes: [] classes of the task; None: all that the network has outputs for.
     """

@@ -1,4 +1,4 @@
-"""What the pixels were like that an experiment trains on."""
+"""Statistics of the pixels that an experiment trains on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AT_ONCE = 1024  # images whose pixels are in memory as float64
 def of_training(family: TaskFamily) -> tuple[np.ndarray, np.ndarray] | None:
     """Return every pixel's mean and standard deviation, [F] each, on the source's own scale.
 
-    Over the training pool of the classes that are trained on; None of what are no images.
+    Over the training pool of the classes that are trained on; None where tasks have no images.
     """
     if not isinstance(family, ImageFamily):
         return None

@@ -19,10 +19,10 @@ def scale_and_shift(
     Args:
         config: the section `data`, whose `pixel_mean` and `pixel_std` are used where there are any.
         data: all images.
-        train: those that are trained on, which are measured otherwise: [n, H, W, channels].
+        train: training images, whose statistics are used otherwise: [n, H, W, channels].
 
     Raises:
-        UserError: for a mean and a deviation that cannot be, and where pixels would be infinite.
+        UserError: for an invalid mean or deviation, and where pixels would be infinite.
     """
     mean, std = tuple(config.get("pixel_mean", ())), tuple(config.get("pixel_std", ()))
     given = bool(mean or std)

@@ -1,4 +1,4 @@
-"""How many classes data subsets have: all of them as many, or any number in a range."""
+"""How many classes data subsets have: all the same number, or any number in a range."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 
-# Draws without a new held-out subset, after which these are drawn from the classes of training
-# subsets alone. Their distribution is the same; of very many classes the other draw hardly ends.
+# After this many draws without a new held-out subset, only classes of training subsets are drawn
+# from. The distribution is the same, but with very many classes the first way hardly ends.
 PATIENCE = 20_000
 
 # Below, `sizes` are the numbers of classes that a subset may have, in increasing order.
@@ -24,13 +24,13 @@ def of(config: Mapping[str, Any]) -> range:
     """Return the sizes of `config.data`, the section of image tasks.
 
     Raises:
-        UserError: for a smallest size that cannot be.
+        UserError: for an impossible smallest size.
     """
     most, fewest = config["classes_per_subset"], compat.get_from(config, "data", "fewest_classes")
     if fewest and not 2 <= fewest <= most:
         raise UserError(
             f"data.fewest_classes={fewest} must lie in 2..data.classes_per_subset={most}, or be 0 "
-            "for subsets that all have as many"
+            "for subsets that all have that many"
         )
     return range(fewest or most, most + 1)
 
@@ -61,12 +61,12 @@ def draw(
 ) -> list[tuple[int, ...]]:
     """Draw different subsets, those to train on first.
 
-    Every size is as likely as another, until its subsets are used up. Training takes no larger
-    share of a size than of all subsets together, rounded up: so held-out subsets have all sizes,
-    too, where there are enough.
+    Every size is equally likely until its subsets are used up. Training takes no larger share of a
+    size than of all subsets together, rounded up, so held-out subsets have all sizes, too, where
+    there are enough.
 
     Args:
-        rng: what is random.
+        rng: the source of randomness.
         groups: a subset takes its classes from one of them.
         sizes: numbers of classes.
         n_train: subsets to train on.
@@ -112,9 +112,9 @@ def draw(
 def repeated(
     rng: np.random.Generator, subsets: Sequence[tuple[int, ...]], n: int
 ) -> list[tuple[int, ...]]:
-    """Return the first n subsets; where there are fewer, they come again, in turn.
+    """Return the first n subsets; where there are fewer, repeat them in turn.
 
-    Of several sizes each is then as likely as another.
+    Among several sizes, each is equally likely to repeat.
     """
     of_size = {
         k: itertools.cycle([s for s in subsets if len(s) == k])

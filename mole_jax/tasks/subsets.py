@@ -48,7 +48,7 @@ class DataSubset:
         return (tuple(sorted(self.classes)), self.parameters)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields that say something, as JSON values."""
+        """Return id, classes, split and all fields that are not empty, as JSON values."""
         fields = dataclasses.asdict(self)
         if self.transformation:
             fields["transformation"] = self.transformation.to_json()
@@ -137,7 +137,7 @@ def draw(
     again = np.random.default_rng([seed, 0xA6A1])
     rng = np.random.default_rng([seed, 0x52])
     rows = [
-        # More tasks than there are subsets: these come again, with other transformations.
+        # If there are more tasks than subsets, subsets repeat with other transformations.
         *((c, "train") for c in subset_sizes.repeated(again, train, n_train)),
         *((s.classes, s.split) for s in chosen if s.split != "train"),
         *(
@@ -175,8 +175,8 @@ def sample(
 
     `sizes` are the numbers of classes that a subset may have, in increasing order. Every class of a
     held-out subset occurs in training subsets: it is a new combination of known classes.
-    `n_train=0` takes all subsets that are not held out. A subset's classes are all of one of the
-    `groups`; by default one group holds all classes.
+    `n_train=0` takes all subsets that are not held out. A subset takes all its classes from one of
+    the `groups`; by default one group holds all classes.
 
     Raises:
         UserError: when there are fewer subsets than asked for, or a class is never trained on.
@@ -265,7 +265,7 @@ def _parts(
 
 
 def _groups(config: Mapping[str, Any], data: ImageData, known: list[int]) -> list[list[int]]:
-    """Return sets of classes, from one of which a subset takes all its own."""
+    """Return sets of classes; a subset takes all its classes from one of them."""
     if config["mix_sources"]:
         return [known]
     of = [[c for c in known if data.class_source[c] == i] for i in range(len(data.sources))]

@@ -17,7 +17,7 @@ class Pools:
 
     train: float = 0.5  # what populations are trained on
     support: float = 0.15  # what the meta-model is shown
-    validation: float = 0.15  # what metrics of prompts are measured on, and choices made
+    validation: float = 0.15  # what prompt metrics are measured on, and choices are made on
     test: float = 0.2  # what is measured, and never chosen on
 
 
@@ -51,13 +51,13 @@ class ImageDataConfig:
     # S2: data subsets of classes that are kept from training.
     held_out_classes: int = 0  # number of these classes
     unseen_class_subsets: int = 0  # number of these data subsets
-    # Which classes of these data subsets are new: all, or any, one at least (they are S2any then).
+    # Which classes of these data subsets are new: all, or any (at least one: then they are S2any).
     unseen_class_rule: str = "all"
     # S3: data subsets of the parts of a source A+B+C that are kept from training.
     held_out_sources: str = ""  # names of these parts, joined by a plus
     unseen_source_subsets: int = 0  # number of data subsets of each of them
-    # In the source's own units, one number, or one for each channel. Empty: that of all pixels that
-    # are trained on.
+    # In the source's own units, one number, or one for each channel. Empty: that of all training
+    # pixels.
     pixel_mean: tuple[float, ...] = ()  # subtracted from pixels
     pixel_std: tuple[float, ...] = ()  # what pixels are divided by then
     mix_sources: bool = True  # subsets may take classes from several parts of the source
@@ -67,8 +67,8 @@ class ImageDataConfig:
     examples_per_class: tuple[int, int] = (0, 0)
     imbalance: float = 1.0  # size of the largest class over that of the smallest
     augment: Augmentation = NONE  # changes of single training images
-    # Shares of training tasks whose images are all changed in one way: further tasks of the same
-    # classes.
+    # Shares of training tasks whose images are all changed in one way, which makes further tasks of
+    # the same classes.
     transform: TransformShares = UNCHANGED
     support_per_class: int = 10  # labelled examples of each class in a support set, at most
 
@@ -78,7 +78,7 @@ class ControlDataConfig:
     """Tasks that are settings of an environment: the section `data`, where `source` names one."""
 
     source: str = "env:cartpole"  # the environment, the only one
-    settings: str = "random"  # random, or default: one task, as it is usually set
+    settings: str = "random"  # random, or default: one task with the usual parameters
     train_subsets: int = 0  # number of settings to train on
     held_out_subsets: int = 52  # number of other settings, split S1
     support_per_class: int = 10  # transitions of a support set

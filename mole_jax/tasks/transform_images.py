@@ -11,12 +11,12 @@ import numpy as np
 
 from mole_jax.tasks.transformation import BANK, IDENTITY, Transformation, n_symmetries
 
-_RADIUS = 14  # pixels of an image's side for each pixel that strokes and blur reach
+_RADIUS = 14  # strokes and blur reach one pixel for this many pixels of an image's side
 _ORDER, _MATRIX = 0x0DE2, 0x3A72  # streams of random numbers
 
 
 class Tone(NamedTuple):
-    """What becomes of the brightness of pixels, [T] each; see `Transformation`."""
+    """How the brightness of pixels changes, [T] each; see `Transformation`."""
 
     changed: jax.Array  # bool
     stroke: jax.Array
@@ -98,8 +98,8 @@ def change_brightness(
     Args:
         transformations: of all tasks.
         task: [] position in the task table.
-        images: [n, F] float32 pixels as the source has them; what lies outside the range of the
-            training images is cut to it.
+        images: [n, F] float32 pixels as the source has them, clipped to the range of the training
+            images.
         image_shape: height, width, channels.
 
     Returns:

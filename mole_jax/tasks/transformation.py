@@ -15,11 +15,11 @@ import numpy as np
 from mole_jax.core.errors import UserError
 from mole_jax.core.program import sections
 
-# Linear maps are products with one of these many stored matrices, after a permutation of its own.
+# A linear map is a product with one of this many stored matrices, after a permutation of its own.
 BANK = 32
 LARGEST_LINEAR = 256  # numbers in an image: larger matrices would make training slow
 _SEEDS = 1_000_000  # permutations
-_ATTEMPTS = 100  # at a transformation that a data subset does not have yet
+_ATTEMPTS = 100  # at drawing a transformation that a data subset does not have yet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Transformation:
 
     @property
     def name(self) -> str:
-        """All that differs from the defaults, in letters that file names may have."""
+        """All that differs from the defaults, in characters that file names may have."""
         return "".join(f"-{name}{value:g}" for name, value in self.to_json().items())
 
     def to_json(self) -> dict[str, Any]:
@@ -108,10 +108,10 @@ def draw(
     image_shape: Sequence[int],
     seed: int,
 ) -> list[Transformation | None]:
-    """Draw the transformation of each data subset, such that equal subsets have different ones.
+    """Draw a transformation of each data subset, different ones for equal subsets.
 
-    None is one that changes nothing. A kind's share decides which tasks have it, and does not
-    change what they have of other kinds, unless a task is drawn again because another is equal.
+    None changes nothing. A kind's share decides which tasks have it, and does not affect their
+    other kinds, unless a task is drawn again because it equals another.
 
     Args:
         shares: of the tasks that have each kind.
@@ -120,7 +120,7 @@ def draw(
         seed: of the draw.
 
     Raises:
-        UserError: where a data subset is there more often than there are transformations for it.
+        UserError: where a data subset occurs more often than there are transformations for it.
     """
     if not shares.some:
         return [None] * len(subsets)
@@ -144,7 +144,7 @@ def draw(
 
 
 def _one(shares: TransformShares, symmetries: int, rng: np.random.Generator) -> Transformation:
-    """Draw one transformation; it takes equally many numbers from `rng` whatever the shares are."""
+    """Draw one transformation; it takes equally many numbers from `rng` for any shares."""
     has = {kind: rng.random() < getattr(shares, kind) for kind in KINDS}
     symmetry = int(rng.integers(1, symmetries))
     middle, contrast, level = rng.uniform((0.2, 0.5, 0.0), (0.8, 1.0, 1.0)).round(3).tolist()

@@ -31,11 +31,11 @@ SHOWN_PROBLEMS = 10_000
 MODULES = {
     "import-gpt": (
         "interop.lmdb.import_lmdb",
-        "make a zoo of a checkpoint data set of G.pt; resumes",
+        "make a zoo from a checkpoint data set of G.pt; resumes",
     ),
     "import-torch": (
         "zoo.importing.import_torch",
-        "make a zoo of a zoo of PyTorch state_dicts; resumes",
+        "make a zoo from a model zoo of PyTorch state_dicts; resumes",
     ),
     "export-gpt": (
         "interop.lmdb.export_lmdb",
@@ -175,7 +175,7 @@ def _verify(path: Path) -> int:
         return 1
     print(f"{path}: no problems")
     if read_manifest(path).schema.imported:
-        print("imported: it has no recipe, so that none of its runs can be trained again")
+        print("imported: it has no recipe, so none of its runs can be trained again")
     return 0
 
 

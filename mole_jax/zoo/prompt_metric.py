@@ -1,4 +1,4 @@
-"""The prompt metric: `config.training.metric`, or what the zoo says.
+"""The prompt metric: `config.training.metric`, or the zoo's own.
 
 A name is a pool and a kind, such as `validation_loss`, `test_error` or `test_return`. Zoos of
 classifiers store accuracies; errors, in percent, follow from them.
@@ -114,6 +114,6 @@ def check(config: Mapping[str, Any], family: TaskFamily) -> None:
         )
     if asked.startswith("train_") and not family.labelled and config["population"]["shared_start"]:
         raise UserError(
-            f"training.metric={asked!r} is of what policies did while they were trained, and "
+            f"training.metric={asked!r} measures policies while they are trained, and "
             "the new starts of population.shared_start lack it: use a validation or test metric"
         )

@@ -29,7 +29,7 @@ def rebuild(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
             f"{zoo.path} was made from other pools or data subsets than data.source="
             f"{config['data']['source']!r} gives now; make the zoo again{_older(zoo)}"
         )
-    # Zoos of earlier versions do not say it, and tasks of an environment have no images.
+    # Older zoos do not record it, and tasks of an environment have no images.
     now = family.provenance()
     if changed := [key for key in now if zoo.schema.provenance.get(key, now[key]) != now[key]]:
         raise UserError(
@@ -40,7 +40,7 @@ def rebuild(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
 
 
 def _older(zoo: Zoo) -> str:
-    """Say so where a zoo's S2 is what is called S2any now."""
+    """Say so if a zoo's S2 is what is now called S2any."""
     trained = {c for task in zoo.schema.tasks if task.split == "train" for c in task.classes}
     known = any(trained & set(task.classes) for task in zoo.schema.tasks if task.split == "S2")
     return " (its S2 has known classes, too: data.unseen_class_rule='any')" if known else ""
@@ -54,7 +54,7 @@ def _of_imported(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
     """
     if IMPORT_FINISHED not in zoo.schema.provenance:
         raise UserError(
-            f"the import into {zoo.path} was interrupted: run the command that began it to its end"
+            f"the import into {zoo.path} was interrupted: rerun the command that began it"
         )
     family = families.build(config)
     if family.network.spec != zoo.schema.spec:

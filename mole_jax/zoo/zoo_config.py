@@ -29,16 +29,16 @@ class ZooConfig:
     placement: str = "auto"
     memory_gb: float = 0.0  # memory for them; 0: half of the device's and of the host's
     # While training, replace the oldest runs on the device by new members of training subsets,
-    # which are not stored: every live_every steps (a multiple of training.steps_per_dispatch)
-    # live_refresh runs, each of another data subset. The first ones are the stored zoo's runs, and
-    # new ones if live_runs is larger.
+    # which are not stored: live_refresh runs, each of a different data subset, every live_every
+    # steps (a multiple of training.steps_per_dispatch). At first the device has the stored zoo's
+    # runs, and new ones if live_runs is larger.
     live: bool = False
     live_runs: int = 0  # runs on the device; 0: as many as the stored zoo has to train on
     live_every: int = 150  # steps from one replacement to the next
     live_refresh: int = 100  # runs that are replaced at a time
 
     def check(self) -> None:
-        """Raise UserError for values that cannot be."""
+        """Raise UserError for invalid values."""
         for name in ("subsets_per_group", "runs_per_shard", "runs_per_chunk"):
             if getattr(self, name) < 1:
                 raise UserError(f"zoo.{name}={getattr(self, name)} must be 1 or more")

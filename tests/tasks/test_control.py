@@ -118,7 +118,7 @@ def test_dynamics_tell_similar_tasks_from_others(family: ControlFamily) -> None:
     ("changes", "message"),
     [
         ({"source": "env:pendulum"}, "environment='pendulum' is unknown"),
-        ({"train_subsets": 0}, "has no end of settings, so say how many"),
+        ({"train_subsets": 0}, "has infinitely many settings, so say how many"),
         ({"held_out_subsets": -1}, "held_out_subsets not negative"),
         ({"held_out_classes": 2}, "held_out_classes=2 is about images"),
         ({"settings": "default"}, "data.settings='default' is one task"),

@@ -1,8 +1,8 @@
-"""Being asked to stop: Ctrl-C, SIGTERM (from schedulers), or SIGHUP (a terminal that closes).
+"""Requests to stop: Ctrl-C, SIGTERM (from schedulers) and SIGHUP (a terminal that closes).
 
-Work that can be done again is left at once, by an exception. What cannot, such as a training since
-its last checkpoint, is `held`: it continues to a place where it can be kept, and then stops. Of
-several processes all stop at the same place when one of them is asked to.
+Work that can be repeated ends at once, by an exception. Work that would be lost, such as training
+steps since the last checkpoint, runs in a `held` block: it continues until it can be saved, and
+then stops. If one of several processes is asked to stop, all stop at the same point.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RAISES = {signal.SIGTERM: Terminated, signal.SIGHUP: HungUp}
 
 
 class _Held:
-    """Of this process, since signals come to a process and to its main thread."""
+    """State of this process: signals go to a process and its main thread."""
 
     holding = False
     asked: signal.Signals | None = None
@@ -40,10 +40,10 @@ class _Held:
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
-    """In this block, SIGINT raises KeyboardInterrupt, SIGTERM Terminated and SIGHUP HungUp.
+    """Make SIGINT raise KeyboardInterrupt, SIGTERM Terminated and SIGHUP HungUp in this block.
 
-    Unless they are held. For the main thread only. A signal that is ignored, as SIGINT in jobs that
-    a shell runs in the background and SIGHUP under nohup, stays ignored.
+    A signal that is `held` does not raise. For the main thread only. Signals that are ignored stay
+    ignored, such as SIGINT in a shell's background jobs and SIGHUP under nohup.
     """
     before = {s: signal.getsignal(s) for s in SIGNALS}
     taken = [s for s in SIGNALS if before[s] != signal.SIG_IGN]
@@ -53,8 +53,8 @@ def handled() -> Iterator[None]:
         yield
     except Exception as problem:
         if _Held.raised is not None:
-            # An extension that a signal stops in its tracks raises what it likes. Said, in case
-            # that it has nothing to do with the signal.
+            # An extension module that a signal interrupts may raise anything. Print it, in case it
+            # has nothing to do with the signal.
             print(f"after a signal: {type(problem).__name__}: {problem}", file=sys.stderr)
         check()
         raise
@@ -65,9 +65,9 @@ def handled() -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise again what has been raised before, in this block of `handled`, and was swallowed.
+    """Raise again an interrupt that was raised in this block of `handled` but swallowed.
 
-    Python itself drops what is raised in a finaliser, and so do libraries here and there, such as
+    Python drops exceptions raised in a finaliser, and some libraries swallow them, for example
     while they are imported.
     """
     if _Held.raised is not None:
@@ -76,16 +76,16 @@ def check() -> None:
 
 @contextlib.contextmanager
 def held() -> Iterator[Callable[[], bool]]:
-    """Hold back the first signal that comes in this block until its end.
+    """Hold back the first signal that arrives in this block until the block ends.
 
-    A loop is held as a whole, and leaves itself where it is asked to: a signal between two blocks
-    would stop it at once. One that has been raised before and was swallowed (see `check`) comes
-    again, here. Every process has to enter the block, call what it yields and leave the block in
-    step.
+    Hold a loop as a whole and let it end itself when asked: a signal between two blocks would stop
+    it at once. A signal that was raised earlier and swallowed (see `check`) counts as arriving
+    here. All processes must enter the block, call the yielded function and leave the block in step.
 
     Yields:
-        A function that returns whether one has come to any process, so that the block can keep what
-        it has. A second signal is not held back, unless it says again that the terminal is gone.
+        A function that returns whether any process has received a signal, so that the block can
+        save its work. A second signal is not held back, unless it repeats that the terminal is
+        gone.
     """
     _Held.holding = True
     _Held.asked = _Held.asked or _Held.raised
@@ -104,14 +104,14 @@ def held() -> Iterator[Callable[[], bool]]:
     if agreed:
         distributed.part_together()
         _raise(agreed[0])
-    if late is not None:  # has come since, and not to all: the next block begins with it
+    if late is not None:  # arrived since, not at all processes: the next block begins with it
         if distributed.count() == 1:
             _raise(late)
         _Held.asked = late
 
 
 def _agreed() -> signal.Signals | None:
-    """Return the signal that has come to one of the processes, if any."""
+    """Return the signal that one of the processes has received, if any."""
     largest = distributed.largest(_Held.asked or 0)
     return signal.Signals(largest) if largest else None
 

@@ -15,7 +15,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Show how far a loop is, how fast it goes, how long it still takes and its latest numbers.
+    """Show a loop's progress, rate, remaining time and latest numbers.
 
     `total` and `initial` count `unit`s; a resumed loop passes what is already done as `initial`,
     which the rate leaves out. Only process 0 shows anything.
@@ -61,7 +61,7 @@ class Progress:
         self._last_line = time.monotonic()
         if self._bar.disable:
             return
-        # An empty bar format field: logs want numbers, not a drawing.
+        # No {bar} in the format: logs want numbers, not a drawing.
         shape = "{desc}: {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
         state = {**self._bar.format_dict, "bar_format": shape, "ncols": None}
         print(tqdm.format_meter(**state), file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""A terminal that closes while a program writes to it: the program continues in silence."""
+"""A terminal that closes while a program writes to it: the program continues silently."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import sys
 from collections.abc import Iterator
 
 STREAMS = (1, 2)  # standard output and standard error
-# Asked once: of a terminal that is gone the system no longer says that it is one.
+# Asked once: the system no longer reports a closed terminal as one.
 _terminals = tuple(fd for fd in STREAMS if os.isatty(fd))
 
 
 def width() -> int:
-    """Return how many columns standard error shows: 0 where it is no terminal, or one without."""
+    """Return how many columns standard error shows: 0 if it is no terminal or has none."""
     if not sys.stderr.isatty():
         return 0
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns
-    except (OSError, ValueError):  # it does not say
+    except (OSError, ValueError):  # the size is unknown
         return 80
 
 
 def leave() -> None:
-    """Write to nowhere from here on in place of the terminal."""
+    """Send output for the terminal to /dev/null from here on."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for fd in _terminals:
         os.dup2(nowhere, fd)
@@ -33,7 +33,7 @@ def leave() -> None:
 
 @contextlib.contextmanager
 def may_be_gone() -> Iterator[None]:
-    """Leave the terminal where writing to it fails in this block because it is gone."""
+    """Leave the terminal if writing to it fails in this block because it is gone."""
     try:
         yield
     except OSError as problem:

@@ -1,9 +1,9 @@
-"""What accelerators can do at most, as their makers' data sheets have it.
+"""Peak figures of accelerators, from their makers' data sheets.
 
 Google's figures are from its pages, NVIDIA's from others that quote its sheets. None was measured.
-Peaks are of dense bfloat16 products. A link's rate is what one device can send while it receives as
-much: half of what data sheets call bidirectional. GPUs of one machine are linked with one another,
-those of different machines by a network card each; the chips of a TPU slice are all linked.
+Peaks are for dense bfloat16 products. A link's rate is that of one direction: half of what data
+sheets call bidirectional. The GPUs of one machine are linked with one another, and each reaches
+other machines by a network card of its own; the chips of a TPU slice are all linked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Chip:
     """One device as JAX counts them."""
 
     name: str
-    kinds: tuple[str, ...]  # how jax.Device.device_kind begins
+    kinds: tuple[str, ...]  # prefixes of jax.Device.device_kind
     peak: float  # FLOP/s
     memory: float  # bytes
     bandwidth: float  # bytes/s, of memory
@@ -38,7 +38,7 @@ CHIPS = (
     # GB, 64 TB/s, NVLink 14.4 TB/s, ConnectX-7 of 400 Gb/s for each GPU.
     Chip("B200", ("NVIDIA B200",), 2250 * TERA, 180 * GIGA, 8 * TERA, 900 * GIGA, 8, 50 * GIGA),
     # cloud.google.com/tpu/docs/v4: 275 TFLOPS, 32 GiB, 1,200 GB/s, 3D mesh of 4,096. Six links of
-    # 50 GB/s each way: Jouppi et al. 2023, TPU v4. The network is not said; as of a v5e.
+    # 50 GB/s each way: Jouppi et al. 2023, TPU v4. The network is not stated; taken from v5e.
     Chip("TPU v4", ("TPU v4",), 275 * TERA, 32 * GIB, 1200 * GIGA, 300 * GIGA, 4096, 3.125 * GIGA),
     # cloud.google.com/tpu/docs/v5e: 197 TFLOPS, 16 GB, 819 GB/s, interconnect 400 GB/s both ways,
     # 256 chips in a pod with 6.4 Tb/s of network.
@@ -82,7 +82,7 @@ CHIPS = (
 def find(device_kind: str) -> Chip | None:
     """Return the chip of a jax.Device.device_kind; None where there is no data sheet, as for a CPU.
 
-    Of several the one with the longest matching name: "TPU v5 lite" is not "TPU v5".
+    The longest matching name wins: "TPU v5 lite" is not "TPU v5".
     """
     found = [
         (len(kind), chip) for chip in CHIPS for kind in chip.kinds if device_kind.startswith(kind)

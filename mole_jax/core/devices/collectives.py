@@ -1,15 +1,15 @@
 """What devices send to one another in a compiled program, read from its text.
 
-A device of a group of n sends, with the usual ring algorithms, of a result of R bytes:
+With the usual ring algorithms, each device of a group of n sends, for a result of R bytes:
 
     all-gather, all-to-all   R (n - 1) / n
     all-reduce               2 R (n - 1) / n
     reduce-scatter           R (n - 1)
     collective-permute       R
 
-Compilers for CPUs leave an all-reduce of which every device keeps only a part as it is, where those
-for accelerators make a reduce-scatter of it, and exchange float32 where bfloat16 is asked for. Both
-count here as what accelerators make of them.
+CPU compilers keep an all-reduce even if each device uses only a part of its result; accelerator
+compilers make it a reduce-scatter. CPU compilers also exchange float32 where bfloat16 is asked for.
+Both are counted as on accelerators.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class Collective:
 
         Args:
             link: bytes per second that a device sends to those linked with it.
-            linked: how many neighbours in the order of devices are linked.
-            network: bytes per second that a device sends beyond them. Devices of one group that
-                are linked share what has to go further.
+            linked: how many consecutive devices are linked.
+            network: bytes per second that a device sends beyond them. Linked devices of one group
+                share the traffic that leaves them.
         """
         machines = self.groups // linked
         if (machines == machines[:, :1]).all():
@@ -85,7 +85,7 @@ def read(text: str, n_devices: int) -> list[Collective]:
         n_devices: of the mesh.
 
     Raises:
-        ValueError: for a collective in a loop of which the text does not say how often it runs.
+        ValueError: for a collective in a loop whose number of iterations the text does not give.
     """
     program, entry = _parse(text)
     found: list[Collective] = []
@@ -161,7 +161,7 @@ def _parse(text: str) -> tuple[_Program, str]:
 def _collectives(
     kind: str, op: _Op, program: _Program, where: str, times: int, n_devices: int
 ) -> Iterator[Collective]:
-    """Return one instruction's, as accelerators would have it."""
+    """Yield the collectives of one instruction, as accelerators would run it."""
     sizes, groups = op.sizes, _groups(op.rest, n_devices)
     if op.code.endswith("-start") and kind in ("all-gather", "collective-permute"):
         sizes = sizes[len(sizes) // 2 :]  # operands come first, then results
@@ -194,7 +194,7 @@ def _results(program: _Program, where: str, op: _Op, index: int, n: int) -> list
 
 
 def _sliced(op: _Op, name: str) -> bool:
-    """Return whether every device takes its part."""
+    """Return whether an instruction takes each device's part of the array `name`."""
     return op.code == "dynamic-slice" and op.operands[0] == name
 
 
@@ -214,11 +214,11 @@ def _all_used(
 
     Args:
         program: all computations.
-        where: the one that the names are of.
+        where: the computation that the names belong to.
         names: of the arrays.
         wanted: whether an instruction and the name of its operand are as wanted.
         passing: other instructions that may come before.
-        outside: answers for a result of `where` itself.
+        outside: the answer for the uses of `where`'s own result.
     """
     for name in names:
         uses = [op for op in program[where].values() if name in op.operands]

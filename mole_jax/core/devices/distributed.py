@@ -1,8 +1,8 @@
 """Several processes that work as one, on one machine or many, and how they keep in step.
 
-Every process runs the same program. What must happen once - locks, records, reports - process 0
-does, while the others wait for what comes of it. Without `start` there is one process, process 0,
-and every function here does what is plain: none of them starts JAX then.
+Every process runs the same program. Process 0 does what must happen once (locks, records, reports),
+while the others wait for its result. Without `start` there is only process 0: every function here
+is then trivial, and none starts JAX.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, NoReturn
 
 from mole_jax.core.errors import UserError
 
-# A process that is silent for so long is lost, and the others end.
+# A process that is silent for this long counts as lost, and the others end.
 HEARTBEAT_SECONDS = 30
-# How long one that has finished waits for the others to finish, too.
+# How long a finished process waits for the others.
 SHUTDOWN_SECONDS = 60
-# How long to wait for what another process does, which may take a stage: as long as it lives.
+# Another process's work may take a whole stage: wait for as long as that process lives.
 _FOREVER_MS = 10**9
 # What JAX, Gloo and NCCL say when a process at the other end is gone.
 _SIGNS_OF_LOSS = ("Gloo", "gloo", "NCCL", "heartbeat", "oordination service", "CoordinationService")
@@ -30,7 +30,7 @@ _SIGNS_OF_LOSS = ("Gloo", "gloo", "NCCL", "heartbeat", "oordination service", "C
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where the processes meet. All None: TPU pods, Slurm and Open MPI know it themselves."""
+    """Where the processes meet. All None: a TPU pod, Slurm or Open MPI says so."""
 
     address: str | None = None  # HOST:PORT, of process 0
     processes: int | None = None
@@ -38,7 +38,7 @@ class Cluster:
 
 
 class Agreed(UserError):
-    """A user's error that every process raises, so that they can part in order."""
+    """A UserError that every process raises, so that all can end in order."""
 
 
 class _State:
@@ -87,9 +87,9 @@ def start(cluster: Cluster) -> None:
         UserError: when the others cannot be found or reached.
     """
     import jax
-    from jax._src import distributed as of_jax  # no public name for the client has come yet
+    from jax._src import distributed as of_jax  # the client has no public name yet
 
-    # It would take SIGTERM for itself, which is `mole_jax.core.console.interrupts`'s.
+    # It would take over SIGTERM, which belongs to `mole_jax.core.console.interrupts`.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
@@ -134,7 +134,7 @@ def is_first() -> bool:
 
 
 def from_first(make: Callable[..., Any], *arguments: Any) -> Any:
-    """Call `make(*arguments)` on process 0 only; all return what it returned, plain data.
+    """Call `make(*arguments)` on process 0 only; all processes return its result, plain data.
 
     A UserError of `make` is raised by all.
     """
@@ -155,9 +155,9 @@ def from_first(make: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def agree(do: Callable[..., Any], *arguments: Any) -> Any:
-    """Call `do(*arguments)` on every process, each of which returns what it returned there.
+    """Call `do(*arguments)` on every process and return this process's result.
 
-    When any of them raises a UserError all do: that of the first one that did.
+    If any process raises a UserError, all do: that of the first process with one.
     """
     if _State.client is None:
         return do(*arguments)
@@ -175,7 +175,7 @@ def agree(do: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def barrier() -> None:
-    """Wait until every process is here. Hosts wait, since devices may give up."""
+    """Wait until every process is here. The hosts wait, since devices may time out."""
     if _State.client is not None:
         _State.client.wait_at_barrier(_next_name(), _FOREVER_MS)
 
@@ -191,9 +191,9 @@ def largest(number: int) -> int:
 
 
 def put(tree: Any, sharding: Any) -> Any:
-    """`jax.device_put`, also over the devices of several processes, which all have the whole tree.
+    """Call `jax.device_put`, also across processes that each hold the whole tree.
 
-    Each hands its part to its own devices; that they have the same values is not checked.
+    Each process puts its part on its own devices; that all hold the same values is not checked.
     """
     import jax
     import numpy as np
@@ -227,12 +227,12 @@ def gather(tree: Any) -> Any:
 
 
 def part_together() -> None:
-    """Say that all processes have agreed to end now."""
+    """Record that all processes have agreed to end now."""
     _State.together = True
 
 
 def is_loss(problem: BaseException) -> bool:
-    """Return whether an error of a library says that another process is gone."""
+    """Return whether a library's error means that another process is gone."""
     said = f"{type(problem).__name__} {problem}"
     return _State.client is not None and any(sign in said for sign in _SIGNS_OF_LOSS)
 
@@ -240,9 +240,9 @@ def is_loss(problem: BaseException) -> bool:
 def end(code: int) -> None:
     """Leave the other processes, with an exit code; the last thing that a process does.
 
-    Where all end, they wait for one another. Otherwise this process is gone at once, without
-    returning, but for the traceback of an exception on its way: waiting for others, as JAX does by
-    itself at exit, would keep them from noticing.
+    If all processes end, they wait for one another. Otherwise this process exits at once, without
+    returning, after printing the traceback of a pending exception: waiting for the others, as JAX
+    does at exit, would keep them from noticing.
     """
     if _State.client is None:
         return
@@ -259,8 +259,8 @@ def end(code: int) -> None:
 
 def _vanish(code: int) -> NoReturn:
     if sys.exc_info()[0] is not None:
-        traceback.print_exc()  # Python will not come to it
-    # All may have got a signal to stop: those who lose process 0 could no longer say so themselves.
+        traceback.print_exc()  # os._exit skips Python's own
+    # If a signal stops all processes, let the others report it before they lose process 0.
     if is_first():
         time.sleep(2)
     os._exit(code)

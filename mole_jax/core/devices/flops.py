@@ -13,10 +13,10 @@ from jax.extend import core
 def count(function: Callable[..., Any], *args: Any) -> float:
     """Count the operations of the matrix products and convolutions in `function(*args)`.
 
-    A multiply-add counts as two, as accelerators' peak rates do. Loops of a fixed length count as
-    often as they run - XLA's own analysis counts their body once - and of several branches the
-    dearest. Work between elements, which is bound by memory and not by arithmetic, counts nothing,
-    and neither do kernels that are not JAX's, as cuDNN's attention: 0.3 % of 26 tokens of 1536.
+    A multiply-add counts as two, as accelerators' peak rates do. The body of a loop of fixed length
+    counts as often as it runs (XLA's own analysis counts it once), and of several branches the most
+    expensive counts. Elementwise work is bound by memory and not counted. Nor are kernels from
+    outside JAX, such as cuDNN's attention: 0.3 % for 26 tokens of width 1536.
 
     Args:
         function: anything that JAX can trace.

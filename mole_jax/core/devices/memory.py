@@ -37,7 +37,7 @@ def on_host() -> int | None:
 def on_each(tree: Any) -> int:
     """Count the bytes that each device holds of a pytree of arrays.
 
-    Of jax.ShapeDtypeStruct with shardings, too; a leaf without one is on a device as a whole.
+    Leaves may be jax.ShapeDtypeStruct with shardings; a leaf without a sharding counts whole.
     """
     return sum(map(_on_each, jax.tree.leaves(tree)))
 
@@ -51,7 +51,7 @@ def _on_each(leaf: Any) -> int:
 
 
 def written(n_bytes: float) -> str:
-    """Write a number of bytes for people: `1.5 GiB`."""
+    """Format a number of bytes for people: `1.5 GiB`."""
     unit = 0
     while n_bytes >= 999.95 and unit < len(_UNITS) - 1:
         n_bytes, unit = n_bytes / 1024, unit + 1

@@ -43,8 +43,8 @@ def make_mesh(shape: Mapping[str, int] | None = None) -> Mesh:
 def local_mesh() -> Mesh:
     """Arrange the devices of this process alone along the axis "data" of such a mesh.
 
-    For work that processes do each on its own, such as training populations. With one process it
-    is the mesh of `make_mesh()`.
+    For work that each process does on its own, such as training populations. With one process it is
+    the mesh of `make_mesh()`.
     """
     return _along_data(jax.local_devices())
 
@@ -67,7 +67,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def whole_copies(array: Any) -> Any:
     """Return the sharding that keeps a whole copy on each device that an array is on.
 
-    None, the default device, for an array of NumPy.
+    For a NumPy array: None, the default device.
     """
     found = getattr(array, "sharding", None)
     if isinstance(found, NamedSharding) and isinstance(found.mesh, Mesh):
@@ -84,7 +84,7 @@ def along(mesh: Mesh, axis: str | tuple[str, ...]) -> NamedSharding:
 
 
 def shares(mesh: Mesh) -> int:
-    """Return into how many parts a batch is divided."""
+    """Return the number of parts that a batch is divided into."""
     return math.prod(mesh.shape[axis] for axis in BATCH)
 
 

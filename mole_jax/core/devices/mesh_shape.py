@@ -1,4 +1,4 @@
-"""The shape of a device mesh as a flag has it: `data:4,fsdp:2`. Does not start JAX."""
+"""The shape of a device mesh as a flag gives it: `data:4,fsdp:2`. Does not start JAX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MOLE computes in 32 bits, also where JAX is set to 64: its files and checksums are of 32 bits."""
+"""MOLE computes in 32 bits, even if JAX is set to 64: its files and checksums have 32."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def single_in_process() -> Iterator[None]:
         yield
         return
     print(f"JAX is set to 64 bits ({_VARIABLE}); this command computes in 32", file=sys.stderr)
-    os.environ[_VARIABLE] = "0"  # for JAX, where it starts in this block, and for processes
+    os.environ[_VARIABLE] = "0"  # for JAX, if it starts in this block, and for child processes
     _set(False)
     try:
         yield

@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **({"allow_abbrev": False} | options))
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """Write a message, such as the help; argparse would hide that it cannot be written."""
+        """Write a message, such as the help; argparse would hide a failure to write it."""
         (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse as argparse does, but refuse a flag that does not exist before one is missed."""
+        """Parse as argparse does, but refuse unknown flags before complaining of missing ones."""
         if args is not None and self._subparsers is None:
             self._refuse_unknown(args)
         return super().parse_known_args(args, namespace)

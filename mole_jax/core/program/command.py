@@ -17,20 +17,20 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.storage import files
 
 FIXABLE, HUNG_UP, INTERRUPTED, TERMINATED = 2, 129, 130, 143
-UNREAD = 141  # what shells say of a program whose reader has gone, as in `... | head -1`
+UNREAD = 141  # the shells' code for a program whose reader is gone, as in `... | head -1`
 
 _kept: list[KeyboardInterrupt] = []  # until the process ends
 
 
 def explained(run: Callable[[], int | None], advice: str = "") -> int:
-    """Run a command, and say in a line on stderr what has stopped it.
+    """Run a command, and say in one line on stderr what stopped it.
 
-    `advice` is added to that line where a signal has.
+    `advice` is added to that line after a signal or where a disk is full.
 
     Returns:
         The exit code: 2 after a UserError or where a disk is full, 129 after SIGHUP, 130 after
-        Ctrl-C, 143 after SIGTERM, 141 (without a line) where nobody reads what is printed any more;
-        else what `run` returns, None being 0.
+        Ctrl-C, 143 after SIGTERM, 141 (without a line) if nobody reads the output any more;
+        otherwise what `run` returns, with None as 0.
     """
     try:
         with interrupts.handled(), precision.single_in_process():
@@ -38,8 +38,8 @@ def explained(run: Callable[[], int | None], advice: str = "") -> int:
     except UserError as problem:
         code, line = FIXABLE, f"error: {problem}"
     except KeyboardInterrupt as stop:
-        # With it would go all that the interrupted functions were at, such as a program that XLA
-        # is compiling in other threads: that crashes.
+        # Freeing it would free what the interrupted functions were using, such as a program that
+        # XLA is still compiling in other threads: that crashes.
         _kept.append(stop)
         if isinstance(stop, interrupts.HungUp):
             code, line = HUNG_UP, f"the terminal was closed{advice}"
@@ -65,9 +65,9 @@ def explained(run: Callable[[], int | None], advice: str = "") -> int:
 def leave(code: int) -> NoReturn:
     """End the process.
 
-    Nothing is left for Python to print at its end: what cannot be printed is a traceback there.
-    After a signal at once: threads of XLA and TensorStore may be in the middle of something, and
-    crash where Python is taken down beneath them.
+    Nothing is left for Python to print at exit, where a failed write gives a traceback. After a
+    signal the process ends at once: threads of XLA and TensorStore may be in the middle of
+    something and crash when Python is torn down beneath them.
     """
     _unwritten()
     if code in (HUNG_UP, INTERRUPTED, TERMINATED, UNREAD):
@@ -76,13 +76,13 @@ def leave(code: int) -> NoReturn:
 
 
 def _printed(run: Callable[[], int | None]) -> int:
-    """Run a command until all that it prints is written: the last of it waits in a buffer."""
+    """Run a command and flush its output, the last of which waits in a buffer."""
     code, ended = 0, None
     try:
         code = run() or 0
     except SystemExit as stop:  # argparse's, after --help
         ended = stop
-    if sys.stdout is not None:  # as it is after >&-
+    if sys.stdout is not None:  # it is None after >&-
         sys.stdout.flush()
     if ended is not None:
         raise ended
@@ -90,9 +90,9 @@ def _printed(run: Callable[[], int | None]) -> int:
 
 
 def _unwritten() -> OSError | None:
-    """Return what keeps standard output or error from being written, None if nothing does.
+    """Return the error that keeps standard output or error from being written, or None.
 
-    Such a stream is turned to nowhere, since Python writes its buffer once more at its end and
+    Such a stream is redirected to /dev/null, since Python writes its buffer again at exit and
     complains on stderr.
     """
     found: OSError | None = None

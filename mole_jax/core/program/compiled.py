@@ -1,7 +1,7 @@
-"""Compiled programs that are kept on disk, so that the next run need not compile them again.
+"""A cache of compiled programs on disk, so that the next run need not compile them again.
 
-JAX can keep them; here a file is found whole or not at all, however the process that wrote it
-ended, and the folder stays below a size. What another machine compiled is never used.
+JAX has such a cache, too. In this one a file is whole or absent, however its writer ended, the
+folder stays below a size limit, and programs from another machine are never used.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.storage.paths import cache_folder, user_path
 
 OFF = ("off", "no", "none", "false", "0")
-LIMIT = 2 * 2**30  # bytes that programs may take, those of all machines that share a home
-_KEPT = 0.8  # of it, once it is reached
-_BETWEEN = 0.02  # of it may be written before all files are looked at again
-_FAILURES = 3  # after which no more are kept
-# What is removed has such a name in such a folder: users may give a folder with files of their own.
+LIMIT = 2 * 2**30  # bytes for the programs of all machines that share a home
+_KEPT = 0.8  # share of LIMIT that stays once it is reached
+_BETWEEN = 0.02  # share of LIMIT that may be written between two looks at all files
+_FAILURES = 3  # failed writes after which no more programs are kept
+# Only files of these names in such folders are removed: a user's folder may hold other files.
 _FOLDER, _FILE, _WRITING = "programs-", ".program", ".program.tmp"
-_OLD = 24 * 3600  # seconds after which what another process was writing is left over
+_OLD = 24 * 3600  # seconds after which another process's unfinished file counts as abandoned
 
 
 @contextlib.contextmanager
 def kept(where: str = "") -> Iterator[str]:
-    """Have JAX keep its compiled programs in this block, and give what was done, for people.
+    """Have JAX keep its compiled programs in this block; yield a line for people on what was done.
 
-    Where JAX is kept from using such a folder (JAX_ENABLE_COMPILATION_CACHE), that holds; where it
-    has been given one (JAX_COMPILATION_CACHE_DIR), that holds unless `where` names another.
+    JAX's own settings hold: JAX_ENABLE_COMPILATION_CACHE can switch the cache off, and the folder
+    in JAX_COMPILATION_CACHE_DIR is used unless `where` names another.
 
     Args:
         where: a folder; "off" to use and keep none; empty for what MOLE_COMPILATION_CACHE says, or
             else for `compiled` in MOLE's cache folder.
 
     Raises:
-        UserError: for what is no folder.
+        UserError: if `where` cannot be a folder.
     """
     import jax
 
@@ -84,7 +84,7 @@ def _folder(where: str) -> Path:
 
 
 def machine() -> str:
-    """Name what programs for this machine's processor depend on, beyond what JAX knows of it.
+    """Return a digest of the facts about this processor that programs need and JAX's key lacks.
 
     XLA compiles for the instructions that a processor has, and for the cores that it may use.
     """
@@ -98,7 +98,7 @@ def machine() -> str:
 
 
 class KeptPrograms:
-    """What JAX asks for programs: files in a folder, each with a digest of what it holds."""
+    """The cache that JAX asks for programs: files in a folder, each with a digest of its data."""
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
         """Use the folder of a machine's programs; it and its siblings may take `limit` bytes."""
@@ -115,12 +115,12 @@ class KeptPrograms:
         except OSError:
             return None
         with contextlib.suppress(OSError):  # it is another user's
-            os.utime(path)  # those that were not used for long go first
+            os.utime(path)  # the least recently used are removed first
         digest, value = data[: hashlib.sha256().digest_size], data[hashlib.sha256().digest_size :]
         return value if _digest(key, value) == digest else None
 
     def put(self, key: str, value: bytes) -> None:
-        """Keep a program, in place of a damaged one if there is; say once where that fails."""
+        """Keep a program, replacing a damaged one; report the first failure."""
         data = _digest(key, value) + value
         if self._failures >= _FAILURES or len(data) > self._limit:
             return
@@ -141,7 +141,7 @@ class KeptPrograms:
                 print(f"a compiled program is not kept: {problem}", file=sys.stderr)
 
     def _make_room(self, size: int) -> None:
-        """Remove the programs that were not used for longest, where others would not fit."""
+        """Remove the least recently used programs if new ones would not fit."""
         self._room -= size
         if self._room >= 0:
             return
@@ -172,11 +172,11 @@ def _digest(key: str, value: bytes) -> bytes:
 
 @contextlib.contextmanager
 def _settings(programs: Any, **values: Any) -> Iterator[None]:
-    """Set JAX in this block, and give it KeptPrograms, if any."""
+    """Apply settings of JAX in this block and install KeptPrograms, if given."""
     import jax
     from jax._src import compilation_cache as of_jax
 
-    # What JAX's cache is, and whether it has been made and looked at.
+    # JAX's cache, and whether it has been initialised, checked and used.
     state = ("_cache", "_cache_initialized", "_cache_checked", "_cache_used")
     settings = {name: jax.config.values[name] for name in values}
     before = {name: getattr(of_jax, name) for name in state}
@@ -184,8 +184,8 @@ def _settings(programs: Any, **values: Any) -> Iterator[None]:
         jax.config.update(name, value)
     of_jax.reset_cache()
     if programs is not None:
-        # JAX would make one of its own, whose files are torn where a process is killed, and which
-        # then complains whenever it reads one.
+        # JAX's own cache leaves torn files when a process is killed, and then complains whenever it
+        # reads one.
         of_jax._cache = programs
         of_jax._cache_initialized = True
     try:

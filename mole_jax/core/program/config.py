@@ -29,7 +29,7 @@ def load(path: str) -> ConfigDict:
     """Return the config of `FILE.py` or `FILE.py:ARGUMENT`: what its `get_config` returns.
 
     Raises UserError when there is no such file, it fails, takes no such argument, or returns no
-    config. A config file says that it does not know an argument by raising ValueError or KeyError.
+    config. A config file refuses an argument by raising ValueError or KeyError.
     """
     filename, colon, argument = path.partition(":")
     file = user_path(filename)
@@ -51,7 +51,7 @@ def load(path: str) -> ConfigDict:
     try:
         signature.bind(*[argument] * bool(colon))
     except TypeError as problem:
-        remedy = "let it take one text" if colon else f"write --config={filename}:ARGUMENT"
+        remedy = "let it take one string" if colon else f"write --config={filename}:ARGUMENT"
         raise UserError(
             f"config file {filename}: get_config{signature} is {problem}: {remedy}"
         ) from None
@@ -106,10 +106,10 @@ def _where(problem: BaseException, origin: str | None) -> str:
 
 
 class Strict(Mapping[str, Any]):
-    """A config that says in one line what it lacks.
+    """A config whose missing keys raise a one-line UserError.
 
-    For the checks before anything runs. Only look-ups in the config raise that line: a KeyError of
-    anything else stays what it is, a bug.
+    For the checks before anything runs. Only look-ups in the config raise it: any other KeyError
+    stays a KeyError, a bug.
     """
 
     def __init__(self, config: Mapping[str, Any] | ConfigDict, name: str = "") -> None:
@@ -151,9 +151,9 @@ def override(
 ) -> ConfigDict:
     """Apply `--config.a.b=value` arguments to `config` in order, lock it and return it.
 
-    Values take the type of the default, and references between keys follow. Where a value decides
-    which keys there are (`sections.Tagged`), it comes first, and they follow. Raises UserError for
-    an unknown key, a section, or a value of another type.
+    Values take the type of the default, and references between keys follow. Values that decide
+    which keys there are (`sections.Tagged`) are applied first. Raises UserError for an unknown key,
+    a section, or a value of another type.
     """
     schema = schema or {}
     every = list(arguments)
@@ -170,8 +170,8 @@ def override(
             files.to_json(value)
         except TypeError:
             raise UserError(
-                f"config.{key}={str(value)[:60]} cannot be kept as JSON: use numbers, texts, true "
-                "or false, and tuples of these"
+                f"config.{key}={str(value)[:60]} cannot be kept as JSON: use numbers, strings, "
+                "true or false, and tuples of these"
             ) from None
     config.lock()
     return config
@@ -192,7 +192,7 @@ def _overridden(config: ConfigDict, argument: str, schema: Schema) -> ConfigDict
         raise UserError(unknown(key, config, schema))
     if (negated or "=" not in argument) and not isinstance(defaults[key], bool):
         raise UserError(f"{argument} needs a value: write --config.{key}=VALUE")
-    # One flag at a time, so that a failure can be laid at this argument's door.
+    # One flag at a time, so that a failure can be blamed on this argument.
     values = flags.FlagValues()
     config_flags.DEFINE_config_dict(
         "config", config, flag_values=values, lock_config=True, sys_argv=["", argument]
@@ -236,7 +236,7 @@ def differing_keys(
 ) -> list[str]:
     """Return lines like "population.members: 8 -> 16" for keys that differ.
 
-    Keys that only `old` has come last. Tuples equal lists, because JSON has kept them as lists.
+    Keys that only `old` has come last. Tuples equal lists, because JSON stores both as lists.
     """
     before, after = flatten(old), flatten(new)
     lines = []
@@ -296,7 +296,7 @@ def _wrong_type(argument: str, key: str, default: Any) -> str:
 
 
 def _article(kind: str) -> str:
-    names = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+    names = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
     word, _, rest = kind.partition(" ")
     return f"{names.get(word, 'a ' + word)} {rest}"
 

@@ -1,7 +1,7 @@
 """Sections of a config: frozen dataclasses, which hold the defaults of their keys and check them.
 
-Which keys there are depends on a few of the values themselves, the tags: those of a ViT do not
-exist where `network.name` is "mlp". Such a section is `Tagged`: one dataclass for each choice.
+A few values, the tags, decide which keys there are: the keys of a ViT do not exist where
+`network.name` is "mlp". Such a section is `Tagged`: one dataclass for each choice.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ def defaults(kind: type) -> dict[str, Any]:
 def read(kind: type[Section], given: Mapping[str, Any], name: str) -> Section:
     """Return the section `name` of a config as its dataclass; lists become tuples.
 
-    A key that is missing means what it did while configs did without it (`compat.DEFAULTS`);
-    else `given[key]` raises, which for a `config.Strict` is a UserError.
+    A missing key that older configs lack takes its value from `compat.DEFAULTS`; for any other,
+    `given[key]` raises, which for a `config.Strict` is a UserError.
     """
     values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
@@ -105,10 +105,11 @@ def read(kind: type[Section], given: Mapping[str, Any], name: str) -> Section:
 
 
 def adapt(config: ConfigDict, schema: Schema, was: Mapping[str, Any] | ConfigDict) -> None:
-    """Give the tagged sections of `config` the keys of what is chosen now.
+    """Give the tagged sections of `config` the keys of their current choices.
 
-    Keys of other choices go, and keys that not all choices have come with their defaults. A key of
-    both the old and the new choice keeps its value, unless that is the old choice's default.
+    Keys of other choices are removed; keys that not all choices have are added with their defaults.
+    A key of both the old and the new choice keeps its value, unless that is the old choice's
+    default.
 
     Args:
         config: changed in place.
@@ -134,7 +135,7 @@ def adapt(config: ConfigDict, schema: Schema, was: Mapping[str, Any] | ConfigDic
 
 
 def relevant(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
-    """Return a config, such as a stored one, without the keys of what is not chosen in it."""
+    """Return a config, such as a stored one, without the keys of choices that it did not make."""
     whole = dict(config)
     for name, now in chosen(schema, config).items():
         section = schema[name]
@@ -145,7 +146,7 @@ def relevant(config: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
 
 
 def owners(key: str, schema: Schema, config: Mapping[str, Any] | ConfigDict) -> str:
-    """Say which choices a key belongs to that `config` has not chosen; "" for none."""
+    """Say which choices have a key that the choice of `config` lacks; "" for none."""
     name, _, rest = key.partition(".")
     section = schema.get(name)
     if not isinstance(section, Tagged):
@@ -163,7 +164,7 @@ def owners(key: str, schema: Schema, config: Mapping[str, Any] | ConfigDict) -> 
 def written(kind: type, values: Mapping[str, Any] | ConfigDict, prefix: str) -> list[str]:
     """Return the lines "zoo.live = False  # comment" of a section, as its dataclass is written.
 
-    Lines of comments above a field come above it, too: they are about it and perhaps those after.
+    Comment lines above a field stay above it: they describe it and perhaps the fields after it.
     """
     lines: list[str] = []
     within = nested(kind)
@@ -185,11 +186,11 @@ def nested(kind: type) -> dict[str, type]:
 
 
 def comments(kind: type) -> dict[str, tuple[list[str], str]]:
-    """Return the comments of a dataclass's fields: the lines above, and what follows in its line.
+    """Return the comments of a dataclass's fields: the lines above, and the rest of its line.
 
-    Fields are in the order in which they are written; some are no keys.
+    Fields are in source order; some are not keys of configs.
     """
-    found: dict[str, tuple[list[str], str]] = {}  # a field that is there again replaces its base's
+    found: dict[str, tuple[list[str], str]] = {}  # a redefined field replaces its base's
     above: list[str] = []
     own = [base for base in reversed(kind.__mro__) if dataclasses.is_dataclass(base)]
     for line in "".join(map(inspect.getsource, own)).splitlines():

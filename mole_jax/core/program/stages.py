@@ -4,9 +4,9 @@ A workdir is named by the user and never time-stamped, so that the same command 
 
     WORKDIR/workdir.json        {"format": "mole-workdir", "version": 6}
     WORKDIR/STAGE/stage.json    the config the stage ran with, its status, its seconds, where it ran
-    WORKDIR/.lock               held by the one process that works here, of several the first
+    WORKDIR/.lock               held by the process at work here; by the first of several
 
-Of several processes only the first reads and writes these files: all do what it finds.
+Of several processes only the first reads and writes these files: all act on what it finds.
 """
 
 from __future__ import annotations
@@ -42,15 +42,16 @@ HEARTBEAT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: its name, what it does, and what of the config it depends on.
+    """One stage: its name, what it does, and which sections of the config it depends on.
 
     `sections` are the top-level config keys that affect it, those of earlier stages included.
-    `run(config, workdir)` does the work, or what is left of it after an interruption. Of several
-    processes all call it together, unless it is for one `alone`: then the first does.
+    `run(config, workdir)` does the work, or what is left of it after an interruption. All processes
+    call it together, unless it runs `alone`: then only the first does.
 
-    `parts` names a section whose own sections are parts of the stage, each with its `steps` and a
-    folder WORKDIR/STAGE/PART. What is on record of a part matters while the part is there and is
-    asked for: parts can be added and left out. Their keys that begin with "try_" are later stages'.
+    `parts` names a section whose subsections are parts of the stage, each with its `steps` and a
+    folder WORKDIR/STAGE/PART. Parts can be added and left out: what is on record of a part matters
+    only while its folder exists and the config asks for it. Keys of parts that begin with "try_"
+    belong to later stages.
     """
 
     name: str
@@ -89,7 +90,7 @@ def open_workdir(workdir: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(workdir: Path) -> Iterator[str]:
-    """Yield what the lock file says while it is held: a word never used before."""
+    """Hold the lock file, and yield what was written to it: a new random token."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = (workdir / LOCK).open("a+")
@@ -134,15 +135,14 @@ def check(
     before: Mapping[str, Any] | None = None,
     schema: Schema | None = None,
 ) -> None:
-    """Raise UserError unless every stage begun in `workdir` ran with what `config` says now.
+    """Raise UserError unless every stage begun in `workdir` ran with the values `config` has now.
 
-    The keys `ignored`, such as "zoo.placement", may change: no result depends on them. `before` has
-    keys that configs have gained, with what held before: where a stage's record has no such key,
-    it ran with that. A section of them, as {}, ran with what they are now. Where a record has
-    keys of what it did not choose, as `schema` says, nothing has read them.
-
-    A stage looks only at its own sections, so changing those of later, unbegun stages is fine.
-    To be called before anything runs.
+    The keys `ignored`, such as "zoo.placement", may change: no result depends on them. `before`
+    maps keys that configs have gained to the values that held before: a record without such a key
+    ran with that value. The value {} agrees with any current value. `schema` shows which recorded
+    keys belong to choices that were not made: nothing has read them. A stage compares only its own
+    sections, so those of later stages that have not begun may change. To be called before anything
+    runs.
     """
     distributed.from_first(
         _check, Path(workdir), stages, config, ignored, before or {}, schema or {}
@@ -193,7 +193,7 @@ def _check(
 def _matters(
     workdir: Path, stage: Stage, key: str, was: Mapping[str, Any], now: Mapping[str, Any]
 ) -> bool:
-    """Return whether a key that differs says that the stage would do otherwise now."""
+    """Return whether a differing key means that the stage would act differently now."""
     section, _, rest = key.partition(".")
     name, _, own = rest.partition(".")
     if not stage.parts or section != stage.parts:
@@ -203,7 +203,7 @@ def _matters(
 
 
 def _lacks_parts(workdir: Path, stage: Stage, config: Mapping[str, Any] | ConfigDict) -> bool:
-    """Return whether a part that the config asks for is not there."""
+    """Return whether a part that the config asks for is missing."""
     parts = config.get(stage.parts, {}) if stage.parts else {}
     return any(
         own.get("steps") and not (workdir / stage.name / name).exists()
@@ -294,7 +294,7 @@ def record(workdir: str | Path, name: str) -> dict[str, Any]:
 
 
 def write_done(workdir: str | Path, name: str, config: Mapping[str, Any]) -> None:
-    """Put a stage on record as done whose results came from elsewhere, in a new workdir.
+    """Record a stage as done in a new workdir, with results that came from elsewhere.
 
     To be called last, when all that the stage leaves is there.
     """

@@ -22,12 +22,11 @@ ASIDE = "damaged"  # a folder next to the checkpoints'
 class Checkpoints:
     """The checkpoints of one training run, by step; the newest `keep` of them and the best stay.
 
-    For the training alone, which is the only one to write: who only reads takes
-    `checkpoint_files`. State is any pytree of arrays. Saving copies the state off the
-    devices and returns while the files are being written; a kill meanwhile leaves the previous
-    checkpoint as the latest. A checksum is stored with it: Orbax notices most damage to its files,
-    but not a changed byte among the values of an array. Of several processes all call every method,
-    in the same order.
+    For the training process, the only one that writes; readers use `checkpoint_files`. State is any
+    pytree of arrays. Saving copies the state off the devices and returns while the files are being
+    written; a kill meanwhile leaves the previous checkpoint as the latest. A checksum is stored
+    with it: Orbax notices most damage to its files, but not a changed byte among the values of an
+    array. All processes call every method, in the same order.
     """
 
     def __init__(self, directory: str | Path, keep: int = 2) -> None:
@@ -58,16 +57,16 @@ class Checkpoints:
     def save(self, step: int, state: Any, loss: float | None = None) -> None:
         """Begin to save `state` as the checkpoint of `step`.
 
-        The checkpoint with the lowest `loss` is the best one; those without are never.
+        The checkpoint with the lowest `loss` is the best; one without a loss never is.
 
         Raises ValueError when there is a checkpoint of that step or of a later one.
         """
         latest = self.latest_step()
-        if latest is not None and step <= latest:  # Orbax would leave it out without a word
+        if latest is not None and step <= latest:  # Orbax would skip it silently
             raise ValueError(f"checkpoint {step} would not be newer than the latest, {latest}")
         whole = {"state": state, "checksum": checksum(state)}
         metrics = None if loss is None else {"loss": float(loss)}
-        self._manager.wait_until_finished()  # the one before, as Orbax would wait, too
+        self._manager.wait_until_finished()  # for the previous save, as Orbax would
         self._saving = step
         self._manager.save(step, args=ocp.args.StandardSave(whole), metrics=metrics)
 
@@ -91,8 +90,8 @@ class Checkpoints:
     def restore_latest(self, like: Any) -> tuple[int, Any] | None:
         """Return step and state of the newest undamaged checkpoint, or None without any.
 
-        A damaged one is put aside with a warning, so that the run continues from the one before.
-        It is moved to the folder `damaged` next to the checkpoints, and nothing is deleted.
+        Damaged checkpoints move to the folder `damaged` next to the others, with a warning, and the
+        run continues from the one before. Nothing is deleted.
 
         Raises:
             UnreadableError: where one cannot be read, and is not known to be damaged.
@@ -130,13 +129,13 @@ class Checkpoints:
         if distributed.is_first():
             print(
                 f"warning: checkpoint {step} in {self._path} is damaged "
-                f"({reason or 'so says another process'}) and was moved to {target}",
+                f"({reason or 'reported by another process'}) and was moved to {target}",
                 file=sys.stderr,
             )
         self._manager.reload()
 
     def _finalized(self) -> None:
-        """Write the digests: all files of a checkpoint are there, but not its name."""
+        """Write the digests of a checkpoint that has all its files but not yet its name."""
         if not distributed.is_first():
             return
         for path in self._path.glob(f"{self._saving}.*"):

@@ -1,9 +1,9 @@
-"""Checkpoints as files: which there are, reading one, and whether one is damaged.
+"""Checkpoints as files: list them, read one, and find damage.
 
-FOLDER/STEP                what Orbax wrote; a name that is a number is whole
+FOLDER/STEP                what Orbax wrote; whole once its name is a number
 FOLDER/STEP/digests.json   SHA-256 of its data files, written before the checkpoint gets its name
 
-Nothing here writes but `write_digests`, so a program that only reads can change nothing.
+Only `write_digests` writes, so a program that only reads can change nothing.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.storage import files
 
 DIGESTS = "digests.json"
-# A checkpoint that is being deleted lacks some files for so long, at most.
+# How long, at most, a checkpoint that is being deleted lacks some of its files.
 SECONDS_TO_VANISH = 1.0
 _BLOCK = 2**20  # words of an array that are added up at once
-_STATE = "default"  # the item that holds state and checksum, by Orbax's name
+_STATE = "default"  # Orbax's name of the item that holds state and checksum
 
 
 class DamagedError(Exception):
@@ -46,7 +46,7 @@ def steps(folder: str | Path) -> list[int]:
     folder = Path(folder)
     if not folder.is_dir():
         return []
-    # Orbax writes into another name, and renames in the end.
+    # Orbax writes under another name and renames at the end.
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
 
 
@@ -65,7 +65,7 @@ def read(folder: str | Path, step: int, like: Any) -> Any:
     """Read the state of `step`, shaped, typed and sharded as `like`.
 
     `like` is a state, or its `jax.eval_shape` with shardings; leaves without a sharding go to the
-    first device. Of several processes all call it together.
+    first device. All processes call it together.
 
     Raises:
         DamagedError: where its files, or its values, are not those that were saved.
@@ -95,7 +95,7 @@ def read(folder: str | Path, step: int, like: Any) -> Any:
 
 
 def _restored(path: Path, like: Any) -> Any:
-    # Before Orbax looks: where it fails, it may complain of what it had begun, pages of it, later.
+    # Before Orbax looks: where it fails, it may print pages about its unfinished work later.
     if found_damage := damage(path):
         raise DamagedError(found_damage)
     whole = {"state": like, "checksum": jax.ShapeDtypeStruct((), jnp.uint32)}
@@ -164,8 +164,8 @@ def _reason(problem: BaseException) -> str:
 def checksum(state: Any) -> jax.Array:
     """Return a checksum [] uint32 of all bits of a pytree of arrays, and of their order.
 
-    Computed where the arrays are; sums of integers are exact, however they are sharded. What a CPU
-    holds is not worth a program, which takes longer to compile than to add up.
+    Computed where the arrays are; sums of integers are exact, however they are sharded. NumPy adds
+    up what is on CPUs: a program for it would take longer to compile than to run.
     """
     leaves = jax.tree.leaves(state)
     if not all(map(_in_reach, leaves)):
@@ -182,7 +182,7 @@ def checksum(state: Any) -> jax.Array:
 
 
 def _in_reach(leaf: Any) -> bool:
-    """Whether NumPy can look at an array without a copy from an accelerator or another process."""
+    """Return whether NumPy can read an array without copying it from elsewhere."""
     if not isinstance(leaf, jax.Array):
         return True
     on_cpus = all(device.platform == "cpu" for device in leaf.devices())

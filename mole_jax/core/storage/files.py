@@ -28,7 +28,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file to write, which takes its place at `path` if the block ends without an error."""
+    """Open a file to write; it appears at `path` if the block ends without an error."""
     path = Path(path)
     make_folder(path.parent)
     # In the same folder, because os.replace is atomic only within one file system. Opened by hand
@@ -47,7 +47,7 @@ def writing(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def make_folder(path: str | Path) -> None:
-    """Make a folder, and those above it, where it is missing; raise UserError if it cannot be."""
+    """Make a folder and its parents where they are missing; raise UserError if that fails."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -70,11 +70,11 @@ def _opened(temporary: Path, path: Path) -> BinaryIO:
 
 
 def refuse_overwriting(written: Iterable[Path], read: Iterable[Path]) -> None:
-    """Raise UserError where a file that is to be written is one that is read."""
+    """Raise UserError if a file to be written is also read."""
     known = {path.resolve() for path in read}
     for path in written:
         if path.resolve() in known:
-            raise UserError(f"{path} would be written over, and it is read: name another --out")
+            raise UserError(f"{path} would be overwritten, but it is also read: name another --out")
 
 
 def write_json(path: str | Path, obj: Any) -> None:
@@ -91,10 +91,10 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
 
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """Read the named arrays of an .npz; raise UserError if it is missing, damaged or none."""
+    """Read the named arrays of an .npz; raise UserError if it is missing, damaged or no .npz."""
     path = Path(path)
     try:
-        # Opened here, because NumPy leaves a file open whose beginning it cannot read.
+        # Opened here, because NumPy leaves a file open if it cannot read its beginning.
         with path.open("rb") as opened:
             stored = np.load(opened, allow_pickle=False)
             if not isinstance(stored, np.ndarray):
@@ -122,7 +122,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def check_file(path: str | Path) -> None:
-    """Raise UserError where a file is to be read and there is none, or a folder."""
+    """Raise UserError if there is no file to read at `path`, or a folder."""
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a file")
@@ -133,7 +133,7 @@ def check_file(path: str | Path) -> None:
 def is_disk_full(problem: BaseException) -> bool:
     """Return whether an exception, or one that it came from, says that there is no space left.
 
-    Libraries in C++ say it in words only.
+    C++ libraries say so only in their message.
     """
     seen: BaseException | None = problem
     while seen is not None:

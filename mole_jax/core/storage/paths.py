@@ -16,7 +16,7 @@ def user_path(text: str | os.PathLike[str]) -> Path:
     `type` of argparse's flags, too.
 
     Raises:
-        UserError: for what is no path, and for a user without a home folder.
+        UserError: for anything but a path, and for a user without a home folder.
     """
     try:
         path = Path(text).expanduser()
@@ -35,5 +35,5 @@ def user_path(text: str | os.PathLike[str]) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return where what can be made again is kept: mole in $XDG_CACHE_HOME, or else in ~/.cache."""
+    """Return the folder for what can be made again: mole in $XDG_CACHE_HOME or else in ~/.cache."""
     return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "mole"

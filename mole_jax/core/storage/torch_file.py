@@ -2,8 +2,8 @@
 
 A `.pt` file (PyTorch 1.6 and later) is a zip archive: `NAME/data.pkl`, a pickle in which every
 tensor stands for a piece of a storage, and `NAME/data/KEY`, the raw numbers of each storage. A
-pickle can name any function of any package to be called; here only those are known that put a
-tensor together, all others are refused, and nothing of PyTorch's own code runs.
+pickle can call any function of any package. Here only the functions that build tensors are known,
+all others are refused, and none of PyTorch's own code runs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _DTYPES: dict[str, Any] = {
     "CharStorage": np.int8,
     "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
-    # No weights, but a file may hold them: what reads it says so.
+    # Never weights, but a file may hold them: its reader says so.
     "ComplexFloatStorage": np.complex64,
     "ComplexDoubleStorage": np.complex128,
 }
@@ -77,7 +77,7 @@ class TorchFile:
 
         Raises:
             UserError: when it is no such file, is damaged, or holds more than tensors, numbers,
-                texts and collections of them.
+                strings and collections of them.
         """
         self._path = path
         files.check_file(path)
@@ -115,7 +115,7 @@ class TorchFile:
         if not count:
             return np.zeros(tensor.shape, kind)
         reach = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides, strict=True))
-        # Overlapping ones, too, are refused: from few numbers they could be as large as they like.
+        # Overlapping elements are refused, too: they could make a huge array of few numbers.
         if min((0, tensor.offset, *tensor.strides)) < 0 or not (
             tensor.offset + reach < n and count <= n
         ):
@@ -163,7 +163,7 @@ def _is_pickle(name: str) -> bool:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows tensors, and nothing else that could be called."""
+    """Build tensors; refuse everything else that a pickle could call."""
 
     def __init__(self, pickled: bytes, path: Path) -> None:
         super().__init__(io.BytesIO(pickled))
@@ -176,15 +176,15 @@ class _Unpickler(pickle.Unpickler):
         if found is None:
             raise UserError(
                 f"{self._path} names {module}.{name}, which is no part of a tensor: only tensors, "
-                "numbers, texts and collections of them are read"
+                "numbers, strings and collections of them are read"
             )
-        # A new one each time, with no attributes: what the file does to it, it does to no other.
+        # A new object each time, without attributes, so that the file can tamper with no other.
         return _Function(found)
 
     def persistent_load(self, pid: Any) -> _Storage:
         what, kind, key, _, size = pid
         if what != "storage" or not isinstance(kind, _Kind) or type(size) is not int or size < 0:
-            raise ValueError("a storage that is none")
+            raise ValueError("an invalid storage")
         return _Storage(str(key), _DTYPES[kind.name], size)
 
 
@@ -204,7 +204,7 @@ class _Function:
 def _tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_: Any) -> Tensor:
     sizes, steps = tuple(map(int, shape)), tuple(map(int, strides))
     if not isinstance(storage, _Storage) or len(sizes) != len(steps) or min((0, *sizes)) < 0:
-        raise ValueError("a tensor that is none")
+        raise ValueError("an invalid tensor")
     return Tensor(storage, int(offset), sizes, steps)
 
 
@@ -213,7 +213,7 @@ def _parameter(tensor: Tensor, *_: Any) -> Tensor:
 
 
 class _NumpyKind:
-    """A type of NumPy's, of which only the name counts."""
+    """A NumPy dtype, of which only the name counts."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         if name not in _NUMBERS:
@@ -225,20 +225,20 @@ class _NumpyKind:
             raise ValueError("a number that is not little-endian")
 
 
-# NumPy's numbers come as bytes, which pickles of protocol 2 have as text.
+# NumPy scalars come as bytes, which pickles of protocol 2 write as text.
 _NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
 
 
 def _number(kind: _NumpyKind, raw: bytes) -> int | float | bool:
     if not isinstance(kind, _NumpyKind) or not isinstance(raw, bytes):
-        raise ValueError("a number that is none")
+        raise ValueError("an invalid number")
     (value,) = np.frombuffer(raw, kind.name)
     return value.item()
 
 
 def _encode(text: str, encoding: str) -> bytes:
     if not isinstance(text, str) or encoding != "latin1":
-        raise ValueError("bytes that are none")
+        raise ValueError("invalid bytes")
     return text.encode("latin1")
 
 
@@ -246,7 +246,7 @@ def _size(values: Any) -> tuple[int, ...]:
     return tuple(map(int, values))
 
 
-# Optimizers keep numbers of NumPy's: the reference computes its learning rate with it.
+# Optimizer states hold NumPy scalars: the reference code computes its learning rate with NumPy.
 _CALLED: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
@@ -260,7 +260,7 @@ _CALLED: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Save a nested dict of float32 arrays, whole numbers and texts as PyTorch does.
+    """Save a nested dict of float32 arrays, whole numbers and strings as PyTorch does.
 
     `torch.load(path, weights_only=True)` gives it back with tensors.
 

@@ -1,7 +1,7 @@
 """Families of control problems: pure functions, and parameters that distinguish the problems.
 
-An environment is to a policy what a data source is to a classifier; the parameters of its dynamics
-are to it what the classes of a data subset are. An environment is one file and one line of
+Environments are to policies what data sources are to classifiers, and the parameters of their
+dynamics correspond to the classes of a data subset. An environment is one file and one line of
 ENVIRONMENTS.
 """
 

@@ -24,7 +24,7 @@ class Environment:
     time_step: float  # seconds
     parameter_names: tuple[str, ...]  # P of them
     default: tuple[float, ...]  # the classic problem
-    # A problem of the family has its parameters between these, or for some their magnitudes.
+    # The range of each parameter of a problem, or of its magnitude where the sign is drawn.
     parameter_low: tuple[float, ...]
     parameter_high: tuple[float, ...]
     parameter_signed: tuple[bool, ...]  # whether the sign is drawn, too

@@ -36,9 +36,9 @@ NAMES = tuple(KINDS)
 CLASSIFIERS = tuple(name for name, kind in KINDS.items() if kind.classifies)
 POLICIES = tuple(name for name, kind in KINDS.items() if not kind.classifies)
 
-# Keys that came later, with what networks did before: left out where they have that value.
+# Keys that were added later, with the value of older networks: left out at that value.
 _LATER = {"init": initial.DEFAULT, "cells": 1}
-# What a stored description may lack: these, and what its `outputs` say.
+# Keys that a stored description may lack: these, and what its `outputs` imply.
 _NOT_STORED = (*_LATER, "choices")
 
 
@@ -83,7 +83,7 @@ def build(section: Mapping[str, Any], input_shape: tuple[int, ...], n_outputs: i
 def to_json(section: Mapping[str, Any], network: Network) -> dict[str, Any]:
     """Return what `from_json` needs to build the network again, without its data."""
     own = dataclasses.asdict(config_of(section))
-    # Also those of its keys that the section lacks: one day their defaults may be others.
+    # Also the keys that the section lacks: their defaults may change one day.
     whole = {**section, **{key: own[key] for key in own if key not in section}}
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in whole.items()}
     plain = {k: v for k, v in plain.items() if k not in _LATER or v != _LATER[k]}

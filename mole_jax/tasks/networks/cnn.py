@@ -27,9 +27,9 @@ from mole_jax.tasks.networks.symmetries import Permutation
 
 SIZE = 3
 EPSILON = 1e-6
-# Bytes of shifted images that a core's cache has room for, about: those of 8 CIFAR-10 images.
+# Bytes of shifted images that about fill a core's cache: those of 8 CIFAR-10 images.
 CACHE = 1_200_000
-# Numbers in a matrix of cells from which it is too large, and rows that are worth adding instead.
+# Size from which a matrix of cells is too large, and how many rows are worth adding instead.
 _LARGE, _ROWS = 4096, 8
 
 
@@ -42,22 +42,22 @@ class CNNConfig:
     """
 
     channels: tuple[int, ...] = (8, 16)  # outputs of each 3x3 convolution
-    strides: tuple[int, ...] = (1, 2)  # pixels from one place of each convolution to the next
+    strides: tuple[int, ...] = (1, 2)  # stride of each convolution, in pixels
     bias: bool = True  # whether convolutions have a bias
     norm_groups: int = 0  # groups of the GroupNorm after each convolution; 0: none
     # The last convolution is averaged over N by N cells of the image. 1: over all of it; from 2 on
     # the linear layer knows where in the image something is.
     cells: int = 1
-    init: str = initial.DEFAULT  # how layers start; or torch, as PyTorch's do
+    init: str = initial.DEFAULT  # initialisation of layers; torch: as PyTorch's
 
 
 class Convolution(nn.Module):
     """A 3x3 convolution with a border of one zero: [C, B, H, W] -> [channels, B, H', W'].
 
-    Written as one product with the nine shifted images over one another. Under vmap over networks a
-    convolution would become a grouped one, which XLA's CPU backend runs many times slower than
-    the batched product that this becomes. With channels first the product, its gradients and what
-    comes after have their long axis last: on a CPU that is about twice as fast as channels last.
+    Written as one product with the nine shifted images, stacked. Under vmap over networks a
+    convolution would become a grouped one, which XLA's CPU backend runs many times slower than the
+    batched product that this becomes. With channels first the product, its gradients and what comes
+    after have their long axis last: on a CPU that is about twice as fast as channels last.
     """
 
     channels: int
@@ -121,7 +121,7 @@ def of_cells(x: jax.Array, n: int) -> jax.Array:
 
 
 def cells_of(side: int, n: int) -> np.ndarray:
-    """Return what each place of a side counts in each cell: [n, side]."""
+    """Return the weight of each place of a side in each cell: [n, side]."""
     shares = np.zeros((n, side))
     for i in range(n):
         begin, end = i * side // n, -(-(i + 1) * side // n)
@@ -162,7 +162,7 @@ def build(config: CNNConfig, input_shape: tuple[int, ...], n_outputs: int) -> Ne
     """Return a CNN for images [H, W, channels] of `n_outputs` classes.
 
     Raises:
-        UserError: for sizes that do not fit together, or an unknown start.
+        UserError: for sizes that do not fit together, or an unknown initialisation.
     """
     channels, strides = config.channels, config.strides
     bias, norm_groups = config.bias, config.norm_groups

@@ -1,8 +1,8 @@
-"""What a task's own network has of the one that all tasks share.
+"""A task's own network as a part of the one that all tasks share.
 
-All tasks of an experiment share one network, whose outputs are as many as any task has classes. Of
-the parameters of outputs that stand for no class nothing depends. They are zero in stored runs and
-in predictions, and callers get and give networks that lack them.
+All tasks of an experiment share one network, with as many outputs as any task has classes. Nothing
+depends on the parameters of outputs that stand for no class. They are zero in stored runs and in
+predictions, and callers pass and receive networks that lack them.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def emptied(network: Network, flat: jax.Array, n_classes: jax.Array | None) -> j
 
 
 def narrowed(network: Network, flat: Any, own: Network) -> Any:
-    """Return the parameters [..., d] of a task's own network, of all [..., D]."""
+    """Return the parameters [..., d] of a task's own network, out of all [..., D]."""
     return flat if own.spec.size == network.spec.size else flat[..., _kept(network, own)]
 
 
 def widened(network: Network, flat: jax.Array, own: Network) -> jax.Array:
-    """Return all parameters [..., D], given those of a task's own network [..., d]; zero else."""
+    """Return all parameters [..., D]: those of a task's own network [..., d], and zeros."""
     if own.spec.size == network.spec.size:
         return flat
     everything = jnp.zeros((*flat.shape[:-1], network.spec.size), flat.dtype)

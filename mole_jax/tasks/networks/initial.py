@@ -1,4 +1,4 @@
-"""How the linear layers and convolutions of a network start: `config.network.init`.
+"""Initialisation of a network's linear layers and convolutions: `config.network.init`.
 
 default  each network as its file says: He-uniform kernels, mostly, and zero biases
 torch    as PyTorch's layers start: kernel and bias uniform within +- 1 / sqrt(inputs of a unit)
@@ -21,13 +21,13 @@ Initializer = Callable[..., jax.Array]  # (key, shape, dtype) -> tensor
 
 
 def check(name: str) -> None:
-    """Raise UserError for an unknown start."""
+    """Raise UserError for an unknown initialisation."""
     if name not in CHOICES:
         raise UserError(f"network.init={name!r} is unknown; there are {CHOICES}")
 
 
 def torch(n_inputs: int) -> Initializer:
-    """Draw PyTorch's start of a layer's tensors, whose units have `n_inputs` inputs each."""
+    """Return PyTorch's initialiser for a layer whose units have `n_inputs` inputs each."""
 
     def initial(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
         bound = n_inputs**-0.5

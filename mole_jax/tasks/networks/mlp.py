@@ -37,7 +37,7 @@ class MLPConfig:
 
     hidden: tuple[int, ...] = (16,)  # widths of the hidden layers
     activation: str = "relu"  # relu, gelu, tanh, silu or selu: between layers
-    init: str = initial.DEFAULT  # how layers start; or torch, as PyTorch's do
+    init: str = initial.DEFAULT  # initialisation of layers; torch: as PyTorch's
 
 
 class MLP(nn.Module):
@@ -59,11 +59,11 @@ class MLP(nn.Module):
 
 
 class _Dense(nn.Module):
-    """A linear layer of examples that stand side by side: [F, B] -> [features, B].
+    """A linear layer for examples in columns: [F, B] -> [features, B].
 
     With kernels stored transposed (see `Network.transposed_kernels`) a population's product with a
-    shared minibatch, the gradient of it, and what comes after have their long axes last: on a CPU
-    that makes a training step 1.5 times as fast.
+    shared minibatch, its gradient, and what comes after have their long axes last: on a CPU that
+    makes a training step 1.5 times as fast.
     """
 
     features: int
@@ -71,7 +71,7 @@ class _Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        # He-uniform kernels and zero biases: the usual start for ReLU networks.
+        # He-uniform kernels and zero biases: the usual initialisation for ReLU networks.
         of_kernel, of_bias = nn.initializers.he_uniform(), nn.initializers.zeros
         if self.begins == initial.TORCH:
             of_kernel = of_bias = initial.torch(x.shape[0])
@@ -84,7 +84,7 @@ def build(config: MLPConfig, input_shape: tuple[int, ...], n_outputs: int) -> Ne
     """Return an MLP `n_inputs - hidden - n_outputs`.
 
     Raises:
-        UserError: for no hidden layer, a width below 1, an unknown activation or start.
+        UserError: for no hidden layer, a width below 1, an unknown activation or initialisation.
     """
     check(config.hidden, config.activation)
     initial.check(config.init)

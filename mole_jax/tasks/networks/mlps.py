@@ -1,8 +1,8 @@
-"""MLPs of several depths and widths, which stand in the parameters of the largest of them.
+"""MLPs of several depths and widths, embedded in the parameters of the largest of them.
 
-What a network lacks is zero: all parameters of a unit, of a layer, and of the outputs of all layers
-but its last. Nothing else says what sizes a network has, and its function is that of the smaller
-MLP. Training keeps it so: where a unit's parameters are all zero, their gradients are.
+A smaller MLP has zeros for what it lacks: all parameters of missing units and layers, and of the
+outputs of all layers but its last. Only these zeros encode its sizes, and they leave its function
+unchanged. Training keeps them: where a unit's parameters are all zero, so are their gradients.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class MLPsConfig:
-    """MLPs of several sizes, which stand in the parameters of the largest."""
+    """MLPs of several sizes, embedded in the parameters of the largest."""
 
     hidden: tuple[int, ...] = (32, 32)  # the largest widths that any layer may have
     activation: str = "relu"  # relu, gelu, tanh, silu or selu: between layers
@@ -47,9 +47,10 @@ class MLPsConfig:
 
 
 class MLPs(nn.Module):
-    """Dense layers `hidden_0..`, and of each of them an output, `output_0..`, of which one is read.
+    """Dense layers `hidden_0..`, each with an output layer `output_0..`, of which one is read.
 
-    That of the last layer is. A layer is there if one of its incoming weights is not zero.
+    It is that of the last layer present. A layer is present if one of its incoming weights is not
+    zero.
     """
 
     hidden: tuple[int, ...]
@@ -90,10 +91,10 @@ class _Reading(nn.Module):
 
 
 def build(config: MLPsConfig, input_shape: tuple[int, ...], n_outputs: int) -> Network:
-    """Return the frame of MLPs `n_inputs - hidden - n_outputs`, each of which may have less.
+    """Return the frame of MLPs that are `n_inputs - hidden - n_outputs` or smaller.
 
     Raises:
-        UserError: for sizes that are none, or do not fit into the frame.
+        UserError: for invalid sizes, or sizes that do not fit into the frame.
     """
     mlp.check(config.hidden, config.activation)
     check(config)
@@ -151,7 +152,7 @@ def _frame(config: MLPsConfig) -> Frame:
 
 
 def _trained(config: MLPsConfig, rng: np.random.Generator) -> Iterator[str]:
-    """Draw sizes for ever: depths come equally often, and so do all widths of a depth."""
+    """Draw sizes endlessly: depths come equally often, and so do all widths of a depth."""
     of_depth = {
         depth: dealt([*itertools.product(config.widths, repeat=depth)], rng)
         for depth in config.depths
@@ -172,7 +173,7 @@ def _name(widths: Sequence[int]) -> str:
 
 
 def check(config: MLPsConfig) -> None:
-    """Raise UserError for sizes that do not fit into the frame, or that are no unseen ones."""
+    """Raise UserError for sizes that do not fit into the frame, or unseen ones that are trained."""
     if not config.widths or min(config.widths) < 1 or not config.depths or min(config.depths) < 1:
         raise UserError(
             f"network.widths={config.widths} and network.depths={config.depths} must name one "
@@ -214,13 +215,13 @@ def _no_room(largest: tuple[int, ...], own: tuple[int, ...]) -> str:
 
 
 def parsed(text: str) -> tuple[int, ...]:
-    """Return the widths that a text such as "24-12" names.
+    """Return the widths that a string such as "24-12" names.
 
     Raises:
-        UserError: for any other text.
+        UserError: for anything else.
     """
     if not isinstance(text, str):
-        raise UserError(f"{text!r} is no text: write it in quotes, such as ('{text}',)")
+        raise UserError(f"{text!r} is not a string: write it in quotes, such as ('{text}',)")
     parts = text.split("-")
     if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
         raise UserError(
@@ -246,7 +247,7 @@ def there(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def sized(params: dict[str, Any], sizes: jax.Array) -> dict[str, Any]:
-    """Return an initial network of some sizes, made of one of the largest.
+    """Return an initial network of given sizes, made from one of the largest size.
 
     Args:
         params: fresh.
@@ -261,7 +262,7 @@ def sized(params: dict[str, Any], sizes: jax.Array) -> dict[str, Any]:
         kernel, bias = params[f"hidden_{i}"]["kernel"], params[f"hidden_{i}"]["bias"]
         own, read = jnp.arange(len(bias)) < sizes[i], params[f"output_{i}"]["kernel"]
         before = jnp.arange(largest) < rows
-        # He's start: the fewer inputs a unit has, the larger are its weights.
+        # He initialisation: the fewer inputs a unit has, the larger its weights.
         wider = jnp.sqrt(largest / jnp.maximum(rows, 1))
         found[f"hidden_{i}"] = {
             "kernel": jnp.where(before[:, None] & own[None], kernel * wider, 0.0),
@@ -275,7 +276,7 @@ def sized(params: dict[str, Any], sizes: jax.Array) -> dict[str, Any]:
 
 
 def places(network: Network, own: Network) -> np.ndarray:
-    """Return where the parameters of an MLP stand in those of the frame: [d] int."""
+    """Return the positions of an MLP's parameters among those of the frame: [d] int."""
     deepest = f"output_{len(own.units) - 1}/kernel"
     found = []
     for field in own.spec.fields:
@@ -291,7 +292,7 @@ def _depth(params: dict[str, Any]) -> int:
 
 
 def _lasts(kernels: list[jax.Array]) -> list[Any]:
-    """Return of each layer whether none comes after it, given the layers' incoming weights."""
+    """Return for each layer whether none follows it, given the layers' incoming weights."""
     return [*(~jnp.any(kernel != 0) for kernel in kernels[1:]), jnp.asarray(True)]
 
 

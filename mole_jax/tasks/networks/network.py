@@ -1,4 +1,4 @@
-"""A network as pure functions, and the record in which its file says all that others ask of it."""
+"""A network as pure functions, and the record of all that other code asks of its kind."""
 
 from __future__ import annotations
 
@@ -67,22 +67,22 @@ class NetworkKind:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frame:
-    """How several networks stand in the parameters of one, whose rest is zero.
+    """Several networks embedded in the parameters of one by zero padding.
 
-    Each has a name, such as "24-12" for an MLP with two hidden layers, and sizes: numbers [H], by
-    which arrays tell them apart.
+    Each has a name, such as "24-12" for an MLP with two hidden layers, and sizes: numbers [H] that
+    identify it in arrays.
     """
 
     sizes: Callable[[str], tuple[int, ...]]  # of a name; raises UserError where there is no room
     sized: Callable[[Any, jax.Array], Any]  # (fresh params, sizes [H]) -> params of these sizes
-    there: Callable[[Any], Any]  # (params) -> leaves bool: what a network of these sizes has
-    places: Callable[[Network, Network], np.ndarray]  # (frame, own network) -> where it stands [d]
+    there: Callable[[Any], Any]  # (params) -> leaves bool: which ones these sizes have
+    places: Callable[[Network, Network], np.ndarray]  # (frame, own network) -> its places [d]
     plain: Callable[[str], dict[str, Any]]  # name -> `config.network` of its own network
-    trained: Callable[[np.random.Generator], Iterator[str]]  # names to train, drawn for ever
+    trained: Callable[[np.random.Generator], Iterator[str]]  # endlessly drawn names to train
     unseen: tuple[str, ...]  # names that are held out
     largest: str  # of those that are trained
     kinds: tuple[str, ...]  # names without sizes; the others are widths of an MLP
-    outside: Callable[[str], str]  # name -> how it lies outside of what is trained; "" if it is in
+    outside: Callable[[str], str]  # name -> how it lies outside of training; "" if inside
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ class Network:
 
     @property
     def n_classes(self) -> int:
-        """Labels that the examples of its tasks have; those of a policy have none, which is one."""
+        """Number of labels of its tasks' examples; 1 for a policy, whose examples have none."""
         return self.n_outputs if self.classifies else 1
 
     @property
@@ -174,7 +174,7 @@ class Network:
 
     @property
     def permutations(self) -> tuple[Permutation, ...]:
-        """The axes whose indices can change places."""
+        """The axes whose indices can be permuted."""
         return tuple(s for s in self.symmetries if isinstance(s, Permutation))
 
     @property

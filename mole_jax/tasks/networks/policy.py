@@ -42,7 +42,7 @@ class PolicyConfig:
 
     hidden: tuple[int, ...] = (16,)  # widths of the hidden layers
     activation: str = "relu"  # relu, gelu, tanh, silu or selu: between layers
-    init: str = initial.DEFAULT  # or torch: layers start as PyTorch's do, either way
+    init: str = initial.DEFAULT  # default or torch: both as PyTorch's layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _dense(width: int, n_inputs: int, name: str) -> nn.Dense:
 
 
 def build(config: PolicyConfig, input_shape: tuple[int, ...], n_outputs: int) -> Network:
-    """Return a policy `n_inputs - hidden - n_outputs`: of choices where its config has them.
+    """Return a policy `n_inputs - hidden - n_outputs`: a categorical one if its config has choices.
 
     Args:
         config: its keys.
@@ -98,7 +98,7 @@ def build(config: PolicyConfig, input_shape: tuple[int, ...], n_outputs: int) ->
     more = {LOG_STD: (OUTPUT,)} if gaussian else {}
     network = mlp.of_layers(kind, module, config.hidden, input_shape, n_outputs, more)
     shapes = jax.eval_shape(network.init, jax.random.key(0))
-    # JAX sorts keys; in the reference's vectors log_std comes first.
+    # JAX sorts keys; in G.pt's vectors log_std comes first.
     order = sorted(shapes, key=lambda path: (path != LOG_STD, path))
     return dataclasses.replace(network, spec=ParameterSpec.of({k: shapes[k] for k in order}))
 
@@ -119,7 +119,7 @@ def sample(
 def log_probability(
     network: Network, params: dict[str, Any], observation: jax.Array, action: jax.Array
 ) -> jax.Array:
-    """Log density (of a Gaussian) or log probability of actions -> [...].
+    """Return the log density (of a Gaussian) or log probability of actions: [...].
 
     Args:
         network: a policy.

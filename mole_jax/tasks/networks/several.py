@@ -1,6 +1,7 @@
 """Networks of several families in one frame: MLPs of several sizes, a CNN and a ViT.
 
-The parameters are those of all families side by side, of which a network has one; the rest is zero.
+The parameters of all families lie side by side. A network uses those of its family; the rest is
+zero.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ def build(config: SeveralConfig, input_shape: tuple[int, ...], n_outputs: int) -
     """Return the frame of networks of several families for images of `n_outputs` classes.
 
     Raises:
-        UserError: for families that are none, for unseen networks that are no networks, and for
-            what a family refuses.
+        UserError: for unknown families, for names in `unseen` that are no networks, and for what a
+            family refuses.
     """
     _check(config)
     parts = {
@@ -109,7 +110,7 @@ def _check(config: SeveralConfig) -> None:
         raise UserError("network.unseen names all families, and leaves nothing to train on")
     if "mlps" in unseen:
         raise UserError(
-            "network.unseen: of MLPs name the sizes that are held out, such as '24-12'; or take "
+            "network.unseen: for MLPs name the sizes that are held out, such as '24-12'; or take "
             "'mlps' out of network.families"
         )
     if set(config.unseen) - set(unseen) and "mlps" not in families:
@@ -200,7 +201,7 @@ def _frame(config: SeveralConfig, parts: Mapping[str, Network]) -> Frame:
 
 
 def _present(params: Any) -> jax.Array:
-    """Return whether a network is of a family: not all that it multiplies with is zero."""
+    """Return whether a network is of a family: the largest of its tensors is not all zero."""
     return jnp.any(max(jax.tree.leaves(params), key=lambda x: x.size) != 0)
 
 

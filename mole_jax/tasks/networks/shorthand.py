@@ -40,12 +40,12 @@ def parse(text: str, image_side: int = IMAGE_SIDE) -> Described:
         image_side: of a CNN's square images.
 
     Raises:
-        UserError: for what is no such network.
+        UserError: for anything else.
     """
     word, _, rest = text.partition(":")
     usage = f"use {USAGE}, such as mlp:64,8,5"
     if word not in KINDS:
-        raise UserError(f"the network {text!r} is none that MOLE has the same of; {usage}")
+        raise UserError(f"the network {text!r} is not one that MOLE has; {usage}")
     if not re.fullmatch(r"\d+(,\d+){2,}", rest):
         raise UserError(
             f"the network {text!r} needs three sizes at least, whole numbers of 1 or more, with "

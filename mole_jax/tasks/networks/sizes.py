@@ -9,11 +9,11 @@ from mole_jax.tasks.networks.network import Network
 
 
 def sized(network: Network, flat: jax.Array, sizes: jax.Array) -> jax.Array:
-    """Return initial networks of some sizes.
+    """Return initial networks of given sizes.
 
     Args:
         network: with a frame.
-        flat: [..., D] fresh ones of the largest.
+        flat: [..., D] fresh networks of the largest size.
         sizes: [..., H] units of each layer, 0 for a layer that is not there.
 
     Returns:

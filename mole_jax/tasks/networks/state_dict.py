@@ -1,4 +1,4 @@
-"""State dicts as people save them: the wrappers' prefixes, Sequential names, what a weight is.
+"""State dicts as people save them: wrappers' prefixes, Sequential names, types of weights.
 
 Every importer, and `start=`, reads tensors by name through these functions, so that all of them
 take and refuse the same.
@@ -42,12 +42,12 @@ def matched(
     """Return the tensors under the names that a network gives them, in its order.
 
     Prefixes are taken off. Names of a Sequential ("0.weight", "net.2.bias") stand for the expected
-    ones in the order of their numbers, where there are as many and weights and biases agree.
+    ones in the order of their numbers, if there are as many and weights and biases match.
 
     Args:
         tensors: by name, [..., *shape] with the same leading axes.
         expected: the network's names and shapes, in order.
-        where: they are from; opens every message.
+        where: the tensors' origin; opens every message.
 
     Raises:
         UserError: for tensors that are missing, too many or of another shape, with what there is
@@ -94,7 +94,7 @@ def _in_order(tensors: Mapping[str, T], expected: Iterable[str]) -> dict[str, T]
     modules = {match and match["module"] for match in unknown}
     if len(modules) != 1 or None in modules:
         return dict(tensors)
-    # All of that Sequential, also where a name is by chance one that is expected.
+    # All of that Sequential, even if a name happens to be an expected one.
     whole = [match for match in parts.values() if match and match["module"] in modules]
     whole.sort(key=lambda match: (_numbers(match["place"]), _LEAVES.index(match["leaf"])))
     ours = [match[0] for match in whole]
@@ -119,7 +119,7 @@ def check_weight_dtype(what: str, dtype: Any) -> None:
 
 
 def weights(what: str, array: Any, dtype: Any = np.float32, *, finite: bool = True) -> np.ndarray:
-    """Return an array of weights in the given type, which all of them fit in.
+    """Return an array of weights in the given type, which must hold all of them.
 
     Args:
         what: the tensor; opens every message.

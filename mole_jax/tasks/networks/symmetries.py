@@ -14,8 +14,8 @@ class Permutation:
     """The indices along an axis may change places, in every tensor that has the axis."""
 
     axis: str
-    # Of consecutive indices (GroupNorm's groups): whole blocks change places, and indices do
-    # within their block.
+    # Number of blocks of consecutive indices (GroupNorm's groups): whole blocks change places, and
+    # so do indices within their block.
     blocks: int = 1
 
 

@@ -1,7 +1,7 @@
 """Parameters as PyTorch keeps them: names and order of a `state_dict`, [out, in] and OIHW.
 
-Layers come in the order of their use, of each the weight before the bias; what stands outside of
-all layers comes first, such as a policy's `log_std`. MLPs are modules `fc1`, `fc2`, ...; CNNs
+Layers come in the order of their use, each with its weight before its bias; parameters outside of
+all layers come first, such as a policy's `log_std`. MLPs are modules `fc1`, `fc2`, ...; CNNs
 `conv1`, (`norm1`), `conv2`, ..., `fc`; the layers of a policy are `actor.0`, `actor.2`, ... of a
 Sequential with activations between them. Names and order are those of G.pt's checkpoints (Peebles
 et al. 2022).
@@ -89,7 +89,7 @@ class TorchLayout:
 
         Args:
             tensors: NumPy arrays of floating-point numbers, with the same leading dimensions.
-            where: they are from; opens every message.
+            where: the tensors' origin; opens every message.
             dtype: what the numbers are cast to.
             finite: refuse NaN and infinity, after the cast.
 
@@ -105,7 +105,7 @@ class TorchLayout:
         )
 
     def arranged(self, tensors: Mapping[str, Any], where: str) -> np.ndarray:
-        """Do as `from_state_dict` with numbers of any type, which stay as they are."""
+        """Do as `from_state_dict` for numbers of any type, without a cast."""
         return self._flat(self._found(tensors, where))
 
     def _found(self, tensors: Mapping[str, Any], where: str) -> dict[str, np.ndarray]:
@@ -156,8 +156,8 @@ def fields(network: Network) -> list[ParameterField]:
 
     def place(field: ParameterField) -> tuple[Any, ...]:
         layer, _, leaf = field.path.rpartition("/")
-        # "conv_0" comes before "norm_0", and this before "conv_1"; other names sort as they are
-        # used, but for the last layer's.
+        # "conv_0" comes before "norm_0", and this before "conv_1"; the alphabetical order of other
+        # names is that of their use, except for the last layer's.
         kind, _, number = layer.rpartition("_")
         numbered = (int(number), kind) if number.isdigit() else (0, layer)
         which = list(_PARAMETERS).index(leaf) if leaf in _PARAMETERS else len(_PARAMETERS)
@@ -167,6 +167,6 @@ def fields(network: Network) -> list[ParameterField]:
 
 
 def axes(field: ParameterField) -> tuple[int, ...]:
-    """Return MOLE's axes of a tensor in PyTorch's order: those of what comes out are first."""
+    """Return MOLE's axes of a tensor in PyTorch's order: outputs come first."""
     n = len(field.shape)
     return (3, 2, 0, 1) if n == 4 else tuple(reversed(range(n)))  # HWIO -> OIHW

@@ -27,13 +27,13 @@ class ViTConfig:
     layers: int = 2  # blocks of attention and MLP
     heads: int = 2  # heads of each attention
     mlp: int = 32  # hidden units of each MLP
-    pooling: str = "mean"  # what the last layer reads: mean, over patches, or a class token
-    init: str = initial.DEFAULT  # how layers start; there is no other way
+    pooling: str = "mean"  # what the last layer reads: mean (over patches) or token (a class token)
+    init: str = initial.DEFAULT  # initialisation of layers; there is no other
 
 
 # Inside the network features come first and tokens, of all images, last: [W, B * N]. On a CPU
-# products, norms and their gradients are faster with the long axis last: all in all by a half.
-# Flax's own layers have features last; these have their parameters and their starts.
+# products, norms and their gradients are faster with the long axis last: by a half overall. Flax's
+# own layers have features last; these have the same parameters and initialisation.
 
 
 class Attention(nn.Module):
@@ -51,7 +51,8 @@ class Attention(nn.Module):
             for name in ("query", "key", "value")
         )  # [H, d, B, N]
         scores = jnp.einsum("hdbn,hdbm->hbnm", q / math.sqrt(features[1]), k)
-        # A softmax that divides the few sums of values, and not the many shares: a fifth of a step.
+        # This softmax divides the few sums of values, not the many shares: that saves a fifth of a
+        # step.
         shares = jnp.exp(scores - jax.lax.stop_gradient(jnp.max(scores, -1, keepdims=True)))
         y = jnp.einsum("hbnm,hdbm->hbnd", shares, v) / jnp.sum(shares, -1, keepdims=True)
         y = jnp.transpose(y, (0, 3, 1, 2)).reshape(width, -1)
@@ -130,7 +131,7 @@ def build(config: ViTConfig, input_shape: tuple[int, ...], n_outputs: int) -> Ne
     """Return a vision transformer for images [H, W, channels] of `n_outputs` classes.
 
     Raises:
-        UserError: for sizes that do not fit together, or a start that it does not know.
+        UserError: for sizes that do not fit together, or an unknown initialisation.
     """
     if config.init != initial.DEFAULT:
         raise UserError(f"network.init={config.init!r}: a vit knows {initial.DEFAULT!r} only")

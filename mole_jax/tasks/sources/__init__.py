@@ -29,7 +29,7 @@ from mole_jax.tasks.sources.image_data import ImageData
 
 __all__ = ["FORMS", "SHORT_NAMES", "ImageData", "load"]
 
-# A source is one file and one line of either: what names one in the config, and what reads it.
+# A source is one file and one line of either: its name in the config -> its reader.
 FORMS: dict[str, Callable[[str], ImageData]] = {
     "glyphs:SIDE": glyphs.read,
     "glyphs:SIDE@FONTDIR": glyphs.read,

@@ -23,7 +23,7 @@ _EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code, those of `command.explained`."""
+    """Run the command and return its exit code: see `command.explained`."""
     parser = Parser(
         prog="python -m mole_jax.tasks.sources",
         description="Say what a data source holds, and draw examples of its classes.",
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--show", type=user_path, metavar="FILE.png", help=text)
     text = "random classes on the sheet (default: %(default)s)"
     parser.add_argument("--classes", type=int, default=24, metavar="N", help=text)
-    text = "of the choice of classes and images (default: %(default)s)"
+    text = "seed for the choice of classes and images (default: %(default)s)"
     parser.add_argument("--seed", type=int, default=0, metavar="S", help=text)
     arguments = sys.argv[1:] if arguments is None else arguments
     return explained(lambda: _run(parser.parse_args(arguments)))

@@ -15,7 +15,7 @@ _INCHES = 0.5  # across an image
 _GAP = 0.08  # between images, as a share of one
 _NAMES = 1.6  # inches, left of the images
 _LONGEST = 24  # characters of a name
-_FONTS = ("DejaVu Sans", "DejaVu Sans Mono", "DejaVu Serif", "STIXGeneral")  # one after the other
+_FONTS = ("DejaVu Sans", "DejaVu Sans Mono", "DejaVu Serif", "STIXGeneral")  # tried in this order
 _EDGE, _HEAD = 0.15, 0.5  # inches
 
 

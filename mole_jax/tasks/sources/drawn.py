@@ -1,4 +1,4 @@
-"""Sources whose images are drawn here: once, and kept in the user's cache."""
+"""Sources whose images MOLE draws itself: once, and keeps in the user's cache."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def load(
     Args:
         name: of the source.
         side: pixels across an image.
-        depends_on: what the pixels depend on, but for the side; its repr is hashed.
+        depends_on: what the pixels depend on besides the side; its repr is hashed.
         draw: returns `image` uint8 [K * n, side, side, 1], class by class, and `members` [K] str.
         names: `members` -> what people call each class.
     """
@@ -66,7 +66,7 @@ def load(
         class_names=tuple(names(members)),
         white=255.0,
     )
-    data.images.setflags(write=False)  # it is shared by all who ask
+    data.images.setflags(write=False)  # all callers share it
     data.labels.setflags(write=False)
     return data
 

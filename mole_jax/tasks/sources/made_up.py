@@ -33,7 +33,7 @@ def load(
         name: of the source.
         side: pixels across an image.
         version: of the source's pixels.
-        libraries: the versions of those that draw.
+        libraries: the versions of the libraries that draw.
         draw: side, number of classes and shapes that none may be like -> `images`.
     """
     paths = fonts.of_matplotlib()
@@ -84,8 +84,8 @@ def different(
         make_up: a class from its number.
         shape: what it looks like, a unit vector [1024].
         avoided: [m, 1024] shapes that no class may be like.
-        alike: the cosine of two shapes from which they are alike.
-        like_avoided: the same, of a shape and one that is avoided.
+        alike: the cosine from which two shapes are alike.
+        like_avoided: the same, for a shape and an avoided one.
     """
     found, number = np.zeros((0, avoided.shape[1]), np.float32), 0
     while True:

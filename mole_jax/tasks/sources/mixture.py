@@ -14,9 +14,9 @@ def join(parts: Sequence[ImageData]) -> ImageData:
     """Put data sets one after the other; the classes of each come after those before it.
 
     Pixels stay as they are: uint8 where all parts are uint8, float32 otherwise. Only parts that are
-    known to differ in what is white (16 in digits, 255 in glyphs) are brought to the largest of
-    these, since one would be almost black to a network that has learned from the other. The name is
-    the parts' names joined by "+", and each part keeps its official test set.
+    known to differ in their white (16 in digits, 255 in glyphs) are scaled to the largest one:
+    otherwise one part would be almost black to a network trained on the other. The name is the
+    parts' names joined by "+", and each part keeps its official test set.
 
     Args:
         parts: at least one data set.

@@ -58,7 +58,7 @@ def read_arrays(
     """
     found: dict[str, np.ndarray] = {}
     try:
-        # Opened here, because NumPy leaves a file open whose beginning it cannot read.
+        # Opened here, because NumPy leaves a file open if it cannot read its beginning.
         with path.open("rb") as opened:
             head = opened.read(len(_NPY))
             if head == _NPY:

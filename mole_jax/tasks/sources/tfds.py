@@ -75,7 +75,7 @@ def _read(name: str, folder: pathlib.Path) -> ImageData:
         np.concatenate(labels),
         np.repeat([split == "test" for split in splits], [len(label) for label in labels]),
     )
-    data.images.setflags(write=False)  # it is shared by all who ask
+    data.images.setflags(write=False)  # all callers share it
     data.labels.setflags(write=False)
     return data
 
@@ -169,7 +169,7 @@ def _read_split(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
         )
         for start in range(0, len(records), _BATCH):
             for record in records.__getitems__(range(start, min(start + _BATCH, len(records)))):
-                # Of a file that is cut short, ArrayRecord gives empty records without a word.
+                # ArrayRecord silently gives empty records for a file that is cut short.
                 if not record:
                     raise ValueError(f"record {len(images)} is empty")
                 example = wanted.deserialize_example_np(record, decoders=decoders)

@@ -69,8 +69,8 @@ def scan(
 
     Args:
         path: the data set.
-        activation: of the network that is asked for; runs that say another are no good.
-        wanted: the metric of prompts, where it is given.
+        activation: of the network that is asked for; runs that state another are unusable.
+        wanted: the prompt metric, where it is given.
         limit: only this many runs; 0 for all.
         progress: makes a bar, as `core.progress.Progress` does.
 
@@ -100,7 +100,7 @@ def scan(
 
 
 def read(data: DataSet, position: int, torch: TorchLayout) -> StoredHistory:
-    """Read the run at a position; raise UnusableRunError where a checkpoint will not do."""
+    """Read the run at a position; raise UnusableRunError if a checkpoint is unusable."""
     folder = data.path / data.runs[position].folder
     try:
         return _read(data, folder, data.details[position] if data.details else {}, torch)
@@ -157,7 +157,7 @@ def _folders(path: Path) -> list[str]:
     if not found:
         raise UserError(
             f"{path} is no zoo of checkpoints: no folder in it has {RESULT} or checkpoint_N, and "
-            "it has no weights.npy; give the folder that holds one folder a run"
+            "it has no weights.npy; give the folder that holds one folder per run"
         )
     return found
 
@@ -198,7 +198,7 @@ def _snapshots(folder: Path) -> tuple[list[_Snapshot], list[str]]:
             number = numbers.get(Path(named).name, -1)
         else:
             number = _iteration(line, i)
-        lines[number] = line  # of a run that was resumed the last one counts
+        lines[number] = line  # the last one counts if a run was resumed
     found = [_Snapshot(n, entries[n], lines[n]) for n in sorted(entries) if n in lines]
     if not found:
         raise UnusableRunError(
@@ -300,7 +300,7 @@ def _state_dict(content: Any, where: str) -> Mapping[str, Tensor]:
             return _state_dict(content[inner[0]], where)
         names = ", ".join(map(str, list(content)[:8])) or "nothing"
         raise UserError(
-            f"{where} has no state_dict that is certain: it has {names}; one of "
+            f"{where} has no unambiguous state_dict: it has {names}; one of "
             f"{', '.join(_ENTRIES)} is needed, or the tensors by name"
         )
     raise UserError(f"{where} holds no state_dict, but a {type(content).__name__}")

@@ -57,8 +57,8 @@ class DataSet:
     metrics: tuple[str, ...]
     fields: tuple[str, ...]  # whole numbers that each snapshot has, such as its iteration
     iterations: tuple[int, ...] | None  # of every run's snapshots; None where runs differ
-    hyperparameters: tuple[str, ...] = ()  # of a zoo's, those that every run has
-    details: tuple[Mapping[str, Any], ...] = ()  # all that is said of each run's training
+    hyperparameters: tuple[str, ...] = ()  # columns of the zoo that every run has
+    details: tuple[Mapping[str, Any], ...] = ()  # all that is known of each run's training
     notes: tuple[str, ...] = ()  # what is left out of every run, for a person
 
     @property
@@ -96,7 +96,7 @@ def agreed(
 ) -> DataSet:
     """Return the data set of scanned runs: the majority decides on snapshots and metrics.
 
-    A metric is kept when half of the runs, or more, have a number of it at each snapshot; the
+    A metric is kept when half of the runs, or more, have a number for it at each snapshot; the
     other runs are then left out, and named.
 
     Args:
@@ -158,7 +158,7 @@ def _unlike(run: Scanned, n_snapshots: int, metrics: set[str]) -> str | None:
 
 
 def hyperparameters(details: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those that a zoo has a column for, where there is one value of each."""
+    """Return the hyperparameters that a zoo has columns for, where each has one value."""
     values: dict[str, set[Any]] = {}
     for name, value in _leaves(details):
         kind = _HYPERPARAMETERS.get(_last(name))

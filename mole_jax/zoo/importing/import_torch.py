@@ -25,7 +25,7 @@ class TorchOptions(into_zoo.Options):
     """How a data set becomes a zoo."""
 
     limit: int = 0  # runs; 0 for all
-    run_column: str = ""  # of a matrix' table
+    run_column: str = ""  # names the runs, in a matrix's table
     step_column: str = ""
 
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     text = "take the first N runs only (default: all)"
     parser.add_argument("--limit", type=int, default=0, metavar="N", help=text)
-    text = "the column of metrics.csv with the {} (default: the first there is of {})"
+    text = "the column of metrics.csv with the {} (default: the first one present of {})"
     runs, steps = (", ".join(x) for x in (matrix_runs.RUN_COLUMNS, matrix_runs.STEP_COLUMNS))
     parser.add_argument("--run-column", default="", metavar="NAME", help=text.format("run", runs))
     parser.add_argument(
@@ -55,12 +55,12 @@ def run(flags: argparse.Namespace) -> int:
 
 
 def import_torch(source: str | Path, out: str | Path, options: TorchOptions) -> list[Skip]:
-    """Make the zoo of a zoo of state_dicts, run by run, resuming an interrupted import.
+    """Make a zoo from a model zoo of state_dicts, run by run, resuming an interrupted import.
 
-    Weights keep their bits where they are float32, and nothing that a checkpoint names is run. A
-    run is left out, and counted, when a file of it cannot be read or is not the network's, when it
-    has another number of snapshots than most, and when a weight, or a metric that most runs have,
-    is not finite.
+    Float32 weights keep their bits, and no code that a checkpoint names is run. A run is left out,
+    and counted, when a file of it cannot be read or is not the network's, when it has another
+    number of snapshots than most, and when a weight, or a metric that most runs have, is not
+    finite.
 
     Returns:
         The runs left out; also kept in ZOO/skipped.json.
@@ -75,7 +75,7 @@ def import_torch(source: str | Path, out: str | Path, options: TorchOptions) -> 
         raise UserError(f"--limit={options.limit} must be 0 or more")
     check_folder(source)
     torch = layout(described.network)
-    # Those of the shorthand that name none have ReLU.
+    # Networks of the shorthand that name no activation have ReLU.
     activation = str(described.config.get("activation", "relu"))
     read: Callable[[int], StoredHistory]
     data: DataSet

@@ -1,4 +1,4 @@
-"""Runs from elsewhere, one after the other into a zoo: few in memory, resumable, skips counted."""
+"""Append foreign runs to a zoo one by one: few in memory, resumable, with skips counted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mole_jax.zoo.storage.schema import RunBatch
 from mole_jax.zoo.storage.store import ZooWriter
 
 SKIPPED = "skipped.json"
-# What a file of the zoo takes at most: a shard is in memory as a whole while it is written.
+# The largest size of a file: a whole shard is in memory while it is written.
 SHARD_BYTES = 64 * 2**20
 LONGEST_SHARD = 256  # runs
 
@@ -59,8 +59,8 @@ def ingest_runs(
 ) -> list[Skip]:
     """Append the runs of `incoming` from position `first` on; return all skips, earlier ones too.
 
-    Whole shards are written at once, and a kill leaves those that were. The list of skips is
-    written before the runs after them count, so none is lost.
+    Shards are written whole, and a kill leaves those already written. The list of skips is written
+    before later runs count, so none is lost.
 
     Args:
         incoming: the runs.

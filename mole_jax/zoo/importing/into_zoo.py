@@ -30,7 +30,7 @@ from mole_jax.zoo.storage.schema import IMPORT, IMPORT_FINISHED, RunBatch, ZooSc
 from mole_jax.zoo.storage.store import ZooWriter
 
 DETAILS = "hyperparameters.json"  # in the zoo: all that the source says of each run's training
-_TRIED = 8  # runs, before the network is blamed rather than the run
+_TRIED = 8  # failing runs after which the network is blamed rather than the run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Options:
     """How a data set becomes a zoo."""
 
     network: str  # see `shorthand.parse`
-    metric: str = ""  # of prompts; "" for the first of the form's own that there is
+    metric: str = ""  # the prompt metric; "" for the first of the form's that is present
     held_out_runs: int = 0  # the last ones are split S0
     max_weight: float = math.inf
     image_side: int = shorthand.IMAGE_SIDE
@@ -53,7 +53,7 @@ class Form:
     """What one form of data sets adds to the import of its runs."""
 
     name: str  # in the zoo's config
-    prompt_metrics: tuple[str, ...]  # the first of these that there is, where none is asked for
+    prompt_metrics: tuple[str, ...]  # the first one present is the default
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)  # for the zoo's config
 
 
@@ -61,9 +61,9 @@ def add_arguments(
     parser: argparse.ArgumentParser, default: Options, prompt_metrics: tuple[str, ...]
 ) -> None:
     """Add the flags of every form, but for the source and --out."""
-    text = f"what it holds: {shorthand.USAGE}"
+    text = f"the network of its runs: {shorthand.USAGE}"
     parser.add_argument("--network", required=True, help=text)
-    text = "the metric of prompts (default: the first there is of " + ", ".join(prompt_metrics)
+    text = "the prompt metric (default: the first one present of " + ", ".join(prompt_metrics)
     parser.add_argument("--metric", default="", help=f"{text})")
     text = "the last N runs are held out, split S0 (default: 0)"
     parser.add_argument("--held-out-runs", type=int, default=0, metavar="N", help=text)
@@ -72,7 +72,7 @@ def add_arguments(
     parser.add_argument(
         "--max-weight", type=float, default=default.max_weight, metavar="W", help=text
     )
-    text = f"of a cnn's images, in pixels (default: {default.image_side})"
+    text = f"side of a cnn's images, in pixels (default: {default.image_side})"
     parser.add_argument(
         "--image-side", type=int, default=default.image_side, metavar="N", help=text
     )
@@ -93,7 +93,7 @@ def report(out: Path, skips: Sequence[Skip]) -> None:
 
 
 def check(options: Options) -> Described:
-    """Return the network that is asked for; raise UserError for options that will not do."""
+    """Return the network that is asked for; raise UserError for invalid options."""
     if not options.max_weight > 0 or options.held_out_runs < 0:
         raise UserError(
             f"--max-weight={options.max_weight:g} must be above 0, --held-out-runs="
@@ -110,7 +110,7 @@ def import_runs(
     out: Path,
     options: Options,
 ) -> list[Skip]:
-    """Make the zoo of a data set, run by run, resuming an interrupted import.
+    """Make a zoo from a data set, run by run, resuming an interrupted import.
 
     Args:
         data: its runs.
@@ -118,7 +118,7 @@ def import_runs(
         described: the network.
         read: gives the run at a position; raises UnusableRunError where it cannot be used.
         out: the zoo.
-        options: as `check` has found them good.
+        options: which `check` has accepted.
 
     Returns:
         The runs left out; also kept in ZOO/skipped.json.
@@ -237,7 +237,7 @@ def _batch(history: StoredHistory, data: DataSet, position: int, split: str) -> 
         subset=[0],
         split=[split],
         member=[position],
-        seed=[0],  # nobody knows it
+        seed=[0],  # unknown
         finite=[True],
         hyperparameters={name: [history.hyperparameters[name]] for name in data.hyperparameters},
         snapshots={name: np.asarray(history.fields[name])[None] for name in data.fields},
@@ -255,7 +255,7 @@ def _prompt_metric(data: DataSet, asked: str, usual: tuple[str, ...]) -> str:
             return name
     raise UserError(
         f"the runs of {data.path} have the metrics {names}; say with --metric which one is the "
-        "metric of prompts"
+        "prompt metric"
     )
 
 

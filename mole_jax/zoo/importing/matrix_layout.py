@@ -1,4 +1,4 @@
-"""What the columns of a matrix of weights are: its layout file, against a network's tensors.
+"""The columns of a matrix of weights: its layout file, matched with a network's tensors.
 
     layout.json   {"order": "pytorch", "tensors": [{"name": "fc1.weight", "shape": [8, 64]}, ...]}
     layout.csv    varname,start_idx,end_idx,size,shape as the small CNN zoo has it (Unterthiner et
@@ -43,7 +43,7 @@ class MatrixLayout:
 
 
 def read_layout(folder: Path) -> MatrixLayout:
-    """Read the layout file of a folder; raise UserError where it says nothing certain."""
+    """Read the layout file of a folder; raise UserError where it is missing or ambiguous."""
     file = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if file is None:
         raise UserError(
@@ -74,7 +74,7 @@ def read_layout(folder: Path) -> MatrixLayout:
 
 
 def columns(layout: MatrixLayout, torch: TorchLayout) -> np.ndarray:
-    """[D] the column of each number of MOLE's flat vector.
+    """Return the column of each number of MOLE's flat vector: [D].
 
     Raises:
         UserError: for tensors that are missing, too many or of another shape.
@@ -148,7 +148,7 @@ def _module_and_leaf(name: str) -> tuple[str, str]:
 def _as_ours(tensors: Mapping[str, np.ndarray], expected: list[str]) -> dict[str, np.ndarray]:
     """Name TensorFlow's tensors as MOLE does, layer by layer in the order of the row.
 
-    They stay as they are where that is not certain: with other layers, or where the numbers of
+    Names stay as they are if the match is uncertain: with other layers, or where the numbers of
     "dense", "dense_1", ... contradict the order.
     """
     layers: dict[str, dict[str, str]] = {}  # module -> leaf -> name

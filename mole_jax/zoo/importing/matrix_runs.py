@@ -1,4 +1,4 @@
-"""Model zoos as one matrix: a row of weights for each snapshot, and a table of what is said of it.
+"""Model zoos as one matrix: a row of weights for each snapshot, and a table that describes it.
 
 DIR/weights.npy      [rows, D] floating point; read in pieces, however large
 DIR/metrics.csv.gz   or metrics.csv: a row for each row of weights, with the run's name, the
@@ -56,7 +56,7 @@ class Matrix:
         """Read one run."""
         rows = self.rows[position]
         run = self.data.runs[position]
-        # In the file's order, which is a disk's, too.
+        # Read in the file's order, which is the disk's, too.
         order = np.argsort(rows)
         stored = np.empty((len(rows), self._weights.shape[1]), self._weights.dtype)
         for i in order.tolist():
@@ -64,7 +64,7 @@ class Matrix:
         steps = self._metrics[ITERATION][rows].astype(np.int64)
         details = self.data.details[position] if self.data.details else {}
         return StoredHistory(
-            # What is not finite after the cast is found, and its snapshot named, by the import.
+            # The import finds what is not finite after the cast, and names its snapshot.
             parameters=weights(run.name, stored, finite=False)[:, self._columns],
             snapshots=[f"row {row} (step {step})" for row, step in zip(rows, steps, strict=True)],
             metrics={name: self._metrics[name][rows] for name in self.data.metrics},
@@ -83,13 +83,13 @@ def open_matrix(
     run_column: str = "",
     step_column: str = "",
 ) -> Matrix:
-    """Read the table and the layout, and leave the weights where they are.
+    """Read the table and the layout, and leave the weights on disk.
 
     Args:
         path: the data set.
         torch: the network.
-        activation: of the network; runs that say another are no good.
-        wanted: the metric of prompts, where it is given.
+        activation: of the network; runs that state another are unusable.
+        wanted: the prompt metric, where it is given.
         limit: only this many runs; 0 for all.
         run_column: names the runs; "" for the first of RUN_COLUMNS.
         step_column: the step of each row; "" for the first of STEP_COLUMNS.
@@ -165,7 +165,7 @@ def _open(file: Path) -> np.ndarray:
     try:
         stored = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{file} cannot be read as an array of NumPy's ({error})") from error
+        raise UserError(f"{file} cannot be read as a NumPy array ({error})") from error
     if not isinstance(stored, np.ndarray) or stored.ndim != 2:
         raise UserError(f"{file} must be a matrix [rows, D]: one row of weights for each snapshot")
     check_weight_dtype(str(file), stored.dtype)

@@ -1,4 +1,4 @@
-"""A table in CSV, gzipped or not, column by column: each text once, and where it stands."""
+"""A table in CSV, gzipped or not, column by column: each distinct text once, and its rows."""
 
 from __future__ import annotations
 

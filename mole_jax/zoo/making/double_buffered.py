@@ -1,4 +1,4 @@
-"""Two halves of a loop's body at the same time: the second of one item, the first of the next."""
+"""Double buffering for loops: finish one item while the work on the next is under way."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def double_buffered(
     wait: Callable[[Begun], object],
     finish: Callable[[Item, Begun], Result],
 ) -> Generator[Finished, None, None]:
-    """Yield `finish(item, begin(item))` in order, having begun the next item before it waits.
+    """Yield `finish(item, begin(item))` in order; begin the next item before waiting for one.
 
-    At most two items are alive: one being finished, in a thread, and the next one. What `begin` or
-    `finish` raise is raised here, as soon as the next item is begun. Whoever leaves the loop early
-    closes the iterator (`contextlib.closing`), which waits for the item being finished.
+    At most two items are alive: one being finished, in a thread, and the next one. Exceptions of
+    `begin` and `finish` are raised here, as soon as the next item is begun. To leave the loop
+    early, close the iterator (`contextlib.closing`), which waits for the item being finished.
 
     Args:
         items: what to work on.
         begin: starts the work on an item and returns at once, as JAX dispatches.
         wait: returns when that work is done.
-        finish: takes the work's result away. It has to wait for it itself.
+        finish: takes the work's result away. It has to wait for the work itself.
     """
     with ThreadPoolExecutor(2, thread_name_prefix="double_buffered") as pool:
         former: tuple[Item, Future[Result]] | None = None
@@ -52,7 +52,7 @@ def double_buffered(
             if former is not None:
                 result = former[1].result()
                 finished_at = time.monotonic()
-                # A device that is still at work has not waited so far.
+                # A device that is still at work has not waited yet.
                 waited = max(0.0, finished_at - ready.result()) if ready.done() else 0.0
                 yield Finished(former[0], result, waited)
             former = item, pool.submit(finish, item, begun)

@@ -65,7 +65,7 @@ def fill(config: Mapping[str, Any], family: TaskFamily, writer: ZooWriter, membe
     mesh = mesh_lib.local_mesh()
     group = 1 if part else min(config["zoo"]["subsets_per_group"], len(family.subsets))
     base = config["population"]["members"]
-    # All runs, and not those that are left: a resumed zoo asks the same question.
+    # All runs, not only those that are left: a resumed zoo then finds the same measurement.
     each = -(-len(family.subsets) * base // distributed.count())
     together = min(part or base, base)
     at_once = (
@@ -119,7 +119,7 @@ def as_batch(
     Runs with any NaN or infinity are marked as not finite, and so are those with any weight beyond
     +- `population.max_weight`, where that is above 0.
 
-    Arguments are those and the results of `train_subsets`. Parameters keep the type they have.
+    Arguments are the arguments and results of `train_subsets`. Parameters keep their type.
     """
     population = config["population"]
     members = np.arange(population["members"]) if members is None else np.asarray(members)
@@ -131,7 +131,7 @@ def as_batch(
     metrics = {name: rows(values) for name, values in history.metrics.items()}
     finite = finite_runs(parameters)
     if limit := compat.get_from(population, "population", "max_weight"):
-        # Two numbers of each run: absolute values would be a copy of them all.
+        # Two numbers of each run: absolute values would need a copy of all parameters.
         finite &= (parameters.max((1, 2)) <= limit) & (parameters.min((1, 2)) >= -limit)
     for values in metrics.values():
         finite &= finite_runs(values)
@@ -189,7 +189,7 @@ def _finish(
     group: Group | None,
     trained: tuple[Hyperparameters, History] | None,
 ) -> _Stored:
-    """Fetch what a group has become, and write it to its place in the zoo."""
+    """Fetch the results of a group, and write them to their place in the zoo."""
     if group is None or trained is None:
         return _Stored(0, {})
     subsets, members = np.array(group.subsets), np.array(group.members)

@@ -34,12 +34,13 @@ _WITHOUT_EFFECT = {
 
 
 def generate(config: Mapping[str, Any], workdir: Path) -> None:
-    """Write the zoo of `config` to WORKDIR/zoo, resuming after the last group that is there.
+    """Write the zoo of `config` to WORKDIR/zoo, resuming after the last stored group.
 
     Every data subset has `population.members` runs. A run depends on the seed, its data subset
-    and its member number only, so a resumed zoo is the zoo of an uninterrupted run, and so is one
-    that several processes write: each trains groups of its own, on its own devices.
-    An imported zoo that lies there already is taken as it is.
+    and its member number only, so a resumed zoo equals that of an uninterrupted run. So does one
+    that several processes write, each training groups of its own on its own devices.
+
+    An imported zoo that lies there already is used as it is.
 
     Raises:
         UserError: when the zoo there is another one, an imported one that does not fit, or one

@@ -42,7 +42,7 @@ def grow(path: str | Path, members: int) -> None:
         base, most = config["population"]["members"], int(_members(zoo).max(initial=0))
         if _members(zoo).min(initial=base) < base:
             raise UserError(
-                f"the zoo at {path} is not finished: run the command that began it to its end first"
+                f"the zoo at {path} is not finished: first rerun the command that began it"
             )
         if members < most:
             raise UserError(

@@ -30,14 +30,14 @@ def schedule(
     runs_per_shard: int = 1,
     members_per_group: int = 0,
 ) -> list[list[Group]]:
-    """Return what is left to train, as rounds of a group for each process (fewer in a last round).
+    """Return what is left to train: rounds of a group for each process (fewer in the last round).
 
     A group takes data subsets that have the same number of runs, `subsets_per_group` of them. With
-    several processes it takes more where that makes it end where a shard ends, so that no two
-    processes write to one file.
+    several processes it may take more, to end where a shard ends, so that no two processes write to
+    one file.
 
-    With `members_per_group` a group has at most this many members, of one data subset; more where
-    that makes it end where a shard ends.
+    With `members_per_group` a group has at most this many members, of one data subset, or more, to
+    end where a shard ends.
 
     Args:
         have: [T] members that each data subset has already.
@@ -45,7 +45,8 @@ def schedule(
         subsets_per_group: data subsets trained together.
         n_processes: how many processes share the work.
         runs_per_shard: rows of a file.
-        members_per_group: members of one data subset trained together; 0: all, of several.
+        members_per_group: members of one data subset trained together; 0: all members, of several
+            subsets.
     """
     if members_per_group:
         return _by_member(have, members, members_per_group, n_processes, runs_per_shard)

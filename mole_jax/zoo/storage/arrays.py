@@ -1,8 +1,8 @@
 """How a zoo's arrays lie on disk: sharded Zarr v3 along the run axis, through TensorStore.
 
 One shard is one file. It holds chunks of whole runs, each with its own crc32c, and ends with an
-index of (offset, bytes) pairs with a crc32c of its own. Zarr reads an absent shard or chunk as the
-fill value, without a word; a zoo always writes every chunk, so here absence is damage.
+index of (offset, bytes) pairs with a crc32c of its own. Zarr silently reads an absent shard or
+chunk as the fill value; a zoo always writes every chunk, so here absence is damage.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def layouts(schema: ZooSchema) -> dict[str, ArrayLayout]:
     for name, (dtype, fill) in RUN_FIELDS.items():
         if name in HYPERPARAMETERS and name not in schema.hyperparameters:
             continue
-        # A few bytes a run: one chunk a shard, or its index would outweigh the data.
+        # A few bytes a run: with more than one chunk a shard, the index would outweigh the data.
         found.append(ArrayLayout(f"runs/{name}", (), dtype, fill, axes[:1], shard, shard))
     return {layout.name: layout for layout in found}
 
@@ -150,8 +150,8 @@ def open_array(
 ) -> ts.TensorStore:
     """Open an array; raise ValueError if it is missing or is not laid out as `layout` says.
 
-    With `cache_bytes`, shards' indices and chunks that were read lately stay in memory, and files
-    are taken to stay as they are.
+    With `cache_bytes`, recently read chunks and shards' indices stay in memory, and files are
+    assumed not to change.
     """
     options: dict[str, Any] = {}
     if cache_bytes:
@@ -164,7 +164,7 @@ def open_array(
 def stored_chunks(root: Path, layout: ArrayLayout, shard: int) -> np.ndarray | None:
     """Read from a shard's index which chunks it holds, [chunks of a shard] bool; None without one.
 
-    The index's own checksum is not looked at: reading any chunk through TensorStore does that.
+    The index's own checksum is not verified here: reading any chunk through TensorStore does that.
     """
     n_chunks = layout.runs_per_shard // layout.runs_per_chunk
     index_bytes = 16 * n_chunks + _CHECKSUM_BYTES
@@ -211,7 +211,7 @@ def read_chunk(
         if "Digest mismatch" in message:
             reason = "is corrupt: checksum mismatch" + " in the shard index" * whole_shard
         raise damaged(reason, whole_shard) from error
-    # Only now is the index known to be sound, and what it says of this chunk worth reporting.
+    # Only now is the index known to be sound, so that its entry for this chunk can be trusted.
     if not stored[chunk % per_shard]:
         raise damaged("is missing from the shard index", False)
     return values
@@ -266,6 +266,6 @@ def _spec(root: Path, layout: ArrayLayout, shape: int | None = None) -> dict[str
         "driver": "zarr3",
         "kvstore": {"driver": "file", "path": f"{(root / layout.name).resolve()}/"},
         "metadata": metadata,
-        # Or a chunk that happens to equal the fill value would look absent.
+        # Otherwise a chunk that happens to equal the fill value would look absent.
         "store_data_equal_to_fill_value": True,
     }

@@ -52,7 +52,7 @@ class Zoo:
         return np.array(self.schema.steps, np.int32)
 
     def names(self, run_indices: Any = None) -> list[str]:
-        """Return the given runs' names where they come from, or else their row numbers."""
+        """Return the given runs' names in the source of an import, or else their row numbers."""
         runs = _indices("run", run_indices, self.n_runs)
         if not self.schema.run_names:
             return [f"{run:06d}" for run in runs.tolist()]
@@ -97,10 +97,9 @@ class Zoo:
     def points(self, run_indices: Any = None) -> Callable[[Any, Any], np.ndarray]:
         """Return a function (runs [n], snapshots [n]) -> parameters [n, D], for many small reads.
 
-        It may be called from several threads, for the given runs (all without them), and for a zoo
-        that nobody changes meanwhile: what it needs to know of the files is read now. Indices count
-        from 0 and are not checked.
-        Raises UserError for damaged data, as the function does.
+        It may be called from several threads, for the given runs (by default all), while nobody
+        changes the zoo: what it needs to know of the files is read now. Indices count from 0 and
+        are not checked. Raises UserError for damaged data, as the function does.
         """
         runs = _indices("run", run_indices, self.n_runs)
         layout = layouts(self.schema)["parameters"]

@@ -20,12 +20,11 @@ from mole_jax.tasks.subsets import DataSubset
 
 # Strings are stored as their position in these tables. Zoos on disk carry their own copy, so the
 # tables may grow at the end.
-# Stored as positions in this list: a new one comes last.
 RUN_SPLITS = ("train", "S0", "S1", "S2", "S3", "S4", "S2any")
 OPTIMIZERS = ("adam", "sgd")
 CODES = {"split": RUN_SPLITS, "optimizer": OPTIMIZERS}
 
-# The splits that runs of a task may have, where these are not the task's alone.
+# The splits that runs of a task may have, if others than the task's own.
 _SPLITS_OF = {"train": ("train", "S0")}
 
 HYPERPARAMETERS = ("learning_rate", "weight_decay", "init_scale", "optimizer")
@@ -37,7 +36,7 @@ PROMPT_METRIC = "validation_loss"
 IMPORT = "import"  # the section of a zoo's config that says how it was imported
 IMPORT_FINISHED = "import_finished"  # in its provenance, once it has all runs
 
-# What zoo.json leaves out, and zoos of earlier MOLEs lack.
+# Values that zoo.json leaves out, and older zoos lack.
 _DEFAULTS: dict[str, Any] = {
     "prompt_metric": PROMPT_METRIC,
     "metric_dtype": "float32",
@@ -46,7 +45,7 @@ _DEFAULTS: dict[str, Any] = {
     "hyperparameters": list(HYPERPARAMETERS),
 }
 
-_BLOCK_BYTES = 16 * 2**20  # looked at in one go where a whole array would double in memory
+_BLOCK_BYTES = 16 * 2**20  # checked in one go: a whole array would double in memory
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,11 @@ class ZooSchema:
     indexes. splits, config, network and provenance are free dicts of JSON values. A shard (one
     file) holds `runs_per_shard` runs, and is read in chunks of `runs_per_chunk` whole runs.
 
-    The rest is for zoos that were imported. prompt_metric: the metric that start and target
-    metrics of prompts are. metric_dtype: of the stored metrics. snapshot_fields: whole numbers
-    that every run has of each snapshot, such as its own iteration; where runs differ in these,
-    steps are the positions 0..S-1. run_names: what a run is called where it comes from, by its
-    `member`. hyperparameters: those that are known.
+    The rest is for zoos that were imported. prompt_metric: the one that prompts' start and target
+    metrics are values of. metric_dtype: of the stored metrics. snapshot_fields: whole numbers that
+    every run has for each snapshot, such as its own iteration; where runs differ in these, steps
+    are the positions 0..S-1. run_names: the names of runs in their source, by `member`.
+    hyperparameters: those that are known.
 
     Raises ValueError for sizes that cannot be laid out.
     """
@@ -174,9 +173,9 @@ class RunBatch:
     """R finished runs, ready to be stored (numpy arrays, or anything `np.asarray` takes).
 
     A run is `finite` when all its parameters, as they are stored, and all its metrics are, and no
-    weight is beyond what its population allows. The
-    hyperparameters are learning_rate, weight_decay, init_scale (floats) and optimizer ("adam" or
-    "sgd"); an imported zoo may know fewer of them.
+    weight is beyond what its population allows. The hyperparameters are learning_rate,
+    weight_decay, init_scale (floats) and optimizer ("adam" or "sgd"); an imported zoo may know
+    fewer of them.
     """
 
     parameters: Any  # [R, S, D] in the schema's dtype

@@ -190,11 +190,11 @@ def _failure(write: ts.Future) -> Exception | None:
 
 
 def differences(stored: ZooSchema, given: ZooSchema) -> list[str]:
-    """Return lines such as "storage.dtype: float32 -> float16" for differences but provenance."""
+    """Return lines such as "storage.dtype: float32 -> float16" for all but the provenance."""
     from mole_jax.population.population_config import SECTIONS  # starts JAX
 
     old, new = stored.to_json(), given.to_json()
-    # Older zoos keep the keys of networks and sources that they do not have, too.
+    # Older zoos also keep keys of networks and sources that they do not use.
     for schema in (old, new):
         schema["config"] = sections.relevant(schema["config"], SECTIONS)
         described = sections.relevant({"network": schema["network"]}, SECTIONS)
@@ -202,5 +202,5 @@ def differences(stored: ZooSchema, given: ZooSchema) -> list[str]:
     # Dates and machines may change when a run is resumed.
     del old["provenance"], new["provenance"]
     lines = differing_keys(old, new)
-    # Of a parameter spec or a task table the name says enough.
+    # For a parameter spec or a task table the name says enough.
     return [f"{line.split(':')[0]} differs" if len(line) > 80 else line for line in lines]

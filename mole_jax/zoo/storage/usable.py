@@ -9,7 +9,7 @@ import numpy as np
 from mole_jax.core.errors import UserError
 from mole_jax.zoo.storage.reader import Zoo
 
-# Of runs, and what is said of data subsets that have none of them.
+# Splits that need usable runs, and what for.
 _WANTED = {"train": "to train on", "S1": "to evaluate on"}
 
 
@@ -31,7 +31,7 @@ def check(zoo: Zoo) -> None:
 
 
 def lacking(zoo: Zoo) -> Iterator[str]:
-    """Return one line for each kind of data subsets of which some have no run that can be used."""
+    """Yield one line for each split in which some data subsets have no usable run."""
     for split, purpose in _WANTED.items():
         there = np.unique(zoo.runs["subset"][zoo.select(split=split)])
         usable = np.unique(zoo.runs["subset"][zoo.select(split=split, finite=True)])

@@ -1,4 +1,4 @@
-"""A full check of a zoo: every chunk of every array, and what they say against zoo.json."""
+"""A full check of a zoo: every chunk of every array, and their content against zoo.json."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def verify(
                 table[field] = np.ma.masked_all(n_runs, RUN_FIELDS[field][0])
                 for runs, values in chunks(f"runs/{field}"):
                     table[field][runs] = values
-        # Runs whose mark could not be read are not held to it.
+        # Runs whose mark could not be read are not checked against it.
         finite = table["finite"].filled(False) if "finite" in table else np.zeros(n_runs, bool)
         for name in opened:
             if not name.startswith("runs/"):
@@ -129,7 +129,7 @@ def _sound_chunks(
 def _read_ahead(
     array: ts.TensorStore, layout: ArrayLayout, n_runs: int
 ) -> Iterator[tuple[int, int, np.ndarray | None]]:
-    """Yield blocks (first, after last, values), None for unreadable ones; the next is begun."""
+    """Yield blocks (first, after last, values), None for unreadable ones; read one block ahead."""
     waiting: deque[tuple[int, int, Any]] = deque()
     for block in [*layout.blocks(n_runs), None]:
         if block is not None:

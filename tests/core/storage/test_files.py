@@ -108,6 +108,6 @@ def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
 def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     other = tmp_path / "b" / ".." / "a.npz"
-    with pytest.raises(UserError, match="would be written over, and it is read"):
+    with pytest.raises(UserError, match="would be overwritten, but it is also read"):
         files.refuse_overwriting([other], [tmp_path / "a.npz"])
     files.refuse_overwriting([tmp_path / "c.npz"], [tmp_path / "a.npz"])

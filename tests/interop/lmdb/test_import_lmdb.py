@@ -224,7 +224,7 @@ def test_unfinished_runs_come_in_when_asked_for(data: Path) -> None:
         (LmdbOptions("mlp:4,2,2"), "does not hold networks mlp:4,2,2"),
         (LmdbOptions("mlp:4,3"), "needs three sizes at least"),
         (LmdbOptions("mlp:4,0,2"), "size below 1"),
-        (LmdbOptions("rnn:4,3,2"), "none that MOLE has the same of"),
+        (LmdbOptions("rnn:4,3,2"), "not one that MOLE has"),
         (LmdbOptions("cnn:3,2,4,5"), "does not hold networks cnn"),
         (LmdbOptions("mlp:4,3,2", metric="loss"), "have the metrics avg_test_err, avg_test_loss"),
         (LmdbOptions("mlp:4,3,2", held_out_runs=6), "leaves nothing to train on"),

@@ -172,7 +172,10 @@ def test_fewer_outputs_and_fewer_units_together() -> None:
             {"unseen": ("4x4",)},
             "'4x4' names no hidden layers: write the widths of one MLP with '-'",
         ),
-        ({"unseen": (4,)}, r"network.unseen: 4 is no text: write it in quotes, such as \('4',\)"),
+        (
+            {"unseen": (4,)},
+            r"network.unseen: 4 is not a string: write it in quotes, such as \('4',\)",
+        ),
         ({"unseen": ("0",)}, "'0' names no hidden layers"),
         ({"widths": ()}, "must name one number of 1 or more at least, each"),
         ({"depths": (0,)}, "must name one number of 1 or more at least, each"),

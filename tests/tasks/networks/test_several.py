@@ -114,7 +114,7 @@ def test_families_are_trained_equally_often_and_unseen_ones_never() -> None:
         ({"families": ("mlps", "cnn")}, "'vit' is none of network.families"),
         ({"families": ("cnn", "vit"), "unseen": ("cnn", "vit")}, "leaves nothing to train on"),
         ({"families": ("cnn", "vit"), "unseen": ("3",)}, "names sizes of MLPs, and network.fam"),
-        ({"unseen": ("mlps",)}, "of MLPs name the sizes that are held out"),
+        ({"unseen": ("mlps",)}, "for MLPs name the sizes that are held out"),
         ({"unseen": ("rnn",)}, "'rnn' names no hidden layers"),
         ({"patch": 3}, "network.patch"),
         ({"strides": (1,)}, "network.channels"),

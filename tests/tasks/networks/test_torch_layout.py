@@ -214,8 +214,8 @@ def test_another_state_dict_is_refused(change: dict[str, Any], words: str) -> No
         ("mlp:4,2", "three sizes"),
         ("mlp:4,-1,2", "three sizes"),
         ("cnn:3,0,2", "below 1"),
-        ("resnet:18", "none that MOLE has the same of"),
-        ("", "none that MOLE has the same of"),
+        ("resnet:18", "not one that MOLE has"),
+        ("", "not one that MOLE has"),
     ],
 )
 def test_a_shorthand_that_says_nothing_is_refused(text: str, words: str) -> None:

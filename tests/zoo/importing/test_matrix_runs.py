@@ -128,11 +128,11 @@ REST = (("fc1.bias", [3]), ("fc2.weight", [2, 3]), ("fc2.bias", [2]))
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "int8": (stored(lambda x: x.astype("i1")), "weights.npy holds numbers of type int8"),
     "complex": (stored(lambda x: x.astype("c8")), "weights.npy holds numbers of type complex64"),
-    "objects": (stored(lambda x: x.astype(object)), "weights.npy cannot be read as an array"),
+    "objects": (stored(lambda x: x.astype(object)), "weights.npy cannot be read as a NumPy array"),
     "vector": (stored(lambda x: x[0]), "must be a matrix"),
     "columns": (stored(lambda x: x[:, :-1]), "has 22 columns, and layout.json says 23"),
     "rows": (stored(lambda x: x[:-1]), "has 11 rows, and metrics.csv.gz 12"),
-    "no array": (lambda d: (d / "weights.npy").write_bytes(b"x"), "cannot be read as an array"),
+    "no array": (lambda d: (d / "weights.npy").write_bytes(b"x"), "read as a NumPy array"),
     "no layout": (lambda d: (d / "layout.json").unlink(), "has no layout.json or layout.csv"),
     "shape": (tensors(("fc1.weight", [4, 3]), *REST),
               r"layout.json, order pytorch: fc1.weight has shape \[4, 3\], .* needs \[3, 4\]"),

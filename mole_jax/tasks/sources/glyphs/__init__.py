@@ -1,8 +1,8 @@
 """`glyphs`: thousands of classes, the characters of the fonts that matplotlib ships.
 
 A class is a shape, whatever characters have it: see lookalikes.py. Numerals, and what looks like
-them, are left out, so that the digits of any data set are new to who has learned from glyphs.
-Images are drawn once, which takes minutes, and kept in the user's cache.
+them, are left out, so that the digits of any data set are new to a model that was trained on
+glyphs. Images are drawn once, which takes minutes, and kept in the user's cache.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ PLACE = 0.025  # of the image, standard deviation
 BLUR = 0.12  # width of an edge, at most, as a share of the glyph's longer side
 GAMMA = (0.6, 1.2)
 BRIGHTEST = (0.9, 1.0)  # pixel
-_FINE = 32  # pixels across, at least, that an image is drawn with before it is averaged down
+_FINE = 32  # pixels across, at least, of an image before it is averaged down
 _AROUND = 0.25  # of the longer side, left free around a glyph
 _DIRECTIONS = np.arange(32) * (2 * np.pi / 32)
 
@@ -53,7 +53,7 @@ def field(outline: np.ndarray, side: int) -> Field:
     points = np.argwhere(inside) - (np.array(inside.shape) - 1) / 2
     ways = np.stack([np.sin(_DIRECTIONS), np.cos(_DIRECTIONS)])
     hull = points[(points @ ways).argmax(0)] / unit
-    # Half of a straight stroke's half width is how deep its pixels are on average.
+    # The mean depth of a straight stroke's pixels is half of its half width.
     return Field(distance, unit, hull, 2 * float(depth[inside].mean()) / unit)
 
 
@@ -65,7 +65,7 @@ def images(glyph: Field, n: int, side: int, rng: np.random.Generator) -> np.ndar
     room = 1 - 2 * MARGIN * rng.uniform(0, 1, n) ** 2
     place = 0.5 + rng.normal(0, PLACE, (n, 2))
     fine = _fine(side)
-    sharp = 1 / (fine * side)  # an edge as wide as what it is drawn with: no stroke is missed
+    sharp = 1 / (fine * side)  # an edge as wide as a fine pixel: no stroke is missed
     blur, gamma, brightest = (rng.uniform(*x, n) for x in ((sharp, BLUR), GAMMA, BRIGHTEST))
 
     # (y, x) of the glyph -> (y, x) of the image: stretch, then shear, then turn.
@@ -92,5 +92,5 @@ def images(glyph: Field, n: int, side: int, rng: np.random.Generator) -> np.ndar
 
 
 def _fine(side: int) -> int:
-    """Return how many pixels it is drawn with across one pixel of an image."""
+    """Return how many fine pixels lie across one pixel of an image."""
     return max(2, -(-_FINE // side))

@@ -19,7 +19,7 @@ from mole_jax.core.errors import UserError
 Pen = ImageFont.FreeTypeFont
 
 NUMERALS = string.digits
-FEWEST_FONTS = 3  # that have a character, or its images would be too much alike
+FEWEST_FONTS = 3  # that must have a character, or its images would be too much alike
 _SIZE = 128  # pixels an em, at which outlines are taken from a font
 # Left out: boxes for missing characters, symbols for private use, pieces of large brackets, and
 # TeX's symbols, which these files list as letters.

@@ -1,7 +1,8 @@
 """Which characters are one shape, and so one class, and which are shaped like numerals.
 
-Two classes of one shape would make tasks that nobody can solve, and would leak where one is held
-out. Scripts share shapes (Latin A, Greek Alpha), and so do sizes (o O), styles and many accents.
+Two classes of one shape would make tasks that nobody can solve, and would leak if one of them is
+held out. Scripts share shapes (Latin A, Greek Alpha), and so do sizes (o O), styles and many
+accents.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from scipy.cluster import hierarchy
 
 from mole_jax.tasks.sources.glyphs.fonts import NUMERALS
 
-# The cosine of two blurred shapes from which they are one. These values were chosen by looking at
-# pairs above and below.
+# Two blurred shapes are one from this cosine on. These values were chosen by looking at pairs above
+# and below.
 ALIKE = 0.97
 ALIKE_CASES = 0.92  # of a letter's two cases, whose strokes differ in width
 LIKE_A_NUMERAL = 0.94
-STRETCH = 1.5  # a shape is widened or heightened up to this, to be like a numeral: O and 0
+STRETCH = 1.5  # a shape is stretched by up to this to match a numeral: O and 0
 _WRITTEN = "OØIl|▍Ʒȝ𐌚"  # numerals, too, as some people write them: 0, 1, 3, 8
 _BOX = 32  # pixels across, in which shapes are compared
 _BLUR = 2.0  # of these pixels, where a stroke's width should not count much
@@ -50,7 +51,7 @@ def boxed(outline: np.ndarray, stretch: float = 1.0) -> np.ndarray:
 
 
 def classes(characters: Sequence[str], outlines: Sequence[Outlines], side: int) -> list[str]:
-    """Group characters that look alike in images of a side, and leave out what looks like numerals.
+    """Group characters that look alike in images of this side; leave out those like numerals.
 
     Groups are merged while the mean similarity between them is at least `ALIKE`, which makes no
     chains of shapes that differ a little from one to the next.
@@ -102,8 +103,8 @@ def _similarity(
     Args:
         rows: characters, n of them.
         columns: characters, m of them.
-        boxes: of each font, what its characters look like in the box.
-        blur: of them, in pixels: what is a little off is still alike.
+        boxes: of each font, the images of its characters in the box.
+        blur: of them, in pixels: shapes that are a little off still match.
 
     Returns:
         float32 [n, m], 0 where no font has both.

@@ -17,7 +17,7 @@ from mole_jax.tasks.sources.image_data import ImageData
 VERSION = 4  # of the pixels: raise it with every change that alters one
 IMAGES = 100  # of each class
 FACES = 16  # of each class, at most: fonts and characters its images are drawn from
-_SEED = 2026  # the images do not depend on a config's
+_SEED = 2026  # the images do not depend on a config's seed
 
 
 # Each stage of a run asks for the same data set.

@@ -1,9 +1,9 @@
 """`silhouettes`: thousands of classes of made-up things: filled outlines, with surfaces.
 
-Characters are lines. Clothes, leaves and vases are areas: what they are is said by their outline,
-by the parts they are made of, and by how bright and how patterned each part is. In some classes all
-things have one surface, in others each has its own: the examples show whether it counts. Things
-that look like numerals are left out. Images are drawn once, and kept in the user's cache.
+Characters are lines. Clothes, leaves and vases are areas: their outline, their parts, and the
+brightness and pattern of each part show what they are. In some classes all things have one surface,
+in others each has its own: the examples show whether it counts. Things that look like numerals are
+left out. Images are drawn once, and kept in the user's cache.
 """
 
 from __future__ import annotations

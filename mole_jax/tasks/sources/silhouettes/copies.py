@@ -22,7 +22,7 @@ _PATTERNED = 0.3  # share of things with a pattern of their own, of each kind
 
 
 class Surfaces(NamedTuple):
-    """Those of n things' part; see `things.Surface`."""
+    """The surfaces of one part of n things; see `things.Surface`."""
 
     level: np.ndarray  # [n]
     slope: np.ndarray  # [n, 2]
@@ -40,7 +40,7 @@ def copies(
     Args:
         thing: the class.
         n: how many.
-        unlike: how much they differ; 0: in where stripes and spots lie alone.
+        unlike: how much they differ; 0: only in where stripes and spots lie.
         rng: of the differences.
     """
     slant, lean, wide = (unlike * rng.normal(0, sd, (n, 1)) for sd in (_SLANT, _LEAN, _WIDE))

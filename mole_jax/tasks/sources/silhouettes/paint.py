@@ -10,14 +10,14 @@ from PIL import Image, ImageDraw
 
 from mole_jax.tasks.sources.silhouettes.copies import Surfaces
 
-_FINE = 32  # pixels across, at least, that an image is drawn with before it is averaged down
-_DARKEST = 0.06  # of an area, next to the brightest
-_LEFT = 0.5  # of what is lit, at least: a hole that would leave less is not cut
+_FINE = 32  # pixels across, at least, of an image before it is averaged down
+_DARKEST = 0.06  # least brightness of an area, as a share of the largest
+_LEFT = 0.5  # share of what is lit that stays, at least: larger holes are not cut
 _SPOTS = 6  # across an image
 
 
 class Views(NamedTuple):
-    """How n things are looked at."""
+    """How n things are shown."""
 
     margin: np.ndarray  # [n] on each side, as a share of the image
     place: np.ndarray  # [n, 2] of the middle
@@ -80,7 +80,7 @@ def _filled(outline: np.ndarray, across: int) -> np.ndarray:
 
 
 def _painted(surfaces: Surfaces, across: int, rng: np.random.Generator) -> np.ndarray:
-    """Return what areas would look like that cover the image: float32 [n, across, across]."""
+    """Return what areas would look like if they covered the image: float32 [n, across, across]."""
     n = len(surfaces.level)
     y = ((np.arange(across) + 0.5) / across - 0.5).astype(np.float32)[:, None]
     slope, waves = surfaces.slope[..., None, None], 2 * np.pi * surfaces.waves[..., None, None]
@@ -97,6 +97,6 @@ def _painted(surfaces: Surfaces, across: int, rng: np.random.Generator) -> np.nd
 
 
 def _between(across: int) -> np.ndarray:
-    """Return how pixels lie between points of a grid: [across, _SPOTS], linear."""
+    """Return the weights that interpolate a grid linearly at pixels: [across, _SPOTS]."""
     at = np.arange(across) * (_SPOTS - 1) / (across - 1)
     return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(_SPOTS)))

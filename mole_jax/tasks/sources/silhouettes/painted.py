@@ -17,9 +17,9 @@ from mole_jax.tasks.sources.silhouettes.paint import Views
 from mole_jax.tasks.sources.silhouettes.things import Thing
 
 VERSION = 2  # of the pixels: raise it with every change that alters one
-UNLIKE = (0.5, 1.3)  # things of a class
-_SEED = 2028  # the images do not depend on a config's
-# The cosine of two blurred shapes from which they are alike; chosen by looking at pairs.
+UNLIKE = (0.5, 1.3)  # range of how much the things of a class differ
+_SEED = 2028  # the images do not depend on a config's seed
+# Two blurred shapes are alike from this cosine on; chosen by looking at pairs.
 ALIKE = 0.96
 LIKE_A_NUMERAL = 0.88
 

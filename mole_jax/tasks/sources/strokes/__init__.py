@@ -1,9 +1,9 @@
 """`strokes`: thousands of classes of pen strokes, made up, each drawn by a hundred hands.
 
-A class is a character that nobody uses: a few lines, arcs and turning paths. What differs between
-its images is what differs between people's handwriting, so that who learns from them learns what a
-hand may change, and not which letters there are. Characters that look like numerals are left out.
-Images are drawn once, which takes minutes, and kept in the user's cache.
+A class is a character that nobody uses: a few lines, arcs and turning paths. Its images differ as
+people's handwriting does, so that a model learns what a hand may change, and not which letters
+there are. Characters that look like numerals are left out. Images are drawn once, which takes
+minutes, and kept in the user's cache.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def _stroke(rng: np.random.Generator) -> np.ndarray:
     turns = np.concatenate([[rng.uniform(0, 2 * np.pi)], rng.normal(0, 1.3, rng.integers(2, 5))])
     steps = rng.uniform(0.25, 0.7, (len(turns), 1)) * _towards(np.cumsum(turns))
     path = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, 0)])
-    # A curve through a point that stands twice has a corner there.
+    # A curve through a repeated point has a corner there.
     return np.repeat(path, 2, axis=0) if rng.random() < _CORNERS else path
 
 

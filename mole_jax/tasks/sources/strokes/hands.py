@@ -6,8 +6,8 @@ import numpy as np
 
 from mole_jax.tasks.sources.strokes.characters import Character
 
-# Standard deviations; lengths are in units of the character's longer side, angles in radians. Those
-# of `_POINT` to `_PAPER` are of a careless hand, and are multiplied with how careless it is.
+# Standard deviations; lengths are in units of the character's longer side, angles in radians.
+# `_POINT` to `_PAPER` are for a careless hand, and are multiplied by how careless it is.
 _POINT = 0.05  # of each point that the pen goes through
 _STROKE = 0.045  # of a stroke's place
 _TURN = 0.12  # of a stroke
@@ -26,7 +26,7 @@ def write(
     Args:
         character: its strokes.
         n: hands.
-        careless: 0: they differ in slant and proportions only; 1: in all that is above.
+        careless: 0: they differ in slant and proportions only; 1: in everything above.
         rng: of the differences.
 
     Returns:

@@ -15,9 +15,9 @@ from mole_jax.tasks.sources.strokes.characters import Character
 from mole_jax.tasks.sources.strokes.pens import Pens
 
 VERSION = 1  # of the pixels: raise it with every change that alters one
-CARELESS = (0.4, 1.2)  # hands of a class
-_SEED = 2027  # the images do not depend on a config's
-# The cosine of two blurred shapes from which they are alike; chosen by looking at pairs.
+CARELESS = (0.4, 1.2)  # range of how careless the hands of a class are
+_SEED = 2027  # the images do not depend on a config's seed
+# Two blurred shapes are alike from this cosine on; chosen by looking at pairs.
 ALIKE = 0.92
 LIKE_A_NUMERAL = 0.88
 

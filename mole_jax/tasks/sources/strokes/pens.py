@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-_FINE = 32  # pixels across, at least, that an image is drawn with before it is averaged down
+_FINE = 32  # pixels across, at least, of an image before it is averaged down
 
 
 class Pens(NamedTuple):
-    """What n images are drawn with; lengths are shares of the image, where nothing else is said."""
+    """What n images are drawn with; lengths are shares of the image unless stated otherwise."""
 
     width: np.ndarray  # [n] half of a stroke's, in units of the character's longer side
     margin: np.ndarray  # [n] on each side
