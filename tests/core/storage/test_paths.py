@@ -32,7 +32,7 @@ TEXTS = {
     *("--support", "--test", "--checkpoint", "--objective", "--sampler", "--split"),
     *("--data", "--clothes"),  # npz:FILE, which is taken apart
     "--compilation_cache",  # a folder, or "off"
-    "names",  # of benchmarks
+    *("names", "pages"),  # of benchmarks, and of mole_jax.reference
     "name",  # of a data set, for launch/prepare_data.py
     "source",  # as in data.source, which takes its own paths apart
 }
