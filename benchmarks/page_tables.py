@@ -27,7 +27,7 @@ from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage import files
 
 ROOT = Path(__file__).parents[1]
-FIVE_MINUTES = "glyphs 300 s, diffusion end_to_end maml"
+FIVE_MINUTES = "glyphs 300 s"
 _MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 Split = Mapping[str, Any]
 
