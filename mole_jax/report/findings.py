@@ -78,7 +78,7 @@ def described(result: Result, key: str) -> Mapping[str, Any]:
 
 
 def main_split(splits: Mapping[str, Result]) -> str:
-    """Return the headline's split: S1 (unseen data subsets) where there is one, else the first."""
+    """Return the headline's split: S1 (unseen data subsets) if there is one, else the first."""
     return "S1" if "S1" in splits else next(iter(splits))
 
 

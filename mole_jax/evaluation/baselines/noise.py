@@ -51,7 +51,7 @@ class NoisyRetrieval:
         return best + np.float32(theta.chosen) * self.draw(key, best)
 
     def draw(self, key: jax.Array, networks: np.ndarray) -> np.ndarray:
-        """Draw noise with each tensor's spread for networks [..., D], for parameters they have."""
+        """Draw noise with each tensor's spread, for the parameters that networks [..., D] have."""
         noise = self.nearest.finals.scale * np.asarray(jax.random.normal(key, networks.shape))
         if self.network.frame is None:
             return noise

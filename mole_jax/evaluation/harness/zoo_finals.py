@@ -65,7 +65,7 @@ def of_zoo(zoo: Zoo, metric: PromptMetric, scale: np.ndarray) -> ZooFinals:
 
 
 def _selection_loss(zoo: Zoo, runs: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """Return the final validation loss of runs, [R], or `otherwise` where the zoo has none.
+    """Return the final validation loss of runs, [R], or `otherwise` if the zoo has none.
 
     The prompt metric will not do: it may be of the test pool, and copying the run with the lowest
     test error of a thousand would be choosing on the test pool.

@@ -296,7 +296,7 @@ def _summary(values: np.ndarray, ece: float, best: np.ndarray, n_boot: int) -> R
 
 
 def _best_rival(found: FewShot, shots: int) -> int:
-    """Return the method without meta-training whose mean of networks is most accurate."""
+    """Return the position of the method without meta-training whose mean is most accurate."""
     first = found.methods.tolist().index(AdamSupport.name)
     return first + int(np.argmax(found.together[shots, first:, 0].mean(axis=-1)))
 

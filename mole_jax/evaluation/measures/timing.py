@@ -75,7 +75,7 @@ def measure(context: EvalContext, split: str, results: Results) -> Timing:
 
 
 def _both(seconds: list[float]) -> np.ndarray:
-    """Return [2], with NaN for a network alone where that was not measured."""
+    """Return [2], with NaN for a network alone if that was not measured."""
     return np.array([*seconds, np.nan][:2])
 
 
@@ -112,7 +112,7 @@ def paid_back(
     """Return after how many tasks the zoo and the meta-training have saved the time they took.
 
     Args:
-        training: seconds of Adam's training to a network as good; None where it never is.
+        training: seconds of Adam's training to a network as good; None if it never gets there.
         prediction: seconds of a prediction.
         seconds: of the stages; None for one not recorded.
 

@@ -11,8 +11,8 @@ of its authors. All of these configs differ from theirs in these points:
 - A snapshot's training metrics are of the whole training pool, not of one minibatch. G.pt does not
   use them, but with many images they take longer than the training.
 - The run of every pair is drawn at random; theirs are each used equally often in an epoch. An epoch
-  has their number of pairs, rounded down to a multiple of the runs and then to whole batches, and
-  so has `training.steps`.
+  has their number of pairs, rounded down to a multiple of the runs and then to whole batches;
+  `training.steps` follows from it.
 - CIFAR-10: batches are of 512 pairs, so that 8 or 256 devices can share them. The reference has
   550: `--config.training.batch_size=550 --config.training.steps=1485000
   --config.training.warmup_steps=495`, on 1, 2, 5, 10, 11, 22, 25, 50 or 55 devices. The border of

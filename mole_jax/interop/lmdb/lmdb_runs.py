@@ -76,7 +76,7 @@ def scan(
     Args:
         path: the data set.
         unfinished: treat runs without DONE.txt as finished.
-        progress: makes a bar, as `core.progress.Progress` does.
+        progress: makes a bar, as `core.console.progress.Progress` does.
 
     Raises:
         UserError: if this is not such a data set, or none of its runs can be used.

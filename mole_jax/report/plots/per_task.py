@@ -72,7 +72,7 @@ def caption(data: Recorded) -> str:
 
 
 def _best_baseline_score(data: Recorded) -> tuple[str, Array] | None:
-    """Return the best baseline and its score per task [T]: the headline's where it was recorded."""
+    """Return the best baseline and its score per task [T]: the headline's if it was recorded."""
     if not (data.has("baseline_names") and data.has("baseline_score")):
         return None
     names = [str(name) for name in data["baseline_names"]]
