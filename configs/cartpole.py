@@ -29,8 +29,8 @@ CONFIG = {
     "zoo.subsets_per_group": 50,
     "metamodel.pairwise": False,  # no classes
     "metamodel.probes": 32,
-    # Policies do not bear small errors: what helps is to learn the answer at full noise well, and
-    # to take it in one step.
+    # Policies do not tolerate small errors: it helps to learn the answer at full noise well, and to
+    # take it in one step.
     "training.time_power": 0.1,
     "sampling.steps": 1,
     "training.permute_labels": 0.0,
@@ -72,5 +72,5 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """G.pt's policy and PPO for an accelerator, or with `cpu` a smaller one for two cores."""
+    """Return G.pt's policy and PPO, for an accelerator; `cpu`: a smaller one, for two cores."""
     return experiment.make(CONFIG, VARIANTS, variant)

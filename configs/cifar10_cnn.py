@@ -19,7 +19,7 @@ CONFIG = {
     "sampling.steps": 5,  # as its figures were measured; one step has not been compared
     "network.name": "cnn",
     # A channel's token holds the next layer's channels in their order, so these must mean the same
-    # in all runs: one start for all training runs sees to that.
+    # in all runs: one start for all training runs ensures that.
     "population.shared_start": True,
     "evaluation.targets.regret": 0.0,
     "evaluation.targets.score": 0.0,
@@ -70,5 +70,5 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """CIFAR-10 for an accelerator, or with `cpu` digits for two cores."""
+    """Return the experiment: CIFAR-10, for an accelerator; `cpu`: digits, for two cores."""
     return experiment.make(CONFIG, VARIANTS, variant)

@@ -1,10 +1,10 @@
-"""Every key with its default, and no experiment: what the files next to it differ from.
+"""Every key with its default: the config that the experiments next to it change.
 
     python -m mole_jax.main --config=configs/default.py --print_config
     python -m mole_jax.main --config=configs/default.py --config.network.name=vit --print_config
 
-The keys come from the sections of `mole_jax/experiment.py`. Those of `network`, `metamodel` and
-`data` are the keys of what `network.name`, `metamodel.name` and `data.source` choose.
+The keys come from the sections of `mole_jax/experiment.py`. Which keys `network`, `metamodel` and
+`data` have follows from `network.name`, `metamodel.name` and `data.source`.
 """
 
 from __future__ import annotations

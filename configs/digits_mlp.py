@@ -31,14 +31,14 @@ VARIANTS: dict[str, dict[str, object]] = {
         "training.warmup_steps": 200,
         "training.ema_decay": 0.998,
     },
-    # 4 to 32 training examples of a subset's largest class, a quarter of that of its smallest.
+    # A subset's largest class has 4 to 32 training examples, its smallest a quarter of that.
     "few": {
         "data.examples_per_class": (4, 32),
         "data.imbalance": 4.0,
         "training.regression_steps": 0,
     },
-    # New runs replace the oldest while the meta-model is trained (docs/zoo.md). With what is
-    # trained along the way about as many runs as the demo's zoo has: 1,008 + 900.
+    # New runs replace the oldest while the meta-model is trained (docs/zoo.md). With those trained
+    # along the way, there are about as many runs as in the demo's zoo: 1,008 + 900.
     "live": {"population.members": 4, "zoo.live": True},
 }
 

@@ -1,4 +1,4 @@
-"""Digits: one model that writes MLPs of many sizes, also of sizes that no training network has.
+"""Digits: one model that writes MLPs of many sizes, even sizes that no training network has.
 
     python -m mole_jax.main --config=configs/digits_mlps.py:cpu --workdir=runs/digits_mlps
         seven sizes never trained on: 95.0 to 97.6 % on 52 unseen subsets, Adam 98.1 to 98.8 %;
@@ -18,7 +18,7 @@ CONFIG: dict[str, object] = {
     "network.hidden": (64, 64, 64),
     "network.widths": (8, 16, 32, 48),
     "network.depths": (1, 3),
-    # Between what is trained on, and then beyond it.
+    # First sizes between those trained on, then larger ones.
     "network.unseen": ("12", "24", "16-16", "24-24", "24-24-24", "64", "64-64"),
     "evaluation.targets.regret": 0.0,
     "evaluation.targets.score": 0.0,
@@ -36,7 +36,7 @@ VARIANTS: dict[str, dict[str, object]] = {
         "training.steps": 1500,
         "training.regression_steps": 1500,
     },
-    # MLPs, a CNN and a ViT by one model.
+    # MLPs, a CNN and a ViT, written by one model.
     "families": {
         "network.name": "several",
         "network.hidden": (24, 24),

@@ -64,5 +64,5 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """For two cores, or with `full` for an accelerator."""
+    """Return the experiment, for two cores; `full`: for an accelerator."""
     return experiment.make(CONFIG, VARIANTS, variant)

@@ -38,27 +38,27 @@ from mole_jax.glyphs_recipe import GLYPHS, GLYPHS_28, GLYPHS_GPU
 CONFIG: dict[str, object] = {
     **GLYPHS,
     "network.name": "cnn",
-    # One convolution: which edges there are, in each of 4 by 4 cells. Digits and clothes differ in
-    # these far more than in their pixels.
+    # One convolution, for the edges in each of 4 by 4 cells. Digits and clothes differ far more in
+    # these than in their pixels.
     "network.channels": (16,),
     "network.strides": (1,),
     "network.cells": 4,
     "data.train_subsets": 1000,
     "training.steps": 1000,
     "training.end_to_end_steps": 1000,
-    "evaluation.measures": ("few_shot",),  # all of them take far longer
+    "evaluation.measures": ("few_shot",),  # all measures take far longer
 }
 # Tasks of 2 to 10 classes, and end-to-end training alone.
 ANY: dict[str, object] = {
     "data.classes_per_subset": 10,
     "data.fewest_classes": 2,
-    "training.steps": 100,  # there is always a diffusion model; this one is of no use
+    "training.steps": 100,  # a diffusion model is always trained; this one is not used
     "training.warmup_steps": 100,
 }
 CNN_28: dict[str, object] = {
     **GLYPHS_28,
     "network.strides": (2,),
-    "network.cells": 7,  # clothes differ in what 4 by 4 do not show
+    "network.cells": 7,  # 4 by 4 do not show how clothes differ
     "data.train_subsets": 500,
     "metamodel.inner_steps": 16,
     "training.batch_size": 16,

@@ -23,10 +23,10 @@ points less then (means of 8; docs/learning.md):
         82.1 / 95.5 % by diffusion, the best classical learner 74.9 / 95.4 %; digits 74.8 / 95.9 %,
         75.1 / 96.8 %; 15 min (two cores, busy)
 
-Tasks are of thousands of characters: those of matplotlib's fonts, and made-up ones that hands
-draw. Held out are 300 characters (S2: all classes of a task are new) and scikit-learn's digits
-(S3), at 1, 2, 5 and 10 examples a class, next to ordinary training on the same examples and
-classical learners.
+Tasks come from thousands of characters: those of matplotlib's fonts, and made-up ones in many
+handwritings. 300 characters (S2: all classes of a task are new) and scikit-learn's digits (S3) are
+held out. They are evaluated at 1, 2, 5 and 10 examples per class, next to ordinary training on the
+same examples and classical learners.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from mole_jax.glyphs_recipe import GLYPHS, GLYPHS_28
 CONFIG: dict[str, object] = {**GLYPHS, "network.hidden": (32,)}
 VARIANTS: dict[str, dict[str, object]] = {
     "": {},
-    # A first look in five minutes: level on digits at one, behind an SVM at ten.
+    # A first look in five minutes. On digits: level at one example, behind an SVM at ten.
     "cpu": {
         "data.train_subsets": 512,
         "training.steps": 250,
@@ -47,7 +47,7 @@ VARIANTS: dict[str, dict[str, object]] = {
         "evaluation.measures": ("few_shot",),
         "evaluation.shots": (1, 10),
         "evaluation.warped_copies": 0,
-        "evaluation.s0_tasks": 26,  # Adam's rate and steps are chosen on as many
+        "evaluation.s0_tasks": 26,  # Adam's rate and steps are chosen on as many tasks
     },
     "full": {"training.steps": 4000, "training.end_to_end_steps": 8000},
     "28": GLYPHS_28,

@@ -64,5 +64,5 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """For an accelerator, or with `cpu` for two cores."""
+    """Return the experiment, for an accelerator; `cpu`: for two cores."""
     return experiment.make(CONFIG, VARIANTS, variant)

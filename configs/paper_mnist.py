@@ -1,4 +1,4 @@
-"""The meta-model at the size of G.pt's for MNIST (Peebles et al. 2022), and one of a billion.
+"""The meta-model at the size of G.pt's for MNIST (Peebles et al. 2022), and one with a billion.
 
     python launch/prepare_data.py mnist     (once; or --config.data.source=idx:DIR)
     python -m mole_jax.main --config=configs/paper_mnist.py --dry_run --mesh=data:32,fsdp:8

@@ -45,8 +45,8 @@ FULL = {
     "metamodel.heads": 8,
     "metamodel.dtype": "bfloat16",
     "metamodel.features": "conv",
-    # Gradients of gradients of ViTs on probes are what takes memory: 545 GB for a step of 256 pairs
-    # with 16 probes of each class and nothing computed again.
+    # Gradients of gradients of ViTs on probes take the memory: 545 GB for a step of 256 pairs with
+    # 16 probes of each class, if nothing is rematerialised.
     "metamodel.remat": True,
     "training.steps": 50_000,
     "training.regression_steps": 50_000,
@@ -70,5 +70,5 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """CIFAR-10 for an accelerator, or with `cpu` digits for two cores."""
+    """Return the experiment: CIFAR-10, for an accelerator; `cpu`: digits, for two cores."""
     return experiment.make(CONFIG, VARIANTS, variant)

@@ -29,7 +29,7 @@ def load(workdir: str | os.PathLike[str], **options: Any) -> Model:
 
 
 def __getattr__(name: str) -> Any:
-    """Import the classifier, and with it JAX and scikit-learn, only where it is asked for."""
+    """Import the classifier, and with it JAX and scikit-learn, only when it is asked for."""
     if name == "OnePassClassifier":
         from mole_jax.sampling.estimator import OnePassClassifier
 

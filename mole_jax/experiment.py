@@ -1,4 +1,4 @@
-"""An experiment's config: the sections of all floors with their defaults, and what a file changes.
+"""An experiment's config: all sections with their defaults, and what a file changes.
 
 A file in configs/ says what differs from the defaults, as CONFIG, and for its variants as VARIANTS:
 
@@ -42,13 +42,13 @@ SECTIONS: sections.Schema = {
     "sampling": SamplingConfig,
     "evaluation": EvaluationConfig,
 }
-# Sections that configs did without: one that is missing says what the defaults say.
+# Sections that older configs lack: a missing one has the defaults.
 LATER = ("learners",)
 TAGS = {"data.source": "digits", "network.name": "mlp", "metamodel.name": "dit"}
 
 
 def defaults() -> ConfigDict:
-    """Return the config that differs in nothing: an MLP on digits."""
+    """Return the config with all defaults: an MLP on digits."""
     made: dict[str, Any] = {"seed": 0}
     for key, value in TAGS.items():
         section, _, name = key.partition(".")
@@ -59,7 +59,7 @@ def defaults() -> ConfigDict:
 
 
 def before() -> dict[str, Any]:
-    """Return the keys that configs have gained, with what held before: see `stages.check`."""
+    """Return the keys that older configs lack, with what held before: see `stages.check`."""
     later = {key: x for name in LATER for key, x in _keys(_later(name), f"{name}.").items()}
     return {**compat.DEFAULTS, **later}
 
@@ -80,9 +80,9 @@ def _later(name: str) -> dict[str, Any]:
 
 
 def change(config: ConfigDict, differences: Mapping[str, Any]) -> ConfigDict:
-    """Give keys such as "network.name" other values, in place, and return the config.
+    """Set keys such as "network.name", in place, and return the config.
 
-    Where a value decides which keys there are, they follow, before the other values are set.
+    Values that decide which keys exist are set first; the keys follow, then the other values.
 
     Raises:
         AttributeError: for a key that the config does not have.
@@ -125,7 +125,7 @@ def make(
 
 
 def describe(config: ConfigDict) -> str:
-    """Return the keys of a config with their values and meanings, one a line."""
+    """Return the keys of a config with their values and meanings, one per line."""
     kinds = sections.chosen(SECTIONS, config)
     order = ["seed", *SECTIONS]
     lines: list[str] = []

@@ -1,8 +1,8 @@
 """What the experiments on characters share: `configs/glyphs_mlp.py` and `configs/glyphs_cnn.py`.
 
-Training tasks are of thousands of characters. Held out are 300 of them (S2: all classes of a task
-are new) and a whole data set (S3), at 1, 2, 5 and 10 examples a class, next to ordinary training on
-the same examples and classical learners.
+Training tasks come from thousands of characters. 300 of them (S2: all classes of a task are new)
+and a whole data set (S3) are held out. They are evaluated at 1, 2, 5 and 10 examples per class,
+next to ordinary training on the same examples and classical learners.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GLYPHS: dict[str, object] = {
     "data.unseen_source_subsets": 48,
     "population.members": 1,
     "population.held_out_members": 0,
-    "metamodel.probes": 0,  # learned examples mislead where data are foreign
+    "metamodel.probes": 0,  # learned examples mislead on unfamiliar data
     "metamodel.support_probes": 10,
     "metamodel.inner_steps": 24,
     "metamodel.support_warps": 1.0,
@@ -41,7 +41,7 @@ GLYPHS: dict[str, object] = {
     "evaluation.targets.support_gap": 0.0,
     "evaluation.targets.share_of_adam": 0.95,
 }
-# Clothes by a model that has seen characters and made-up things alone.
+# Clothes, by a model that has seen only characters and made-up things.
 GLYPHS_28: dict[str, object] = {
     "data.source": "glyphs:28+strokes:28+idx:/usr/share/datasets/fashion-mnist+silhouettes:28",
     "data.held_out_sources": "fashion-mnist",

@@ -36,7 +36,7 @@ flags
   --mesh=AXIS:SIZE,...  how training arranges the devices: `data` copies the model, `fsdp` divides
                         it, both divide the batch, `tensor` divides layers; left out, all are data
   --dry_run             compile a training step for --mesh on virtual devices, and print what it
-                        takes: memory, exchange between devices, time on accelerators; runs nothing
+                        takes: memory, communication, time on accelerators; runs nothing
   --distributed=WHERE   work as one with other processes that have the same command: auto on TPU
                         pods, Slurm and Open MPI; elsewhere HOST:PORT,PROCESSES,INDEX, the address
                         of process 0, how many there are, and which this one is
@@ -81,7 +81,7 @@ FOR_TRAIN = (*FOR_ZOO, "representation", "metamodel", "diffusion", "training", "
 FOR_EVALUATE = (*FOR_TRAIN, "sampling", "evaluation")
 FOR_REPORT = (*FOR_EVALUATE, "report")
 
-# Where a training keeps the zoo: a machine with less memory may resume what another began.
+# Such as where a training keeps the zoo: a machine with less memory may resume another's run.
 RESULTS_DO_NOT_DEPEND_ON = (
     *("population.at_once", "zoo.placement", "zoo.memory_gb"),
     "zoo.members_per_group",
@@ -128,7 +128,7 @@ def run(arguments: Sequence[str]) -> None:
     config = _config(given)
     with compiled.kept(given.compilation_cache) as programs:
         if cluster is not None:
-            distributed.start(cluster)  # before values are checked, for which JAX starts
+            distributed.start(cluster)  # before values are checked, which starts JAX
         distributed.agree(validate, config, given.mesh)
         with stages.open_workdir(given.workdir) as workdir:
             check(workdir, config)
@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 3 when another process was lost, or those of `command.explained`.
     """
-    code = 1  # of a bug, which is raised again
+    code = 1  # for a bug, which is raised again
     try:
         code = _explained(sys.argv[1:] if arguments is None else arguments)
         return code
@@ -168,7 +168,7 @@ def _explained(arguments: Sequence[str]) -> int:
         if distributed.is_loss(problem):
             reason = " ".join(str(problem).split())[:300]
             _explain(
-                f"error: another process is gone, its own log may say why ({reason}); the same "
+                f"error: another process is gone; its own log may say why ({reason}); the same "
                 "command resumes all"
             )
             return 3
@@ -241,7 +241,7 @@ def _folder(workdir: str) -> Path | None:
 
 
 def _arranged(every: Sequence[stages.Stage], mesh: dict[str, int]) -> list[stages.Stage]:
-    """Return the stages, with the mesh for training; it is no part of the config."""
+    """Return the stages, with the mesh for training, which is not part of the config."""
 
     def arranged(stage: stages.Stage) -> stages.Stage:
         run: Callable[..., None] = stage.run
@@ -251,7 +251,7 @@ def _arranged(every: Sequence[stages.Stage], mesh: dict[str, int]) -> list[stage
 
 
 def _parted(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Part --config.KEY=VALUE (or --config.KEY VALUE, which gets its =) from other arguments."""
+    """Separate --config.KEY=VALUE (or --config.KEY VALUE, which gets its =) from the others."""
     overrides: list[str] = []
     others: list[str] = []
     waiting = list(arguments)
@@ -274,7 +274,7 @@ def validate(config: ConfigDict, mesh_shape: dict[str, int]) -> None:
 
 
 def _pieces(command: Command) -> Any:
-    """Return what the train stage would train, as shapes; late import, since JAX starts with it."""
+    """Return what the train stage would train, as shapes; imports late, since this starts JAX."""
     config = _config(command)
     from mole_jax.learners import in_shapes
 

@@ -58,14 +58,14 @@ files, none without --out
   --out=NAME.onnx          a graph that takes images, float32 [n, H, W, channels], pixels on the
                            source's own scale, and gives logits and probabilities
   --out=NAME.npz           tensors with MOLE's names, for networks of any kind
-  With -n N above 1 there is one file a network: NAME-0, NAME-1, ... Files of these names are
+  With -n N above 1 there is one file per network: NAME-0, NAME-1, ... Files of these names are
   replaced.
 
 sources
   FILE.npz, or npz:FILE, is a file of numpy.savez with the arrays image [m, H, W] or
   [m, H, W, channels] and label [m], whole numbers 0..K-1. Images that its array test [m] marks are
-  kept out of the support set; --test takes them alone. README.md names the other data sources; they
-  work, too, where their images and classes fit. Of policies, the file has the array transitions
+  kept out of the support set; --test takes only those. README.md names the other data sources; they
+  work, too, if their images and classes fit. For policies, the file has the array transitions
   [m, O + A + O]: observation, action, next observation.
 
 examples
@@ -75,7 +75,7 @@ examples
       --target_loss=0.02 -n 8 --out=nets/net.safetensors
 """
 
-# Of the zoo's runs, those that reach the loss which a model that needs one is asked for by default.
+# Share of the zoo's runs that reach the default target loss, for models that need a target.
 BEST_SHARE = 0.1
 MOST_FILES = 100_000
 PIECE = 1000  # test images that run through all networks at once
@@ -91,7 +91,7 @@ class Tested(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What is asked for: one of the two or the best, and in words with where it comes from."""
+    """What is asked for: a loss, a return or the best; and in words, with its origin."""
 
     loss: float | None  # in the metric of the model's prompts
     reward: float | None
@@ -99,7 +99,7 @@ class Target(NamedTuple):
 
 
 class Predicted(NamedTuple):
-    """The networks, where they go, and all that is to be said of them."""
+    """The networks, their files, and all that is recorded about them."""
 
     flags: argparse.Namespace
     model: Model
@@ -111,7 +111,7 @@ class Predicted(NamedTuple):
 
     @property
     def metrics(self) -> dict[str, np.ndarray]:
-        """What is known about the networks, [n] each."""
+        """Return what is known about the networks, [n] each."""
         known = {}
         if self.nets.predicted_metric is not None:
             known[f"support_{self.model.metric.kind}"] = np.asarray(self.nets.predicted_metric)
@@ -141,8 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, metavar: str, text: str, **options: Any) -> None:
         parser.add_argument(name, metavar=metavar, help=text, **options)
 
-    text = "the name of a model below; or a workdir of `python -m mole_jax.main`, its stage train "
-    text += "done; or a model file of export-model"
+    text = "the name of a model below; or a workdir of `python -m mole_jax.main` whose train stage "
+    text += "is done; or a model file of export-model"
     add("workdir", "MODEL", text, type=shipped.place)
     text = "labelled examples of the task: FILE.npz, or another source"
     add("--support", "SOURCE", text, required=True, type=named_source)
@@ -150,23 +150,23 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", "FILE", text, type=user_path)
     text = "other examples, on which the networks are measured"
     add("--test", "SOURCE", text, type=named_source)
-    text = "make images of another size as large as the networks take them"
+    text = "resize images to the size that the networks take"
     parser.add_argument("--resize", action="store_true", help=text)
     text = "the loss to ask for, in nats; by default none: as good as the model can. A model that "
     text += "needs one is asked for what the best tenth of the zoo's runs reach"
     add("--target_loss", "X", text, type=float)
-    add("--target_return", "X", "for policies, the return to ask for, in its place", type=float)
+    add("--target_return", "X", "for policies, the return to ask for instead", type=float)
     add("-n", "N", "how many networks (1)", type=int, default=1)
-    text = "of a model of networks of several sizes, those of the one to write, such as "
+    text = "for a model that writes several sizes, the network to write, such as "
     text += "mlp:64,24,12,5; by default the largest that were trained on"
     add("--network", "mlp:IN,HIDDEN,...,OUT", text)
     add("--seed", "S", "of the starts and the noise (0)", type=int, default=0)
-    text = "a network to update, as export-network or import-network write it; by default new ones"
+    text = "a network to update, as export-network or import-network write it; by default a new one"
     add("--start", "FILE", text, type=user_path)
-    text = "who writes them: diffusion (default), or what was trained next to it, regression or "
-    text += "end_to_end, or an ancestor such as maml; a model file has one"
+    text = "the learner that writes them: diffusion (default), or another one that was trained: "
+    text += "regression, end_to_end, or an ancestor such as maml; a model file has only one"
     add("--objective", "NAME", text)
-    add("--checkpoint", "C", "last (default), best, or the step of a kept one", default="last")
+    add("--checkpoint", "C", "last (default), best, or a kept checkpoint's step", default="last")
     add("--sampler", "NAME", "ddim, heun, ancestral, ancestral_large; by default the evaluation's")
     add("--steps", "N", "of the sampler; by default the evaluation's", type=int)
     text = "where compiled programs are kept for the next time, or off; by default what "
@@ -247,7 +247,7 @@ def outputs(out: Path, n: int) -> list[Path]:
     """Name the files of n networks.
 
     Raises:
-        UserError: for another ending, and where files cannot be written.
+        UserError: for another ending, or if files cannot be written.
     """
     if n > MOST_FILES:
         raise UserError(f"-n={n}: at most {MOST_FILES:,} networks are written at once")
@@ -277,7 +277,7 @@ def load(flags: argparse.Namespace) -> Model:
     """Load the meta-model that the command line names.
 
     Raises:
-        UserError: where it cannot be, and for flags of a sampler that it does not have.
+        UserError: if it cannot be loaded, or for flags of a sampler that it does not have.
     """
     import mole_jax
 
@@ -290,7 +290,7 @@ def load(flags: argparse.Namespace) -> Model:
     model = load_model()
     if model.learner.uses.pool:
         raise UserError(
-            f"the {model.objective} model practises in the environment, by its parameters: take "
+            f"the {model.objective} model practises in the environment, given its parameters: use "
             "mole_jax.load(WORKDIR, objective=...).predict(x, parameters=..., key=...) in Python"
         )
     if sampling and not model.learner.uses.samples:
@@ -312,7 +312,7 @@ def _check_layout(network: Network) -> None:
 def _target(flags: argparse.Namespace, model: Model) -> Target:
     loss, reward = flags.target_loss, flags.target_return
     if loss is not None and reward is not None:
-        raise UserError("give one of --target_loss and --target_return")
+        raise UserError("give only one of --target_loss and --target_return")
     if reward is not None:
         return Target(None, reward, f"return {reward:g}, as given")
     words = model.metric.words
@@ -329,13 +329,13 @@ def usual(workdir: Path, model: Model) -> tuple[float, int]:
     """Return the metric that the best tenth of the zoo's training runs end with, and their number.
 
     Raises:
-        UserError: without a zoo, or a run in it that may be looked at.
+        UserError: without a zoo, or without a finite training run in it.
     """
     from mole_jax.zoo.storage.reader import open_zoo
 
     if not (workdir / "zoo").is_dir():
         raise UserError(
-            f"--target_loss is missing: {workdir} has no zoo whose runs would say what can be "
+            f"--target_loss is missing: {workdir} has no zoo whose runs would show what can be "
             "asked for; add --target_loss=X"
         )
     zoo = open_zoo(workdir / "zoo")
@@ -368,7 +368,7 @@ def write(found: Predicted) -> None:
     """Write every network to its file.
 
     Raises:
-        UserError: where the disk refuses.
+        UserError: if a file cannot be written.
     """
     from mole_jax.interop.network_files import save_network
 

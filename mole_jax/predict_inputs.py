@@ -11,7 +11,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.core.storage import files
 from mole_jax.core.storage.paths import user_path
 
-if TYPE_CHECKING:  # what starts JAX is imported when it is needed
+if TYPE_CHECKING:  # modules that start JAX are imported when needed
     from mole_jax.sampling.load import Model
     from mole_jax.tasks.networks import Network
 
@@ -19,12 +19,12 @@ SAFETENSORS, ONNX, NPZ = ".safetensors", ".onnx", ".npz"
 
 
 class Task(NamedTuple):
-    """The support set and, where there is one, the test set."""
+    """The support set and, if there is one, the test set."""
 
     x: np.ndarray  # flat images [m, F], or transitions [m, O + A + O]
-    y: np.ndarray | None  # labels [m]; of policies none
+    y: np.ndarray | None  # labels [m]; None for policies
     test: tuple[np.ndarray, np.ndarray] | None
-    resized_from: tuple[int, ...] | None = None  # height, width and channels of the support set's
+    resized_from: tuple[int, ...] | None = None  # former image size: height, width, channels
 
 
 def named_source(text: str) -> str:
@@ -33,20 +33,20 @@ def named_source(text: str) -> str:
 
 
 def read_task(support: str, test: str | None, model: Model, *, resize: bool = False) -> Task:
-    """Read the support set, and the test set where one is named.
+    """Read the support set, and the test set if one is named.
 
     Args:
         support: a source.
         test: a source, or None.
-        model: whose networks they are for.
-        resize: whether images of another size are made as large as the networks take them.
+        model: the model that writes networks for them.
+        resize: whether to resize images to the size that the networks take.
 
     Raises:
-        UserError: for what cannot be read, and what does not fit the model's networks.
+        UserError: if something cannot be read, or does not fit the model's networks.
     """
     if model.environment is not None:
         if test is not None:
-            raise UserError("--test is of images: measure policies in their environment")
+            raise UserError("--test is for images: measure policies in their environment")
         return Task(_transitions(support), None, None)
     network = model.learner.network
     x, y, size = _labelled("--support", support, network, of_test=False, resize=resize)
@@ -71,13 +71,13 @@ def _labelled(
     try:
         data = sources.load(source)
     except UserError as problem:
-        # Numbered by themselves, the labels of a test set would be others than the support set's.
+        # Numbered by themselves, a test set's labels would not match the support set's.
         own = (
             str(problem).replace(NUMBERING, "; number them as in --support") if of_test else problem
         )
         raise UserError(f"{flag}: {own}") from None
     shape = data.images.shape[1:]
-    # Stored networks of flat images know no more than how many numbers there are.
+    # Stored networks of flat images have only the number of their inputs.
     wanted = network.input_shape
     fits = shape == wanted or (len(wanted) == 1 and wanted == (np.prod(shape),))
     if not fits and not (resize and len(wanted) == 3 and shape[-1] == wanted[-1]):
@@ -85,12 +85,12 @@ def _labelled(
         if not hint and len(wanted) == 3 and shape[-1] == wanted[-1]:
             hint = ": add --resize to make them fit"
         raise UserError(
-            f"{flag}={source}: its images are {_by(shape)}, and the networks take {_by(wanted)}"
+            f"{flag}={source}: its images are {_by(shape)}, but the networks take {_by(wanted)}"
             f"{hint}"
         )
     if data.n_classes > network.n_outputs:
         raise UserError(
-            f"{flag}={source}: it has {data.n_classes} classes, and the networks have "
+            f"{flag}={source}: it has {data.n_classes} classes, but the networks have "
             f"{network.n_outputs}; choose some, and label them 0..{network.n_outputs - 1}"
         )
     rows = data.official_test == of_test

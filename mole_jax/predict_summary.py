@@ -60,7 +60,7 @@ def _shown(metric: str, value: float) -> str:
 
 def _inputs(scale: Any, shift: Any) -> str:
     if np.ndim(scale) or np.ndim(shift):
-        return "each pixel by a scale and a shift of its own, which the card has"
+        return "each pixel has its own scale and shift, which the card has"
     return f"pixel * {scale:.6g} {'-' if shift < 0 else '+'} {abs(shift):.6g}"
 
 

@@ -1,9 +1,9 @@
-"""The command `python -m mole_jax.reference`: pages of docs/reference that follow from the code.
+"""The command `python -m mole_jax.reference`: pages of docs/reference made from the code.
 
     python -m mole_jax.reference config
     python -m mole_jax.reference --write
 
-The first prints a page, the second renews all of them in the checkout.
+The first prints a page, the second rewrites all of them in the checkout.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage import files
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
-# The page's name, and what makes it of the page as it is.
+# A page's name, and the function that makes it from the current page.
 PAGES: dict[str, Callable[[str], str]] = {
     "config": reference_config.page,
     "evaluation_json": lambda text: reference_evaluation.page(text, FOLDER),
@@ -35,19 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = Parser(
         prog="python -m mole_jax.reference",
-        description="Print pages of docs/reference as they follow from the code, or renew them.",
+        description="Print pages of docs/reference as made from the code, or rewrite them.",
     )
-    parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"{', '.join(PAGES)}; all without")
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"{', '.join(PAGES)}; default all")
     parser.add_argument("--write", action="store_true", help="write the pages, do not print them")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     return explained(lambda: _run(parser.parse_args(arguments)))
 
 
 def made(name: str) -> str:
-    """Return a page as it follows from the code, and from what is written by hand in it.
+    """Return a page as made from the code and from its handwritten parts.
 
     Raises:
-        UserError: outside of a checkout, where there are no pages.
+        UserError: outside of a checkout, which alone has pages.
     """
     if not FOLDER.is_dir():
         raise UserError(f"there is no folder {FOLDER}: run this in a checkout of MOLE")

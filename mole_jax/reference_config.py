@@ -38,7 +38,7 @@ class Key(NamedTuple):
     """A row of a table."""
 
     name: str
-    type: str  # "section" of one that holds others
+    type: str  # "section" if it holds other keys
     default: str
     meaning: str
 
@@ -54,7 +54,7 @@ def page(_: str = "") -> str:
 def keys(kind: type, prefix: str) -> Iterator[Key]:
     """Yield the keys of a section's dataclass, and those of the sections in it.
 
-    Sections of one dataclass are described once: "learners.{maml,reptile}.steps".
+    Sections that share a dataclass are described once: "learners.{maml,reptile}.steps".
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}
     values, within = sections.defaults(kind), sections.nested(kind)
@@ -80,7 +80,7 @@ def _section(name: str, section: type | sections.Tagged) -> Iterator[str]:
         yield _rows(keys(section, f"{name}."))
         return
     default = code(f'"{experiment.TAGS[section.tag]}"')
-    yield f"{code(section.tag)} (str, default {default}) says which of these keys there are.\n"
+    yield f"{code(section.tag)} (str, default {default}) decides which of these keys there are.\n"
     for kind, choices in _choices(section).items():
         yield f"### {name}, where {section.tag} is {listed(choices)}\n"
         yield f"{_sentence(kind)}\n"

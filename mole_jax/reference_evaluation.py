@@ -1,7 +1,8 @@
 """The tables of docs/reference/evaluation_json.md, as evaluation.schema.json describes the file.
 
-A key that is not always there says when it is: `x-measure` is the measure of its record, `x-when`
-what else it takes. `x-unit` is a number's unit, and `x-name` stands for keys that a pattern has.
+A key that is not always there says when it is: `x-measure` is the measure that records it, `x-when`
+a further condition. `x-unit` is a number's unit, and `x-name` stands for the keys that match a
+pattern.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Row(NamedTuple):
     key: str
     type: str
     unit: str
-    there: str  # when it is
+    there: str  # when it is there
     meaning: str
 
 
@@ -39,11 +40,11 @@ def page(text: str, folder: Path) -> str:
     """Return the page with its tables renewed.
 
     Args:
-        text: the page as it is.
-        folder: where the schema lies.
+        text: the current page.
+        folder: where the schema is.
 
     Raises:
-        UserError: where the page lacks the marks between which the tables stand.
+        UserError: if the page lacks the marks around the tables.
     """
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
@@ -53,7 +54,7 @@ def page(text: str, folder: Path) -> str:
 
 
 def tables(schema: Node) -> str:
-    """Return a table of the file, and one of each titled part of its schema."""
+    """Return a table of the file, and one for each titled part of its schema."""
     parts = [schema, *(part for part in schema["$defs"].values() if "title" in part)]
     return "\n".join(
         f"### {part['title']}\n\n{table(HEADINGS, map(_shown, rows(part, schema)))}"
@@ -88,7 +89,7 @@ def _rows_of(key: str, part: Node, schema: Node, required: bool) -> Iterator[Row
 
 
 def resolved(part: Node, schema: Node) -> dict[str, Any]:
-    """Return a part with what its `$ref` refers to; its own words come first."""
+    """Return a part with what its `$ref` refers to; its own entries take precedence."""
     if "$ref" not in part:
         return dict(part)
     found = schema

@@ -12,7 +12,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def code(text: str) -> str:
-    """Return a text as code; nothing of nothing."""
+    """Return a text as code; "" stays empty."""
     return f"`{text}`" if text else ""
 
 

@@ -1,7 +1,6 @@
-"""The commands that installing the package brings: `mole`, `mole-zoo` and `mole-predict`.
+"""The commands that the package installs: `mole`, `mole-zoo` and `mole-predict`.
 
-Each is a `python -m mole_jax...` under a name of its own, and ends as that does. pyproject.toml
-names them.
+Each runs a `python -m mole_jax...` and ends as that does. pyproject.toml names them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from mole_jax.core.program.sections import chosen, defaults, read
 
 
 def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = None) -> None:
-    """Build everything that is cheap to build from a config, so that what cannot work says so now.
+    """Build everything that is cheap to build from a config, so that what cannot work fails now.
 
     `mesh_shape` is how training will arrange the devices: see `mesh.make_mesh`.
 
@@ -50,7 +50,7 @@ def validate(config: Mapping[str, Any], mesh_shape: Mapping[str, int] | None = N
 
 
 def _check_sections(config: Mapping[str, Any]) -> None:
-    """Refuse a value where a section is expected; what is missing is said where it is read."""
+    """Refuse a value where a section is expected; missing keys are reported where they are read."""
     from mole_jax.experiment import SECTIONS
 
     for name in SECTIONS:
@@ -70,10 +70,10 @@ def _check_section(name: str, found: Any) -> None:
 
 
 def _check_numbers(config: Mapping[str, Any]) -> None:
-    """Refuse numbers beyond 32 bits, in which all is computed: 1e39 would be infinite."""
+    """Refuse numbers beyond 32 bits, in which everything is computed: 1e39 would be infinite."""
     for key, value in flatten(config).items():
         for number in value if isinstance(value, (tuple, list)) else (value,):
             if isinstance(number, float) and not abs(number) <= float(np.finfo(np.float32).max):
-                raise UserError(f"{key}={value} must be finite, in float32, too")
+                raise UserError(f"{key}={value} must be finite in float32, too")
             if isinstance(number, int) and key != "seed" and abs(number) > np.iinfo(np.int32).max:
                 raise UserError(f"{key} is far too large: it must be below 2**31")

@@ -5,14 +5,14 @@
     python -m mole_jax.main --config=configs/gpt/cartpole.py:cpu --workdir=runs/gpt_cartpole_cpu
         6.8 % of the largest return, PPO 84 %; 5 min 6 s (one of two cores, AMD EPYC)
 
-Seed 0, JAX 0.10.2; docs/notebook has the rest. Differs from the reference by what
-`mole_jax/interop/gpt/gpt_recipe.py` says, and in these:
+Seed 0, JAX 0.10.2; docs/notebook has the rest. It differs from the reference as
+`mole_jax/interop/gpt/gpt_recipe.py` says, and in these points:
 
 - The simulator is ours (Barto, Sutton & Anderson 1983), with observations in units of its region;
   the reference's rewards and dynamics are its simulator's.
-- Prompts ask for the mean return of the policy that takes its likeliest actions, in evaluation
-  episodes; theirs for that of the last 200 episodes of the training, in which actions are drawn.
-  That is `training.metric='train_return'` here, but predicted networks are not measured so.
+- Prompts ask for the mean return in evaluation episodes, where the policy takes its likeliest
+  actions; theirs ask for that of the last 200 training episodes, where actions are drawn. Here that
+  is `training.metric='train_return'`, but predicted networks are not measured in this way.
 - A minibatch is a share of the environments with all their steps, not of all steps.
 - Value networks are tanh MLPs of the policy's widths, and rewards are scaled by 1 - discount.
 """

@@ -36,5 +36,5 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """As `cifar10_loss`, but for the metric."""
+    """Return the experiment of `cifar10_loss`, with another metric."""
     return experiment.make(CONFIG, VARIANTS, variant)

@@ -36,5 +36,5 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """As `mnist_loss`, but for the metric and the batch."""
+    """Return the experiment of `mnist_loss`, with another metric and batch."""
     return experiment.make(CONFIG, VARIANTS, variant)

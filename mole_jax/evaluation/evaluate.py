@@ -32,11 +32,11 @@ def evaluate(config: Mapping[str, Any], workdir: Path) -> None:
     """Evaluate what WORKDIR/train holds.
 
     Writes WORKDIR/report/evaluation.json (numbers), WORKDIR/evaluate/figures.npz (arrays) and a
-    few scalars for TensorBoard. Every result is kept in WORKDIR/evaluate/results, so that a resumed
-    stage repeats none and gives the same numbers, measured times apart.
+    few scalars for TensorBoard. Every result is kept in WORKDIR/evaluate/results. A resumed stage
+    repeats none of them and gives the same numbers, except for measured times.
 
     Raises:
-        UserError: for an evaluation that cannot be done, or where zoo or learners are not there.
+        UserError: if the evaluation is impossible, or the zoo or a learner is missing.
     """
     workdir, began = Path(workdir), time.monotonic()
     evaluation_config.check(config)
@@ -50,12 +50,13 @@ def evaluate(config: Mapping[str, Any], workdir: Path) -> None:
 
 
 def compute(context: EvalContext, measures: Sequence[Measure[Any]], folder: Path) -> Results:
-    """Return all results, those that are kept in `folder` read and the others computed."""
+    """Return all results: read those kept in `folder`, and compute the rest."""
     todo, results = jobs(context, measures), Results(context)
     choices = [job for job in todo if job.split == CHOICE]
     with Progress("evaluate", total=len(todo), unit="results") as bar:
-        # Each choice begins with compiling, which uses one core: side by side they use them all.
-        # Not so on several devices, which all must be given their programs in the same order.
+        # A choice begins with compiling, which uses one core; in parallel, choices use all cores.
+        # With several devices they run one by one, since all devices must get programs in the same
+        # order.
         with ThreadPoolExecutor(1 if context.mesh.size > 1 else None) as pool:
             chosen = [pool.submit(kept, folder, job, context, results) for job in choices]
             for job, future in zip(choices, chosen, strict=True):
@@ -68,7 +69,7 @@ def compute(context: EvalContext, measures: Sequence[Measure[Any]], folder: Path
 
 
 def records(results: Results) -> tuple[Record, dict[str, Record]]:
-    """Return what evaluation.json holds of choices and, by split, of everything else."""
+    """Return the records in evaluation.json: of the choices, and by split of everything else."""
     context = results.context
     choices: Record = {}
     splits = {split: _header(context, split) for split in context.splits}
@@ -83,7 +84,7 @@ def records(results: Results) -> tuple[Record, dict[str, Record]]:
 
 
 def arrays(results: Results) -> Arrays:
-    """Return the arrays that the report's figures draw, those of predictions of the main split."""
+    """Return the arrays for the report's figures; predictions are those of the main split."""
     context = results.context
     split = context.main_split
     found = {

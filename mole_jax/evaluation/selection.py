@@ -34,7 +34,7 @@ from mole_jax.evaluation.measures import (
 
 ALL = "all"
 
-# What others need is left out. Baselines stand before `quality`, which compares those that run.
+# What these need is added below. Baselines come before `quality`, which compares those that run.
 _LISTED = (
     *(baseline.measure for baseline in BASELINES),
     quality.MEASURE,
@@ -59,12 +59,12 @@ MEASURES = {measure.name: measure for measure in with_needs(_LISTED)}
 
 
 def selected(config: Mapping[str, Any]) -> list[Measure[Any]]:
-    """Return the measures of `config.evaluation.measures`, with `quality` and what they need.
+    """Return the measures of `config.evaluation.measures`, plus `quality` and what they need.
 
-    Each comes after what it needs.
+    Each measure comes after those it needs.
 
     Raises:
-        UserError: for a name that no measure has.
+        UserError: if no measure has such a name.
     """
     asked = tuple(compat.get(config, "evaluation.measures"))
     for name in asked:
@@ -81,9 +81,9 @@ def selected(config: Mapping[str, Any]) -> list[Measure[Any]]:
 
 
 def applicable(context: EvalContext, measures: Sequence[Measure[Any]]) -> list[Measure[Any]]:
-    """Return the measures that apply to the tasks at hand, and say which run where it is not all.
+    """Return the measures that apply to these tasks; log which, if the config selects only some.
 
-    One that needs another one applies where that does.
+    A measure applies only if those it needs apply.
     """
     found: list[Measure[Any]] = []
     for measure in measures:

@@ -9,19 +9,19 @@ _COPIES = ("retrieval", "soup", "noise")
 
 
 def reached(result: Mapping[str, Any], wanted: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Return one entry a target: name, value, target (in words) and met.
+    """Return one entry per target: name, value, target (in words) and met.
 
-    What was not measured has no value and is not met.
+    A target that was not measured has no value and is not met.
 
     Args:
-        result: R of S1.
-        wanted: `config.evaluation.targets`; a target of 0 is not set.
+        result: the record of S1.
+        wanted: `config.evaluation.targets`; 0 sets no target.
     """
     generated, score = result["generated"], result["metric"]
     baselines = [result["baselines"].get(name) for name in _COPIES]
     alignment, gap = result.get("prompt_alignment"), result.get("condition_use_gap")
     cost = result.get("cost")
-    # Rounded, so that what is shown and what is judged cannot disagree.
+    # Rounded first, so that the value shown always agrees with the verdict.
     measured = {
         "regret": ("regret (points)", round(100 * result["regret_mean"], 2), 100, "<="),
         "score": (f"mean test {score} (%)", round(100 * generated["mean"], 2), 100, ">="),

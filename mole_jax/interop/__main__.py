@@ -1,4 +1,4 @@
-"""`python -m mole_jax.interop COMMAND ...`: files of other programs in, and ours out to them."""
+"""`python -m mole_jax.interop COMMAND ...`: import files of other programs, and export ours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mole_jax.core.program.arguments import Parser
 COMMANDS: dict[str, tuple[str, str]] = {
     "export-network": ("export_network", "a snapshot of a zoo -> safetensors with a card"),
     "import-network": ("import_network", "a PyTorch state_dict in safetensors -> npz"),
-    "export-zoo": ("export_zoo", "a zoo -> safetensors, one file a run"),
+    "export-zoo": ("export_zoo", "a zoo -> safetensors, one file per run"),
     "import-zoo": ("import_zoo", "what export-zoo has written -> a zoo"),
     "import-gpt-model": (
         "gpt.import_gpt",

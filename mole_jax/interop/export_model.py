@@ -15,15 +15,15 @@ from mole_jax.sampling.load import load
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    text = "of `python -m mole_jax.main`, its stage train done; or a file to write again"
+    text = "a workdir whose train stage is done; or a model file to write again"
     parser.add_argument("workdir", type=user_path, metavar="WORKDIR", help=text)
-    text = "NAME.safetensors, which `mole_jax.load` and mole-predict take in a workdir's place"
+    text = "NAME.safetensors, which `mole_jax.load` and mole-predict take in place of a workdir"
     parser.add_argument("--out", type=user_path, required=True, metavar="FILE", help=text)
-    text = f"which learner of a workdir: {', '.join(registry.NAMES)} (the first)"
+    text = f"which learner of a workdir: {', '.join(registry.NAMES)}; by default the first"
     parser.add_argument("--objective", metavar="NAME", help=text)
-    text = "last (default), best, or the step of a kept one"
+    text = "last (default), best, or the step of a kept checkpoint"
     parser.add_argument("--checkpoint", default="last", metavar="C", help=text)
-    text = f"of the parameters: {' or '.join(model_file.DTYPES)} (the first)"
+    text = f"of the parameters: {' or '.join(model_file.DTYPES)}; by default the first"
     parser.add_argument("--dtype", default=model_file.DTYPES[0], metavar="TYPE", help=text)
 
 

@@ -64,7 +64,7 @@ def export_network(path: str, run: str, snapshot: int, out: str) -> None:
         source[field] = int(zoo.snapshot_field(field, [row])[0, position])
     described, flat = zoo.schema.network, zoo.parameters([row], [position])[0, 0]
     whole = networks.from_json(described)
-    if 0 < len(task.classes) < described["outputs"]:  # the task has fewer than the largest ones
+    if 0 < len(task.classes) < described["outputs"]:  # the largest tasks have more
         described = {**described, "outputs": len(task.classes)}
     if whole.frame is not None and task.network:
         ends = {key: described[key] for key in ("input_shape", "outputs")}

@@ -1,4 +1,4 @@
-"""`python -m mole_jax.interop export-zoo`: a zoo as safetensors, one file a run."""
+"""`python -m mole_jax.interop export-zoo`: a zoo as safetensors, one file per run."""
 
 from __future__ import annotations
 

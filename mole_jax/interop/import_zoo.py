@@ -19,6 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Run the command; raise UserError where no run that came in can be trained on."""
+    """Run the command; raise UserError if no imported run can be trained on."""
     print(f"{flags.out}: {import_zoo(flags.source, flags.out)} runs")
     usable.check(open_zoo(flags.out))

@@ -35,7 +35,7 @@ class NetworkFile:
 
     network: Network
     params: dict[str, Any]  # nested dict, MOLE's names and layouts
-    card: dict[str, Any]  # empty where there is none
+    card: dict[str, Any]  # empty if there is none
 
 
 def save_network(
@@ -79,7 +79,7 @@ def save_network(
         "source": dict(source or {}),
         "mole": mole_jax.__version__,
     }
-    # By "pt" other programs recognise the layout.
+    # Other programs recognise the layout by "pt".
     write_bytes(path, safetensors.numpy.save(tensors, metadata={"format": "pt"}))
     write_json(path.with_suffix(".json"), card)
 
@@ -89,7 +89,7 @@ def load_network(path: str | Path, network: str = "") -> NetworkFile:
 
     Args:
         path: the .safetensors file; its card is the .json next to it.
-        network: see `shorthand.parse`; needed where there is no card.
+        network: see `shorthand.parse`; needed if there is no card.
 
     Raises:
         UserError: for missing or damaged files, and tensors that are not the network's.
@@ -121,10 +121,10 @@ def forward(network: Network, description: Mapping[str, Any]) -> str:
 def _card(file: Path) -> dict[str, Any]:
     card = read_json(file)
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise UserError(f'{file} is no card of a network: it does not say "format": "{FORMAT}"')
+        raise UserError(f'{file} is not a card of a network: it does not say "format": "{FORMAT}"')
     if card.get("version") != VERSION or "network" not in card:
         raise UserError(
-            f"{file} is a card of version {card.get('version')}, and this MOLE reads {VERSION}"
+            f"{file} is a card of version {card.get('version')}, but this MOLE reads {VERSION}"
         )
     return card
 

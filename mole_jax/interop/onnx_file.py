@@ -1,7 +1,7 @@
-"""Single networks as ONNX, for whatever runs where they are deployed.
+"""Single networks as ONNX, for any runtime that they are deployed on.
 
 A graph takes images, float32 [n, H, W, channels], with pixels on the source's own scale, and gives
-logits and probabilities; of policies it takes observations [n, O] and gives the means of actions,
+logits and probabilities. A policy's graph takes observations [n, O] and gives the means of actions,
 or the logits and probabilities of choices. Tensors have MOLE's names.
 """
 
@@ -50,7 +50,7 @@ def save_onnx(
         params: its parameters, leaves [*shape].
         scale: one number or [F]: the network is given inputs * scale + shift.
         shift: likewise.
-        about: what is known of it, in JSON, by name: goes into the file's metadata.
+        about: what is known of it, by name, for the file's metadata; written as JSON.
 
     Raises:
         UserError: for another file name, or a network that has no graph here.
@@ -185,7 +185,7 @@ def _vit(graph: Graph, config: Any, network: Network, params: Mapping[str, Any],
     x = graph.node("Transpose", x, perm=[0, 2, 1])  # [B, N, W]
     tokens = height // p * (width // p)
     if config.pooling == "token":
-        # As many as there are images: none of the first token, and the class token.
+        # One class token per image: zeros in the shape of the first token, plus the class token.
         first = graph.node("Gather", x, graph.constant("first", [0], np.int64), axis=1)
         none = graph.node("Sub", first, first)
         token = graph.constant("class_token", np.reshape(params["class_token"], (1, 1, w)))

@@ -1,8 +1,8 @@
-"""Zoos as safetensors: one file a run, with PyTorch's names and layouts, and a card in JSON.
+"""Zoos as safetensors: one file per run, with PyTorch's names and layouts, and a card in JSON.
 
 DIR/card.json                the zoo's schema, how many runs, how the module computes
 DIR/runs/000000.safetensors  the state_dict's tensors [S, *shape], metrics/NAME [S] and
-                             snapshots/NAME [S]; what the table of runs says, in its metadata
+                             snapshots/NAME [S]; its row in the table of runs, as metadata
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ METRICS, SNAPSHOTS, RUN = "metrics/", "snapshots/", "run"
 def export_zoo(path: str | Path, out: str | Path) -> int:
     """Write every run of a zoo as a file of its own, resuming an interrupted export.
 
-    Numbers keep their bits; those of 16 bits become float32, which holds them.
+    Numbers keep their bits; those of 16 bits become float32, which holds them exactly.
 
     Returns:
         How many runs there are.
@@ -87,8 +87,8 @@ def import_zoo(path: str | Path, out: str | Path) -> int:
     missing = next((run for run in range(n_runs) if not run_file(path, run).is_file()), None)
     if missing is not None:
         raise UserError(
-            f"{path} is not whole: {run_file(path, missing)} is missing of {n_runs} runs; export "
-            "the zoo again"
+            f"{path} is not whole: {run_file(path, missing)} is missing, one of {n_runs} runs; "
+            "export the zoo again"
         )
     torch = layout(networks.from_json(schema.network))
     if torch.network.spec != schema.spec:
@@ -128,13 +128,13 @@ def _written(zoo: Zoo, torch: TorchLayout, run: int) -> bytes:
 def _read_card(path: Path) -> tuple[ZooSchema, int]:
     file = path / CARD
     if not file.is_file():
-        raise UserError(f"{path} is no exported zoo: it has no {CARD}; check the path")
+        raise UserError(f"{path} is not an exported zoo: it has no {CARD}; check the path")
     card = read_json(file)
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise UserError(f'{file} is no card of a zoo: it does not say "format": "{FORMAT}"')
+        raise UserError(f'{file} is not a card of a zoo: it does not say "format": "{FORMAT}"')
     if card.get("version") != VERSION:
         raise UserError(
-            f"{file} is of version {card.get('version')}, and this MOLE reads {VERSION}"
+            f"{file} is of version {card.get('version')}, but this MOLE reads {VERSION}"
         )
     try:
         return ZooSchema.from_json(card["zoo"]), int(card["runs"])
@@ -150,7 +150,7 @@ def _read_run(file: Path, schema: ZooSchema, torch: TorchLayout) -> RunBatch:
         return {name.removeprefix(prefix): tensors.pop(name)[None] for name in names}
 
     metrics, snapshots = taken(METRICS), taken(SNAPSHOTS)
-    # Runs that are not finite are kept, and marked so; `batch_columns` holds the others to it.
+    # Runs that are not finite are kept and marked; `batch_columns` checks that the others are.
     flat = torch.from_state_dict(tensors, str(file), schema.dtype, finite=False)  # [S, D]
     try:
         row = json.loads(metadata[RUN])
@@ -165,7 +165,7 @@ def _read_run(file: Path, schema: ZooSchema, torch: TorchLayout) -> RunBatch:
             finite=[row["finite"]],
             hyperparameters={name: [row[name]] for name in schema.hyperparameters},
         )
-        batch_columns(schema, batch)  # so that a fault is laid at this file's door
+        batch_columns(schema, batch)  # here, so that an error names this file
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file} is damaged: {error}; export the zoo again") from error
     return batch

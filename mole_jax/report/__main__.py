@@ -1,4 +1,4 @@
-"""`python -m mole_jax.report COMMAND ...`: pages besides the one that an experiment ends with.
+"""`python -m mole_jax.report COMMAND ...`: pages besides an experiment's own report.
 
 The page of a single experiment is made by the stage `report` of `python -m mole_jax.main`.
 """
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from mole_jax.core.program.arguments import Parser
 from mole_jax.core.program.command import explained, leave
 
-# Command -> its module, which has `add_arguments(parser)` and `run(flags)`, and what it shows. It
-# is imported for its own command only.
+# Command -> its module, which has `add_arguments(parser)` and `run(flags)`, and what it shows. A
+# module is imported for its own command only.
 COMMANDS = {
     "compare": (
         "comparison.compare",
@@ -23,7 +23,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; without one, explain.
+    """Run the command; without one, print help.
 
     Returns:
         The exit code, as `command.explained` has it.

@@ -30,8 +30,8 @@ def build(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> None:
     """Write WORKDIR/report/index.html and WORKDIR/report/figures/*.{png,svg}.
 
     Reads WORKDIR/report/evaluation.json and, for the figures, WORKDIR/evaluate/figures.npz
-    (optional: a figure whose numbers are not there is replaced by a sentence). Raises UserError
-    when evaluation.json is missing or unusable.
+    (optional: a figure without its numbers is replaced by a sentence). Raises UserError when
+    evaluation.json is missing or unusable.
     """
     workdir = Path(workdir)
     evaluation = read_evaluation(workdir / "report" / "evaluation.json")
@@ -49,7 +49,7 @@ def build(config: ConfigDict | Mapping[str, Any], workdir: str | Path) -> None:
 def _wanted(
     splits: Mapping[str, Result], arrays: Mapping[str, np.ndarray]
 ) -> Iterator[tuple[FigureSpec, Recorded]]:
-    """Yield each figure with what it draws; of some there is one for every split."""
+    """Yield each figure with what it draws; some are drawn for every split."""
     for spec in FIGURES.values():
         if not spec.every_split:
             yield spec, Recorded(arrays, splits[main_split(splits)])
@@ -78,7 +78,7 @@ def _absent(spec: FigureSpec, data: Recorded) -> str:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the recorded arrays, none without a file; strings only, never pickled objects."""
+    """Return the recorded arrays, none without a file; nothing is unpickled."""
     if not path.exists():
         return {}
     try:
@@ -89,7 +89,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _drawable(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays with losses that a logarithmic axis can show: a policy's may be 0."""
+    """Return the arrays, losses raised to what a logarithmic axis can show: a policy's may be 0."""
     return {
         name: np.maximum(values, SMALLEST_LOSS) if name in LOSSES else values
         for name, values in arrays.items()

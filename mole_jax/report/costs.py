@@ -8,17 +8,17 @@ from typing import Any
 from mole_jax.report import findings, html, numbers
 
 WORDS = (
-    "Everything that happens once a task's examples are there: encoding them and all passes of the "
-    "model. Adam is trained, at the rate that was tuned on training tasks, until its test loss is "
-    "as low; the search for the rate is not counted, nor is measuring on the way. FLOP are those "
-    "of products. Zoo and meta-training are paid back once predicting has saved the time that they "
-    "took, at the cost of a network in a batch."
+    "A prediction is everything that happens once a task's examples are there: encoding them and "
+    "all passes of the model. Adam trains, at the rate tuned on training tasks, until its test "
+    "loss is as low; neither the search for the rate nor measuring on the way is counted. FLOP are "
+    "those of products. Zoo and meta-training are paid back once predicting has saved the time "
+    "they took, counting each network at its cost in a batch."
 )
 NEVER = "never"
 
 
 def section(result: findings.Result) -> str:
-    """Return seconds and FLOP of a network, predicted and trained, of a split's `cost`."""
+    """Return seconds and FLOP of a network, predicted and trained, from a split's `cost`."""
     cost = result.get("cost", {})
     if "flops_per_network" not in cost:  # not measured, or by an older version
         return ""
@@ -48,13 +48,13 @@ def section(result: findings.Result) -> str:
 
 LEARNERS = (
     "Meta-training is the time of its steps alone, without compiling; diffusion and regression "
-    "need the zoo besides. A task is all that happens once its examples are there; of a learner "
-    "that writes no network, reading them and answering one question."
+    "also need the zoo. A task is all that happens once its examples are there; for a learner that "
+    "writes no network, it is reading them and answering one question."
 )
 
 
 def of_learners(result: findings.Result) -> str:
-    """Return what the meta-training of each learner and a new task cost; "" of one learner."""
+    """Return what meta-training and a new task cost each learner; "" for only one learner."""
     costs = result.get("learner_costs", {})
     if len(costs) < 2:
         return ""

@@ -14,7 +14,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     """Read what the evaluate stage has recorded.
 
     Raises:
-        UserError: where the file is missing, is not JSON, or lacks what every page shows.
+        UserError: if the file is missing, is not JSON, or lacks what every page shows.
     """
     if not path.exists():
         raise UserError(

@@ -1,4 +1,4 @@
-"""What the numbers say, the main split, the best baseline, and who wins."""
+"""What the numbers say: the main split, the best baseline, and who wins."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from mole_jax.report import numbers
 
-Result = Mapping[str, Any]  # R of evaluation.json: one split
-Quality = Mapping[str, Any]  # Q of evaluation.json: one method on one split
+Result = Mapping[str, Any]  # one split in evaluation.json
+Quality = Mapping[str, Any]  # one method on one split in evaluation.json
 
 SPLIT_NAMES = {
     "S0": "unseen runs of seen data subsets",
@@ -20,10 +20,10 @@ SPLIT_NAMES = {
     "S4": "unseen architectures",
 }
 
-# The report's own two; what others are called is recorded.
+# The report names these two; the names of other methods are recorded.
 METHOD_NAMES = {"generated": "MOLE (generated)", "adam": "Adam (trained)"}
 
-# Ordinary optimizers: a line to measure against, not a rival way of making weights untrained.
+# Ordinary optimizers: reference lines, not rival ways of making weights without training.
 _OPTIMIZERS = ("adam", "sgd")
 
 
@@ -67,7 +67,7 @@ def _held_out(split: str) -> str:
 
 
 def method_name(result: Result, key: str) -> str:
-    """Return a method's name for a reader: the key itself where no name is recorded."""
+    """Return a method's name for a reader, made from the key if no name is recorded."""
     named = METHOD_NAMES.get(key) or described(result, key).get("label")
     return str(named or key.replace("_", " ").capitalize())
 
@@ -78,7 +78,7 @@ def described(result: Result, key: str) -> Mapping[str, Any]:
 
 
 def main_split(splits: Mapping[str, Result]) -> str:
-    """Return the headline's split: S1 (unseen data subsets) where there is one, else the first."""
+    """Return the headline's split: S1 (unseen data subsets) if there is one, else the first."""
     return "S1" if "S1" in splits else next(iter(splits))
 
 
@@ -129,10 +129,10 @@ def is_optimizer(key: str) -> bool:
 
 
 def compare(ours: Quality, theirs: Quality) -> str:
-    """Return 'better', 'worse', or 'level' where the intervals overlap, or are unknown.
+    """Return 'better' or 'worse', or 'level' if intervals overlap or are unknown.
 
-    What counts is the interval of the difference on the same tasks where it is recorded, else
-    whether the two methods' own intervals are apart.
+    The interval of the difference on the same tasks decides, if it is recorded; else whether the
+    two methods' own intervals overlap.
     """
     paired = theirs.get("gain_ci95")
     if paired and all(numbers.known(v) for v in paired):
@@ -199,7 +199,7 @@ def _of_sizes(splits: Mapping[str, Result]) -> str:
     ]
     adam = f", Adam from the same starts {ranges[1]}" if len(ranges) > 1 else ""
     return (
-        f"Networks of {len(splits)} kinds that no training network is of (S4: {names}) reach "
+        f"Networks of {len(splits)} kinds absent from training (S4: {names}) reach "
         f"{ranges[0]} on unseen data subsets{adam}."
     )
 
@@ -221,7 +221,7 @@ def _against_adam(result: Result) -> str:
         f"(regret {numbers.points(regret)} points, 95 % interval {numbers.interval_points(ci)})"
     )
     if ci and all(numbers.known(v) for v in ci) and ci[0] <= 0.0 <= ci[1]:
-        text += ", a difference the tasks here cannot tell from none"
+        text += ", a difference that these tasks cannot distinguish from zero"
     return text + "."
 
 

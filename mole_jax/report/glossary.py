@@ -12,9 +12,9 @@ GLOSSARY = {
         "is a task of its own: a network trained for one is useless for another."
     ),
     "support set": (
-        "The labelled examples of a subset that the model is shown, or of an environment what "
-        "random actions did in it. Images overlap neither with "
-        "the images that the zoo was trained on nor with the test images."
+        "The labelled examples of a subset that the model is shown; for an environment, what "
+        "random actions did in it. None of its images are among those that the zoo was trained on, "
+        "or among the test images."
     ),
     "prompt": (
         "All that a prediction is conditioned on: the support set, the loss asked for (or no "
@@ -51,11 +51,11 @@ GLOSSARY = {
     ),
     "loss": (
         "Cross-entropy on test images in nats; lower is better. Guessing among K classes has a "
-        "loss of log K. Of a policy: the share of the largest return that it misses."
+        "loss of log K. For a policy: the share of the largest return that it misses."
     ),
     "R²": (
-        "1 is a network that has exactly the loss that was asked for, at every prompt; 0 is no "
-        "better than always having the average of the losses asked for; it can be negative."
+        "1 means that a network has exactly the loss asked for, at every prompt; 0 is no better "
+        "than always having the average of the losses asked for; it can be negative."
     ),
     "Spearman": (
         "Whether networks asked for lower losses have lower losses, whatever the values: 1 "
@@ -81,7 +81,7 @@ GLOSSARY = {
     ),
     "IoU of mistakes": (
         "How much the set of wrongly classified images overlaps with that of the most similar "
-        "training network: 1 is the same mistakes. “Expected” is what the numbers of mistakes "
+        "training network: 1 means the same mistakes. “Expected” is what the numbers of mistakes "
         "alone would give by chance."
     ),
     "Adam (trained)": (

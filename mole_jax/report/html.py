@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from mole_jax.report import style
 
-# The same roles as style.CSS_VARIABLES, chosen again for a dark ground.
+# The roles of style.CSS_VARIABLES, in colours for a dark background.
 _DARK = {
     style.INK: "#e8eaed",
     style.MUTED: "#9aa3ad",
@@ -30,9 +30,9 @@ _DARK_VARIABLES = _variables((name, _DARK[c]) for c, name in style.CSS_VARIABLES
 
 
 def _blocks(table: str) -> str:
-    """Return the style of a table whose rows have no room.
+    """Return the style of a table whose rows are too wide for the screen.
 
-    Each becomes a block: its name, then its cells under their heads.
+    Each row becomes a block: its name, then its cells under their heads.
     """
     return f"""
   {table} td {{ overflow-wrap: anywhere; }}
@@ -157,7 +157,7 @@ def section(heading: str, *parts: str) -> str:
 
 
 def folded(section: str) -> str:
-    """Return a section that is closed: its heading is seen, the rest when it is asked for."""
+    """Return a closed section: its heading shows, the rest opens on a click."""
     head, _, content = section.removeprefix("<section>\n").partition("</h2>\n")
     content = content.removesuffix("\n</section>")
     return (
@@ -180,10 +180,10 @@ def table(
     *,
     look: str = "",
 ) -> str:
-    """Return a table; one of MANY columns has a block for each row on narrow screens.
+    """Return a table; with MANY columns or more, rows become blocks on narrow screens.
 
-    kinds: a row's class, '' for none. look: '' for one with room for all columns, "wide" for one
-    whose cells are wrapped between words where there is none, "texts" for one of long cells.
+    kinds: a row's class, '' for none. look: '' if all columns fit, "wide" if cells are wrapped
+    between words where they do not, "texts" for long cells.
     """
     kinds = kinds if kinds is not None else [""] * len(rows)
     head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
@@ -228,5 +228,5 @@ def definitions(words: Iterable[tuple[str, str]]) -> str:
 
 
 def fold(summary: str, content: str) -> str:
-    """Return content that is hidden until it is asked for."""
+    """Return content that is hidden until it is opened."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"

@@ -39,7 +39,7 @@ def number(value: float | None, digits: int = 3) -> str:
     if value == 0:
         return "0"
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    # Columns align with three decimals; more are shown only where a number would vanish without.
+    # Three decimals align columns; more are shown only if a number would vanish without them.
     places = min(places, 3) if abs(value) >= 0.001 else min(places, 6)
     return f"{value:,.{places}f}".replace("-", "−")
 

@@ -21,12 +21,12 @@ class Figures:
 
 
 def of_split(name: str, split: str) -> str:
-    """Return the name of the figure that there is for every split."""
+    """Return the name of a split's own figure."""
     return f"{name}_{split}"
 
 
 def one_task(figures: Figures) -> str:
-    """Write what came of a single task; "" where it was not recorded."""
+    """Write about a single task; "" if none was recorded."""
     if "one_task" not in figures.drawn:
         return ""
     words = "Before any average: the examples of a task, and what became of them."
@@ -73,15 +73,15 @@ def quality(splits: Mapping[str, findings.Result], figures: Figures, handicap: s
     )
 
 
-NEARLY_AS_LONG = 0.8  # of the main learner's seconds: less than this is said
+NEARLY_AS_LONG = 0.8  # of the main learner's seconds; less than this is mentioned
 
 
 def handicap(result: findings.Result, config: Mapping[str, Any]) -> str:
-    """Say so where another learner was trained for less than the main one.
+    """Say so if another learner was trained for less than the main one.
 
-    By seconds where they are known: steps of different learners are not alike.
+    Compare seconds if they are known: steps of different learners are not alike.
     """
-    before = config.get("training", {})  # which evaluations of older versions leave it to
+    before = config.get("training", {})  # where older evaluations have the steps
     ours = findings.described(result, "generated").get("steps", before.get("steps", 0))
     costs = result.get("learner_costs", {})
     seconds = {key: own["meta_training_seconds"] for key, own in costs.items()}
@@ -164,8 +164,8 @@ def listening(splits: Mapping[str, findings.Result], figures: Figures) -> str:
     heads = ("points lost when shuffled", "support set", "loss asked for", "start")
     return section(
         "Does it use what it is given?",
-        "Each condition is swapped for another network's, and what the network loses by it is "
-        "its use. A model that ignored the support set would give networks for no task in "
+        "Each condition is swapped for another network's; the score lost is what it is worth. "
+        "A model that ignored the support set would give networks for no task in "
         "particular.",
         figures,
         ("conditions", "support"),
@@ -174,7 +174,7 @@ def listening(splits: Mapping[str, findings.Result], figures: Figures) -> str:
 
 
 def few_shot(splits: Mapping[str, findings.Result], figures: Figures) -> str:
-    """Write one table a split: every method at every number of shots."""
+    """Write one table per split: every method at every number of shots."""
     tables = []
     for split, result in splits.items():
         found = result.get("few_shot", {})
@@ -203,9 +203,9 @@ def few_shot(splits: Mapping[str, findings.Result], figures: Figures) -> str:
         tables.append(html.table(heads, rows, None, caption))
     return section(
         "Learning from few examples",
-        "Everybody sees the same few examples of each class, and is judged on the same test "
-        "examples. What the other methods need tuned was tuned on training tasks, for each number "
-        "of examples; MOLE's prompt once.",
+        "Every method sees the same few examples of each class and is judged on the same test "
+        "examples. The other methods' settings were tuned on training tasks, for each number of "
+        "examples; MOLE's prompt only once.",
         figures,
         [of_split("few_shot", s) for s, result in splits.items() if result.get("few_shot")],
         below=tables,
@@ -248,8 +248,8 @@ def novelty(splits: Mapping[str, findings.Result], figures: Figures) -> str:
     return section(
         "New networks, or copies?",
         "A model that replayed its training networks would be a costly look-up table. "
-        "Distances are taken after matching units, and set against those of networks "
-        "that were trained independently.",
+        "Distances are taken after matching units, and compared with those of "
+        "independently trained networks.",
         figures,
         ("novelty",),
         beside=html.table(heads, rows) if rows else "",

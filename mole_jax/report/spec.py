@@ -1,6 +1,4 @@
-"""What a figure is: a drawing and a sentence, both made from recorded numbers and from nothing
-else.
-"""
+"""What a figure is: a drawing and a sentence, both made from recorded numbers only."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Recorded:
-    """All that figures draw: arrays (of figures.npz) and the result of a split (in
-    evaluation.json), mostly of the main one.
-    """
+    """What figures draw: arrays of figures.npz, and a split's result, mostly the main split's."""
 
     arrays: Mapping[str, Array]
     result: Result
@@ -38,7 +34,7 @@ class Recorded:
 
     @property
     def asked(self) -> str:
-        """The same without the pool that it was measured on: "error (%)"."""
+        """Return the same without the pool that it was measured on: "error (%)"."""
         first, _, rest = self.prompt_metric.partition(" ")
         return rest if first in ("train", "validation", "test") else self.prompt_metric
 
@@ -48,8 +44,9 @@ class Recorded:
 
 @dataclass(frozen=True)
 class FigureSpec:
-    """One figure: file name, heading, the keys it needs, its drawing, its caption, its size in
-    inches, and whether there is one for every split or for the main one alone.
+    """One figure: file name, heading, keys it needs, drawing, caption and size in inches.
+
+    `every_split`: there is one for every split, and not for the main one alone.
     """
 
     name: str
@@ -61,5 +58,5 @@ class FigureSpec:
     every_split: bool = False
 
     def missing(self, data: Recorded) -> list[str]:
-        """Return the keys that it needs and the evaluation did not record."""
+        """Return the keys that it needs but the evaluation did not record."""
         return [key for key in self.needs if not data.has(key)]

@@ -9,7 +9,7 @@ from typing import Any
 from mole_jax.report import costs, findings, html, numbers, questions
 from mole_jax.report.glossary import GLOSSARY
 
-# Where an evaluation does not say what the learner is.
+# For an evaluation that does not say what the learner is.
 _LEARNER = "What it has learned from the training histories of other networks."
 _STAGES = {
     "zoo": "train the zoo",
@@ -96,7 +96,7 @@ def _inside(metamodel: Mapping[str, Any]) -> str:
         return "No gradient is computed on your task."
     return (
         f"The model is not trained on your task; its pass has {metamodel['inner_steps']} gradient "
-        "steps on the support set, of sizes that it has learned."
+        "steps on the support set, with learned step sizes."
     )
 
 
@@ -137,7 +137,7 @@ def _idea(result: findings.Result, config: Mapping[str, Any]) -> str:
 
 
 def _asked(result: findings.Result) -> str:
-    """Say what the comparisons ask for: a number, or the best; "" where it is not recorded."""
+    """Say what the comparisons ask for: a number, or the best; "" if that is not recorded."""
     fixed, numbered = result.get("fixed_prompt"), result.get("numbered_prompt", {})
     metric = str(result.get("prompt_metric", "validation_loss")).replace("_", " ")
     if numbers.known(fixed):
@@ -195,7 +195,7 @@ def _targets(targets: list[Mapping[str, Any]]) -> str:
 def _origin(seconds: Mapping[str, float], figures: questions.Figures) -> str:
     rows = [(_STAGES.get(k, k.replace("_", " ")), numbers.duration(v)) for k, v in seconds.items()]
     total = sum(value for value in seconds.values() if numbers.known(value))
-    rows.append(("together", numbers.duration(total)))
+    rows.append(("total", numbers.duration(total)))
     return questions.section(
         "What it learned from, and what that cost",
         "MOLE never sees how a network is trained, only the results: snapshots of weights "

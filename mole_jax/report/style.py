@@ -193,9 +193,9 @@ MOST_DECADES = 2.5  # with more of them, numbers between the powers of ten would
 
 
 def log_loss_ticks(axis: Axis) -> None:
-    """Set ticks at 1, 2, 5 of each decade, written as plain numbers; of many decades at 1 alone.
+    """Set ticks at 1, 2, 5 of each decade, written as plain numbers; of many decades, at 1 alone.
 
-    To be called when the limits are set.
+    Call it when the limits are set.
     """
     low, high = axis.get_view_interval()
     many = high > 10**MOST_DECADES * low > 0
@@ -205,5 +205,5 @@ def log_loss_ticks(axis: Axis) -> None:
 
 
 def percent_ticks(axis: Axis) -> None:
-    """Write fractions of 1 in percent; the sign stands in the axis label."""
+    """Write fractions of 1 in percent; the % sign is in the axis label."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}"))

@@ -125,5 +125,5 @@ def test_one_run_is_too_few(context: EvalContext) -> None:
     alone = context.zoo.runs["split"].copy()
     alone[1:] = "S0"
     zoo = type(context.zoo)(**{**vars(context.zoo), "runs": {**context.zoo.runs, "split": alone}})
-    with pytest.raises(UserError, match="or two runs of the only task"):
+    with pytest.raises(UserError, match="or two runs, if the zoo has one task"):
         zoo_finals.of_zoo(zoo, context.prompt_metric, context.training.scale)

@@ -150,7 +150,7 @@ def test_a_model_of_the_error_is_told_percent(
     assert wrong.min() >= 10 and wrong.max() <= 100
     policy = ["--settings", str(CASES / "policy_layerwise.json"), "--out", str(tmp_path / "p")]
     told = refused(capsys, "import-gpt-model", str(FILE), *policy, "--metric", "test_error")
-    assert "--metric=test_error is of classifiers" in told
+    assert "--metric=test_error is for classifiers" in told
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -172,7 +172,7 @@ def test_what_does_not_belong_together(
         return told
 
     other_tokens = {"chunk_size": 98, "n_params": None, "input_splits": None}
-    assert "has shape [32, 100], and its settings imply [32, 98]" in tell(
+    assert "has shape [32, 100], but its settings imply [32, 98]" in tell(
         FILE, other_tokens | {"output_splits": None}
     )
     assert "is no checkpoint of PyTorch" in tell(SETTINGS, {})
@@ -195,7 +195,7 @@ def test_what_does_not_belong_together(
     torch_file.write(tmp_path / "x.pt", {"G": read(FILE)["G"]})
     assert "has no G_ema: it has G" in tell(tmp_path / "x.pt", {})
     arguments = [str(FILE), "--settings", str(SETTINGS), "--out", str(imported)]
-    assert "is there already" in refused(capsys, "import-gpt-model", *arguments)
+    assert "exists already" in refused(capsys, "import-gpt-model", *arguments)
     assert "is not a workdir" in refused(
         capsys, "export-gpt-model", str(tmp_path), "--out", str(tmp_path / "x.pt")
     )
@@ -256,7 +256,7 @@ def test_networks_are_found_from_their_sizes(
 
 def test_a_network_that_is_none_has_to_be_told() -> None:
     settings = Settings((7, 3), ("a", "b"), "layer_by_layer", 1, 8, 1, 2)
-    with pytest.raises(UserError, match=r"of no network that is known: describe it"):
+    with pytest.raises(UserError, match=r"fit no known network: describe it"):
         gpt_network.find(settings)
 
 

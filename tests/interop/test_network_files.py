@@ -137,7 +137,7 @@ def test_files_that_will_not_do_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="NaN or infinite"):
         load_network(file)
     (tmp_path / "net.json").write_text('{"format": "mine"}')
-    with pytest.raises(UserError, match="is no card of a network"):
+    with pytest.raises(UserError, match="is not a card of a network"):
         load_network(file)
 
 
@@ -268,7 +268,7 @@ def test_what_was_broken_off_goes_on(
         patch.setattr(zoo_files, "write_bytes", breaking(zoo_files.write_bytes, 4))
         with pytest.raises(Killed):
             export_zoo(own, out)
-    with pytest.raises(UserError, match=r"is not whole: .*000004.* is missing of 11 runs"):
+    with pytest.raises(UserError, match=r"is not whole: .*000004.* is missing, one of 11 runs"):
         import_zoo(out, back)
     assert not back.exists()
     assert export_zoo(own, out) == 11
@@ -294,7 +294,7 @@ def test_a_damaged_file_is_named(own: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"000002\.safetensors is damaged: 'run'"):
         import_zoo(out, tmp_path / "back")
     (out / zoo_files.CARD).write_text("{}")
-    with pytest.raises(UserError, match="is no card of a zoo"):
+    with pytest.raises(UserError, match="is not a card of a zoo"):
         import_zoo(out, tmp_path / "back")
     with pytest.raises(UserError, match="is not empty"):
         export_zoo(own, out)

@@ -198,7 +198,7 @@ def test_policies_come_from_transitions(
     for arguments, message in (
         ([f"--support=npz:{tmp_path / 'other.npz'}"], "it has observations; a policy's support"),
         (["--support=digits"], "an array transitions [m, O + A + O]"),
-        ([seen, "--test=digits"], "--test is of images"),
+        ([seen, "--test=digits"], "--test is for images"),
     ):
         assert command.main([*base, *arguments, "--target_return=100"]) == 2
         assert message in capsys.readouterr().err

@@ -157,5 +157,5 @@ def test_the_command_writes_networks_of_the_task(
     assert found.params["output"]["kernel"].shape == (6, 3)
     common += [f"--start={out}", f"--out={tmp_path / 'next.safetensors'}"]
     assert command.main([*common, f"--test={sources[1]}"]) != 0
-    assert "it has 4 classes, and the networks have 3" in capsys.readouterr().err
+    assert "it has 4 classes, but the networks have 3" in capsys.readouterr().err
     assert command.main(common) == 0

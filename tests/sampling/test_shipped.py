@@ -109,7 +109,7 @@ def test_images_of_another_size(tmp_path: Path, capsys: Any) -> None:
     np.savez(file, image=large.astype(np.float32), label=task.shown[1])
     asked = ["glyphs-8", f"--support={file}", f"--test={file}"]
     assert command.main(asked) == 2
-    assert "are 16 x 16 x 1, and the networks take 8 x 8 x 1: add --resize" in (
+    assert "are 16 x 16 x 1, but the networks take 8 x 8 x 1: add --resize" in (
         capsys.readouterr().err
     )
     out = tmp_path / "net.safetensors"

@@ -15,13 +15,13 @@ from mole_jax.evaluation.harness.measure import Measure, Record, Results
 from mole_jax.tasks.networks import Network
 from mole_jax.training.learner import Episodes, Label, Request, Uses
 
-# Kinds of start that `fine_tuning` compares besides one for each learner: its trainings share the
-# compiled function with Adam's.
+# Kinds of start that `fine_tuning` compares, besides one for each learner: its trainings share
+# Adam's compiled function.
 FINE_TUNING_STARTS = 3
 
 
 class AdamRate(NamedTuple):
-    """Learning rates and how well they serve on training subsets."""
+    """Learning rates, and their validation losses on training subsets."""
 
     rates: np.ndarray  # [rates]
     validation_loss: np.ndarray  # [rates]
@@ -60,7 +60,7 @@ class Adam:
         """Return the networks [B, D] that training ends with; those of a task share minibatches."""
         flat = np.asarray(episodes.start)
         tasks, group, counts = np.unique(episodes.task, return_inverse=True, return_counts=True)
-        place = np.empty(len(flat), int)  # of each episode among those of its task
+        place = np.empty(len(flat), int)  # each episode's position among those of its task
         place[np.argsort(group, kind="stable")] = np.concatenate([np.arange(n) for n in counts])
         starts = np.zeros((len(tasks), counts.max(), flat.shape[1]), np.float32)
         starts[group, place] = flat
@@ -101,8 +101,8 @@ def run(
     Networks of a task share minibatches, which depend on the key and the task alone.
     """
     section, members = context.evaluation, rates.shape[1]
-    # Filled up, all calls are one program: but where networks train one after another, that takes
-    # longer than compiling again.
+    # Padded to one size, all calls share one program. Where networks train one after another,
+    # padding would take longer than compiling again.
     if training.at_once(context.family.network, context.config["population"]["batch_size"]) != 1:
         fine_tuned = FINE_TUNING_STARTS + max(len(context.others), 1)
         members = max(section["starts"], len(section["adam_rates"]), fine_tuned, members)
@@ -115,7 +115,7 @@ def run(
         starts,
         rates,
         members=members,
-        # Two calls or more for the usual number of tasks: one of them is free of compilation.
+        # The usual number of tasks takes two calls or more, so one is timed without compilation.
         groups=min(context.config["zoo"]["subsets_per_group"], -(-section["s0_tasks"] // 2)),
     )
 

@@ -17,13 +17,13 @@ from mole_jax.population.member import Recipe
 from mole_jax.tasks.networks import Network
 from mole_jax.training.learner import Episodes, Label, Request, Uses
 
-# Numbers of steps among which the best is chosen.
+# How many numbers of steps are tried.
 _POINTS = 12
 _GROUPS = 52
 
 
 class SupportTraining(NamedTuple):
-    """Rates and numbers of steps, and how well they serve on training subsets."""
+    """Rates and numbers of steps, and their validation losses on training subsets."""
 
     rates: np.ndarray  # [rates]
     steps: np.ndarray  # [S]
@@ -67,14 +67,14 @@ class AdamSupport:
     ) -> Curves:
         """Train at one learning rate: curves [B, 1, S] on pools, and the last networks.
 
-        `until` is the position of the last snapshot; what comes after it changes nothing before.
+        `until` is the position of the last snapshot; later steps would not change the earlier ones.
         """
         each, recipe = len(episodes.task), training.recipe(self.context, _POINTS)
-        assert isinstance(recipe, Recipe)  # examples with labels are not trained on by PPO
+        assert isinstance(recipe, Recipe)  # PPO does not train on labelled examples
         recipe = dataclasses.replace(recipe, measured=measured)
         if recipe.schedule == "constant":
             steps = recipe.snapshot_steps[: until + 1 or None]
-            if not measured:  # nothing is looked at on the way
+            if not measured:  # nothing is measured on the way
                 steps = tuple(dict.fromkeys((0, steps[-1])))
             recipe, until = dataclasses.replace(recipe, snapshot_steps=steps), -1
         return training.train(
@@ -95,8 +95,8 @@ class AdamSupport:
 def choose(context: EvalContext, split: str, results: Results) -> SupportTraining:
     """Choose the rate and number of steps with the lowest mean validation loss on training subsets.
 
-    Too many steps overfit a support set, and the number found here is the early stopping that
-    someone with other data subsets at hand would use.
+    Too many steps overfit a support set. The number chosen here is early stopping, as anyone who
+    has other data subsets could do it.
     """
     return tuned(context, context.choice.flat())
 

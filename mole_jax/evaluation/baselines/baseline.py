@@ -1,6 +1,6 @@
 """What a baseline is: a solver that is not meta-trained, and the measure of its networks.
 
-To add one: a file in this folder that exports a BASELINE, and a line in `roster.py`.
+To add one, write a file in this folder that exports a BASELINE, and list it in `roster.py`.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def of_solver(
     Args:
         name: of the measure; also of the key that the solver is given.
         build: makes the solver.
-        choice: the measure whose result is theta; without it there is none.
-        applies: whether it makes sense for the tasks at hand.
+        choice: the measure whose result is theta; without one, theta is None.
+        applies: whether it makes sense for these tasks.
     """
 
     def compute(context: EvalContext, split: str, results: Results) -> ScoredNetworks:

@@ -31,7 +31,7 @@ class Classical:
 
     name: str
     label: Label
-    settings: tuple[float, ...]  # among which one is chosen
+    settings: tuple[float, ...]  # candidates
     scores: Scores
 
 
@@ -87,7 +87,7 @@ CLASSICAL = (
 
 
 def log_probabilities(scores: Array, temperature: float) -> Array:
-    """Return the logarithms of class probabilities [m, K] of scores [m, K]."""
+    """Return log-probabilities of classes [m, K] from scores [m, K]."""
     return np.asarray(log_softmax(scores / temperature, axis=1))
 
 
@@ -136,9 +136,9 @@ def _distances(a: Array, b: Array) -> Array:
 
 
 def _columns(scores: Array, classes: Array, k: int) -> Array:
-    """Return scores [m, K], also of two classes, for which there is one column of them."""
+    """Return scores [m, K], also for two classes, which scikit-learn scores in one column."""
     if scores.ndim == 1:
         scores = np.stack([-scores, scores], axis=1)
-    if len(classes) != k:  # every class has an example, or the support set cannot tell it
+    if len(classes) != k:  # a class without examples cannot be learned
         raise ValueError(f"{len(classes)} of {k} classes have examples in the support set")
     return scores

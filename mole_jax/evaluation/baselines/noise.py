@@ -1,4 +1,4 @@
-"""Noise: the retrieved network with Gaussian noise, as much as serves best on training subsets."""
+"""Noise: the retrieved network plus Gaussian noise, at the level best on training subsets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mole_jax.training.learner import Episodes, Label, Request, Uses
 
 
 class NoiseLevel(NamedTuple):
-    """Levels of noise and how well they serve on training subsets."""
+    """Noise levels, and their validation scores on training subsets."""
 
     sigmas: np.ndarray  # [sigmas]
     validation_score: np.ndarray  # [sigmas]
@@ -51,7 +51,7 @@ class NoisyRetrieval:
         return best + np.float32(theta.chosen) * self.draw(key, best)
 
     def draw(self, key: jax.Array, networks: np.ndarray) -> np.ndarray:
-        """Draw noise for networks [..., D], of what they have, with each tensor's spread."""
+        """Draw noise with each tensor's spread, for the parameters that networks [..., D] have."""
         noise = self.nearest.finals.scale * np.asarray(jax.random.normal(key, networks.shape))
         if self.network.frame is None:
             return noise
@@ -74,7 +74,7 @@ def choose(context: EvalContext, split: str, results: Results) -> NoiseLevel:
     noise = solver.draw(context.key("noise level"), best)
     noisy = best[:, :, None] + sigmas.astype(np.float32)[:, None] * noise[:, :, None]
     _, score = scoring.on_own_tasks(context.family, "validation", noisy, episodes.tasks)
-    score = score.mean((0, 1))  # of [T, N, sigmas]
+    score = score.mean((0, 1))  # [T, N, sigmas] -> [sigmas]
     return NoiseLevel(sigmas, score, sigmas[np.argmax(score)])
 
 

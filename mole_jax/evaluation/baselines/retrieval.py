@@ -29,10 +29,10 @@ class Retrieval:
 
     network: Network
     finals: ZooFinals  # what may be copied
-    most: int  # networks that are ranked
-    one_task: bool  # the zoo is of one task
-    dynamics: np.ndarray | None  # [T, ...] of every task, where support sets have no labels
-    known: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # ranks of episodes
+    most: int  # networks in a ranking, at most
+    one_task: bool  # whether the zoo has one task
+    dynamics: np.ndarray | None  # [T, ...] of every task, if support sets have no labels
+    known: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # ranks, by `digest`
 
     name: ClassVar[str] = "retrieval"
     label: ClassVar[Label] = Label(
@@ -47,22 +47,21 @@ class Retrieval:
     def rank(self, episodes: Episodes) -> np.ndarray:
         """Rank the final networks of the training runs by their loss on each support set.
 
-        Where support sets have no labels, by the strangeness of their tasks.
+        If support sets have no labels, rank by the strangeness of the runs' tasks.
 
-        Only the best run of each data subset is kept, and never one of the episode's own subset: on
-        a training subset retrieval would otherwise find a network that was trained on the task
-        itself. In a zoo of one task all runs are; there retrieval is its best run on the validation
-        pool, and the soup is of the best ones.
+        Only the best run of each data subset is kept, and none of the episode's own: otherwise
+        retrieval would find, on a training subset, a network trained on the task itself. In a zoo
+        of one task all runs are of the task itself; there retrieval is the best run on the
+        validation pool, and the soup averages the best ones.
 
         Returns:
             [B, n] rows of `finals`, best first, of n different data subsets. The first is
-            retrieval, all of them make the soup; n is `most`, or fewer where the zoo has fewer
-            subsets.
+            retrieval, all of them make the soup; n is `most`, or less if the zoo has fewer subsets.
         """
         if self.one_task:
             best = np.argsort(self.finals.selection_loss, kind="stable")[: self.most]
             return np.broadcast_to(best, (len(episodes.task), len(best))).copy()
-        # Soup and noise ask for the same ranks; a zoo of many large networks takes a while.
+        # Soup and noise need the same ranks, which take a while for a zoo of many large networks.
         which = digest(episodes)
         if which not in self.known:
             self.known[which] = self._ranked(episodes)
@@ -81,11 +80,11 @@ class Retrieval:
         return np.asarray(_losses(self.network, jnp.asarray(self.finals.final), support))
 
     def strangeness(self, episodes: Episodes) -> np.ndarray:
-        """Measure how strange the training runs' tasks are to each episode's own: [B, R].
+        """Measure how far the training runs' tasks are from each episode's own: [B, R].
 
-        What tasks without labels have in common are their dynamics: the mean squared difference of
-        what happens in the same situations. They are those of the true parameters, which retrieval
-        knows and the model does not. Of one task's runs the one with the lower loss counts as
+        Tasks without labels are compared by their dynamics: the mean squared difference of what
+        happens in the same situations. Dynamics follow the true parameters, which retrieval knows
+        and the model does not. Of the runs of one task, the one with the lower loss counts as
         nearer.
         """
         assert self.dynamics is not None
@@ -97,7 +96,7 @@ class Retrieval:
 
 @functools.lru_cache(maxsize=1)
 def build(context: EvalContext) -> Retrieval:
-    """Return the solver: one for a context, since those that build on it share its ranks."""
+    """Return the solver, one per context: the solvers that build on it share its ranks."""
     family, dynamics = context.family, None
     if not family.labelled:
         dynamics = np.asarray(family.device_data.dynamics(context.key("dynamics")))

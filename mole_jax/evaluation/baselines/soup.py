@@ -41,7 +41,7 @@ class Soup:
         final, soups = self.nearest.finals.final, []
         for rows in self.nearest.rank(episodes):
             best, rest = final[rows[0]], rows[1:]
-            if self.network.frame is not None:  # only what has as many units can be matched
+            if self.network.frame is not None:  # only networks with as many units match
                 own = np.asarray(sizes.there(self.network, jnp.asarray(final[rows])))
                 rest = rest[(own[1:] == own[:1]).all(axis=1)]
             others = [alignment.align(self.network, final[row], best) for row in rest]

@@ -1,4 +1,4 @@
-"""Training many networks from given starts, in calls of one shape."""
+"""Train many networks from given starts, in calls of one shape."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Curves:
     """What ordinary training gave, from each start."""
 
     steps: np.ndarray  # [S]
-    metrics: dict[str, np.ndarray]  # "test_loss", "validation_score", ... each [G, M, S]: of
+    metrics: dict[str, np.ndarray]  # "test_loss", "validation_score", ... each [G, M, S], on
     # the pools that the recipe measures
     networks: np.ndarray  # [G, M, D] of one snapshot
-    seconds_per_network: float  # of the fastest call, so without compilation where there are two
+    seconds_per_network: float  # of the fastest call: without compilation, if there are two
 
 
 def recipe(context: EvalContext, points: int) -> Recipe | PPORecipe:
-    """Run Adam with the population's batch size and schedule, `points` snapshots.
+    """Return a recipe: Adam with the population's batch size and schedule, `points` snapshots.
 
-    They are not measured on the training pool, the largest, where nobody looks.
+    Nothing is measured on the training pool: it is the largest, and those numbers are not used.
     """
     at = recipes.snapshot_steps(evaluation_config.adam_steps(context.config), points, _POWER)
     found = recipes.adam(recipes.of(context.config["population"], context.family.network), at)
@@ -109,10 +109,10 @@ def train(
 
 
 def at_once(network: Network, batch_size: int) -> int:
-    """Return how many networks train side by side in a thread, the others after them; 0: all.
+    """Return how many networks a thread trains at once, before it trains the others; 0: all.
 
-    As many as a CPU's cache has room for. A thread takes 411 steps/s with one CNN on images of
-    28x28, and 140 with 63 of them side by side.
+    As many as fit in a CPU's cache. A thread takes 411 steps/s with one CNN on images of 28x28, and
+    140 with 63 of them at once.
     """
     if not network.microbatch or not batch_size or jax.default_backend() != "cpu":
         return 0
@@ -125,7 +125,7 @@ def _batch_size(recipe: Recipe | PPORecipe) -> int:
 
 @jax.jit
 def _keys(key: jax.Array, group_ids: jax.Array) -> jax.Array:
-    """Return the keys of minibatches, as the zoo derives them from its own: [G]."""
+    """Return the keys of minibatches, derived as the zoo derives its own: [G]."""
     return jax.vmap(lambda i: rng.at(key, "minibatches", i))(group_ids)
 
 

@@ -1,6 +1,6 @@
-"""Rivals that are given warped copies of the support images, too: variety helps not MOLE alone.
+"""Baselines that also get warped copies of the support images: variety helps not only MOLE.
 
-The warps are those of `metamodel/networks/warps.py`, here with one of its own for every copy.
+The warps are those of `metamodel/networks/warps.py`, here a different one for every copy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mole_jax.training.learner import Label
 
 Array = NDArray[Any]
 
-STRENGTHS = (0.5, 1.0, 1.5)  # among which a classical learner's is chosen
+STRENGTHS = (0.5, 1.0, 1.5)  # candidates for a classical learner
 ADAM = "adam_warped"
 ADAM_LABEL = Label(
     "Adam, warped copies",
@@ -29,10 +29,10 @@ _C = 10.0  # of the SVM: with copies it hardly matters
 
 
 def with_copies(episodes: EpisodeGrid, shape: tuple[int, ...], copies: int) -> EpisodeGrid:
-    """Return episodes whose support sets hold `copies` more of each example, of strength 1.
+    """Return episodes whose support sets also hold `copies` warps of each example, of strength 1.
 
-    Leaves of `support` [T, N, n, ...] become [T, N, n * (1 + copies), ...]; a copy of an example
-    that is masked is masked, too.
+    Leaves of `support` [T, N, n, ...] become [T, N, n * (1 + copies), ...]; copies of masked
+    examples are masked, too.
     """
     inputs, labels, mask = (np.asarray(x) for x in episodes.support[:3])
     flat = inputs.reshape(-1, *inputs.shape[2:])
@@ -56,7 +56,7 @@ def copied(x: Array, shape: tuple[int, ...], copies: int, strength: float) -> Ar
 
 
 def classical(shape: tuple[int, ...], copies: int) -> tuple[Classical, ...]:
-    """Return the classical learners that gain most by copies; their setting is the strength."""
+    """Return the classical learners that gain most from copies; their setting is the strength."""
 
     def nearest(x: Array, y: Array, k: int, query: Array, strength: float) -> Array:
         return nearest_neighbour(*_many(x, y, strength), k, query, 1.0)

@@ -1,1 +1,1 @@
-"""What measures run in: the learners and episodes that they get, and the seam they fit into."""
+"""What measures run in: the learners and episodes they get, and the interface they implement."""

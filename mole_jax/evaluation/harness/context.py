@@ -33,13 +33,13 @@ CHOICE = "choice"  # the episodes on which choices are made, besides the reporte
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictor:
-    """A trained learner and how it is asked."""
+    """A trained learner and how it is called."""
 
     trained: Trained
-    batch: int  # networks in a call, a multiple of the mesh's data axis
+    batch: int  # networks per call, a multiple of the mesh's data axis
     mesh: Mesh
-    steps: int  # of its training
-    seconds: float | None  # of these; None where it is not on record
+    steps: int  # of its meta-training
+    seconds: float | None  # that these took; None if not recorded
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,12 +52,12 @@ class EvalContext:
     mesh: Mesh
     root: jax.Array
     learners: dict[str, Predictor]  # by name, as the train stage left them
-    learner: str  # the one that is measured: the first of them, or another one (see `measuring`)
+    learner: str  # the measured one: the first by default, see `measuring`
     prompt_metric: PromptMetric
     training: ZooFinals
-    choice: EpisodeGrid  # of training subsets: all choices are made on these
+    choice: EpisodeGrid  # on training subsets; all choices are made here
     splits: dict[str, EpisodeGrid]  # S0, S1, ...: what is reported
-    seconds: dict[str, float | None]  # that earlier stages took, None where it is not on record
+    seconds: dict[str, float | None]  # taken by earlier stages; None if not recorded
 
     @property
     def evaluation(self) -> Mapping[str, Any]:
@@ -66,17 +66,17 @@ class EvalContext:
 
     @property
     def main_split(self) -> str:
-        """Return the split that costlier measures look at: S1 where there is one."""
+        """Return the split for the costlier measures: S1 if there is one, else S0."""
         return "S1" if "S1" in self.splits else "S0"
 
     @property
     def one_task(self) -> bool:
-        """Whether all runs are of one task: episodes are then its runs, and not tasks."""
+        """Return whether the zoo has one task; its runs then stand for tasks in episodes."""
         return len(self.zoo.schema.tasks) == 1
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Return the names of all learners that write networks, but the measured one."""
+        """Return the names of the learners that write networks, except the measured one."""
         return tuple(name for name in self.writers if name != self.learner)
 
     @property
@@ -87,7 +87,7 @@ class EvalContext:
 
     @property
     def asks_best(self) -> bool:
-        """Whether the measured learner is asked for the best that it can give, not a number."""
+        """Return whether the measured learner is asked for its best, and not for a number."""
         learned = self.learners[self.learner].trained.learner.uses.best
         return learned and compat.get(self.config, "evaluation.prompt") == "best"
 
@@ -102,16 +102,16 @@ class EvalContext:
         return dataclasses.replace(self, learners={**self.learners, self.learner: other})
 
     def episodes(self, split: str) -> EpisodeGrid:
-        """Return the episodes of a split, or those of `CHOICE`."""
+        """Return the episodes of a split or of `CHOICE`."""
         return self.choice if split == CHOICE else self.splits[split]
 
     def tasks_with_runs(self, split: str) -> np.ndarray:
-        """Return positions in the split's episodes of tasks that have finite runs: [t]."""
+        """Return the positions of tasks with finite runs, within the split's episodes: [t]."""
         finite = np.unique(self.zoo.runs["subset"][self.zoo.select(finite=True)])
         return np.flatnonzero(np.isin(self.splits[split].tasks, finite))
 
     def key(self, name: str) -> jax.Array:
-        """Return the key of a random choice, by its name."""
+        """Return the PRNG key of a random choice, by its name."""
         return rng.named(self.root, name)
 
 
@@ -119,7 +119,7 @@ def load_context(config: Mapping[str, Any], workdir: Path) -> EvalContext:
     """Open WORKDIR/zoo and WORKDIR/train and lay out the episodes.
 
     Raises:
-        UserError: where the zoo or a trained learner is missing, damaged or of other tasks, or
+        UserError: if the zoo or a trained learner is missing, damaged or of other tasks, or if
             nothing is held out.
     """
     workdir = Path(workdir)
@@ -168,14 +168,14 @@ def load_context(config: Mapping[str, Any], workdir: Path) -> EvalContext:
     )
     if not len(context.tasks_with_runs(context.main_split)):
         raise UserError(
-            f"{zoo.path}: every run of the held-out data subsets diverged, so that there is "
+            f"{zoo.path}: every run of the held-out data subsets diverged, so there is "
             "nothing to compare with; lower population.learning_rate and make the zoo again"
         )
     return context
 
 
 def stage_seconds(workdir: Path, stage: str) -> float | None:
-    """Return the seconds that a stage took, or None where it was called as a function."""
+    """Return the seconds a stage took, or None if it has no record, being called as a function."""
     try:
         return float(stages.record(workdir, stage)["seconds"])
     except UserError:

@@ -1,9 +1,9 @@
-"""Does the model invent networks, or replay the ones that it was trained on?
+"""Does the model invent networks, or replay those it was trained on?
 
-Weights: distance to the nearest training network, modulo the order of hidden units, against the
-same distance of independently trained networks. Behaviour: how much the wrong predictions overlap
-with a training network's. A neuron is a vector [incoming weights, bias, outgoing weights]; callers
-stack them to [networks, H, F].
+Weights: the distance to the nearest training network, modulo the order of hidden units, compared
+with that of independently trained networks. Behaviour: how much a network's wrong predictions
+overlap with a training network's. A neuron is a vector [incoming weights, bias, outgoing weights];
+callers stack them to [networks, H, F].
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def distance(a: ArrayLike, b: ArrayLike) -> float:
 def nearest(query: ArrayLike, reference: ArrayLike) -> Floats:
     """Return each query network's distance to the closest reference, modulo hidden-unit order.
 
-    query: [Q, H, F], reference: [R, H, F]. Returns [Q]; the same numbers as `distance` over all
-    pairs. Costs are one matrix product a query; the assignment is solved only for references whose
-    lower bound (the row and column reduction that opens the Hungarian method) is below the best
-    distance so far.
+    query: [Q, H, F], reference: [R, H, F]. Returns [Q], the smallest `distance` of each query.
+    Costs are one matrix product per query; the assignment is solved only for references whose lower
+    bound (the row and column reduction that opens the Hungarian method) is below the best distance
+    so far.
     """
     queries = np.asarray(query, dtype=np.float64)
     references = np.asarray(reference, dtype=np.float64)
@@ -69,7 +69,7 @@ def nearest_others(networks: ArrayLike) -> Floats:
     """Return each network's distance to the closest of the others: [n, H, F] -> [n], n >= 2."""
     x = np.asarray(networks, dtype=np.float64)
     if len(x) < 2:
-        raise ValueError("a network alone has no others")
+        raise ValueError("need two networks or more to compare")
     return np.concatenate([nearest(x[i : i + 1], np.delete(x, i, axis=0)) for i in range(len(x))])
 
 
@@ -89,7 +89,7 @@ def rho(generated: ArrayLike, held_out: ArrayLike) -> float:
 def diversity(generated: ArrayLike, held_out: ArrayLike) -> float:
     """Return the median distance among generated networks over that among independent runs.
 
-    generated, held_out: [n], from `nearest_others`, of equally many networks of each task. Near 1:
+    generated, held_out: [n], from `nearest_others`, with as many networks per task in both. Near 1:
     as different from one another as independent runs are; 0: always the same network. Raises
     ValueError when the held-out median is 0.
     """
@@ -108,7 +108,7 @@ def z_u(generated: ArrayLike, held_out: ArrayLike) -> float:
     y = np.asarray(held_out, dtype=np.float64).ravel()
     m, n = x.size, y.size
     if not m or not n:
-        raise ValueError("z_u needs at least one distance on either side")
+        raise ValueError("z_u needs at least one distance on each side")
     pooled = np.concatenate([x, y])
     u = stats.rankdata(pooled)[:m].sum() - m * (m + 1) / 2
     _, counts = np.unique(pooled, return_counts=True)
@@ -136,10 +136,10 @@ def iou_expected(
 ) -> Floats:
     """Estimate `iou_max` for independent mistakes, given only how many each network makes.
 
-    Same arguments; returns [Q]. With the two numbers of mistakes k and l among n examples given,
-    independent mistakes share Hypergeometric(n, k, l) of them; the largest overlap over the R
-    references is averaged over `draws` seeded simulations. Real images differ in difficulty, so
-    even independent runs lie above this figure.
+    Same arguments; returns [Q]. If two networks make k and l mistakes on n examples, independent
+    mistakes share Hypergeometric(n, k, l) of them; the largest overlap over the R references is
+    averaged over `draws` seeded simulations. Real images differ in difficulty, so even independent
+    runs lie above this figure.
     """
     x, y = _wrong(generated_wrong, reference_wrong)
     examples = x.shape[1]
@@ -172,8 +172,9 @@ def _lower_bounds(costs: Floats) -> Floats:
 
 
 def _assigned(a: Floats, b: Floats, costs: Floats) -> float:
-    """Return the squared distance under the best assignment, from differences: the expanded square
-    loses copies to rounding. costs: [H of b, H of a].
+    """Return the squared distance under the best assignment.
+
+    Sums differences: in the expanded square, rounding would hide copies. costs: [H of b, H of a].
     """
     rows, columns = linear_sum_assignment(costs)
     return float(np.square(b[rows] - a[columns]).sum())

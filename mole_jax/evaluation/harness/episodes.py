@@ -1,4 +1,4 @@
-"""Episodes: the networks that are to be predicted, task by task and start by start."""
+"""Episodes: the networks to predict, task by task and start by start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mole_jax.training.learner import Episodes
 from mole_jax.zoo.prompt_metric import PromptMetric
 from mole_jax.zoo.storage.reader import Zoo
 
-# Support sets drawn in one call, so that every number of episodes shares one compiled function.
+# Support sets drawn per call: any number of episodes shares one compiled function.
 _AT_ONCE = 64
 
 
@@ -27,14 +27,14 @@ _AT_ONCE = 64
 class EpisodeGrid:
     """T tasks x N starts, each with a support set of its own.
 
-    Where a zoo is of one task only, T are runs of it, with one start each.
+    In a zoo of one task, T counts runs of it, with one start each.
     """
 
     tasks: np.ndarray  # [T] positions in the task table
     starts: np.ndarray  # [T, N, D]
     start_metric: np.ndarray  # [T, N] in the prompt metric
     support: Examples  # leaves [T, N, n, ...], NumPy
-    world: World | None = None  # [T, N] of policies, NumPy
+    world: World | None = None  # leaves [T, N], NumPy; policies only
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -78,8 +78,8 @@ def of_runs(
         zoo: where the runs are.
         family: its tasks.
         metric: the prompt metric.
-        runs: [T, N] runs; those of a row are of one data subset.
-        key: with the number of a run it draws that episode's support set.
+        runs: [T, N] runs; each row belongs to one data subset.
+        key: PRNG key; a run's number is folded in to draw its episode's support set.
         per_class: support examples of each class.
     """
     tasks = zoo.runs["subset"][runs[:, 0]]
@@ -97,15 +97,15 @@ def of_runs(
 
 
 def held_out_subsets(zoo: Zoo, tasks: np.ndarray, n_starts: int) -> np.ndarray:
-    """Return the first runs of held-out tasks [t], as far as they have any: [T, n_starts]."""
+    """Return the first runs of those held-out tasks [t] that have any: [T, n_starts]."""
     runs = np.flatnonzero(np.isin(zoo.runs["subset"], tasks) & (zoo.runs["split"] != "train"))
     return _first_of_each(zoo, runs, np.unique(zoo.runs["subset"][runs]), n_starts)
 
 
 def held_out_runs(zoo: Zoo, n_tasks: int) -> np.ndarray:
-    """Return a held-out run of each of the first training data subsets, [T, 1]: S0.
+    """Return one held-out run of each of the first training data subsets, [T, 1]: S0.
 
-    Of a zoo of one task: its first held-out runs.
+    For a zoo of one task, return its first held-out runs.
     """
     runs = zoo.select(split="S0")
     if len(zoo.schema.tasks) == 1:
@@ -114,12 +114,12 @@ def held_out_runs(zoo: Zoo, n_tasks: int) -> np.ndarray:
 
 
 def for_choices(zoo: Zoo, n_tasks: int) -> np.ndarray:
-    """Return a training run of each of the last training data subsets, [T, 1].
+    """Return one training run of each of the last training data subsets, [T, 1].
 
-    Of a zoo of one task: its last training runs.
+    For a zoo of one task, return its last training runs.
 
-    All that is tuned is tuned on these. They come from the other end of the task table than S0,
-    and overlap with it only where there are not enough training subsets.
+    All tuning is done on these. They come from the opposite end of the task table to S0, and
+    overlap with it only if there are too few training subsets.
     """
     runs = zoo.select(split="train", finite=True)
     if len(zoo.schema.tasks) == 1:
@@ -136,9 +136,9 @@ def fewer(episodes: EpisodeGrid, per_class: int, n_classes: int) -> EpisodeGrid:
 
 
 def shuffled_tasks(n_classes: np.ndarray, seed: int) -> np.ndarray:
-    """Draw for each task another one with as many classes, where there is one: [T].
+    """Draw for each task another one with as many classes, if there is one: [T].
 
-    `n_classes` [T] says how many they have.
+    n_classes: [T], the number of classes of each task.
     """
     order = np.random.default_rng([seed, 0x5417]).permutation(len(n_classes))
     other = np.empty(len(n_classes), int)

@@ -40,7 +40,7 @@ PROMPTS = ("best", "chosen")
 
 @dataclasses.dataclass(frozen=True)
 class TargetsConfig:
-    """What S1 should reach, as shares of 1; 0 where nothing is asked."""
+    """What S1 should reach, as fractions of 1; 0 sets no target."""
 
     regret: float = 0.01  # largest regret
     score: float = 0.97  # smallest mean score on the test pool
@@ -58,19 +58,19 @@ class EvaluationConfig:
     # too, and so is the quality of generated networks.
     measures: tuple[str, ...] = ("all",)
     starts: int = 4  # networks of each S1 data subset, from the starts of its first runs
-    s0_tasks: int = 52  # training subsets whose held-out runs make S0; as many serve for choices
+    s0_tasks: int = 52  # training subsets whose held-out runs make up S0; as many for choices
     prompt_count: int = 20  # prompts of each network, evenly spaced from the best to its start's
     # (best, share): prompts go from this metric to this share of the start's; empty: from the
     # median of the zoo's last snapshots to the start's
     prompt_range: tuple[float, ...] = ()
-    # Prompts beyond the zoo's range, as fractions of its lowest loss; where larger is better, its
-    # best metric over these fractions.
+    # Prompts beyond the zoo's range, as fractions of its lowest loss; if larger is better, its best
+    # metric divided by these.
     outside_prompts: tuple[float, ...] = (0.8, 0.6, 0.4)
-    # Asked for in the table of prompts and answers: losses in nats, or in the unit of
+    # Prompts in the table of prompts and answers: losses in nats, or in the unit of
     # training.metric.
     table_prompts: tuple[float, ...] = (1.0, 0.5, 0.2, 0.1, 0.05)
-    # What most measures ask for. best: as good as you can, where the model has learned it
-    # (training.best_prompts); chosen, or where it has not: one of evaluation.candidates.
+    # What most measures ask for. best: as good as you can, if the model has learned that
+    # (training.best_prompts). chosen, or if it has not: one of evaluation.candidates.
     prompt: str = "best"
     # Numbers among which the prompt is chosen on training subsets.
     candidates: tuple[float, ...] = (0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)
@@ -78,26 +78,26 @@ class EvaluationConfig:
     adam_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
     adam_steps: int = 0  # steps of Adam as a baseline; 0: as many as the population's
     curve_points: int = 40  # snapshots of Adam's loss curve
-    soup_size: int = 16  # networks averaged to a soup
-    # Noise in units of a tensor's spread over the zoo; chosen on training subsets.
+    soup_size: int = 16  # networks averaged into a soup
+    # Noise levels, in units of a tensor's spread over the zoo; one is chosen on training subsets.
     noise_sigmas: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2)
     ensemble_size: int = 16  # networks of an ensemble
     ensemble_tasks: int = 16  # data subsets on which ensembles are made
-    # Support-set sizes per class; those below data.support_per_class and itself are evaluated.
+    # Support-set sizes per class: those below data.support_per_class, and that, are evaluated.
     support_sizes: tuple[int, ...] = (1, 2, 4, 7)
-    # Examples of each class, up to data.support_per_class, with which every learner is compared
-    # with classical ones; empty: none.
+    # Examples per class, up to data.support_per_class, at which every learner is compared with
+    # classical ones; empty: no comparison.
     shots: tuple[int, ...] = ()
-    few_shot_networks: int = 8  # networks that a mean is made of in that comparison
+    few_shot_networks: int = 8  # networks averaged in that comparison
     # Above 0, Adam, 1-NN and SVM are also given this many warped copies of each support image.
     warped_copies: int = 0
     novelty_count: int = 100  # networks whose distance to the training runs is measured
     sampler_batch: int = 64  # networks in one call of the sampler
     bootstrap: int = 2000  # resamples for each interval
-    targets: TargetsConfig = TargetsConfig()  # what S1 should reach, as shares of 1
+    targets: TargetsConfig = TargetsConfig()  # what S1 should reach, as fractions of 1
 
     def check(self) -> None:
-        """Raise UserError for values that cannot be, naming the key."""
+        """Raise UserError for impossible values, naming the key."""
         for name, least in _AT_LEAST.items():
             if getattr(self, name) < least:
                 raise UserError(f"evaluation.{name}={getattr(self, name)} must be {least} or more")
@@ -146,16 +146,16 @@ def check(config: Mapping[str, Any]) -> None:
 
 
 def _check_shots(config: Mapping[str, Any]) -> None:
-    """Raise UserError for shots that support sets do not have."""
+    """Raise UserError for shots that support sets cannot provide."""
     shots, most = compat.get(config, "evaluation.shots"), config["data"]["support_per_class"]
     if shots and max(shots) > most:
         raise UserError(
             f"evaluation.shots={tuple(shots)}: support sets have data.support_per_class={most} "
-            "examples of each class; leave out what is more, or raise that"
+            "examples of each class; leave out larger numbers, or raise it"
         )
     if shots and not networks.kind_of(config["network"]).classifies:
         raise UserError(
-            f"evaluation.shots={tuple(shots)} are of labelled examples, and network.name="
+            f"evaluation.shots={tuple(shots)} need labelled examples, and network.name="
             f"{config['network']['name']!r} has none; leave it empty"
         )
 
@@ -171,6 +171,6 @@ def adam_steps(config: Mapping[str, Any]) -> int:
 
 
 def support_sizes(config: Mapping[str, Any]) -> list[int]:
-    """Return examples per class that are tried, increasing; the last is data.support_per_class."""
+    """Return the examples per class to try, increasing; the last is data.support_per_class."""
     most = config["data"]["support_per_class"]
     return [*sorted({s for s in config["evaluation"]["support_sizes"] if s < most}), most]

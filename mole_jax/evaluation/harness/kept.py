@@ -24,11 +24,12 @@ from mole_jax.evaluation.harness.measure import (
 
 
 def kept(folder: Path, job: Job, context: EvalContext, results: Results) -> Any:
-    """Return a job's result as it is kept in `folder`, computed and written first where it is not.
+    """Return a job's result from `folder`; compute and write it first if it is missing.
 
-    Files are whole or absent, and a result depends on config, zoo, learners and earlier results
-    alone, so a resumed evaluation gives the numbers of an uninterrupted one. Of several processes
-    all compute, since devices may work together, and continue with what the first has found.
+    Files are whole or absent, and a result depends only on config, zoo, learners and earlier
+    results, so a resumed evaluation gives the numbers of an uninterrupted one. With several
+    processes all compute, since devices may work together; all continue with the result of the
+    first.
     """
     interrupts.check()
     path = Path(folder) / f"{job.name}.npz"
@@ -41,10 +42,10 @@ def kept(folder: Path, job: Job, context: EvalContext, results: Results) -> Any:
 
 
 def read_all(folder: Path, context: EvalContext, measures: Sequence[Measure[Any]]) -> Results:
-    """Return the results of measures, and of what they need, that an evaluation has kept.
+    """Return the kept results of measures and of what they need.
 
     Raises:
-        UserError: where one is not there, or is as another version wrote it.
+        UserError: if one is missing, or was written by another version.
     """
     results = Results(context)
     there = [m for m in with_needs(measures) if m.applies(context)]
@@ -52,7 +53,7 @@ def read_all(folder: Path, context: EvalContext, measures: Sequence[Measure[Any]
         path = Path(folder) / f"{job.name}.npz"
         if not _fits(path, job.measure.result):
             raise UserError(
-                f"{path} is {'of another form' if path.exists() else 'missing'}: another version "
+                f"{path} is {'of another format' if path.exists() else 'missing'}: another version "
                 "made this evaluation, or its evaluation.measures left this out; evaluate again in "
                 "another workdir"
             )
@@ -66,16 +67,16 @@ def write(path: Path, found: Any) -> None:
 
 
 def read(path: Path, result: type[Found]) -> Found:
-    """Return the NamedTuple that `write` has written.
+    """Return the NamedTuple that `write` wrote.
 
     Raises:
-        UserError: where the file is damaged.
+        UserError: if the file is damaged.
     """
     return result(**_stored(path))
 
 
 def _fits(path: Path, result: Any) -> bool:
-    """Return whether the file is there and holds such a result: other code may leave another."""
+    """Return whether the file exists and has the fields of `result`; other versions' may differ."""
     if not path.exists():
         return False
     stored = _stored(path).keys()

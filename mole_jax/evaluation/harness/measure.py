@@ -1,8 +1,8 @@
 """What a measure is: what it needs, computes, records and gives to figures.
 
-To add one: a file in `evaluation/measures/` that exports a MEASURE, and a line in
-`evaluation/selection.py`. A way of making networks without meta-training is a measure, too: a file
-in `evaluation/baselines/`, and a line in `evaluation/baselines/roster.py`.
+To add one, write a file in `evaluation/measures/` that exports a MEASURE, and list it in
+`evaluation/selection.py`. A way of making networks without meta-training is a measure, too: its
+file is in `evaluation/baselines/`, and its line in `evaluation/baselines/roster.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def always(context: EvalContext) -> bool:
 
 
 def labelled(context: EvalContext) -> bool:
-    """Return whether examples have labels: the measure applies to such tasks only."""
+    """Return whether examples have labels; the measure applies only to such tasks."""
     return context.family.labelled
 
 
@@ -41,18 +41,18 @@ class Measure(Generic[FoundCo]):
     """One measurement; its functions are called with (context, split, results).
 
     Attributes:
-        name: what `config.evaluation.measures` and its files call it.
-        result: a NamedTuple of arrays; a field that does not apply is None, and has that default.
+        name: its name in `config.evaluation.measures` and in the names of its files.
+        result: a NamedTuple of arrays; a field that may not apply has the default None.
         compute: makes the result from the context and from the results of what it needs.
         where: "choice": on training subsets, before everything else, and needing nothing; "each
-            split"; "main split"; "once": on the main split, and recorded for every one.
+            split"; "main split"; "once": on the main split, and recorded for all splits.
         needs: the measures whose results it uses.
-        likes: those whose results it uses where they apply; it runs without them, too.
-        applies: whether it makes sense for the tasks at hand.
-        each_learner: it has a result for every learner that writes networks, and not for the main
-            one alone.
+        likes: measures whose results it uses if they apply; it also runs without them.
+        applies: whether it makes sense for these tasks.
+        each_learner: whether every learner that writes networks has a result, not only the main
+            one.
         record: its part of evaluation.json: of the choices, or of a split's results.
-        arrays: what figures draw of it, asked for on the main split.
+        arrays: its arrays for figures; called for the main split.
     """
 
     name: str
@@ -69,11 +69,11 @@ class Measure(Generic[FoundCo]):
 
 
 class Job(NamedTuple):
-    """One computation: a measure on one split, and of one learner where each has its own."""
+    """One computation: a measure on one split, and for one learner if each has its own result."""
 
     measure: Measure[Any]
     split: str
-    learner: str  # "" where the measure is of the main learner alone
+    learner: str  # "" if the measure is of the main learner only
 
     @property
     def name(self) -> str:
@@ -97,11 +97,11 @@ class Results:
 
         Args:
             measure: the measure.
-            split: which split's; not needed where the measure is on one split only.
-            learner: whose, of a measure of each learner; the main one's by default.
+            split: which split's; not needed if the measure has one split only.
+            learner: whose, if each learner has its own; by default the main one's.
 
         Raises:
-            KeyError: where it has not run.
+            KeyError: if it has not run.
         """
         return cast(Found, self.found[self._job(measure, split, learner)])
 

@@ -1,4 +1,4 @@
-"""Predicting the networks of episodes, always with one batch size so that it compiles once."""
+"""Predict the networks of episodes, always with one batch size so that it compiles once."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def classify(
         key: draws what is random, such as the order in which examples are shown.
 
     Returns:
-        Logits [T, N, M, K]; a class that a task lacks has a very low one.
+        Logits [T, N, M, K], very low for classes that a task lacks.
     """
     predictor = context.learners[learner]
     asked = cast(Classifier, predictor.trained.learner)
@@ -95,8 +95,8 @@ def classify(
 def seen(predictor: Predictor, episodes: EpisodeGrid) -> Episodes:
     """Return what a learner may see of the episodes, in a row: leaves [T * N, ...].
 
-    Which tasks they are is the support set's to say; what else there is to practise in, only those
-    are given that use it.
+    Task numbers are hidden: only support sets show which tasks these are. Worlds to practise in go
+    only to learners that use them.
     """
     flat = episodes.flat()
     world = flat.world if predictor.trained.learner.uses.pool else None
@@ -114,7 +114,7 @@ def call(
 ) -> jax.Array:
     """Call the learner once with `batch` episodes and targets [B]: parameters [B, D].
 
-    With `best` targets are placeholders: see `answers.all_of`.
+    With `best`, targets are placeholders: see `answers.all_of`.
     """
     trained = predictor.trained
     rows = episodes, target

@@ -18,9 +18,9 @@ from mole_jax.tasks.family import DeviceData, TaskFamily
 from mole_jax.tasks.images import ImageTasks
 from mole_jax.tasks.networks import Network
 
-# Networks in one call, so that every number of networks shares one compiled function.
+# Networks per call: any number of networks shares one compiled function.
 AT_ONCE = 256
-# Examples gathered at one time stay below this many bytes.
+# Examples gathered at once stay below this many bytes.
 _MEMORY = 64 * 2**20
 
 
@@ -30,11 +30,11 @@ def on_pool(
     """Return loss and score (accuracy, say) on a whole pool.
 
     Args:
-        network: what the parameters are of.
+        network: the architecture.
         data: the tasks on device.
         pool: "validation", "test", ...
         flat: [..., D] parameters.
-        tasks: [...] position of each network's task; dimensions of 1 are repeated.
+        tasks: [...] position of each network's task; dimensions of 1 are broadcast.
 
     Returns:
         Two arrays [...].
@@ -70,8 +70,8 @@ def probabilities(
 ) -> np.ndarray:
     """Return class probabilities on a whole pool: arguments as in `on_pool` -> [..., n, K].
 
-    Classes that a task lacks have none. A network that puts out NaN or infinity, one that diverged,
-    guesses: all classes are alike to it.
+    Classes that a task lacks get none. A network that diverged, and puts out NaN or infinity,
+    counts as guessing: all its classes are equally likely.
     """
     tasks = np.broadcast_to(tasks, flat.shape[:-1])
     return _in_chunks(functools.partial(_probabilities, network, pool, data), flat, tasks)[0]
@@ -102,7 +102,7 @@ def _in_chunks(call: Callable[..., Any], flat: np.ndarray, *others: Any) -> list
 
 
 def _mapped(of_one: Callable[..., Any], arguments: tuple[Any, ...], numbers: int) -> Any:
-    """vmap in blocks, `numbers` float32 being gathered for each network."""
+    """vmap in blocks; `numbers` float32 are gathered for each network."""
     block = max(1, min(AT_ONCE, _MEMORY // (4 * numbers)))
     return jax.lax.map(lambda xs: of_one(*xs), arguments, batch_size=block)
 

@@ -22,7 +22,7 @@ def bootstrap_mean_ci(
 ) -> tuple[float, float]:
     """Return the percentile-bootstrap interval of the mean over tasks.
 
-    per_task: [T], one number a task. Returns (low, high); with one task both are its value.
+    per_task: [T], one number per task. Returns (low, high); with one task both are its value.
     Deterministic in `seed`. Raises ValueError when per_task is empty, not one-dimensional or not
     finite. Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
     """
@@ -44,12 +44,12 @@ def quality(
     n_boot: int = 2000,
     seed: int = 0,
 ) -> dict[str, object]:
-    """Return the record Q of one method: how good its networks are, and how often they fail.
+    """Return the record of one method: how good its networks are, and how often they fail.
 
     values: [T, N], higher is better (accuracy as a fraction of 1). losses: [T, N], nats; a network
     whose loss is not finite counts as failed, stays out of `loss_mean`, and is counted in
-    `nonfinite_rate`. chance: the value of guessing, and trained: what trained networks reach; each
-    a number or one a task [T]. Returns mean (of the task means), median and p10 (over all
+    `nonfinite_rate`. chance: the value of guessing; trained: what trained networks reach; each a
+    number, or one per task [T]. Returns mean (of the task means), median and p10 (over all
     networks), failure_rate, ci95 (of the mean, over tasks), loss_mean (None when no loss is finite)
     and nonfinite_rate. Raises ValueError on mismatched shapes.
     """
@@ -93,7 +93,7 @@ def calibration_error(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 
     """Return the expected calibration error: mean |confidence - accuracy| over bins of confidence.
 
     confidence: [n] in [0, 1], of the class answered. correct: [n] bool. Bins are equally wide and
-    count by their examples. Source: Guo et al., On Calibration of Modern Neural Networks (2017).
+    weighted by their examples. Source: Guo et al., On Calibration of Modern Neural Networks (2017).
     """
     sure = _finite(confidence, "confidence", ndim=1)
     right = np.asarray(correct, dtype=np.float64)
@@ -149,8 +149,9 @@ def prompt_alignment(prompts: ArrayLike, achieved: ArrayLike) -> dict[str, float
 def equivalent_steps(
     adam_curve: ArrayLike, steps: ArrayLike, generated_loss: ArrayLike
 ) -> dict[str, float]:
-    """Count the Adam steps that a prediction is worth: the smallest step with Adam's loss <= the
-    generated loss.
+    """Count the Adam steps that a prediction is worth.
+
+    That is the smallest step at which Adam's loss is at most the generated loss.
 
     adam_curve: [T, N, K], Adam's loss from the same starts at steps [K] (increasing).
     generated_loss: [T, N]; one that is not finite is worth the first step. A network that beats the
@@ -179,7 +180,7 @@ def equivalent_steps(
 
 
 def _spearman(a: Floats, b: Floats) -> Floats:
-    """Correlate ranks row-wise, [M, P] and [M, P] -> [M]; a row without variation has none."""
+    """Correlate ranks row-wise, [M, P] and [M, P] -> [M]; 0 for a row without variation."""
     rank_a = stats.rankdata(a, axis=1)
     rank_b = stats.rankdata(b, axis=1)
     rank_a -= rank_a.mean(axis=1, keepdims=True)

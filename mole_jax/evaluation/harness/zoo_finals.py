@@ -1,4 +1,4 @@
-"""The networks that a zoo's training runs end with: what baselines may copy from."""
+"""The final networks of a zoo's training runs, which baselines may copy."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def of_zoo(zoo: Zoo, metric: PromptMetric, scale: np.ndarray) -> ZooFinals:
         scale: [D] each tensor's standard deviation over all snapshots.
 
     Raises:
-        UserError: where there are too few runs to copy from.
+        UserError: if there are too few runs to copy from.
     """
     runs = zoo.select(split="train", finite=True)
     subset = zoo.runs["subset"][runs]
-    # Baselines copy from other data subsets than an episode's own, or from other runs of the only
-    # one.
+    # Baselines copy from data subsets other than an episode's own, or from other runs of the only
+    # task.
     if len(np.unique(subset)) < 2 and (len(zoo.schema.tasks) > 1 or len(runs) < 2):
         raise UserError(
             f"{zoo.path} has finite training runs of {len(np.unique(subset))} data subsets; "
-            "evaluation needs two at least, so raise data.train_subsets; or two runs of the only "
-            "task there is"
+            "evaluation needs at least two, so raise data.train_subsets; or two runs, if the zoo "
+            "has one task"
         )
     values = metric.of_runs(zoo, runs)  # [R, S]
     sign = -1 if metric.larger_is_better else 1
@@ -65,10 +65,10 @@ def of_zoo(zoo: Zoo, metric: PromptMetric, scale: np.ndarray) -> ZooFinals:
 
 
 def _selection_loss(zoo: Zoo, runs: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """Return the final validation loss of runs, [R], or `otherwise` where the zoo has none.
+    """Return the final validation loss of runs, [R], or `otherwise` if the zoo has none.
 
-    Not the prompt metric, which may be the test pool's: who copies the best of a thousand runs by
-    their test error has chosen on the test pool.
+    The prompt metric will not do: it may be of the test pool, and copying the run with the lowest
+    test error of a thousand would be choosing on the test pool.
     """
     if PROMPT_METRIC not in zoo.schema.metrics:
         return otherwise

@@ -1,1 +1,1 @@
-"""What is measured of a trained learner, one file a measure."""
+"""What is measured of a trained learner, one file per measure."""

@@ -1,10 +1,10 @@
-"""Does the learner know what it does not know? Signals that are there before any test.
+"""Does the learner know what it does not know? Signals available before any test.
 
-Four signals of a support set, each higher where less is to be hoped for: the loss of the predicted
-networks on it; how much they disagree there (the mutual information of Houlsby et al. 2011, in
-nats); how far its mean image is from those of training; and the loss of networks that were
-predicted from one half of it, on the other half. They are asked about the tasks of each split,
-the same with labels that are shuffled, and the same with inverted images.
+Four signals of a support set, each higher if worse networks are to be expected: the loss of the
+predicted networks on it; how much they disagree on it (the mutual information of Houlsby et al.
+2011, in nats); how far its mean image is from those of training; and the loss on one half of it of
+networks predicted from the other half. They are computed for the tasks of each split, for the same
+tasks with shuffled labels, and for the same with inverted images.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from mole_jax.tasks.examples import Examples
 
 SIGNALS = ("support_loss", "disagreement", "distance", "held_out_loss")
 NETWORKS = 4  # of each task
-# The share of tasks that count as those where the prediction is bad.
+# The share of tasks that count as badly predicted.
 _WORST = 0.25
 
 
 class Abstention(NamedTuple):
-    """Signals of T tasks, S of them: see SIGNALS."""
+    """S signals of T tasks: see SIGNALS."""
 
     accuracy: np.ndarray  # [T] on the test pool, mean of the networks
     known: np.ndarray  # [S, T]
@@ -41,7 +41,7 @@ class Abstention(NamedTuple):
 
 
 def measure(context: EvalContext, split: str, results: Results) -> Abstention:
-    """Compute the signals of a split's tasks as they are, and of the two kinds of strange ones."""
+    """Compute the signals of a split's tasks as they are, and of both strange versions of them."""
     which = np.arange(len(context.splits[split].tasks))
     episodes = with_many_starts(context, split, which, NETWORKS)
     flat = _predicted(context, episodes, split, results)
@@ -90,7 +90,7 @@ def _predicted(
 
 
 def _disagreement(context: EvalContext, flat: np.ndarray, support: Examples) -> np.ndarray:
-    """Return by how much the entropy of the mean answer is above the mean entropy: [T], nats."""
+    """Return the entropy of the mean answer minus the mean entropy: [T], nats."""
     p = scoring.on_inputs(context.family.network, flat, support)  # [T, N, n, K]
 
     def entropy(p: np.ndarray) -> np.ndarray:
@@ -102,7 +102,7 @@ def _disagreement(context: EvalContext, flat: np.ndarray, support: Examples) -> 
 
 
 def _distance(context: EvalContext, support: Examples) -> np.ndarray:
-    """Return how far mean images are from those of training, in its standard deviations: [T]."""
+    """Return how far mean images are from training's, in its standard deviations: [T]."""
     scales = context.learners[context.learner].trained.scales
     if scales.pixel_mean is None or scales.pixel_std is None:
         return np.zeros(len(support.mask))
@@ -127,7 +127,7 @@ def _shuffled(episodes: EpisodeGrid, seed: int) -> EpisodeGrid:
 
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:
-    """Say of each signal how well it ranks tasks, and finds the worst quarter and strange ones."""
+    """Record how well each signal ranks tasks, and detects the worst quarter and strange ones."""
     found = results.of(MEASURE, split)
     order = np.argsort(found.accuracy, kind="stable")
     n_worst = max(1, round(_WORST * len(order)))

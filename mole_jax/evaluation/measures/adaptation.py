@@ -1,6 +1,6 @@
-"""In which setting learners are asked that have several, such as numbers of gradient steps.
+"""The setting of learners that have several to choose from, such as numbers of gradient steps.
 
-It is chosen on training subsets, at each number of shots by itself, as Adam's rate and steps are.
+It is chosen on training subsets, separately for each number of shots, as are Adam's rate and steps.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from mole_jax.evaluation.harness.prediction import predict
 
 
 class Adaptation(NamedTuple):
-    """How well the settings of a learner serve on training subsets."""
+    """A learner's settings, and their validation losses on training subsets."""
 
-    shots: np.ndarray  # [S], the last being all examples that there are
+    shots: np.ndarray  # [S]; the last is all examples there are
     validation_loss: np.ndarray  # [S, C] nats
     chosen: np.ndarray  # [S] position among the settings
 
 
 def choose(context: EvalContext, split: str, results: Results) -> Adaptation:
-    """Choose the setting with the lowest mean validation loss; nothing where there is one."""
+    """Choose the setting with the lowest mean validation loss, if there are several."""
     shots = _shots(context)
     choices = context.learners[context.learner].trained.learner.choices()
     if not choices:
@@ -49,12 +49,12 @@ def _shots(context: EvalContext) -> np.ndarray:
 
 
 def of(context: EvalContext, results: Results, shots: int | None = None) -> EvalContext:
-    """Return the context in which the measured learner is asked in the setting chosen for it.
+    """Return the context with the measured learner in the setting chosen for it.
 
     Args:
-        context: in which it is measured.
+        context: the one it is measured in.
         results: with this measure's own.
-        shots: examples of each class that it is shown; None: all that there are.
+        shots: examples of each class that it is shown; None: all there are.
     """
     choices = context.learners[context.learner].trained.learner.choices()
     if not choices:

@@ -1,4 +1,4 @@
-"""Does the learner know how good a prediction is, and when a task is none of those it knows?"""
+"""Does the learner know how good a prediction is, and when a task is unlike those it knows?"""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def outside(context: EvalContext, split: str, results: Results) -> Strange:
 
 
 def inverted(context: EvalContext, episodes: EpisodeGrid) -> tuple[EpisodeGrid, ImageTasks]:
-    """Return the episodes with inverted images, and the tasks with them.
+    """Return episodes and tasks with inverted images.
 
-    They are inverted in the support set, in the pool that the start's metric is taken from, and in
-    the test pool.
+    Images are inverted in the support set, in the pool that gives the start's metric, and in the
+    test pool.
     """
     data = context.family.device_data
     low, high = (
@@ -57,9 +57,9 @@ def inverted(context: EvalContext, episodes: EpisodeGrid) -> tuple[EpisodeGrid, 
 def _record(context: EvalContext, split: str, results: Results) -> Record:
     """Measure a split's calibration at the fixed prompt, and detection of strange tasks.
 
-    spearman and mae (nats) of predicted against achieved test loss over networks, `auroc_inverted`:
-    how often a strange task has the higher predicted loss (ties one half), and the accuracy that is
-    reached on strange tasks.
+    The record has spearman and mae (nats) of predicted against achieved test loss over networks;
+    `auroc_inverted`, how often a strange task has the higher predicted loss (ties one half); and
+    the accuracy reached on strange tasks.
     """
     ours, strange = results.of(generated.MEASURE, split), results.of(MEASURE)
     assert ours.support_loss is not None  # of labelled tasks only

@@ -29,7 +29,7 @@ CONDITIONS = ("support", "target_metric", "start")
 
 
 def swap(context: EvalContext, split: str, results: Results) -> Swapped:
-    """Predict at the fixed prompt, right and with one condition swapped.
+    """Predict at the fixed prompt, with the right conditions and with one swapped.
 
     support: the support set of another task with as many classes. target_metric: a random one of
     the grid's prompts in place of the fixed one. start: that other task's start, with its loss.
@@ -59,7 +59,7 @@ def swap(context: EvalContext, split: str, results: Results) -> Swapped:
 
 
 def _random_prompts(context: EvalContext, episodes: EpisodeGrid) -> np.ndarray:
-    """Draw a prompt of its grid for each episode: [T, N]."""
+    """Draw for each episode a prompt from its grid: [T, N]."""
     grid = prompt_following.grid(context, episodes)  # [T, N, P]
     rng = np.random.default_rng([context.config["seed"], 0xC04D])
     pick = rng.integers(grid.shape[-1], size=episodes.shape)

@@ -31,8 +31,8 @@ def average(context: EvalContext, split: str, results: Results) -> Ensembles:
     """Make ensembles task by task.
 
     Generated networks of a task differ in start and noise and share one support set. The trained
-    ones are the zoo's runs of that subset, at most as many as an ensemble has. Of a zoo of one
-    task there is one ensemble.
+    ones are the zoo's runs of that subset, at most as many as an ensemble has. A zoo of one task
+    gives one ensemble.
     """
     which = context.tasks_with_runs(split)[: context.evaluation["ensemble_tasks"]]
     which = which[:1] if context.one_task else which
@@ -57,12 +57,11 @@ def average(context: EvalContext, split: str, results: Results) -> Ensembles:
 
 
 def with_many_starts(context: EvalContext, split: str, which: np.ndarray, n: int) -> EpisodeGrid:
-    """Return the tasks at positions `which` with n starts each, all with a task's first support
-    set.
+    """Return the tasks at positions `which` with n starts each, all on a task's first support set.
 
-    A start is a random network and belongs to no task: these are the starts of the split's
-    episodes, from the task's own on, as far as their tasks have as many classes or more. Where
-    there are fewer than n they repeat, and then differ in noise only.
+    A start is a random network and belongs to no task. These are starts of the split's episodes,
+    beginning with the task's own; starts of tasks with fewer classes are left out. If there are
+    fewer than n they repeat, and then differ in noise only.
     """
     episodes, pool = context.splits[split].first(which), context.splits[split].starts
     every = pool.reshape(-1, pool.shape[-1])

@@ -1,8 +1,8 @@
 """Learning from few examples: every learner on the same support sets, at several shots.
 
-One network and the mean of several, with ordinary training on the same examples and classical
-learners; accuracy, negative log-likelihood and calibration. Everything that is tuned is tuned on
-training subsets, at each number of shots by itself.
+One network and the mean of several are compared with ordinary training on the same examples and
+with classical learners, in accuracy, negative log-likelihood and calibration. All tuning is done on
+training subsets, separately for each number of shots.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from mole_jax.evaluation.measures.ensembles import with_many_starts
 from mole_jax.training.learner import Label
 
 NUMBERS = ("accuracy", "nll")  # by task
-_SMALLEST = 1e-7  # probability: a method that is certain and wrong has a finite likelihood
+_SMALLEST = 1e-7  # probability: being certain and wrong has a finite likelihood
 
 
 class Chosen(NamedTuple):
@@ -53,18 +53,18 @@ class FewShot(NamedTuple):
     shots: np.ndarray  # [S]
     networks: np.ndarray  # [] in a mean
     single: np.ndarray  # [S, M, NUMBERS, T]
-    together: np.ndarray  # [S, M, NUMBERS, T]; as `single` where a method has one answer
+    together: np.ndarray  # [S, M, NUMBERS, T]; as `single` if a method has one answer
     single_ece: np.ndarray  # [S, M] over all tasks' examples
     together_ece: np.ndarray  # [S, M]
 
 
 def applies(context: EvalContext) -> bool:
-    """Return whether shots are asked for, of tasks whose examples have labels."""
+    """Return whether the config has shots and examples have labels."""
     return labelled(context) and bool(shots_of(context))
 
 
 def shots_of(context: EvalContext) -> list[int]:
-    """Return the numbers of shots that are tried."""
+    """Return the numbers of shots to try."""
     return sorted(set(compat.get(context.config, "evaluation.shots")))
 
 
@@ -89,9 +89,9 @@ def seen(context: EvalContext, shown: EpisodeGrid, copies: int) -> EpisodeGrid:
 
 
 def tune(context: EvalContext, split: str, results: Results) -> Chosen:
-    """Choose what the methods without meta-training need, by the validation pools of the choices.
+    """Tune the methods without meta-training on the validation pools of the choice episodes.
 
-    Adam's number of steps is the early stopping of someone with other tasks at hand.
+    Adam's number of steps is early stopping, as anyone who has other tasks could do it.
     """
     queries, found = pools_of(context, "validation", context.choice.tasks), []
     n_classes = context.family.classes_of_tasks[context.choice.tasks].tolist()
@@ -165,7 +165,7 @@ def _numbers(p: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
 
 def _ece(probabilities: Sequence[np.ndarray], pools: Sequence[Pool]) -> float:
-    """Return the calibration error over all tasks' examples; of one task there are too few."""
+    """Return the calibration error over all tasks' examples; one task has too few."""
     sure = np.concatenate([p.max(axis=-1).ravel() for p in probabilities])
     right = np.concatenate(
         [
@@ -185,7 +185,7 @@ def _of_networks(
     i: int,
     results: Results,
 ) -> Iterator[list[np.ndarray]]:
-    """Yield the class probabilities [N, m, K] of each task, by learner and by one of `adams`."""
+    """Yield the class probabilities [N, m, K] of each task, for every learner, then `adams`."""
     key = context.key(f"few shot {split}")
     for name in context.learners:
         own = context.measuring(name)
@@ -206,7 +206,7 @@ def _of_networks(
 def class_probabilities(
     context: EvalContext, flat: np.ndarray, shown: EpisodeGrid
 ) -> list[np.ndarray]:
-    """Return what networks [T, N, D] say of their tasks' test pools: [N, m, K] of each task."""
+    """Return class probabilities of networks [T, N, D] on test pools: [N, m, K] of each task."""
     network, data = context.family.network, context.family.device_data
     p = scoring.probabilities(network, data, "test", flat, shown.tasks[:, None])  # [T, N, m, K]
     masks = [scoring.answers(data, "test", int(task))[1] for task in shown.tasks]
@@ -216,9 +216,9 @@ def class_probabilities(
 def classified(
     context: EvalContext, shown: EpisodeGrid, pools: Sequence[Pool], key: jax.Array
 ) -> list[np.ndarray]:
-    """Return what the measured learner itself says of the pools: [N, m, K] of each task.
+    """Return the measured learner's class probabilities on the pools: [N, m, K] of each task.
 
-    Like a network that diverged, one that says NaN guesses.
+    An answer with NaN counts as guessing, like that of a network that diverged.
     """
     sizes = [len(pool.labels) for pool in pools]
     inputs = np.stack(
@@ -296,7 +296,7 @@ def _summary(values: np.ndarray, ece: float, best: np.ndarray, n_boot: int) -> R
 
 
 def _best_rival(found: FewShot, shots: int) -> int:
-    """Return which method without meta-training is the most accurate with its mean of networks."""
+    """Return the position of the method without meta-training whose mean is most accurate."""
     first = found.methods.tolist().index(AdamSupport.name)
     return first + int(np.argmax(found.together[shots, first:, 0].mean(axis=-1)))
 

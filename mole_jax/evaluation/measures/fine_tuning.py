@@ -20,15 +20,15 @@ class FineTuned(NamedTuple):
 
     kinds: np.ndarray  # [kinds]
     steps: np.ndarray  # [kinds, T]
-    censored: np.ndarray  # [kinds, T] bool: did not arrive, and has the last step
+    censored: np.ndarray  # [kinds, T] bool: did not arrive, counted at the last step
 
 
 def continued(context: EvalContext, split: str, results: Results) -> FineTuned:
-    """Train on with Adam, at its chosen learning rate.
+    """Continue training with Adam, at its chosen learning rate.
 
     The target is 1.1 times the median over starts of Adam's final test loss on that task. `random`
-    is the Adam baseline itself. A start that does not arrive within Adam's steps counts with the
-    last step and as censored.
+    is the Adam baseline itself. A start that does not arrive within Adam's steps counts at the last
+    step and as censored.
     """
     trained = results.of(adam.MEASURE, split)
     found = {"generated": results.of(generated.MEASURE, split).parameters}

@@ -1,6 +1,6 @@
-"""The prompt that is used for all: "as good as you can", or the number that serves best.
+"""The prompt used throughout: "as good as you can", or a number.
 
-The number is the candidate that serves best on training subsets.
+The number is the candidate that is best on training subsets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mole_jax.evaluation.harness.prediction import predict
 
 
 class FixedPrompt(NamedTuple):
-    """Candidates and how well they serve on training subsets."""
+    """Candidates, and their scores and losses on training subsets."""
 
     candidates: np.ndarray  # [P]
     validation_score: np.ndarray  # [P]
@@ -27,7 +27,7 @@ class FixedPrompt(NamedTuple):
 def choose(context: EvalContext, split: str, results: Results) -> FixedPrompt:
     """Choose the candidate prompt with the best mean validation score on training subsets.
 
-    Of equally good ones that with the lower validation loss. Each learner has its own.
+    Ties go to the lower validation loss. Each learner has its own choice.
     """
     learner, episodes = context.learner, context.choice
     candidates = np.array(context.evaluation["candidates"])  # [P]

@@ -23,7 +23,7 @@ class Generated(NamedTuple):
     validation_score: np.ndarray  # [T, N]
     test_loss: np.ndarray  # [T, N]
     test_score: np.ndarray  # [T, N]
-    support_loss: np.ndarray | None = None  # [T, N], where support sets are labelled
+    support_loss: np.ndarray | None = None  # [T, N], if support sets are labelled
 
 
 def generate(context: EvalContext, split: str, results: Results) -> Generated:

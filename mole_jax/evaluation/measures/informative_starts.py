@@ -1,9 +1,9 @@
-"""Is a start used? What comes of starts that know something, and where an update leads from them.
+"""Does the learner use its start? Updates of trained starts, how good they are and where they lead.
 
-Asked about each task: a fresh network; a run of the task halfway through its training, and at its
-end; the network of another task, at the end of its training; a network trained on the support set
-alone; and the learner's own answer, asked again. An update is worth something where it is better
-than both its start and what the learner makes of a fresh one.
+The starts for each task: a fresh network; a run of the task halfway through its training, and at
+its end; the final network of another task; a network trained on the support set alone; and the
+learner's own answer. An update is worth something if it is better than both its start and the
+update of a fresh start.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Starts(NamedTuple):
     start_score: np.ndarray  # [S, T]
     loss: np.ndarray  # [S, T] of the update
     score: np.ndarray  # [S, T]
-    moved: np.ndarray  # [S, T] distance to the update, over that of the fresh network's, matched
-    barrier: np.ndarray  # [S, T] how far the loss rises above its ends on the line between
+    moved: np.ndarray  # [S, T] distance to the update, units matched, over the fresh start's
+    barrier: np.ndarray  # [S, T] how far the loss on the line between them exceeds both ends
 
 
 def measure(context: EvalContext, split: str, results: Results) -> Starts:
@@ -74,7 +74,7 @@ def _starts(
 
 
 def _from(context: EvalContext, episodes: EpisodeGrid, starts: np.ndarray) -> EpisodeGrid:
-    """Return the episodes [T, 1] with other starts [T, D], whose metric is measured."""
+    """Return the episodes [T, 1] with other starts [T, D], and measure these."""
     starts = starts[:, None]
     found = scoring.on_own_tasks(context.family, context.prompt_metric.pool, starts, episodes.tasks)
     metric = context.prompt_metric.of_measured(*found, context.family.score_unit)
@@ -107,7 +107,7 @@ def _judged(
 
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:
-    """Say of each kind how good start and update are, and what was gained over what."""
+    """Record for each kind how good start and update are, and the update's gains."""
     found, n_boot = results.of(MEASURE), context.evaluation["bootstrap"]
     curves = results.of(adam.MEASURE, context.main_split)
     which = context.tasks_with_runs(context.main_split)

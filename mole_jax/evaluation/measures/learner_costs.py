@@ -1,4 +1,4 @@
-"""What every learner costs: its meta-training, and a task that it has not seen."""
+"""What every learner costs: its meta-training, and then each unseen task."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mole_jax.training.learner import Classifier
 
 
 class LearnerCosts(NamedTuple):
-    """Of L learners, in the order of the config."""
+    """The costs of L learners, in the order of the config."""
 
     names: np.ndarray  # [L]
-    training_seconds: np.ndarray  # [L] of meta-training; NaN where nothing says
-    steps: np.ndarray  # [L] of it
+    training_seconds: np.ndarray  # [L] of meta-training; NaN if not recorded
+    steps: np.ndarray  # [L] of meta-training
     seconds: np.ndarray  # [L, 2] of a task: in a batch, and alone
     flops: np.ndarray  # [L] of a task
 
@@ -60,7 +60,7 @@ def _seconds(context: EvalContext, split: str, predictor: Predictor, results: Re
 
 
 def _of_classifier(context: EvalContext, split: str, predictor: Predictor) -> float:
-    """Return the seconds of reading one of `batch` support sets and answering one query."""
+    """Return seconds to read a support set and answer one query, with `batch` tasks at once."""
     flat, n = context.splits[split].flat(), predictor.batch
     given = jax.tree.map(lambda x: np.resize(x, (n, *x.shape[1:])), flat)
     queries = jnp.asarray(given.support.inputs[:, :1])

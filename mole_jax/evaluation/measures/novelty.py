@@ -13,7 +13,7 @@ from mole_jax.evaluation.measures import generated
 from mole_jax.representation import alignment, neuron
 from mole_jax.tasks.networks import Network
 
-# Training networks that distances are taken to, spread evenly over the zoo.
+# Training networks to which distances are measured, spread evenly over the zoo.
 MOST_REFERENCES = 1600
 # The same for networks with several kinds of units, whose matching takes longer.
 MOST_MATCHED = 300
@@ -30,12 +30,12 @@ class Mistakes(NamedTuple):
     """Overlap of wrong test predictions with those of training runs."""
 
     generated: np.ndarray  # [networks]
-    expected: np.ndarray  # [networks] were mistakes independent
+    expected: np.ndarray  # [networks] if mistakes were independent
     held_out: np.ndarray  # [networks] of the independent run from the same start
 
 
 class Novelty(NamedTuple):
-    """See `distances`, `variety` and `mistakes`; empty where there is nothing to compare with."""
+    """See `distances`, `variety` and `mistakes`; empty if there is nothing to compare with."""
 
     distance_generated: np.ndarray  # [networks]
     distance_held_out: np.ndarray  # [networks]
@@ -57,10 +57,10 @@ def compute(context: EvalContext, split: str, results: Results) -> Novelty:
 
 
 def distances(context: EvalContext, split: str, generated: np.ndarray) -> Pair:
-    """Return distances to the nearest training run of generated networks [T, N, D] and of held-out,
-    independently trained ones, modulo the network's symmetries.
+    """Return distances of networks to the nearest training run, modulo the network's symmetries.
 
-    Parameters are compared as they are, unscaled.
+    The networks are generated ones [T, N, D], and held-out, independently trained ones. Parameters
+    are compared as they are, unscaled.
     """
     count = context.evaluation["novelty_count"]
     network, zoo = context.family.network, context.zoo
@@ -83,12 +83,11 @@ def distances(context: EvalContext, split: str, generated: np.ndarray) -> Pair:
 
 
 def variety(context: EvalContext, split: str, generated: np.ndarray) -> Pair:
-    """Return the distance of each generated network [T, N, D] to the nearest other one of its task,
-    and the same of as many independently trained networks, modulo the network's symmetries.
+    """Return each network's distance to the nearest other one of its task, modulo symmetries.
 
-    Only tasks with two networks on either side have such distances. Where several kinds of units
-    are matched, all of a task's networks are brought to its first, so that distances are upper
-    bounds.
+    The networks are generated ones [T, N, D], and as many independently trained ones. Tasks without
+    two networks of both kinds are left out. If several kinds of units are matched, all networks of
+    a task are aligned to its first, and distances are upper bounds.
     """
     episodes, zoo = context.splits[split], context.zoo
     found = []
@@ -126,12 +125,12 @@ def units(network: Network, flat: np.ndarray) -> np.ndarray:
 
 
 def mistakes(context: EvalContext, split: str, generated: np.ndarray) -> Mistakes:
-    """Return the overlap of the wrong test predictions of generated networks [T, N, D] with those
-    of the same subset's training runs, where examples are labelled.
+    """Return the overlap of wrong test predictions with those of the same subset's training runs.
 
-    Only subsets that were trained on have such runs, so that S1 has no figure: networks of other
-    subsets are not asked about the same classes. `held_out` is the overlap that the independent
-    run from the same start has.
+    The predictions are those of generated networks [T, N, D]; empty if examples have no labels.
+    Only training subsets have such runs, so S1 has no figure: networks of other subsets are not
+    asked about the same classes. `held_out` is the overlap of the independent run from the same
+    start.
     """
     if not context.family.labelled:
         return Mistakes(*_joined([], 3))
@@ -144,7 +143,7 @@ def mistakes(context: EvalContext, split: str, generated: np.ndarray) -> Mistake
         runs = context.zoo.select(split=split, finite=True, subset=int(task))
         if len(references) and len(runs):
             independent = context.zoo.parameters(runs, [-1])[:, 0]
-            # Of a zoo of one task there are too many to measure all.
+            # A zoo of one task has too many to measure all.
             references = _spread(references, MOST_MATCHED)
             independent = _spread(independent, MOST_MATCHED)
             ours = generated[rows].reshape(-1, generated.shape[-1])
@@ -167,7 +166,7 @@ def mistakes(context: EvalContext, split: str, generated: np.ndarray) -> Mistake
 
 
 def _joined(found: list[list[np.ndarray]], n: int) -> list[np.ndarray]:
-    """Join the arrays of tasks, n of each task; without any task they are empty."""
+    """Join the arrays of tasks, n of each task; without tasks they are empty."""
     return [np.concatenate(x) for x in zip(*found, strict=True)] if found else [np.zeros(0)] * n
 
 

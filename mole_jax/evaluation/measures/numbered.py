@@ -1,4 +1,4 @@
-"""What the number that was chosen would have given, where "as good as you can" was asked for."""
+"""What the chosen number would have given, in place of asking for "as good as you can"."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mole_jax.evaluation.measures import fixed_prompt, generated
 
 
 class Numbered(NamedTuple):
-    """How good networks are that were asked for the chosen number."""
+    """How good networks asked for the chosen number are."""
 
     test_loss: np.ndarray  # [T, N]
     test_score: np.ndarray  # [T, N]
 
 
 def applies(context: EvalContext) -> bool:
-    """Return whether everything else asks for the best, and not for the number."""
+    """Return whether everything else asks for the best and not for the number."""
     return context.asks_best
 
 
 def generate(context: EvalContext, split: str, results: Results) -> Numbered:
-    """Predict the networks of `generated` with the same noise, asked for the number."""
+    """Predict as in `generated`, with the same noise, but ask for the number."""
     episodes, prompt = context.splits[split], fixed_prompt.number(context, results)
     key = context.key(f"generated {split}")
     flat = predict(context, context.learner, episodes, prompt, key)
@@ -34,7 +34,7 @@ def generate(context: EvalContext, split: str, results: Results) -> Numbered:
 
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:
-    """Summarise them; the gain is that of asking for the best instead, task by task."""
+    """Summarise them; the gain, task by task, is that of asking for the best instead."""
     best, found = results.of(generated.MEASURE, split), results.of(MEASURE)
     gain, interval = statistics.paired_gain(
         best.test_score, found.test_score, n_boot=context.evaluation["bootstrap"]

@@ -1,7 +1,7 @@
-"""One task as it went: its examples, what the written network makes of test images, and Adam.
+"""One task in detail: its examples, and what the written network and Adam's answer to test images.
 
-The task is the first of the hardest split, which nobody has chosen. Adam is that on the same
-examples. For the report; nothing here is an average.
+The task is the first of the hardest split, not picked by hand. Adam trains on the same examples.
+This is for the report; nothing here is an average.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class OneTask(NamedTuple):
     """K classes with n support images each, M test images, and answers to the whole test pool."""
 
     split: np.ndarray  # [] the name of its split
-    support: np.ndarray  # [K, n, *image] NaN where there are fewer
+    support: np.ndarray  # [K, n, *image]; NaN if there are fewer
     images: np.ndarray  # [M, *image] the first of the test pool, class by class in turn
     truth: np.ndarray  # [M]
-    answers: np.ndarray  # [2, M] of the written network, and of Adam's; -1 where it did not run
+    answers: np.ndarray  # [2, M] of the written network, and of Adam's; -1 if it did not run
     confusions: np.ndarray  # [2, K, K] share of a class's test images that gets each answer
 
 
@@ -88,7 +88,7 @@ def _support(inputs: np.ndarray, labels: np.ndarray, mask: np.ndarray, k: int) -
 
 
 def _confusion(truth: np.ndarray, answers: np.ndarray, k: int) -> np.ndarray:
-    """Return which share of the images of each class gets which answer: [K, K]."""
+    """Return the share of each class's images that gets each answer: [K, K]."""
     counts = np.zeros((k, k))
     known = (answers >= 0) & (answers < k)
     np.add.at(counts, (truth[known], answers[known]), 1)

@@ -39,9 +39,9 @@ class Followed(NamedTuple):
 def grid(context: EvalContext, episodes: EpisodeGrid) -> np.ndarray:
     """Return prompts from the best metric to the start's, evenly spaced: [T, N, P].
 
-    The best is the median final metric of the training runs, unless `evaluation.prompt_range` says
-    which it is, and to which share of the start's prompts go. Source: Peebles et al., Learning to
-    Learn with Generative Models of Neural Network Checkpoints (2022), section 4.
+    The best is the median final metric of the training runs. `evaluation.prompt_range` can set
+    another, and the share of the start's metric at which prompts end. Source: Peebles et al.,
+    Learning to Learn with Generative Models of Neural Network Checkpoints (2022), section 4.
     """
     fraction = np.linspace(0, 1, context.evaluation["prompt_count"])
     asked = evaluation_config.prompt_range(context.config)
@@ -52,8 +52,8 @@ def grid(context: EvalContext, episodes: EpisodeGrid) -> np.ndarray:
 def follow(context: EvalContext, split: str, results: Results) -> Followed:
     """Ask for three sets of prompts.
 
-    The grid is all between what the zoo ends with and its starts, `outside` is better than all that
-    the zoo holds, and `table` are a few round numbers.
+    `grid` runs from the zoo's final metrics to its starts, `outside` is better than anything in the
+    zoo, and `table` holds a few round numbers.
     """
     episodes = context.splits[split].first()
     outside = np.array(context.evaluation["outside_prompts"])
@@ -111,7 +111,7 @@ def _by_prompt(table: Followed, score: str) -> Record:
 
 
 def _arrays(context: EvalContext, split: str, results: Results) -> Arrays:
-    # Each network has a grid of its own, since its start has a loss of its own; a figure has one.
+    # Each network has its own grid, since its start has its own loss; the figure has one grid.
     shown = results.of(MEASURE, split).only("grid", "table")
     prompts = np.median(shown.prompts, axis=0)
     order = np.argsort(prompts, kind="stable")

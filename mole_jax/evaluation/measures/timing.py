@@ -25,7 +25,7 @@ from mole_jax.population.ppo import PPORecipe
 from mole_jax.sampling import writing
 
 CALLS = 4
-# On the pool, from the same starts; and on the examples that MOLE is shown, where they have labels.
+# Trained on the pool, from the same starts; and on the examples MOLE is shown, if they have labels.
 POOL, SUPPORT = "adam", AdamSupport.name
 
 
@@ -45,7 +45,7 @@ def measure(context: EvalContext, split: str, results: Results) -> Timing:
     """Time predictions and steps of Adam, one batch of networks at once and a network alone."""
     predictor = context.learners[context.learner]
     alone = dataclasses.replace(predictor, batch=1, mesh=mesh_lib.first_device())
-    # A device of one process cannot be handed what those of all have.
+    # One process's device cannot be given arrays that all processes share.
     sides = (predictor, alone) if jax.process_count() == 1 else (predictor,)
     asked = fixed_prompt.of(context, results)
     episode = jax.tree.map(lambda x: x[:1], context.splits[split].flat())
@@ -57,7 +57,7 @@ def measure(context: EvalContext, split: str, results: Results) -> Timing:
         "flops": np.array(answers.flops(trained.learner, trained.theta, episode)),
         "adam_seconds": _both([training_cost.seconds(context, rate, s.batch) for s in sides]),
     }
-    if not results.has(adam_support.CHOSEN):  # as of policies
+    if not results.has(adam_support.CHOSEN):  # for policies, for example
         return Timing(**found)
     chosen = results.of(adam_support.CHOSEN)
     rate = float(chosen.chosen)
@@ -75,16 +75,16 @@ def measure(context: EvalContext, split: str, results: Results) -> Timing:
 
 
 def _both(seconds: list[float]) -> np.ndarray:
-    """Return [2], with NaN for a network alone where that was not measured."""
+    """Return [2], with NaN for a network alone if that was not measured."""
     return np.array([*seconds, np.nan][:2])
 
 
 def of_prediction(
     context: EvalContext, split: str, predictor: Predictor, asked: float | None
 ) -> float:
-    """Return the seconds of one of `predictor.batch` networks of the measured learner.
+    """Return the measured learner's seconds per network, for `predictor.batch` networks.
 
-    They are written as many in a call as users' are, where no devices share the call.
+    On a single device, a call writes as many networks as it does for users.
     """
     episodes, n = context.splits[split], predictor.batch
     parts = 1
@@ -103,7 +103,7 @@ def of_prediction(
         found.block_until_ready()
         seconds.append(time.monotonic() - began)
     # The first call may compile.
-    return min(seconds[1:]) / (parts * n)  # the fastest, as of Adam's steps
+    return min(seconds[1:]) / (parts * n)  # the fastest, as for Adam's steps
 
 
 def paid_back(
@@ -112,13 +112,13 @@ def paid_back(
     """Return after how many tasks the zoo and the meta-training have saved the time they took.
 
     Args:
-        training: seconds of Adam's training to a network as good; None where it never is.
+        training: seconds of Adam's training to a network as good; None if it never gets there.
         prediction: seconds of a prediction.
-        seconds: of the stages; None of one is not on record.
+        seconds: of the stages; None for one not recorded.
 
     Returns:
-        Tasks; None where a prediction takes as long as Adam or longer, and so never pays, and where
-        one of the numbers is not known.
+        Tasks; None if a prediction takes as long as Adam or longer, and so never pays, or if one of
+        the numbers is unknown.
     """
     spent = [seconds["zoo"], seconds["train"]]
     if training is None or training <= prediction or None in spent:
@@ -165,7 +165,7 @@ def _of_adam(
     step_seconds: np.ndarray,
     recipe: Recipe | PPORecipe,
 ) -> Record:
-    """Return what Adam takes to a network as good; None of all where half never get there."""
+    """Return Adam's costs of a network as good; None if half or more never get there."""
     n = None if worth["censored"] >= 0.5 else worth["median"]
     flops = training_cost.step_flops(context.family.network, recipe)
     return {

@@ -19,24 +19,23 @@ from mole_jax.population.ppo import PPORecipe
 from mole_jax.tasks.classification import cross_entropy
 from mole_jax.tasks.networks import Network
 
-# What is timed: as many steps as take about as long, whatever the network. A step of PPO is an
-# iteration, in which environments are run, too; networks are measured at both ends of its
-# trainings, which the difference of two takes off.
+# What is timed: about FLOP of work in FEWEST to MOST steps. A step of PPO is an iteration, which
+# runs environments, too. PPO measures networks at both ends of a training, so the difference of two
+# trainings is taken.
 FEWEST, MOST, FLOP = 5, 200, 2e10
 ITERATIONS = (1, 5)
 CALLS = 2  # after the one that compiles; the fastest counts
 
 
 def seconds(context: EvalContext, rate: float, n: int, *, on_support: bool = False) -> float:
-    """Time a step of Adam for one of n networks that are trained at once.
+    """Time a step of Adam per network, with n networks trained at once.
 
     Args:
         context: where the tasks are; networks are of the main split.
         rate: the learning rate.
         n: how many networks.
-        on_support: whether they are trained on their support sets, each in minibatches no larger
-            than it has examples. Otherwise on the training pool, where those of a task share
-            minibatches.
+        on_support: whether they train on their support sets, in minibatches no larger than these.
+            Otherwise they train on the training pool, and networks of a task share minibatches.
     """
     context = context if n > 1 else dataclasses.replace(context, mesh=mesh_lib.first_device())
     recipe = training.recipe(context, 2)
@@ -67,7 +66,7 @@ def _fastest(
     *,
     on_support: bool = False,
 ) -> float:
-    """Return the seconds of one of n networks in `steps` steps, without compilation."""
+    """Return the seconds per network of `steps` steps of n networks, without compilation."""
     recipe = dataclasses.replace(recipe, snapshot_steps=(0, steps))
     episodes = context.splits[context.main_split]
     members = 1 if on_support else min(episodes.shape[1], n)
@@ -99,8 +98,8 @@ def _fastest(
 def step_flops(network: Network, recipe: Recipe | PPORecipe) -> float:
     """Count the FLOP of products in a step of one network: a minibatch's loss and its gradient.
 
-    Of PPO 6 for each parameter and environment step that is learned from, which leaves out those
-    of running the environments.
+    For PPO, count 6 for each parameter and environment step learned from; running the environments
+    is left out.
     """
     examples = recipes.examples_per_step(recipe)
     if isinstance(recipe, PPORecipe):

@@ -1,4 +1,4 @@
-"""A meta-model of G.pt's form -> a checkpoint that the reference, and PyTorch, can load."""
+"""A meta-model in G.pt's form -> a checkpoint that the reference, and PyTorch, can load."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mole_jax.tasks.networks import Network, torch_layout
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
-    text = "a workdir: of a training with metamodel.name='gpt', or imported"
+    text = "a workdir, trained with metamodel.name='gpt' or imported"
     parser.add_argument("workdir", type=user_path, metavar="DIR", help=text)
     text = "the checkpoint, with the entries G and G_ema; FILE.json next to it has its settings"
     parser.add_argument("--out", type=user_path, required=True, metavar="FILE.pt", help=text)
@@ -41,8 +41,7 @@ def convert(workdir: Path, out: Path) -> None:
     """Write OUT, and its settings next to it as a `.json`; needs no PyTorch.
 
     Raises:
-        UserError: when there is no finished training in the workdir, or its meta-model is none
-            that the reference knows.
+        UserError: if the workdir has no finished training, or the reference has no such meta-model.
     """
     if out.suffix == ".json":
         raise UserError(f"--out={out} is where its settings go: let it end in .pt")
@@ -65,23 +64,23 @@ def _settings(
     m, d = config["metamodel"], config["diffusion"]
     if compat.get(config, "metamodel.name") != "gpt":
         raise UserError(
-            f"metamodel.name={compat.get(config, 'metamodel.name')!r} is no model of the "
+            f"metamodel.name={compat.get(config, 'metamodel.name')!r} is not a model of the "
             "reference: only 'gpt' can be exported"
         )
     if m["mlp_ratio"] != 4 or d["prediction"] not in ("x0", "eps"):
         raise UserError(
-            "the reference has metamodel.mlp_ratio=4 and diffusion.prediction='x0' or 'eps', and "
-            f"this meta-model {m['mlp_ratio']} and {d['prediction']!r}: it cannot be exported"
+            "the reference has metamodel.mlp_ratio=4 and diffusion.prediction='x0' or 'eps', but "
+            f"this meta-model has {m['mlp_ratio']} and {d['prediction']!r}: it cannot be exported"
         )
     if d["schedule"] not in NOISE_SCHEDULES:
         raise UserError(
-            "the reference has diffusion.schedule='linear' or 'cosine', and this meta-model "
-            f"{d['schedule']!r}: it cannot be exported"
+            "the reference has diffusion.schedule='linear' or 'cosine', but this meta-model "
+            f"has {d['schedule']!r}: it cannot be exported"
         )
     mean, scale = np.asarray(normaliser.mean), np.asarray(normaliser.scale)
     if mean.any() or np.ptp(scale):
         raise UserError(
-            "the reference multiplies all parameters by one number, and this meta-model was "
+            "the reference multiplies all parameters by one number, but this meta-model was "
             "trained with representation.normaliser='tensor': it cannot be exported"
         )
     tokens = Tokens.of(compat.get(config, "metamodel.gpt"))
@@ -90,14 +89,14 @@ def _settings(
             raise UserError(
                 f"metamodel.gpt.{name}=True is not the reference's: it cannot be exported"
             )
-    # An imported policy's only turn our metric into the return that the model was prompted with.
+    # An imported policy's only turn our metric into the return of its prompts.
     if not imported and (tokens.metric_scale, tokens.metric_shift) != (1.0, 0.0):
         raise UserError(
-            "the reference reads metrics as they are, and this meta-model with "
+            "the reference reads metrics as they are, but this meta-model has "
             f"metamodel.gpt.metric_scale={tokens.metric_scale:g} and metric_shift="
             f"{tokens.metric_shift:g}: it cannot be exported"
         )
-    # How it is sampled is no part of a training; what was imported knows it.
+    # A training does not fix the sampler; the config of an imported model has it.
     small = config.get("sampling", {}).get("name") == "ancestral"
     return Settings(
         parameter_sizes=flat.sizes(network),
@@ -121,7 +120,7 @@ def _settings(
 
 
 def _names(network: Network) -> tuple[str, ...]:
-    """Return PyTorch's names of the network's tensors; where it has none, made up of ours."""
+    """Return PyTorch's names of the network's tensors, or names made from ours if it has none."""
     if network.kind.torch is None:
         return tuple(_name(field.path) for field in torch_layout.fields(network))
     return tuple(tensor.name for tensor in torch_layout.layout(network).tensors)

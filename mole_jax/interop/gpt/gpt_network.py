@@ -21,20 +21,19 @@ _KERNEL = 3  # side of a convolution
 
 
 def find(settings: Settings, given: Path | None = None) -> tuple[dict[str, Any], Network]:
-    """Find the network, and its description as the schemas of zoos have it.
+    """Find the network, and its description as in the schema of a zoo.
 
-    Found without a description are the three kinds of G.pt's data sets: MLPs (taken to have ReLU);
-    CNNs of 3x3 convolutions, of which the first has stride 2 and the others 1, on images of 32 x 32
-    pixels; policies with a `log_std` and SELU.
+    The three kinds of G.pt's data sets need no description: MLPs (assumed to have ReLU); CNNs of
+    3x3 convolutions, the first with stride 2 and the others with 1, on images of 32 x 32 pixels;
+    policies with a `log_std` and SELU.
 
     Raises:
-        UserError: for none of these, and where the sizes are not those of the network given.
+        UserError: if it is none of these, or the sizes are not those of the given network.
     """
     stored = files.read_json(given) if given else _guess(settings)
     if stored is None:
         raise UserError(
-            f"parameters of sizes {list(settings.parameter_sizes)} are of no network that is "
-            f"known: {_HINT}"
+            f"parameters of sizes {list(settings.parameter_sizes)} fit no known network: {_HINT}"
         )
     try:
         network = networks.from_json(stored)
@@ -42,7 +41,7 @@ def find(settings: Settings, given: Path | None = None) -> tuple[dict[str, Any],
         raise UserError(f"{given}: {problem} is missing or wrong: {_HINT}") from None
     if flat.sizes(network) != settings.parameter_sizes:
         raise UserError(
-            f"the network {stored['name']!r} has tensors of sizes {list(flat.sizes(network))}, and "
+            f"the network {stored['name']!r} has tensors of sizes {list(flat.sizes(network))}, but "
             f"the settings have parameter_sizes {list(settings.parameter_sizes)}: {_HINT}"
         )
     return stored, network
@@ -90,7 +89,7 @@ def _convolutions(sizes: tuple[int, ...]) -> dict[str, Any] | None:
         kernels = before[::2] if bias else before
         widths = [width]
         for kernel in reversed(kernels):
-            widths.insert(0, kernel // (n * max(widths[0], 1)))  # 0 where they do not fit
+            widths.insert(0, kernel // (n * max(widths[0], 1)))  # 0 if they do not fit
         fits = [n * a * b for a, b in itertools.pairwise(widths)] == list(kernels)
         if fits and all(widths) and (not bias or before[1::2] == widths[1:]):
             return {

@@ -13,10 +13,10 @@ model's settings. In `CASE.npz`, with B examples of networks with D parameters:
     out/chain_sample [b, D], from the first b of x_prev, loss_target and loss_prev
 
 Only what a case has is compared. For every quantity the relative error |a - b| / |b| is printed, in
-the Euclidean norm. The gradient of a key's bias is zero, since a softmax does not see what all keys
-have in common: what is there is rounding, and |b| is that of the key's weight. Other .npz files,
-without any state/*, are left out and named. Exit code 0: all errors are at most 1e-4; 1: some are
-not; 2: a case cannot be read (the others are compared nevertheless), or there is none.
+the Euclidean norm. The gradient of a key's bias is zero, since a softmax ignores what all keys have
+in common; its values are rounding errors, so |b| is that of the key's weight. Other .npz files,
+without any state/*, are named and left out. Exit code 0: all errors are at most 1e-4; 1: some are
+not; 2: a case cannot be read (the others are still compared), or there is none.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         try:
             arrays = _read(name)
             if not any(key.startswith("state/") for key in arrays):
-                print(f"{name} is no case, since it has no state/*: left out", file=sys.stderr)
+                print(f"{name} is not a case, since it has no state/*: left out", file=sys.stderr)
                 continue
             errors = compare(name, arrays)
         except UserError as problem:
@@ -83,7 +83,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             print(f"  {quantity:{width}}  {error:.2e}{verdict}")
         worst = max([worst, *(e if e == e else np.inf for e in errors.values())])
     if compared:
-        print(f"largest relative error {worst:.2e}, at most {TOLERANCE:.0e} is wanted")
+        print(f"largest relative error {worst:.2e}; at most {TOLERANCE:.0e} is allowed")
     elif not unread:
         print("error: none of these files is a case: there is nothing to compare", file=sys.stderr)
     if unread or not compared:
@@ -92,12 +92,12 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def compare(path: Path, arrays: Mapping[str, np.ndarray] | None = None) -> dict[str, float]:
-    """Return the relative error of every quantity of a case; NaN where it is unknown.
+    """Return the relative error of every quantity of a case; NaN if it is unknown.
 
-    `arrays` are what the file has, where it has been read.
+    `arrays`: the content of the file, if it has been read already.
 
     Raises:
-        UserError: for a case that cannot be read, or contradicts itself.
+        UserError: if the case cannot be read, or contradicts itself.
     """
     arrays = _read(path) if arrays is None else arrays
     settings = gpt_settings.read(path.with_suffix(".json"))
@@ -107,7 +107,7 @@ def compare(path: Path, arrays: Mapping[str, np.ndarray] | None = None) -> dict[
         _check(settings, arrays)
     except UserError as problem:
         raise UserError(f"{path}: {problem}") from None
-    with jax.default_matmul_precision("float32"):  # which accelerators would round
+    with jax.default_matmul_precision("float32"):  # accelerators round more by default
         found = _computed(settings, params, gpt_weights.frequencies(state), arrays)
     wanted = {k: v for k, v in arrays.items() if k.startswith(_WANTED)}
     errors = {}
@@ -186,10 +186,10 @@ def _computed(
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as opened:  # here, so that it is closed where it is no archive
+        with path.open("rb") as opened:  # so that it is closed if it is not an archive
             file = np.load(opened, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
-                raise UserError(f"{path} is no .npz file")
+                raise UserError(f"{path} is not a .npz file")
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
@@ -210,16 +210,16 @@ def _check(settings: Settings, arrays: Mapping[str, np.ndarray]) -> None:
     }
     if "out/chain_sample" in arrays:
         if "in/chain_noise" not in arrays:
-            raise UserError("in/chain_noise is missing, and out/chain_sample is there")
+            raise UserError("in/chain_noise is missing, but out/chain_sample is there")
         few = arrays["in/chain_noise"].shape[1:2]
         shapes["chain_noise"] = (steps + 1, *few, size)
         if few and few[0] > batch:
-            raise UserError(f"in/chain_noise is of {few[0]} examples, but there are {batch}")
+            raise UserError(f"in/chain_noise has {few[0]} examples, but there are {batch}")
     for name, shape in shapes.items():
         value = arrays[f"in/{name}"]
         if value.shape != shape:
             raise UserError(
-                f"in/{name} has shape {list(value.shape)}, and the settings imply {list(shape)}"
+                f"in/{name} has shape {list(value.shape)}, but the settings imply {list(shape)}"
             )
         if value.dtype.kind not in ("iu" if name == "t" else "iuf"):
             raise UserError(f"in/{name} holds {value.dtype}, not numbers of its kind")
@@ -248,7 +248,7 @@ def _check_wanted(arrays: Mapping[str, np.ndarray], networks: tuple[int, int]) -
         raise UserError("it has neither out/* nor grad/*: there is nothing to compare")
     for name in wanted:
         if name not in shapes:
-            raise UserError(f"{name} is no quantity that is compared")
+            raise UserError(f"{name} is not a quantity that is compared")
         value = arrays[name]
         if value.shape != shapes[name] or value.dtype.kind != "f":
             raise UserError(

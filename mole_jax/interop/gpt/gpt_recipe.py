@@ -1,25 +1,25 @@
-"""The recipe of G.pt (Peebles et al. 2022), as what `configs/gpt/` changes in the defaults.
+"""The recipe of G.pt (Peebles et al. 2022): what `configs/gpt/` changes in the defaults.
 
 One meta-model for one task: `metamodel.name='gpt'` with the diffusion, the pairs and the optimizer
-of its authors. What differs from theirs in all of these configs:
+of its authors. All of these configs differ from theirs in these points:
 
-- Runs of a zoo share the 198 random steps at which their snapshots lie. Theirs each have own ones.
+- The runs of a zoo share 198 random snapshot steps; each of theirs has its own.
 - Minibatches are drawn with replacement, and classes are equally likely; theirs go through the
-  shuffled images once an epoch. Epochs set the learning rate here as there.
-- Some images are set aside for the support and validation pools, which G.pt does not have: of the
-  training images 1 % each. The prompt metric is measured on the test pool, as theirs.
+  shuffled images once per epoch. Epochs set the learning rate in both.
+- The support and validation pools, which G.pt does not have, take 1 % each of the training images.
+  The prompt metric is measured on the test pool, as theirs.
 - A snapshot's training metrics are of the whole training pool, not of one minibatch. G.pt does not
-  look at them, but they take longer than the training where images are many.
-- The runs of a batch of pairs are drawn for every pair; theirs are each used equally often in an
-  epoch. An epoch has the pairs that they say, rounded down to a multiple of the runs and then to
-  whole batches, which `training.steps` has, too.
+  use them, but with many images they take longer than the training.
+- The run of every pair is drawn at random; theirs are each used equally often in an epoch. An epoch
+  has their number of pairs, rounded down to a multiple of the runs and then to whole batches;
+  `training.steps` follows from it.
 - CIFAR-10: batches are of 512 pairs, so that 8 or 256 devices can share them. The reference has
   550: `--config.training.batch_size=550 --config.training.steps=1485000
   --config.training.warmup_steps=495`, on 1, 2, 5, 10, 11, 22, 25, 50 or 55 devices. The border of
   padded crops is black.
 
-The `SMALL` ones are for two cores, a few minutes, and digits, which need no download: with a moving
-average over fewer steps, a larger learning rate, and 100 sampling steps of the 1,000.
+The `SMALL` ones take a few minutes on two cores, with digits, which need no download. They have a
+moving average over fewer steps, a larger learning rate, and 100 of the 1,000 sampling steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The settings of a G.pt model, as the JSON next to its weights gives them, checked."""
+"""The settings of a G.pt model, read from the JSON next to its weights and checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mole_jax.metamodel.process.sampler import Plan
 NOISE_SCHEDULES = ("cosine", "linear")
 VARIANCES = ("fixed_small", "fixed_large")
 _COUNTS = ("chunk_size", "n_embd", "n_layer", "n_head", "num_frequencies")
-# Far beyond any model, and what a damaged file would take all memory and time for.
+# Far beyond any model: a damaged file with more would take all memory and time.
 _MOST = {"parameters": 2**31 - 1, "tokens": 100_000, "diffusion.steps": 1_000_000}
 
 
@@ -44,13 +44,13 @@ class Settings:
     diffusion_steps: int = 1000
     noise_schedule: str = "linear"
     variance: str = "fixed_large"
-    # What parameters are multiplied by before the model reads them; 0: not said. Files of the
-    # reference say nothing of it, those that we export do.
+    # What parameters are multiplied by before the model reads them; 0: unknown. Files of the
+    # reference do not have it, those that we export do.
     scale: float = 0.0
 
     @property
     def size(self) -> int:
-        """D, the parameters of a network that is written."""
+        """Return D, the number of parameters of a network that is written."""
         return sum(self.parameter_sizes)
 
     def tokens(self, frequencies: tuple[float, ...] = ()) -> Tokens:
@@ -72,7 +72,7 @@ class Settings:
         return noising.build(self.noise_schedule, self.diffusion_steps, prediction)
 
     def plan(self) -> Plan:
-        """How it is sampled from."""
+        """Return how it is sampled from."""
         name = "ancestral_large" if self.variance == "fixed_large" else "ancestral"
         return Plan(name, self.diffusion_steps)
 
@@ -106,15 +106,15 @@ def read(path: Path) -> Settings:
     """Read and check a settings file.
 
     Raises:
-        UserError: for a file that is none, for settings that are missing or of another kind, and
-            for those that contradict each other: token sizes, `n_params`.
+        UserError: if the file is missing or not JSON, or if settings are missing, of another type,
+            or contradict each other: token sizes, `n_params`.
     """
     try:
         found = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path} is missing: the model's settings are read from it") from None
     except (OSError, ValueError, RecursionError) as problem:
-        raise UserError(f"{path} is no JSON file: {problem}") from None
+        raise UserError(f"{path} is not a JSON file: {problem}") from None
     try:
         return _checked(found)
     except UserError as problem:
@@ -123,7 +123,7 @@ def read(path: Path) -> Settings:
 
 def _checked(found: Any) -> Settings:
     if not isinstance(found, Mapping):
-        raise UserError("it holds no settings but another JSON value; expected an object")
+        raise UserError("it holds another JSON value than settings; expected an object")
     given = {k: v for k, v in found.items() if k not in _STATED}
     process = given.pop("diffusion", {})
     if not isinstance(process, Mapping):
@@ -131,7 +131,7 @@ def _checked(found: Any) -> Settings:
     renamed = {"steps": "diffusion_steps"}
     given |= {renamed.get(k, k): v for k, v in process.items() if k != "predict"}
     fields = {field.name: field for field in dataclasses.fields(Settings)}
-    if given.get("chunk_size") in (None, False):  # there are none in layer_by_layer
+    if given.get("chunk_size") in (None, False):  # layer_by_layer has none
         given["chunk_size"] = 0
     for name in sorted(set(given) - set(fields)):
         print(f"note: setting {name!r} is unknown, and is left out", file=sys.stderr)
@@ -200,11 +200,11 @@ def _check_values(settings: Settings) -> None:
             f"split_policy={settings.split_policy!r} is unknown; there are {tokenisation.POLICIES}"
         )
     if not settings.parameter_sizes or min(settings.parameter_sizes) < 1:
-        raise UserError("parameter_sizes must name one size of 1 or more at least")
+        raise UserError("parameter_sizes must name at least one size, of 1 or more")
     if len(settings.parameter_names) != len(settings.parameter_sizes):
         raise UserError(
             f"{len(settings.parameter_names)} parameter_names and "
-            f"{len(settings.parameter_sizes)} parameter_sizes: let there be equally many"
+            f"{len(settings.parameter_sizes)} parameter_sizes: there must be equally many"
         )
     if settings.variance not in VARIANCES:
         raise UserError(

@@ -27,7 +27,7 @@ _NORMS = {"norm_attention": "ln1", "norm_mlp": "ln2"}
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a tensor is in both worlds."""
+    """Where a tensor is in PyTorch's model and in ours."""
 
     name: str  # PyTorch's
     shape: tuple[int, ...]  # PyTorch's: linear weights are [out, in]
@@ -37,7 +37,7 @@ class Place:
 
 
 def places(settings: Settings) -> Iterator[Place]:
-    """Return every trained tensor of a model, in PyTorch's order but for that of the blocks."""
+    """Return every trained tensor of a model, in PyTorch's order except within blocks."""
     s, w = settings, settings.n_embd
     sizes = s.tokens().sizes(s.parameter_sizes)
     yield Place("decoder.pos_emb", (1, len(sizes.inputs), w), ("position",), (len(sizes.inputs), w))
@@ -74,7 +74,7 @@ def _norm(
 
 
 def check(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise UserError unless there are exactly the tensors that the settings imply, so shaped."""
+    """Raise UserError unless names and shapes are exactly those that the settings imply."""
     wanted = {place.name: place.shape for place in places(settings)}
     wanted[FREQUENCIES] = (settings.num_frequencies,)
     for what, names in (
@@ -90,7 +90,7 @@ def check(settings: Settings, shapes: Mapping[str, tuple[int, ...]]) -> None:
     for name, shape in wanted.items():
         if tuple(shapes[name]) != shape:
             raise UserError(
-                f"{name} has shape {list(shapes[name])}, and its settings imply {list(shape)}"
+                f"{name} has shape {list(shapes[name])}, but its settings imply {list(shape)}"
             )
 
 
@@ -98,7 +98,7 @@ def load(settings: Settings, state: Mapping[str, Any]) -> dict[str, Any]:
     """Convert PyTorch's tensors by name to our parameters, float32.
 
     Raises:
-        UserError: for tensors that are missing, unexpected, of another shape, no weights or not
+        UserError: for tensors that are missing, unexpected, of another shape, not weights or not
             finite.
     """
     check(settings, {name: np.shape(x) for name, x in state.items()})
@@ -122,7 +122,7 @@ def load(settings: Settings, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def save(settings: Settings, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Convert our parameters to PyTorch's tensors by name, but for the frequencies."""
+    """Convert our parameters to PyTorch's tensors by name, without the frequencies."""
     found = {}
     for place in places(settings):
         value: Any = params

@@ -35,7 +35,7 @@ from mole_jax.training.train_config import TrainConfig
 
 WEIGHTS = ("G", "G_ema")
 METRICS = ("test_loss", "test_error")  # in nats, in percent
-# What the published models multiply parameters by, by the sizes of their tensors.
+# What the published models multiply parameters by, keyed by the sizes of their tensors.
 PUBLISHED_SCALES = {
     (7840, 10, 100, 10): 4.185,
     (432, 4608, 320, 10): 1.646,
@@ -52,14 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", type=user_path, required=True, metavar="FILE.json", help=text)
     text = "a new folder"
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help=text)
-    text = "which of them to predict with; the moving average by default"
+    text = "which entry to predict with; by default the moving average"
     parser.add_argument("--weights", choices=WEIGHTS, default="G_ema", help=text)
     text = "the prompt metric of classifiers: loss in nats (default) or error in percent"
     parser.add_argument("--metric", choices=METRICS, help=text)
     text = "what parameters are multiplied by before the model reads them; by default the "
-    text += "settings' `scale`, that of a published model where the sizes are those of one, or 1"
+    text += "settings' `scale`, that of a published model with the same sizes, or 1"
     parser.add_argument("--scale", type=float, metavar="NUMBER", help=text)
-    text = "the network that it writes, where its sizes alone leave this open"
+    text = "the network that it writes, if sizes alone leave this open"
     parser.add_argument("--network", type=user_path, metavar="FILE.json", help=text)
 
 
@@ -87,7 +87,7 @@ def convert(
     scale: float | None = None,
     network_file: Path | None = None,
 ) -> None:
-    """Write a workdir in which the train stage is done, and no other.
+    """Write a workdir in which only the train stage is done.
 
     `mole_jax.load` samples from it as the reference does, with all the steps of its diffusion;
     targets and starts are in the metric that the model was trained with.
@@ -95,23 +95,23 @@ def convert(
     Args:
         file: the checkpoint.
         settings_file: the model's settings.
-        out: a folder that is not there, or is empty.
-        weights: of WEIGHTS, those to predict with; both are kept where both are there.
-        metric: of METRICS, the prompt metric of a model that writes classifiers; None: loss.
-        scale: of parameters; None for what is known of it.
+        out: a folder that does not exist, or is empty.
+        weights: which of WEIGHTS to predict with; both are kept if the file has both.
+        metric: one of METRICS, the prompt metric of a model that writes classifiers; None: loss.
+        scale: what parameters are multiplied by; None for the known one.
         network_file: description of the network that is written; None to find it out.
 
     Raises:
         UserError: for files that cannot be read or do not belong together.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is there already: give --out a new folder")
+        raise UserError(f"{out} exists already: give --out a new folder")
     for given in (file, settings_file, *filter(None, (network_file,))):
         files.check_file(given)
     settings = gpt_settings.read(settings_file)
     described, network = gpt_network.find(settings, network_file)
     if metric is not None and not network.classifies:
-        raise UserError(f"--metric={metric} is of classifiers, and {described['name']} is none")
+        raise UserError(f"--metric={metric} is for classifiers, and {described['name']} is not one")
     scale = _scale(settings, scale)
     params, frequencies = _weights(file, settings)
     if weights not in params:
@@ -128,16 +128,16 @@ def convert(
     parts = (jnp.ones((), jnp.int32), last, average, optimizer)
     state = State(*jax.tree.map(jnp.asarray, parts))
     with Checkpoints(out / "train" / "diffusion" / "checkpoints", keep=1) as checkpoints:
-        checkpoints.save(1, state, 0.0)  # no loss is known, and none other is there to be better
+        checkpoints.save(1, state, 0.0)  # its loss is unknown, and no other checkpoint competes
     ones = np.ones(network.spec.size, np.float32)
-    # A policy's start, where nothing is said of it, has learned nothing; a classifier's guesses.
+    # By default, a policy's start has learned nothing and a classifier's guesses.
     n = network.n_outputs
     start = {"test_loss": math.log(n), "test_error": 100 * (1 - 1 / n)}.get(metric, 1.0)
     fitted = Fitted(Normaliser(0 * ones, ones / scale, ones), {})
     scales.write(out, Scales(fitted, 1.0, 0.0, start))
     files.write_json(out / IMPORTED_NETWORK, described)
     stages.write_done(out, "train", config)
-    print(f"parameters are multiplied by {scale:g}; of the network: {described}")
+    print(f"parameters are multiplied by {scale:g}; the network: {described}")
 
 
 def _scale(settings: Settings, given: float | None) -> float:
@@ -155,13 +155,13 @@ def _weights(file: Path, settings: Settings) -> tuple[dict[str, Any], tuple[floa
     with TorchFile(file) as opened:
         content = opened.content
         if not isinstance(content, Mapping) or not set(WEIGHTS) & set(content):
-            raise UserError(f"{file} has neither G nor G_ema: it is no checkpoint of G.pt")
+            raise UserError(f"{file} has neither G nor G_ema: it is not a G.pt checkpoint")
         for name in WEIGHTS:
             if name not in content:
                 continue
             try:
                 tensors = _tensors(content[name])
-                # Before they are read: what does not belong together is refused at once.
+                # Before they are read: files that do not belong together are refused at once.
                 gpt_weights.check(settings, {k: t.shape for k, t in tensors.items()})
                 state = {k: opened.read(t) for k, t in tensors.items()}
                 found[name] = gpt_weights.load(settings, state)
@@ -176,7 +176,7 @@ def _tensors(state: Any) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(
         isinstance(k, str) and isinstance(t, Tensor) for k, t in state.items()
     ):
-        raise UserError("it is no collection of named tensors")
+        raise UserError("it is not a collection of named tensors")
     found = without_prefixes(state)
     for name, tensor in found.items():
         check_weight_dtype(name, tensor.dtype)
@@ -190,7 +190,7 @@ def make_config(
     frequencies: tuple[float, ...],
     metric: str,
 ) -> dict[str, Any]:
-    """Return a config with what prediction reads; for training it would lack a zoo."""
+    """Return a config with what prediction reads; training would also need a zoo."""
     tokens, process = settings.tokens(frequencies), settings.process()
     source = "imported"
     if not network.classifies:

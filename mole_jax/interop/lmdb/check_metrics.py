@@ -23,7 +23,7 @@ from mole_jax.zoo.storage.reader import Zoo, open_zoo
 TOLERANCE = 1e-4
 # Metrics of a whole test set: the mean loss in nats, and the error in percent.
 LOSSES, ERRORS = ("avg_test_loss", "test_loss"), ("avg_test_err", "test_err")
-_NUMBERS = 2**24  # float32 numbers of images that a network looks at in one go
+_NUMBERS = 2**24  # float32 numbers of images in one pass of a network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ def read_test_set(source: str, network: Network) -> tuple[np.ndarray, np.ndarray
     Images for a CNN may be [n, channels, H, W], too, as PyTorch has them.
 
     Raises:
-        UserError: for files and arrays that will not do.
+        UserError: for unusable files and arrays.
     """
     kind, _, name = source.partition(":")
     path = user_path(name)
@@ -93,7 +93,7 @@ def read_test_set(source: str, network: Network) -> tuple[np.ndarray, np.ndarray
     if image.dtype.kind != "f" or label.dtype.kind not in "ui" or label.ndim != 1:
         raise UserError(
             f"--data={source}: image is {image.dtype}, label {label.dtype} {list(label.shape)}; "
-            "give images as the networks saw them, in floating point, and a whole number for each"
+            "give images as the networks saw them, in floating point, and a whole-number label each"
         )
     channels_first = _channels_first(network, image.shape[1:])
     if channels_first:
@@ -154,7 +154,7 @@ def differences(
             name = zoo.names([row])[0]
             for metric, i in stored.items():
                 values = zoo.metric(metric, [row])[0].astype(np.float64)
-                # NaN is the largest: a difference that is none must not be passed over.
+                # NaN counts as the largest: an undefined difference must not be overlooked.
                 apart = np.nan_to_num(np.abs(values - found[i]), nan=np.inf)
                 s = int(apart.argmax())
                 if metric not in worst or apart[s] > worst[metric].largest:

@@ -24,9 +24,9 @@ from mole_jax.tasks.networks.torch_layout import TorchLayout, layout
 from mole_jax.zoo.storage.reader import Zoo, open_zoo
 from mole_jax.zoo.storage.schema import RUN_SPLITS
 
-# G.pt takes every folder for a run, but those whose names begin with a dot.
+# G.pt takes every folder for a run, unless its name begins with a dot.
 MARK = ".mole.json"
-# G.pt takes what '_' separates in a folder's name for runs of their own.
+# G.pt takes the parts of a folder's name between '_' for runs of their own.
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _PAGE = 4096
 
@@ -49,8 +49,8 @@ def export_gpt(path: str | Path, out: str | Path) -> None:
     """Write every finite run of a zoo as a folder of LMDB, resuming an interrupted export.
 
     Training runs come first in the order of names, then held-out ones: G.pt holds out the last
-    runs. Imported runs keep their names. Metrics have the names they have in the zoo; MOLE's own
-    are there under G.pt's names, too (see `gpt_metrics`).
+    runs. Imported runs keep their names. Metrics keep their names; MOLE's own are also written
+    under G.pt's names (see `gpt_metrics`).
 
     Raises:
         UserError: for a network without a layout in PyTorch; when DIR holds something else.
@@ -78,15 +78,15 @@ def export_gpt(path: str | Path, out: str | Path) -> None:
     held_out = int((zoo.runs["split"][runs] != "train").sum())
     infinite = zoo.n_runs - len(runs)
     if infinite:
-        print(f"{infinite} runs that are not finite left out", file=sys.stderr)
+        print(f"{infinite} runs left out, which are not finite", file=sys.stderr)
     print(f"{out}: {len(runs)} runs, of which the last {held_out} are held out")
 
 
 def gpt_metrics(metrics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return a run's metrics [S] under their own names, and MOLE's under G.pt's, too.
 
-    test_loss is avg_test_loss, 100 (1 - test_accuracy) avg_test_err (percent), the same for train,
-    and train_return train_ret.
+    test_loss becomes avg_test_loss, 100 (1 - test_accuracy) avg_test_err (percent), the same for
+    train, and train_return becomes train_ret.
     """
     found = dict(metrics)
     for pool in ("train", "test"):
@@ -166,7 +166,7 @@ def _keys(zoo: Zoo, row: int, name: str) -> list[str]:
 def _write_lmdb(folder: Path, keys: list[str], parameters: np.ndarray, sizes: bytes) -> None:
     """Write all keys in one transaction; D float32 each, and the tensors' sizes."""
     pages = len(keys) * (parameters[0].nbytes // _PAGE + 4) + 64
-    # The size of the map limits the file, which takes what it needs.
+    # The map's size only limits the file, which takes as much as it needs.
     environment = lmdb.open(str(folder), map_size=2 * pages * _PAGE, lock=False)
     try:
         with environment.begin(write=True) as transaction:

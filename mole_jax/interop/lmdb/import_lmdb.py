@@ -34,7 +34,7 @@ class LmdbOptions(into_zoo.Options):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument(
-        "source", type=user_path, metavar="DIR", help="the data set: one folder a run, or fused"
+        "source", type=user_path, metavar="DIR", help="the data set: one folder per run, or fused"
     )
     into_zoo.add_arguments(parser, LmdbOptions(""), PROMPT_METRICS)
     parser.add_argument(

@@ -54,7 +54,7 @@ class Checkpoint(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """What runs have to have in common to lie in one zoo."""
+    """What runs must have in common to be in one zoo."""
 
     n_snapshots: int
     metrics: tuple[str, ...]
@@ -75,11 +75,11 @@ def scan(
 
     Args:
         path: the data set.
-        unfinished: take runs without DONE.txt for finished.
-        progress: makes a bar, as `core.progress.Progress` does.
+        unfinished: treat runs without DONE.txt as finished.
+        progress: makes a bar, as `core.console.progress.Progress` does.
 
     Raises:
-        UserError: when this is no such data set, or none of its runs can be used.
+        UserError: if this is not such a data set, or none of its runs can be used.
     """
     path = Path(path)
     folders = _folders(path)
@@ -145,7 +145,7 @@ class RunReader:
             raise UnusableRunError(f"is no longer in {JSON}") from None
 
     def parameters(self, run: StoredRun) -> np.ndarray:
-        """Read parameters [S, D] in PyTorch's order, also those that are not finite.
+        """Read parameters [S, D] in PyTorch's order, including those that are not finite.
 
         Raises UnusableRunError when a checkpoint is missing, of another size, or unreadable.
         """
@@ -161,7 +161,7 @@ class RunReader:
                         raise UnusableRunError(f"lacks {checkpoint.key}: {DATA} has no such key")
                     if len(value) != 4 * size:
                         raise UnusableRunError(
-                            f"{checkpoint.key} is {len(value)} bytes, and {size} float32 numbers "
+                            f"{checkpoint.key} is {len(value)} bytes, but {size} float32 numbers "
                             f"are {4 * size}"
                         )
                     row[:] = np.frombuffer(value, "<f4")
@@ -203,7 +203,7 @@ class RunReader:
             environment = lmdb.open(
                 str(file.parent), readonly=True, lock=False, readahead=False, create=False
             )
-            # LMDB maps the file into memory: to read what is not there would end the process.
+            # LMDB maps the file into memory: reading what is missing would end the process.
             pages = environment.info()["last_pgno"] + 1
             expected = pages * environment.stat()["psize"]
             if file.stat().st_size < expected:
@@ -250,8 +250,8 @@ def _folders(path: Path) -> list[str]:
     )
     if not found:
         raise UserError(
-            f"{path} is no checkpoint data set: no folder in it has {DATA} and {JSON}; give the "
-            "folder that holds one folder a run"
+            f"{path} is not a checkpoint data set: no folder in it has {DATA} and {JSON}; give "
+            "the folder that holds one folder per run"
         )
     return found
 
@@ -262,7 +262,7 @@ def _runs(folder: Path) -> list[tuple[str, _Found | str]]:
     try:
         content = json.loads((folder / JSON).read_text(encoding="utf-8"))
         if not isinstance(content, dict):
-            raise ValueError("it is no object")
+            raise ValueError("it is not an object")
     except FileNotFoundError:
         return [(folder.name, f"lacks {JSON}: there is no such file")]
     except (OSError, ValueError, RecursionError) as error:
@@ -300,7 +300,7 @@ def _history(content: Mapping[str, Any]) -> list[Checkpoint]:
             raise UnusableRunError(f"{JSON} has no metrics of {key}")
         for name, value in metrics.items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise UnusableRunError(f"{name} of {key} is no number")
+                raise UnusableRunError(f"{name} of {key} is not a number")
             if not is_finite(value):
                 raise UnusableRunError(f"{name} of {key} is not finite")
         numbers = {name: float(value) for name, value in metrics.items()}
@@ -312,7 +312,7 @@ def _history(content: Mapping[str, Any]) -> list[Checkpoint]:
 
 
 def _name(history: list[Checkpoint], name: str) -> str:
-    """Return the name that the keys of a run give it, where they agree."""
+    """Return the name that the keys of a run give it, if they agree."""
     prefixes = {key.rpartition("/")[0] for key, *_ in history}
     return prefixes.pop() if len(prefixes) == 1 and prefixes != {""} else name
 
@@ -327,10 +327,10 @@ def _shape(history: list[Checkpoint]) -> _Shape:
 
 def _unusual(shape: _Shape, usual: _Shape) -> str:
     if shape.n_snapshots != usual.n_snapshots:
-        return f"has {shape.n_snapshots} checkpoints, and most runs have {usual.n_snapshots}"
+        return f"has {shape.n_snapshots} checkpoints, but most runs have {usual.n_snapshots}"
     if shape.metrics != usual.metrics:
         return (
-            f"has the metrics {', '.join(shape.metrics) or 'none'}, and most runs have "
+            f"has the metrics {', '.join(shape.metrics) or 'none'}, but most runs have "
             f"{', '.join(usual.metrics) or 'none'}"
         )
     return f"its keys have {'an' if shape.has_epochs else 'no'} epoch, unlike those of most runs"

@@ -17,15 +17,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     text = "a workdir whose evaluate stage is done, or an evaluation.json; two or more"
     parser.add_argument("runs", nargs="*", type=user_path, metavar="RUN", help=text)
-    text = "a self-contained page besides the tables that are printed; none by default"
+    text = "a self-contained page to write, besides the printed tables; none by default"
     parser.add_argument("--out", type=user_path, metavar="FILE.html", help=text)
 
 
 def run(flags: argparse.Namespace) -> None:
-    """Print the comparison, and write it as a page where one is asked for.
+    """Print the comparison, and write it as a page if one is asked for.
 
     Raises:
-        UserError: for runs that cannot be read, and a page that cannot be written.
+        UserError: if a run cannot be read, or the page cannot be written.
     """
     runs = read_runs(flags.runs)
     if flags.out is not None:
@@ -37,12 +37,12 @@ def run(flags: argparse.Namespace) -> None:
 
 
 def _check(out: Path, runs: Sequence[Run]) -> None:
-    """Refuse a page that is no file, or would change what is only read."""
+    """Refuse a page that is a folder, or that would change a run."""
     if out.is_dir():
         raise UserError(f"--out={out} is a folder: name a file in it, such as {out}/compare.html")
     for run in runs:
         inside = run.workdir is not None and out.resolve().is_relative_to(run.workdir.resolve())
         if inside or out.resolve() == run.path.resolve():
             raise UserError(
-                f"--out={out} is of the run {run.name}, which is only read: name another"
+                f"--out={out} belongs to the run {run.name}, which is only read: name another"
             )

@@ -12,14 +12,14 @@ from mole_jax.report.comparison.recorded_run import Run, splits_of
 from mole_jax.report.comparison.side_by_side import Table
 
 QUALITY = (
-    "Tasks × networks of each. Regret is Adam's score minus MOLE's, and the support gap what is "
-    "lost with the support set of another network, both in points. R² says how well networks have "
-    "the loss that they were asked for. The best baseline leaves Adam and SGD aside."
+    "Tasks × networks of each. Regret is Adam's score minus MOLE's, and the support gap is the "
+    "score lost with another network's support set, both in points. R² says how closely networks "
+    "have the loss they were asked for. Adam and SGD do not count as baselines."
 )
 PAIRED = (
     "The first run's score minus the second's on the same tasks, with a 95 % interval over tasks: "
-    "above 0 the first one is better. Runs are paired only where tasks, images and support sets "
-    "are the same by their records; starts may be others, as those of other networks must be."
+    "above 0 the first one is better. Runs are paired only if their records show the same tasks, "
+    "images and support sets; starts may differ, as they must between networks of two kinds."
 )
 SETTINGS = "A setting that a run's config does not have is absent."
 MOST_SAID = 3  # pairs of runs in the opening sentences; the table has all
@@ -32,11 +32,11 @@ class Section(NamedTuple):
     words: str
     tables: tuple[Table, ...]
     lines: tuple[str, ...] = ()
-    every_key: Table | None = None  # what a table has in short; for the page alone
+    every_key: Table | None = None  # in full what a table shortens; for the page alone
 
 
 def sections(runs: Sequence[Run], pairs: Sequence[Paired | Unpaired]) -> list[Section]:
-    """Return all parts, those without numbers left out."""
+    """Return all parts that have numbers."""
     splits = splits_of(runs)
     few_shot = [side_by_side.few_shot(runs, split) for split in splits]
     of_few = tuple(table for table in few_shot if table is not None)
@@ -112,6 +112,4 @@ def _lines(older: Sequence[str], *, is_same: bool) -> Iterator[str]:
     if is_same:
         yield "No setting differs."
     if older:
-        yield (
-            f"Absent in some runs, which means the value that the others have: {', '.join(older)}."
-        )
+        yield f"Absent in some runs, which then have the value of the others: {', '.join(older)}."

@@ -30,7 +30,7 @@ def render(runs: Sequence[Run]) -> Figure:
 
 
 def caption(runs: Sequence[Run]) -> str:
-    """Say what is seen."""
+    """Say what the figure shows."""
     few = any(_adam(run.splits[split]) is None for run in runs for split in run.splits)
     return (
         "Mean test score of generated networks (dots) with the 95 % interval over tasks, and of "
@@ -52,7 +52,7 @@ def _draw(axes: Axes, runs: Sequence[Run], splits: Sequence[str]) -> None:
             fontsize=8.5,
             fontweight="bold",
         )
-        heading.set_in_layout(False)  # it may stand above the names and the axes
+        heading.set_in_layout(False)  # it may extend over the names and the axes
         at += 1.0
         for run in runs:
             if split in run.splits:
@@ -116,7 +116,7 @@ def _interval(
 
 
 def _adam(result: findings.Result) -> Mapping[str, Any] | None:
-    """Return Adam's quality, None where its mean is not on record."""
+    """Return Adam's quality, or None if its mean is not recorded."""
     found = result.get("adam") or {}
     return found if numbers.known(found.get("mean")) else None
 

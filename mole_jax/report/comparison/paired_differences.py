@@ -1,4 +1,4 @@
-"""The difference between two runs, task by task, where both were evaluated on the same tasks."""
+"""The difference between two runs, task by task, if both were evaluated on the same tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mole_jax.report.comparison.recorded_run import Run, splits_of
 from mole_jax.report.comparison.same_tasks import conditions, disagreement
 
 METHODS = ("generated", "adam")
-AS_RECORDED = 1e-4  # scores of 32 bits, whose mean is recorded in 64
+AS_RECORDED = 1e-4  # scores have 32 bits, their recorded mean 64
 
 
 class ScoreDifference(NamedTuple):
@@ -34,8 +34,8 @@ class Paired(NamedTuple):
     split: str
     n_tasks: int
     generated: ScoreDifference
-    adam: ScoreDifference | None  # None where it is not on record
-    same_starts: bool | None  # None where that is not known
+    adam: ScoreDifference | None  # None if not recorded
+    same_starts: bool | None  # None if unknown
 
 
 class Unpaired(NamedTuple):
@@ -48,7 +48,7 @@ class Unpaired(NamedTuple):
 
 
 def compare(runs: Sequence[Run]) -> list[Paired | Unpaired]:
-    """Compare every two runs on every split that both have."""
+    """Compare each two runs on every split that both have."""
     known = {run.name: conditions(run) for run in runs}
     found: list[Paired | Unpaired] = []
     for first, second in itertools.combinations(runs, 2):
@@ -89,13 +89,13 @@ def _scores(run: Run, split: str) -> dict[str, np.ndarray]:
     """Return the test scores [T, N] of generated networks and of Adam's.
 
     Raises:
-        UserError: where they are not there, or are not those of evaluation.json.
+        UserError: if they are missing, or disagree with evaluation.json.
     """
     assert run.workdir is not None, "without a workdir there are no conditions to agree"
     result = run.splits[split]
     stored = _read(run.workdir, f"quality.{split}", ("names", "score"))
     if stored is None:
-        raise UserError(f"{run.name} has kept no scores of single tasks")
+        raise UserError(f"{run.name} has kept no scores by task")
     names, score = stored["names"].tolist(), stored["score"]
     found = {method: score[names.index(method)] for method in METHODS if method in names}
     n_tasks, n_networks = int(result["n_tasks"]), int(result["n_networks"])
@@ -103,14 +103,14 @@ def _scores(run: Run, split: str) -> dict[str, np.ndarray]:
         recorded = result.get(method, {}).get("mean", np.nan)
         fits = values.shape == (n_tasks, n_networks // n_tasks)
         if not (fits and abs(float(values.mean()) - recorded) < AS_RECORDED):
-            raise UserError(f"the scores kept by {run.name} are not those of its evaluation.json")
+            raise UserError(f"the scores kept by {run.name} disagree with its evaluation.json")
     if "generated" not in found:
         raise UserError(f"{run.name} has kept no scores of generated networks")
     return found
 
 
 def _same_starts(first: Run, second: Run, split: str) -> bool | None:
-    """Return whether Adam began with the same test losses: with the same networks, that is."""
+    """Return whether Adam began with the same test losses, and so with the same networks."""
     begun = []
     for run in (first, second):
         assert run.workdir is not None
@@ -123,7 +123,7 @@ def _same_starts(first: Run, second: Run, split: str) -> bool | None:
 
 
 def _read(workdir: Path, name: str, needed: tuple[str, ...]) -> dict[str, np.ndarray] | None:
-    """Return a result that the evaluate stage has kept, None where there is none to use."""
+    """Return a result that the evaluate stage has kept, or None if there is none to use."""
     path = workdir / "evaluate" / "results" / f"{name}.npz"
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""Tables as plain text of a given width: cells that have no room are wrapped."""
+"""Tables as plain text of a given width: cells that do not fit are wrapped."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from mole_jax.report.comparison.side_by_side import Table
 
 WIDTH = 100
 GAP = "  "
-LONG = 12  # a column of texts takes this at least, if it has a word as long
-LONGEST = 40  # the same of the first column, by whose texts the others are read
+LONG = 12  # least width of a column that has a word this long
+LONGEST = 40  # the same of the first column, which names the rows
 NUMERIC = frozenset("0123456789+−-–.")
 
 
 def lines(table: Table, width: int = WIDTH) -> Iterator[str]:
-    """Yield a table's lines, in several pieces where it has too many columns for one."""
+    """Yield a table's lines, in several pieces if it has too many columns for one."""
     if table.caption:
         yield from paragraph(table.caption, width)
     first, *others = zip(table.heads, *table.rows, strict=True)
@@ -29,7 +29,7 @@ def lines(table: Table, width: int = WIDTH) -> Iterator[str]:
 
 
 def _least(column: Sequence[str]) -> int:
-    """Return the width that a column and the gap before it cannot do without."""
+    """Return the least width of a column, with the gap before it."""
     return len(GAP) + min(_longest_word(column), LONG)
 
 
@@ -55,9 +55,9 @@ def _piece(columns: Sequence[tuple[str, ...]], width: int) -> Iterator[str]:
 
 
 def _fitted(columns: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Return the columns' widths: as wide as their cells, the widest ones less until all fit.
+    """Return the columns' widths: those of their cells, the widest reduced until all fit.
 
-    First heads are wrapped, then cells between words, and words are broken only where they must be.
+    Heads are wrapped first, then cells between words; words are broken only if they must be.
     """
     widths = [max(map(len, column)) for column in columns]
     words = [_longest_word(column) for column in columns]
@@ -77,7 +77,7 @@ def _longest_word(column: Sequence[str]) -> int:
 
 
 def _wrapped(cell: str, width: int) -> list[str]:
-    # Not at no-break spaces, which textwrap leaves alone, nor at hyphens: S4-12-20 is one name.
+    # No breaks at hyphens, since S4-12-20 is one name; textwrap keeps no-break spaces, too.
     return textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
 
 

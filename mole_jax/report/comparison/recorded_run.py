@@ -1,4 +1,4 @@
-"""The runs that are compared: found where the user says, named apart, and only ever read."""
+"""The runs to compare: found where the user says, given distinct names, and only ever read."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Run:
     """One evaluated experiment.
 
     Attributes:
-        name: what tables call it: the folder's name, with folders above it where two are alike.
+        name: its name in tables: the folder's, with folders above it if two are alike.
         path: its evaluation.json.
-        workdir: where its zoo and per-task results are; None where the file lies by itself.
-        evaluation: what the file says.
+        workdir: where its zoo and per-task results are; None if the file is not in a workdir.
+        evaluation: the file's content.
     """
 
     name: str
@@ -39,19 +39,19 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        """Return its resolved config, with today's names; empty where none is recorded."""
+        """Return its resolved config, with today's names; empty if none is recorded."""
         return compat.renamed(self.evaluation.get("config") or {})
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
-    """Read two runs or more, each a workdir or an evaluation.json.
+    """Read two or more runs, each a workdir or an evaluation.json.
 
     Raises:
-        UserError: for fewer than two, for one that is given twice, and for what is no such thing.
+        UserError: for fewer than two paths, one that is given twice, or one that is neither.
     """
     if len(paths) < 2:
         raise UserError(
-            f"{'one run is' if paths else 'no run is'} given, and comparing takes two or more: "
+            f"{'one run is' if paths else 'no run is'} given, but comparing takes two or more: "
             "python -m mole_jax.report compare WORKDIR WORKDIR"
         )
     found = [_find(path) for path in paths]
@@ -73,7 +73,7 @@ def splits_of(runs: Sequence[Run]) -> list[str]:
 
 
 def _find(path: Path) -> tuple[Path, Path | None]:
-    """Return a run's evaluation.json, and its workdir where it lies in one."""
+    """Return a run's evaluation.json, and its workdir if it lies in one."""
     if path.is_file():
         above = path.resolve().parent
         is_in_place = path.name == FILE and above.name == "report"
@@ -84,7 +84,7 @@ def _find(path: Path) -> tuple[Path, Path | None]:
     if not file.exists():
         if not (path / stages.MARK).exists():
             raise UserError(
-                f"{path} is not a workdir, it has no {stages.MARK}: give the folder that --workdir "
+                f"{path} is not a workdir: it has no {stages.MARK}; give the folder that --workdir "
                 f"named, or the path of an {FILE}"
             )
         raise UserError(
@@ -95,7 +95,7 @@ def _find(path: Path) -> tuple[Path, Path | None]:
 
 
 def _parts(file: Path, workdir: Path | None) -> tuple[str, ...]:
-    """Return the path that a run is called by, in parts."""
+    """Return the parts of the path that names a run."""
     if workdir is not None:
         return workdir.resolve().parts
     file = file.resolve()
@@ -103,7 +103,7 @@ def _parts(file: Path, workdir: Path | None) -> tuple[str, ...]:
 
 
 def _names(parts: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return the last part of each path, and more of them where two would be called the same."""
+    """Return the last part of each path, or more parts if two names would be the same."""
     for n in range(1, max(map(len, parts)) + 1):
         names = ["/".join(own[-n:]) for own in parts]
         if len(set(names)) == len(names):

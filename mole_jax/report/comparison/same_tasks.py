@@ -1,8 +1,8 @@
 """Whether two runs were evaluated on the same tasks with the same support sets, by their records.
 
 A task is one row of a zoo's task table. A support set depends on the seed, on the number of the
-run that its episode starts from, and on the images: all of these are on record, so that nothing
-here is drawn again. What an episode starts from may differ: networks of two kinds share no start.
+run that its episode starts from, and on the images: all of these are recorded, so nothing is drawn
+again here. The starts of episodes may differ: networks of two kinds share none.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from mole_jax.zoo.storage.reader import Zoo, open_zoo
 
 
 class Conditions(NamedTuple):
-    """Under which conditions a split was evaluated; what is not known is None.
+    """The conditions under which a split was evaluated; None is unknown.
 
     Attributes:
         metric: what is scored, such as "accuracy".
         seed: of the experiment.
         shape: T tasks, N networks each.
-        problem: why nothing more is known; "" where it is.
-        tasks: what makes each of them the task that it is, its id first.
-        images: hashes of all images, of those that are shown, and of those that judge.
+        problem: why nothing more is known; "" if it is known.
+        tasks: what identifies each of them, its id first.
+        images: hashes of all images, of the support pool and of the test pool.
         support_per_class: examples of each class in a support set.
         judged_on: episodes in which a policy is measured.
         runs: [T, N] numbers of the runs that episodes start from.
@@ -49,10 +49,10 @@ class Conditions(NamedTuple):
 
 
 def conditions(run: Run) -> dict[str, Conditions]:
-    """Return the conditions of each split of a run, as its evaluation.json and its zoo have them.
+    """Return the conditions of each split of a run, from its evaluation.json and its zoo.
 
-    Of a split like S3-NAME or S4-24 whose tasks the task table does not tell apart, they are those
-    of all of its kind.
+    For a split like S3-NAME or S4-24, the task table may not distinguish its tasks from others of
+    its kind; conditions then cover all of that kind.
     """
     flat = flatten(run.config)
     zoo, problem = _zoo(run)
@@ -70,34 +70,34 @@ def conditions(run: Run) -> dict[str, Conditions]:
 
 
 def disagreement(first: Conditions, second: Conditions) -> str:
-    """Say in a few words why scores cannot be paired, "" where they can."""
+    """Return in a few words why scores cannot be paired, "" if they can."""
     if first.metric != second.metric:
-        return f"other scores ({first.metric}, {second.metric})"
+        return f"different scores ({first.metric}, {second.metric})"
     if first.seed != second.seed:
-        return f"another seed ({first.seed}, {second.seed})"
-    for what, a, b in zip(("tasks", "networks a task"), first.shape, second.shape, strict=True):
+        return f"different seeds ({first.seed}, {second.seed})"
+    for what, a, b in zip(("tasks", "networks per task"), first.shape, second.shape, strict=True):
         if a != b:
-            return f"another number of {what} ({a}, {b})"
+            return f"different numbers of {what} ({a}, {b})"
     if first.problem or second.problem:
         return first.problem or second.problem
     if first.tasks != second.tasks:
         return _other_tasks(first.tasks, second.tasks)
     if first.images != second.images:
-        return "other images, or others in the pools"
+        return "different images, or different ones in the pools"
     if first.judged_on != second.judged_on:
-        return f"another number of test episodes ({first.judged_on}, {second.judged_on})"
+        return f"different numbers of test episodes ({first.judged_on}, {second.judged_on})"
     if first.support_per_class != second.support_per_class:
-        sizes = f"({first.support_per_class}, {second.support_per_class} examples of a class)"
-        return f"other support sets {sizes}"
+        sizes = f"({first.support_per_class}, {second.support_per_class} examples per class)"
+        return f"different support sets {sizes}"
     if first.runs != second.runs:
-        return "other support sets: they are drawn by the numbers of runs, and these differ"
+        return "different support sets: they are drawn by run number, and these differ"
     return ""
 
 
 def _zoo(run: Run) -> tuple[Zoo | None, str]:
     """Return a run's zoo, or why there is none to read."""
     if run.workdir is None:
-        return None, f"of {run.name} only its evaluation.json is given, not its workdir"
+        return None, f"only the evaluation.json of {run.name} is given, not its workdir"
     try:
         return open_zoo(run.workdir / "zoo"), ""
     except UserError as problem:
@@ -126,9 +126,9 @@ def _of_zoo(known: Conditions, zoo: Zoo, flat: dict[str, Any], split: str, name:
 
 
 def _runs(zoo: Zoo, split: str, wanted: int) -> np.ndarray | None:
-    """Return the numbers [T, N] of the runs that a split's episodes start from, as evaluating does.
+    """Return the numbers [T, N] of the runs that a split's episodes start from.
 
-    None where the zoo has too few of them.
+    They are found as the evaluate stage does; None if the zoo has too few of them.
     """
     if split == "S0":
         return episodes.held_out_runs(zoo, wanted)
@@ -136,23 +136,23 @@ def _runs(zoo: Zoo, split: str, wanted: int) -> np.ndarray | None:
     held_out = np.flatnonzero([of_split(task) for task in zoo.schema.tasks])
     try:
         return episodes.held_out_subsets(zoo, held_out, wanted)
-    except ValueError:  # rows of several lengths
+    except ValueError:  # rows of different lengths
         return None
 
 
 def _fit(split: str, found: tuple[int, ...], evaluated: tuple[int, int]) -> bool:
     """Return whether the zoo has the tasks and networks that were evaluated.
 
-    Of a split like S3-NAME those of all of its kind are found.
+    For a split like S3-NAME, the zoo's are those of all splits of its kind.
     """
     as_many = found[0] >= evaluated[0] if "-" in split else found[0] == evaluated[0]
     return as_many and found[1] == evaluated[1]
 
 
 def _is_of(split: str) -> Callable[[DataSubset], bool]:
-    """Return a function that says whether a task is of a split, as far as the task itself knows.
+    """Return a function that says whether a task is of a split, as far as its record shows.
 
-    Which data set the classes of S3-NAME are of, it does not; nor its network in older zoos.
+    It does not show the data set of S3-NAME, nor in older zoos the network.
     """
     code, _, which = split.partition("-")
     networks = ("", which) if code == "S4" else None
@@ -160,12 +160,12 @@ def _is_of(split: str) -> Callable[[DataSubset], bool]:
 
 
 def _content(task: DataSubset) -> tuple[Any, ...]:
-    """Return what makes a task the one that it is: not how many training images it has."""
+    """Return what identifies a task; its number of training images does not."""
     return task.id, task.classes, task.parameters, task.transformation, task.network
 
 
 def _other_tasks(first: tuple[Any, ...], second: tuple[Any, ...]) -> str:
     a, b = ({content[0] for content in own} for own in (first, second))
     if a == b:
-        return "other tasks of the same names, or in another order"
-    return f"other tasks ({len(a & b)} of {len(a)} names are the same)"
+        return "different tasks of the same names, or in another order"
+    return f"different tasks ({len(a & b)} of {len(a)} names are the same)"

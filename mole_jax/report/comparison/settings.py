@@ -11,13 +11,14 @@ from mole_jax.core.storage.files import to_json
 
 ABSENT = "absent"
 THERE = "there"
-MANY = 3  # keys of a section that a run lacks: this many and more are one line
+MANY = 3  # of this many keys, or more, a section that a run lacks is one line
 
 
 class Setting(NamedTuple):
-    """A key and its value in each run, ABSENT where a run's config lacks it.
+    """A key and its value in each run, or ABSENT if a run's config lacks it.
 
-    `section` is the largest one around the key that all runs lack which lack the key; "" for none.
+    `section` is the largest one around the key that is missing in every run without the key; "" for
+    none.
     """
 
     key: str
@@ -28,8 +29,8 @@ class Setting(NamedTuple):
 class Differences(NamedTuple):
     """What differs: values, keys that some runs lack, and keys that say nothing new.
 
-    `older` are keys that came later than some of the configs: these lack them, and the others have
-    what held before.
+    `older` are keys introduced after some of the configs: these lack them, and the others have the
+    value that held before.
     """
 
     changed: list[Setting]
@@ -80,7 +81,7 @@ def _group(setting: Setting) -> tuple[str, tuple[bool, ...]]:
 
 
 def _lacked_section(key: str, lacking: Sequence[Mapping[str, Any]]) -> str:
-    """Return the largest section around a key of which these flat configs have nothing."""
+    """Return the largest section around a key that is missing in all these flat configs."""
     parts = key.split(".")
     sections = [".".join(parts[:n]) for n in range(1, len(parts))]
     return next(
@@ -89,7 +90,7 @@ def _lacked_section(key: str, lacking: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with lists for tuples: files know no tuples."""
+    """Return a value with lists for tuples, since files have no tuples."""
     return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 

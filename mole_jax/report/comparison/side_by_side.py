@@ -1,4 +1,4 @@
-"""What runs have recorded, as tables with a row for each run: one content, for text and HTML."""
+"""What runs have recorded, as tables with a row for each run, for both text and HTML."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def paired(found: Sequence[Paired | Unpaired]) -> Table:
             str(pair.n_tasks),
             *_difference(pair.generated),
             *_difference(pair.adam),
-            {True: "the same", False: "others", None: "not known"}[pair.same_starts],
+            {True: "the same", False: "different", None: "unknown"}[pair.same_starts],
         )
         for pair in found
         if isinstance(pair, Paired)
@@ -165,7 +165,7 @@ def paired(found: Sequence[Paired | Unpaired]) -> Table:
 
 
 def reasons(found: Sequence[Paired | Unpaired]) -> list[str]:
-    """Return a line for each two runs that cannot be paired, and for each reason."""
+    """Return a line for every two runs that cannot be paired and each reason."""
     splits: dict[tuple[str, str, str], list[str]] = {}
     for pair in found:
         if isinstance(pair, Unpaired):
@@ -179,7 +179,7 @@ def reasons(found: Sequence[Paired | Unpaired]) -> list[str]:
 def _difference(difference: ScoreDifference | None) -> tuple[str, str]:
     if difference is None:
         return numbers.DASH, numbers.DASH
-    # Scores are of 32 bits: their last digits would make a minus sign of nothing.
+    # Scores have 32 bits: their last digits could put a minus sign before a zero.
     mean, low, high = (round(x, 6) + 0.0 for x in (difference.mean, *difference.ci95))
     return numbers.points(mean, 2), numbers.interval_points((low, high), 2)
 

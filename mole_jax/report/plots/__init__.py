@@ -1,3 +1,1 @@
-"""The figures, one a file: what it needs, how it is drawn, and the sentence that says what it
-shows.
-"""
+"""The figures, one per file: what each needs, how it is drawn, and its caption."""

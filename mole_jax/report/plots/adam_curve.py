@@ -58,7 +58,7 @@ def caption(data: Recorded) -> str:
     reached = np.flatnonzero(loss <= level)
     if not reached.size:
         return (
-            f"Adam's median loss does not come down to MOLE's {numbers.short(level)} within "
+            f"Adam's median loss does not reach MOLE's {numbers.short(level)} within "
             f"{int(steps[-1])} steps."
         )
     return (

@@ -29,7 +29,7 @@ def draw(axes: Axes, data: Recorded) -> None:
         for row, column in np.ndindex(k, k) if k <= MOST else ():
             share = shares[row, column]
             if share >= 0.005:
-                # On a fixed ground: the page's dark mode leaves the cells as they are.
+                # Fixed colours: the page's dark mode leaves the cells as they are.
                 colour = "#ffffff" if share > 0.5 else "#202020"
                 cell.text(column, row, f"{100 * share:.0f}", ha="center", va="center",
                           fontsize=8, color=colour)  # fmt: skip

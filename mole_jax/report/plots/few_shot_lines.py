@@ -45,7 +45,7 @@ def caption(data: Recorded) -> str:
     ]
     return (
         f"MOLE's mean of networks against {methods[rival]}, on average the "
-        f"best of the others on the same examples: {', '.join(parts)} a class."
+        f"best of the others on the same examples: {', '.join(parts)} per class."
     )
 
 

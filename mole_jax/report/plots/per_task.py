@@ -1,4 +1,4 @@
-"""Score without training against score with Adam, one mark per task (or run, of one task)."""
+"""Score without training against score with Adam, one mark per task (or run, if of one task)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def caption(data: Recorded) -> str:
     adam, generated = data["adam_score"], data["generated_score"]
     gap = adam - generated
     text = (
-        "One mark per task, or per run where all are of one task: on "
+        "One mark per task, or per run if there is one task: on "
         f"{int((gap <= 0.01).sum())} of {len(gap)} the generated "
         "networks are within one point of Adam's or better; the worst one trails by "
         f"{numbers.number(100 * float(gap.max()), 2)} points."
@@ -72,7 +72,7 @@ def caption(data: Recorded) -> str:
 
 
 def _best_baseline_score(data: Recorded) -> tuple[str, Array] | None:
-    """Return the best baseline and its score per task [T]: the headline's where it was recorded."""
+    """Return the best baseline and its score per task [T]: the headline's if it was recorded."""
     if not (data.has("baseline_names") and data.has("baseline_score")):
         return None
     names = [str(name) for name in data["baseline_names"]]

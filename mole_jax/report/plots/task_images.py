@@ -9,7 +9,7 @@ from mole_jax.report import style
 from mole_jax.report.spec import FigureSpec, Recorded
 
 COLUMNS = 6  # of test images
-LEFT = 0.3  # share of the width that the examples have
+LEFT = 0.3  # share of the width for the examples
 
 
 def draw(axes: Axes, data: Recorded) -> None:
@@ -50,7 +50,7 @@ def draw(axes: Axes, data: Recorded) -> None:
 def _cell(
     axes: Axes, row: int, column: int, rows: int, columns: int, left: float, width: float
 ) -> Axes:
-    """Return axes for an image of a grid that has a part of the width."""
+    """Return axes for one image of a grid, which takes a part of the width."""
     w, h = width / columns, 1 / rows
     box = (left + (column + 0.1) * w, 1 - (row + 0.78) * h, 0.8 * w, 0.74 * h)
     found = axes.inset_axes(box)
@@ -62,7 +62,7 @@ def _cell(
 
 
 def _image(axes: Axes, image: np.ndarray, low: float, high: float) -> None:
-    """Show an image, bright on dark ones as dark on bright; colours as they are."""
+    """Show an image: grey ones inverted, to be dark on bright; colours as they are."""
     scaled = np.clip((image - low) / (high - low + 1e-9), 0, 1)
     if scaled.shape[-1] == 1:
         axes.imshow(scaled[..., 0], cmap="gray_r", vmin=0, vmax=1)
@@ -73,9 +73,9 @@ def _image(axes: Axes, image: np.ndarray, low: float, high: float) -> None:
 def caption(data: Recorded) -> str:
     truth, (ours, adams) = data["one_task_truth"], data["one_task_answers"]
     text = (
-        f"The first task of {data['one_task_split']}, which was not chosen. Left: examples of each "
-        "class, of those that it was shown. Right: test images, with MOLE's answer below on the "
-        f"left, orange where it is wrong: {np.sum(ours == truth)} of {len(truth)} are right."
+        f"The first task of {data['one_task_split']}, not picked by hand. Left: examples of each "
+        "class, among those that MOLE was shown. Right: test images, with MOLE's answer below on "
+        f"the left, orange if it is wrong: {np.sum(ours == truth)} of {len(truth)} are right."
     )
     if (adams >= 0).all():
         text += (

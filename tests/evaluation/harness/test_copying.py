@@ -56,7 +56,7 @@ def test_nearest_others_leaves_out_a_network_itself_and_nothing_else():
     np.testing.assert_allclose(copying.nearest_others(x), brute, rtol=1e-12)
     twins = np.concatenate([x, x[:, ::-1]])  # each again, its units in another order
     np.testing.assert_array_equal(copying.nearest_others(twins), 0.0)
-    with pytest.raises(ValueError, match="alone"):
+    with pytest.raises(ValueError, match="two networks or more"):
         copying.nearest_others(x[:1])
 
 

@@ -31,7 +31,7 @@ def test_results_of_another_form_are_refused_like_missing_ones(
     }
     write_npz(path, **fields, of_another_version=np.array(2.0))
     before = path.read_bytes()
-    with pytest.raises(UserError, match="is of another form: another version"):
+    with pytest.raises(UserError, match="is of another format: another version"):
         read_all(tmp_path, prepared.context, [alone])
     assert path.read_bytes() == before
     write_npz(path, **fields)

@@ -134,7 +134,7 @@ def test_files_that_are_no_cases(tmp_path: Path, capsys: pytest.CaptureFixture[s
     case = str(CASES / "mlp_chunk.npz")
     assert gpt_parity.main([str(tmp_path / "deep.npz"), case]) == 2
     told = capsys.readouterr()
-    assert "deep.json is no JSON file" in told.err and f"{case}\n" in told.out
+    assert "deep.json is not a JSON file" in told.err and f"{case}\n" in told.out
 
 
 def test_other_files_beside_cases_are_left_out(
@@ -143,6 +143,6 @@ def test_other_files_beside_cases_are_left_out(
     other = tmp_path / "images.npz"
     np.savez(other, image=np.ones((2, 4), np.float32))
     assert gpt_parity.main([str(CASES / "mlp_chunk.npz"), str(other)]) == 0
-    assert f"{other} is no case" in capsys.readouterr().err
+    assert f"{other} is not a case" in capsys.readouterr().err
     assert gpt_parity.main([str(other)]) == 2
     assert "none of these files is a case" in capsys.readouterr().err

@@ -44,7 +44,7 @@ def test_own_runs_have_the_metrics_that_the_reference_reads(
     path, batch = own
     export_gpt(path, tmp_path / "out")
     printed = capsys.readouterr()
-    assert "1 runs that are not finite left out" in printed.err
+    assert "1 runs left out, which are not finite" in printed.err
     splits = np.array(batch.split)[np.asarray(batch.finite)]
     assert f"6 runs, of which the last {np.sum(splits != 'train')} are held out" in printed.out
     # What the reference makes of it: folders are runs, checkpoints are in the order of the JSON.

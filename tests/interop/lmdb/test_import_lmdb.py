@@ -155,7 +155,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: gpt_data.change(f, first_key(f), np.full(23, -11, "<f4").tobytes()),
         "has a weight of 11, beyond +-10",
     ),
-    "size": (lambda f: gpt_data.change(f, first_key(f), b"1234" * 22), "is 88 bytes, and 23"),
+    "size": (lambda f: gpt_data.change(f, first_key(f), b"1234" * 22), "is 88 bytes, but 23"),
     "odd": (lambda f: gpt_data.change(f, first_key(f), b"12345"), "is 5 bytes"),
     "missing": (lambda f: gpt_data.change(f, first_key(f), None), "has no such key"),
     "arch": (
@@ -163,7 +163,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         "_arch says tensors of 1, 1, 1, 1 numbers, not 12, 3, 6, 2",
     ),
     "metric": (damage_json_metric, "avg_test_loss of 000002"),
-    "checkpoint": (drop_a_checkpoint, "has 4 checkpoints, and most runs have 5"),
+    "checkpoint": (drop_a_checkpoint, "has 4 checkpoints, but most runs have 5"),
     "huge metric": (
         lambda f: gpt_data.change_json(f, checkpoints={"ep001_it00001.pt": {"loss": 10**400}}),
         "loss of ep001_it00001.pt is not finite",
@@ -244,7 +244,7 @@ def test_what_cannot_be_imported_is_refused_before_a_zoo_is_made(
 @pytest.mark.parametrize("place", ["nowhere", "empty", "000000"])
 def test_what_is_no_data_set_is_refused(data: Path, place: str) -> None:
     (data / "empty").mkdir()
-    words = {"nowhere": "no such folder", "empty": "is no checkpoint data set",
+    words = {"nowhere": "no such folder", "empty": "is not a checkpoint data set",
              "000000": "is the folder of one run"}[place]  # fmt: skip
     with pytest.raises(UserError, match=words):
         import_gpt(data / place, data.parent / "zoo", MLP)

@@ -58,7 +58,7 @@ def test_most_runs_say_what_is_usual(tmp_path: Path) -> None:
     problems = [run.problem or "" for run in data.runs[3:]]
     for problem, words in zip(
         problems,
-        ("has 4 checkpoints", "has the metrics avg_test_loss, and most", "have no epoch"),
+        ("has 4 checkpoints", "has the metrics avg_test_loss, but most", "have no epoch"),
         strict=True,
     ):
         assert words in problem

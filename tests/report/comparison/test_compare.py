@@ -40,7 +40,7 @@ def test_a_terminal_of_100_columns_shows_everything(
     assert max(map(len, text.splitlines())) <= 100
     assert "On the same tasks first is 2.0 points better than second" in " ".join(text.split())
     assert re.search(r"first − second +S1 +4 +\+2\.00 +\+2\.00 to \+2\.00 +\+0\.00 ", text)
-    assert "Not paired: first and third on S1, S0: another seed (0, 1)." in text
+    assert "Not paired: first and third on S1, S0: different seeds (0, 1)." in text
     assert re.search(r"seed +0 +0 +1\n", text)
     for recorded in ("Regression 93.1 %", "0.957", "+76.3", "2.1 ms", "48 s", "2 cores"):
         assert recorded in text
@@ -60,7 +60,12 @@ def test_the_page_is_whole_and_says_the_same(
     balance.feed(text)
     assert balance.open == [] and "<script" not in text
     assert text.count("<figure") == 1
-    for part in ("3 runs side by side", "first − second", "+2.00 to +2.00", "another seed (0, 1)"):
+    for part in (
+        "3 runs side by side",
+        "first − second",
+        "+2.00 to +2.00",
+        "different seeds (0, 1)",
+    ):
         assert part in text
 
 
@@ -114,7 +119,7 @@ def test_evaluations_that_measured_little_are_compared(
     paths = [str(tmp_path / f"{name}.json") for name in ("a", "b")]
     text = printed(capsys, *paths, f"--out={tmp_path / 'page.html'}")
     assert "No setting differs." in text
-    assert "Not paired: a and b on S1: of a only its evaluation.json is given" in text
+    assert "Not paired: a and b on S1: only the evaluation.json of a is given" in text
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["compare", "--help"]])

@@ -89,9 +89,9 @@ def test_starts_may_be_unknown(first: Path, second: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"ids": "letters"}, r"other tasks \(0 of 4 names are the same\)"),
-        ({"images": "other"}, "other images"),
-        ({"members": 4}, "other support sets: they are drawn by the numbers of runs"),
+        ({"ids": "letters"}, r"different tasks \(0 of 4 names are the same\)"),
+        ({"images": "other"}, "different images"),
+        ({"members": 4}, "different support sets: they are drawn by run number"),
     ],
 )
 def test_other_zoos_have_no_difference(
@@ -106,9 +106,9 @@ def test_other_zoos_have_no_difference(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"metric": "return"}, "other scores (accuracy, return)"),
-        ({"n_tasks": 2, "n_networks": 4}, "another number of tasks (4, 2)"),
-        ({"n_networks": 4}, "another number of networks a task (2, 1)"),
+        ({"metric": "return"}, "different scores (accuracy, return)"),
+        ({"n_tasks": 2, "n_networks": 4}, "different numbers of tasks (4, 2)"),
+        ({"n_networks": 4}, "different numbers of networks per task (2, 1)"),
     ],
 )
 def test_other_numbers_have_no_difference(
@@ -133,10 +133,10 @@ def test_networks_of_one_kind_are_paired_though_other_kinds_differ(tmp_path: Pat
 
 def test_other_configs_have_no_difference(first: Path, second: Path) -> None:
     changed(second, lambda record: record["config"]["data"].update(support_per_class=5))
-    reason = "other support sets (10, 5 examples of a class)"
+    reason = "different support sets (10, 5 examples per class)"
     assert {pair.reason for pair in pairs(first, second).values()} == {reason}
     changed(second, lambda record: seeded(record, 1))
-    assert {pair.reason for pair in pairs(first, second).values()} == {"another seed (0, 1)"}
+    assert {pair.reason for pair in pairs(first, second).values()} == {"different seeds (0, 1)"}
 
 
 def test_without_a_zoo_nothing_is_paired(first: Path, second: Path, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_without_a_zoo_nothing_is_paired(first: Path, second: Path, tmp_path: Pa
     assert "the zoo of second cannot be read" in pairs(first, second)["S1"].reason
     file = tmp_path / "alone.json"
     shutil.copy(second / "report" / "evaluation.json", file)
-    assert "of alone only its evaluation.json is given" in pairs(first, file)["S1"].reason
+    assert "only the evaluation.json of alone is given" in pairs(first, file)["S1"].reason
 
 
 def test_another_zoo_than_that_of_the_evaluation_is_noticed(first: Path, second: Path) -> None:
@@ -155,11 +155,11 @@ def test_another_zoo_than_that_of_the_evaluation_is_noticed(first: Path, second:
 def test_scores_of_another_evaluation_are_not_used(first: Path, second: Path) -> None:
     file = second / "evaluate" / "results" / "quality.S1.npz"
     write_npz(file, names=["generated", "adam"], score=made_up_run.scores(0.03)["S1"])
-    assert pairs(first, second)["S1"].reason.endswith("not those of its evaluation.json")
+    assert pairs(first, second)["S1"].reason.endswith("disagree with its evaluation.json")
     file.write_bytes(b"damaged")
     assert "quality.S1.npz is damaged" in pairs(first, second)["S1"].reason
     file.unlink()
-    assert pairs(first, second)["S1"].reason == "second has kept no scores of single tasks"
+    assert pairs(first, second)["S1"].reason == "second has kept no scores by task"
 
 
 def test_runs_without_a_common_split_are_said(first: Path, second: Path) -> None:

@@ -52,11 +52,11 @@ def test_what_cannot_be_read_is_said_in_a_line(tmp_path: Path) -> None:
     write_json(tmp_path / "list.json", [])
     write_json(tmp_path / "numbers.json", {"splits": {"S1": 3}})
     for paths, match in (
-        ([], "no run is given, and comparing takes two or more"),
+        ([], "no run is given, but comparing takes two or more"),
         ([good], "one run is given"),
         ([good, good / "report" / "evaluation.json"], "is given twice: name each run once"),
         ([good, tmp_path / "none"], "none does not exist: give a workdir"),
-        ([good, tmp_path / "empty"], "empty is not a workdir, it has no workdir.json: give"),
+        ([good, tmp_path / "empty"], "empty is not a workdir: it has no workdir.json; give"),
         ([good, unevaluated], "evaluation.json is missing: run the evaluate stage"),
         ([good, tmp_path / "bad.json"], "bad.json cannot be read as JSON"),
         ([good, tmp_path / "list.json"], "list.json has no splits"),
