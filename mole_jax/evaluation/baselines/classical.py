@@ -1,6 +1,6 @@
 """Classical learners on the support set alone: they answer with classes and not with networks.
 
-All are scikit-learn's (Pedregosa et al. 2011). Their settings are chosen on training subsets, as
+Logistic regression and the SVM are scikit-learn's. Settings are chosen on training subsets, as
 Adam's rate is, and so is the temperature that turns scores into probabilities.
 """
 
