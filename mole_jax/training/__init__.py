@@ -1,1 +1,1 @@
-"""Training on pairs drawn from a zoo: state, steps, feeding, checkpoints."""
+"""Meta-training of any learner: batches, state, steps, feeding, checkpoints."""
