@@ -148,8 +148,8 @@ class Model:
 
         Args:
             x_support: images [m, F] or [m, *input_shape] (a single channel may be left out), pixels
-                on the source's own scale, any m >= 1, in any order; of each class, five times as
-                many as in training are used. Gradient steps follow the first
+                on the source's own scale, any m >= 1, in any order; of each class, at most five
+                times as many as in training are used. Gradient steps follow the first
                 `metamodel.support_probes` of each class, in a fixed order by content. For an
                 environment, transitions [m, O + A + O]: observation, action, next observation.
             y_support: labels [m], integers in 0..K-1; none for an environment. If the model was

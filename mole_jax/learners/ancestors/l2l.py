@@ -44,7 +44,7 @@ class L2LConfig(AncestorConfig):
     # (es), or on truncations with persistent perturbations (pes).
     estimator: str = "backprop"
     sigma: float = 0.01  # standard deviation of perturbations
-    judge: str = "query"  # the loss to minimise: on query examples or, as published, on support
+    judge: str = "query"  # examples whose loss is minimised: query, or (as published) support
     # Numbers of steps among which the evaluation chooses on training subsets.
     try_steps: tuple[int, ...] = (10, 20, 40, 80)
 

@@ -1,7 +1,7 @@
 """Policies practise: the gradient of the return, from rollouts in a task's own environment.
 
-REINFORCE (Williams 1992) with a baseline for each time step. The loss has the ratio of an action's
-probability to itself, with a stopped gradient, so that second derivatives are right as well
+REINFORCE (Williams 1992) with a baseline for each time step. The loss uses the ratio of an action's
+probability to itself with its gradient stopped, so that second derivatives are right as well
 (Rothfuss et al. 2019, ProMP: low-variance curvature). MAML differentiates the logarithm, whose
 second derivative lacks a term.
 """

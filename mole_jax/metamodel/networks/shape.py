@@ -30,7 +30,7 @@ class Shape:
     # Refine the estimate by gradient steps on learned examples of each class.
     probes: int = 8  # learned examples of each class; 0: none, and no inner steps
     # Labelled support examples of each class whose gradient is followed as well, separately from
-    # that of the learned ones. They are the first ones, in random order.
+    # that of the learned ones: the first ones of a random order.
     support_probes: int = 0  # of each class; 0: none
     support_weights: bool = False  # whether the model learns how much each of them counts
     support_warps: float = 0.0  # how far inner steps move, turn and stretch them; 0: not at all
