@@ -1,4 +1,4 @@
-"""Asking a trained learner: one compiled call, whatever the learner."""
+"""Predict with a trained learner: one compiled call, for any learner."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def classify(
 
 
 def all_of(target_metric: jax.Array, *, best: bool = False) -> Request:
-    """Return a request for metrics [B] in which everything of an episode may be looked at.
+    """Return a request for metrics [B] in which all conditions of an episode may be used.
 
-    With `best` it is for the best that a learner can give, and the metrics are placeholders.
+    With `best` it asks for the best that a learner can give, and the metrics are placeholders.
     """
     batch = len(target_metric)
     return Request(target_metric, everything(batch), jnp.full((batch,), best))
 
 
 def flops(learner: Learner, theta: Any, episodes: Episodes) -> float:
-    """Return the operations that one call for these episodes takes; see `flops.of` for which.
+    """Return the FLOPs of one call for these episodes; see `flops.count` for what is counted.
 
-    A learner that writes no networks is asked about one input of each.
+    A learner that writes no networks classifies one input of each episode.
     """
     key = jax.random.key(0)
     if learner.writes_networks:

@@ -1,4 +1,4 @@
-"""What the meta-model is trained to do: recover the target's weights and its function."""
+"""The denoising loss: recover the target's weights and its function."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from mole_jax.training.pairs import Pairs
 
 
 class Noise(NamedTuple):
-    """What is random in the loss of a batch."""
+    """The random part of a batch's loss."""
 
     t: jax.Array  # [B] in [0, 1]
     noise: jax.Array  # [B, L, C]
 
 
 def encoded(model: MetaModel, pairs: Pairs) -> Pairs:
-    """Return pairs whose starts [B, D] are tokens [B, L, C]."""
+    """Return the pairs with their starts [B, D] encoded to tokens [B, L, C]."""
     start = model.representation.encode(pairs.prompt.start)
     return pairs._replace(prompt=pairs.prompt._replace(start=start))
 
 
 def draw_noise(model: MetaModel, batch: int, key: jax.Array, time_power: float) -> Noise:
-    """Draw times and noise of a whole batch.
+    """Draw times and noise for a whole batch.
 
-    Diffusion times are u^time_power for uniform u: below 1, more of them are noisy. What the
-    conditions say is all there is at high noise, whereas at low noise the answer is in the input.
+    Diffusion times are u^time_power for uniform u: below 1, more of them are noisy. At high noise
+    the conditions are all there is to go by; at low noise the answer is in the input.
 
     Args:
         model: what is trained.
@@ -53,12 +53,12 @@ def loss(
     noise: Noise,
     function_weight: float,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Mean loss of a batch.
+    """Return the mean loss of a batch.
 
-    Two terms. The squared error of the clean estimate in normalised weights (the diffusion loss);
-    and the divergence between the outputs of the estimated and of the target network on training
-    images of the data subset. Weights matter very unequally to a network's function, and the
-    second term shows the model which do.
+    It has two terms: the squared error of the clean estimate in normalised weights (the diffusion
+    loss), and the divergence between the outputs of the estimated and of the target network on
+    training images of the data subset. Weights matter very unequally to a network's function, and
+    the second term shows the model which ones matter.
 
     Args:
         model: what is trained.
@@ -93,7 +93,7 @@ def loss(
 
 
 def function_divergence(model: MetaModel, estimate: jax.Array, pairs: Pairs) -> jax.Array:
-    """How far the estimate's outputs are from the target's, mean over inputs: [B]."""
+    """Return the divergence of the estimate's outputs from the target's, mean over inputs: [B]."""
     network, tokens = model.network, model.representation
     target = network.spec.unflatten(tokens.denormalise(pairs.target))
     found = tokens.network(tokens.split(estimate))

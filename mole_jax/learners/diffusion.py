@@ -1,7 +1,7 @@
 """The diffusion learner: a transformer over a network's tokens that denoises weights.
 
-Peebles et al. 2022 (G.pt) train the same objective on pairs of a run: from a start to a later
-snapshot, conditioned on the metric that was reached.
+Peebles et al. 2022 (G.pt) use the same objective: pairs from one run, a start and a later snapshot,
+conditioned on the metric that was reached.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from mole_jax.training.train_config import TrainConfig
 class Objective(NamedTuple):
     """What is minimised: choices of `config.training`."""
 
-    function_weight: float  # of the networks' outputs, besides their weights
+    function_weight: float  # weight of the loss on outputs, next to that on weights
     time_power: float  # below 1: more of the training at high noise
 
 
@@ -67,7 +67,7 @@ class Diffusion:
     name: str = "diffusion"
     label: Label = LABEL
     uses: Uses = EVERYTHING
-    mesh: Mesh | None = None  # that gradients are computed on
+    mesh: Mesh | None = None  # for computing gradients
     parts: int = 1  # of a batch, one after another
 
     source = "pairs"
@@ -93,7 +93,7 @@ class Diffusion:
         one, start = jnp.zeros((1,)), jnp.zeros((1, length, channels))
         best = jnp.zeros((1,), bool) if self.uses.best else None
         prompt = Prompt(start, one, one, support, everything(1), best)
-        # Of what was fitted only the shapes matter, and there may be no more of it.
+        # Only the shapes of the fitted arrays matter, and they may be shapes.
         own = jax.tree.map(lambda x: jnp.ones(x.shape), self.model.representation)
         model = dataclasses.replace(self.model, representation=own)
         of = model.denoising(start, one, prompt)
@@ -124,8 +124,8 @@ class Diffusion:
         return found
 
     def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> jax.Array:
-        """Sample a network for every episode: [B, D]; zero where it stands for no class."""
-        # One support set may be for all networks; what becomes of it holds for all estimates.
+        """Sample a network for every episode, [B, D], with zeros for absent classes and units."""
+        # One support set may be for all networks; its encoding is computed once for all estimates.
         given = episodes.support, self.model.show(theta, episodes.support)
         batch = episodes.start.shape[:1]
         support, shown = jax.tree.map(lambda x: jnp.broadcast_to(x, batch + x.shape[1:]), given)
@@ -143,7 +143,7 @@ class Diffusion:
         return jnp.where(sizes.there(self.network, episodes.start), flat, 0.0)
 
     def ready(self, fitted: Fitted, plan: Plan) -> Self:
-        """Return the learner with what was fitted for it, and how it is to be sampled from."""
+        """Return the learner with its fitted representation and a sampling plan."""
         tokens = self.model.representation.with_fitted(fitted)
         return dataclasses.replace(
             self, model=dataclasses.replace(self.model, representation=tokens), plan=plan
@@ -154,7 +154,7 @@ class Diffusion:
         return {}
 
     def choices(self) -> tuple[Self, ...]:
-        return ()  # prompts apart, which are no settings of its own
+        return ()  # prompts are chosen elsewhere
 
     def on(self, mesh: Mesh, parts: int) -> Self:
         return dataclasses.replace(self, model=self.model.on(mesh), mesh=mesh, parts=parts)
@@ -181,14 +181,13 @@ def build(
 
     Args:
         config: the experiment.
-        network: what the learner answers with.
-        fitted: what its representation is fitted to.
+        network: the architecture that the learner answers with.
+        fitted: what was fitted for its representation.
         plan: how the learner samples.
         make: makes another module than this learner's own.
 
     Raises:
-        UserError: for anything in `representation`, `metamodel`, `diffusion` or `training` that
-            cannot be.
+        UserError: for invalid values in `representation`, `metamodel`, `diffusion` or `training`.
     """
     make = make or functools.partial(_transformer, config, network)
     train = TrainConfig.of(config)
@@ -209,21 +208,21 @@ def _transformer(config: Mapping[str, Any], network: Network, process: Process) 
     if shape.support_probes > most:
         raise UserError(
             f"metamodel.support_probes={shape.support_probes} is more than the "
-            f"data.support_per_class={most} examples of each class that there are; lower it"
+            f"data.support_per_class={most} examples of each class; lower it"
         )
     if shape.support_probes and not network.classifies:
         raise UserError(
-            f"metamodel.support_probes={shape.support_probes} needs labelled examples, and "
+            f"metamodel.support_probes={shape.support_probes} needs labelled examples, but "
             f"network.name={network.name!r} has none; set it to 0"
         )
     if shape.support_warps and len(network.input_shape) != 3:
         raise UserError(
-            f"metamodel.support_warps={shape.support_warps} moves images, and "
+            f"metamodel.support_warps={shape.support_warps} moves images, but "
             f"network.name={network.name!r} sees {network.input_shape}; set it to 0"
         )
     if shape.pairwise and not network.classifies:
         raise UserError(
-            f"metamodel.pairwise joins outputs to classes, and network.name={network.name!r} has "
+            f"metamodel.pairwise joins outputs to classes, but network.name={network.name!r} has "
             "no classes; set it to False"
         )
     return Transformer(

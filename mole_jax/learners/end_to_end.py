@@ -1,8 +1,8 @@
 """The rival without a zoo: the same transformer, trained on the loss of the networks it writes.
 
-It never sees a trained network. Its gradient comes from query examples of each episode, through the
-network that it writes from the support set: as HyperTransformer (Zhmoginov et al. 2022) and
-MotherNet (Müller et al. 2023) are trained.
+It never sees a trained network. Its gradient comes from the query examples of each episode, through
+the network that it writes from the support set. HyperTransformer (Zhmoginov et al. 2022) and
+MotherNet (Müller et al. 2023) are trained like this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mole_jax.representation.fitted import Fitted
 from mole_jax.tasks.networks import Network
 from mole_jax.training.learner import Episodes, Label, Request, Uses
 
-# A step that is too long makes units of the network die. Where step sizes learned as fast as the
+# Steps that are too long make units of the network die. When step sizes learned as fast as the
 # rest, all networks answered at random after 500 steps.
 STEP_SCALE = 0.03
 LABEL = Label(
@@ -37,10 +37,10 @@ LABEL = Label(
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class EndToEnd:
-    """A noiseless meta-model that is judged by what its networks do."""
+    """A noiseless meta-model that is trained on what its networks do."""
 
     writer: Diffusion
-    mesh: Mesh | None = None  # that gradients are computed on
+    mesh: Mesh | None = None  # for computing gradients
     parts: int = 1  # of a batch, one after another
 
     name = "end_to_end"
@@ -80,7 +80,7 @@ class EndToEnd:
     def _written(
         self, theta: Any, episodes: Episodes, use: dict[str, jax.Array] | None = None
     ) -> jax.Array:
-        # No metric is asked for, and none is known of a start that was drawn at random.
+        # No metric is asked for, and that of a random start is unknown.
         some = jnp.ones(episodes.start.shape[:1])
         given = jnp.ones(some.shape, bool) if use is None else use["support"]
         start = jnp.ones(some.shape, bool) if use is None else use["start"]
@@ -90,7 +90,7 @@ class EndToEnd:
         return self.writer.adapt(theta, plain, request, jax.random.key(0))
 
     def ready(self, fitted: Fitted, plan: Plan) -> Self:
-        """Return the learner with what was fitted for it; it is not sampled from."""
+        """Return the learner with its fitted representation; it is not sampled from."""
         return dataclasses.replace(self, writer=self.writer.ready(fitted, plan))
 
     @property

@@ -1,6 +1,6 @@
 """The learner of Peebles et al. 2022, Learning to Learn with Generative Models of Neural Networks.
 
-Its transformer cuts networks into tokens by itself and does not look at the support set.
+Its transformer tokenises networks itself and ignores the support set.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted, plan: Pla
     """Build the learner of a config; raises UserError as `diffusion.build` does."""
     if share := compat.get(config, "training.best_prompts"):
         raise UserError(
-            f"training.best_prompts={share}: metamodel.name='gpt' learns prompts with a number "
-            "only; set it to 0"
+            f"training.best_prompts={share}: metamodel.name='gpt' only learns prompts with a "
+            "number; set it to 0"
         )
     if network.frame is not None:
         raise UserError(
-            f"metamodel.name='gpt' is for networks of one size, and network.name={network.name!r} "
+            f"metamodel.name='gpt' is for networks of one size, but network.name={network.name!r} "
             "has several: set it to 'dit'"
         )
     make = functools.partial(_module, config, network)
@@ -52,10 +52,10 @@ def _module(config: Mapping[str, Any], network: Network, process: Process) -> GP
     name = config["representation"]["name"]
     if name != "flat":
         raise UserError(
-            f"metamodel.name='gpt' cuts networks into tokens by itself, as metamodel.gpt.split "
-            f"says: set representation.name={name!r} to 'flat'"
+            f"metamodel.name='gpt' tokenises networks itself, as metamodel.gpt.split says: set "
+            f"representation.name={name!r} to 'flat'"
         )
     tokens = Tokens.of(compat.get(config, "metamodel.gpt"))
     module = GPT(shape, tokens, process, flat.sizes(network))
-    _ = module.token_sizes  # raises what is wrong with them
+    _ = module.token_sizes  # raises UserError if they are invalid
     return module

@@ -43,7 +43,7 @@ def sample(model: MetaModel, plan: Plan, params: Any, prompt: Prompt, key: jax.A
         if plan.guidance != 1.0:
             free = without("support", "target_metric")
             found = free + plan.guidance * (given - free)
-        # Of several conditions each adds its own part (Liu et al. 2022, here given the others).
+        # Each of several conditions adds its own part (Liu et al. 2022, here given the others).
         for condition, (weight, of_best) in plan.guides.items():
             each = jnp.full(shape[:1], weight)
             if prompt.best is not None:

@@ -1,4 +1,4 @@
-"""A config's main learner and its pairs as shapes: neither its data nor its zoo need be there."""
+"""A config's main learner and its pairs as shapes, without its data and zoo."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pieces(config: Mapping[str, Any]) -> tuple[Learner, TrainConfig, PairSource]
     """Return learner, hyperparameters and source of batches of a config.
 
     Raises:
-        UserError: for a config that cannot be.
+        UserError: for an invalid config.
     """
     name = registry.of(config)[0]
     hyper = registry.train_config(config, name)
@@ -53,7 +53,7 @@ def pieces(config: Mapping[str, Any]) -> tuple[Learner, TrainConfig, PairSource]
 
 
 def family_of(config: Mapping[str, Any]) -> TaskFamily:
-    """Return the tasks, with random images of the right shape where the real ones are not here."""
+    """Return the tasks, with random images of the right shape if the real ones are not here."""
     try:
         return families.build(config)
     except UserError:

@@ -25,7 +25,7 @@ class LearnersConfig:
 
     maml: DescentConfig = _DESCENT  # learns a start for a few gradient steps
     fomaml: DescentConfig = _DESCENT  # MAML without the gradients of gradients
-    meta_sgd: DescentConfig = _DESCENT  # MAML that learns the rate of every parameter, too
+    meta_sgd: DescentConfig = _DESCENT  # MAML that also learns the rate of every parameter
     reptile: DescentConfig = _DESCENT  # moves its start towards what a few steps lead to
     l2l: L2LConfig = _L2L  # a learned optimizer
     recurrent: SequenceConfig = _SEQUENCE  # an LSTM that reads the examples
@@ -35,18 +35,18 @@ class LearnersConfig:
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> LearnersConfig:
-        """Read the section; what a stored config lacks, an older one, is left out of training."""
+        """Read the section; learners that an older stored config lacks are not trained."""
         given = sections.defaults(LearnersConfig)
         for name, keys in config.get("learners", {}).items():
             given[name] = {**given.get(name, {}), **keys}
         return sections.read(LearnersConfig, given, "learners")
 
     def steps(self) -> dict[str, int]:
-        """Return by name for how many steps each is meta-trained; 0: not at all."""
+        """Return the number of meta-training steps by name; 0: not trained."""
         return {name: own.steps for name, own in self._each().items()}
 
     def check(self) -> None:
-        """Raise UserError for values that cannot be."""
+        """Raise UserError for invalid values."""
         for name, own in self._each().items():
             own.check(name)
 

@@ -36,12 +36,12 @@ from mole_jax.zoo.storage.reader import Zoo, open_zoo
 def train(
     config: Mapping[str, Any], workdir: Path, mesh_shape: Mapping[str, int] | None = None
 ) -> None:
-    """Train on WORKDIR/zoo; leaves WORKDIR/train/LEARNER/checkpoints.
+    """Train on WORKDIR/zoo, and write WORKDIR/train/LEARNER/checkpoints.
 
-    `mesh_shape` says how the devices are arranged (see `mesh.make_mesh`). It changes no number
-    beyond rounding, so a training may resume on another one.
+    `mesh_shape` says how the devices are arranged (see `mesh.make_mesh`). It only changes rounding,
+    so a training may resume on another one.
 
-    With `zoo.live` new runs replace those of the zoo during the training (see `live.py`).
+    With `zoo.live` new runs replace those of the zoo during training (see `live.py`).
     """
     workdir = Path(workdir)
     zoo = open_zoo(workdir / "zoo")
@@ -77,16 +77,16 @@ def of_learner(
     fitted: Fitted,
     renewed: live.LiveZoo | None = None,
 ) -> tuple[Learner, TrainConfig, Source]:
-    """Return a learner of a config by its name, how it is trained, and where its batches come from.
+    """Return a config's learner of this name, its hyperparameters and its source of batches.
 
     Args:
         config: the experiment.
         name: of the learner.
-        zoo: whose runs they are.
+        zoo: the stored runs.
         family: their tasks.
         runs: the training runs.
-        fitted: what the representation was fitted to.
-        renewed: what replaces runs during the training.
+        fitted: what was fitted for the representation.
+        renewed: the live zoo that replaces runs during training, or None.
     """
     learner = registry.build(config, family.network, name, fitted)
     hyper = registry.train_config(config, name)
@@ -111,7 +111,7 @@ def of_learner(
 def episodes(
     family: TaskFamily, rules: PairConfig, hyper: TrainConfig
 ) -> EpisodeSource | ControlSource:
-    """Return the training tasks as a source of episodes, their support sets as those of pairs."""
+    """Return the training tasks as a source of episodes, with support sets drawn as for pairs."""
     tasks = jnp.asarray(family.indices("train"), jnp.int32)
     if not isinstance(family, ImageFamily):
         return ControlSource(
@@ -132,9 +132,9 @@ def episodes(
 def _leave_scales(
     config: Mapping[str, Any], workdir: Path, family: TaskFamily, runs: TrainingRuns
 ) -> None:
-    """Have process 0 write what was fitted; a latent is fitted once, when the training begins.
+    """Write what was fitted, in process 0; a latent is fitted once, when the training begins.
 
-    Fitted again, on another machine, its components could point the other way.
+    If fitted again on another machine, its components could point the other way.
     """
     if not distributed.is_first():
         return

@@ -1,4 +1,4 @@
-"""The gradient of what networks do on query sets, for every learner that is trained on episodes."""
+"""The query loss and its gradient, for every learner that is trained on episodes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Loss = Callable[[Any, Any], tuple[jax.Array, Metrics]]
 def gradient(
     loss: Loss, theta: Any, batch: Any, mesh: Mesh | None, parts: int
 ) -> tuple[Any, Metrics]:
-    """Return the gradient of a loss of episodes, and its metrics.
+    """Return the gradient of a loss on episodes, and its metrics.
 
     Args:
-        loss: of these episodes.
+        loss: (theta, episodes) -> loss, metrics.
         theta: the parameters of a learner.
-        batch: B episodes with query sets, and what else goes with each.
-        mesh: whose devices share the batch.
-        parts: that a batch is cut into, one after another.
+        batch: B episodes with query sets, and anything else that goes with each.
+        mesh: its devices share the batch.
+        parts: number of parts that a batch is cut into, one after another.
     """
 
     def of(part: Any) -> tuple[Any, Metrics]:
@@ -58,7 +58,7 @@ def of_networks(
 def of_one(network: Network, flat: jax.Array, examples: Examples) -> tuple[jax.Array, jax.Array]:
     """Return the loss (nats) and accuracy of one network [D] on examples [n].
 
-    Of a network that answers with values they are its mean squared error and NaN.
+    For a network that answers with values, they are its mean squared error and NaN.
     """
     outputs = network.apply(network.spec.unflatten(flat), examples.inputs)
     if network.outputs is Outputs.VALUES:

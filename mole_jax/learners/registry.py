@@ -23,9 +23,9 @@ from mole_jax.tasks.networks import Network
 from mole_jax.training.learner import Learner
 from mole_jax.training.train_config import TrainConfig
 
-# metamodel.name -> the learner that the main one is.
+# metamodel.name -> the main learner.
 MAIN = {"dit": diffusion.build, "gpt": gpt.build}
-# Made of the main one, each of them trained for training.NAME_steps; 0 leaves it out.
+# Learners made from the main one; each is trained for training.NAME_steps, and 0 leaves it out.
 RIVALS: dict[str, Callable[[Diffusion], Diffusion | EndToEnd]] = {
     "regression": regression.of,
     "end_to_end": end_to_end.of,
@@ -38,7 +38,7 @@ ANCESTORS: dict[str, Callable[..., Learner]] = {
     **dict.fromkeys(sequence.LABELS, sequence.build),
     evolved.NAME: evolved.build,
 }
-# Those that policies may have: they practise in the task's environment.
+# Learners for policies: they practise in the task's environment.
 PRACTISING = (*maml.LABELS, reptile.NAME)
 NAMES = ("diffusion", *RIVALS, *ANCESTORS)
 
@@ -58,7 +58,7 @@ def build(
     """Build a learner of a config.
 
     Raises:
-        UserError: for an unknown name, and for anything in the config that cannot be.
+        UserError: for an unknown name or an invalid config.
     """
     if name not in NAMES:
         raise UserError(f"learner {name!r} is unknown; there are {NAMES}")
@@ -72,7 +72,7 @@ def build(
 
 
 def check(config: Mapping[str, Any], network: Network, mesh: Mesh) -> None:
-    """Raise UserError where a learner of a config cannot be built, trained or sampled from."""
+    """Raise UserError if a learner of a config cannot be built, trained or sampled from."""
     if _steps(config, "end_to_end") and not (network.classifies and _sees_support(config)):
         raise UserError(
             f"training.end_to_end_steps={_steps(config, 'end_to_end')} needs labelled examples, "
@@ -81,7 +81,7 @@ def check(config: Mapping[str, Any], network: Network, mesh: Mesh) -> None:
     _check_ancestors(config, network)
     if compat.get(config, "representation.align") and config["zoo"]["placement"] == "stream":
         raise UserError(
-            "representation.align brings all runs into one basis before the training, and "
+            "representation.align brings all runs into one basis before the training, but "
             "zoo.placement='stream' leaves them in their files: set it to 'auto', 'device' or "
             "'host'"
         )
@@ -117,13 +117,13 @@ def train_config(config: Mapping[str, Any], name: str) -> TrainConfig:
         changed["rate_key"] = " or ".join(f"learners.{name}.{key}" for key in own.knobs)
         changed["apart"] = True
         changed["batch_size"] = own.batch_size or found.batch_size
-        # The step of an evolution strategy is taken as it is.
+        # An evolution strategy's step is taken as it is, without AdamW.
         changed["plain"] = name == evolved.NAME
     return dataclasses.replace(found, **changed)
 
 
 def _check_ancestors(config: Mapping[str, Any], network: Network) -> None:
-    """Raise UserError for values of `config.learners` that cannot be, and what networks forbid."""
+    """Raise UserError for invalid `config.learners`, and learners that do not fit the network."""
     section = LearnersConfig.of(config)
     section.check()
     parts = config["training"]["accumulate"]
@@ -137,9 +137,9 @@ def _check_ancestors(config: Mapping[str, Any], network: Network) -> None:
             )
         if steps and network.acts and name not in PRACTISING:
             raise UserError(
-                f"learners.{name}.steps={steps} needs labelled examples, and network.name="
-                f"{network.name!r} has none; set it to 0, or take one of those that practise in "
-                f"the environment: {', '.join(PRACTISING)}"
+                f"learners.{name}.steps={steps} needs labelled examples, but network.name="
+                f"{network.name!r} has none; set it to 0, or use a learner that practises in the "
+                f"environment: {', '.join(PRACTISING)}"
             )
         if (
             steps
@@ -147,7 +147,7 @@ def _check_ancestors(config: Mapping[str, Any], network: Network) -> None:
             and build(config, network, name, none).writes_networks
         ):
             raise UserError(
-                f"learners.{name}.steps={steps} is for networks of one size, and network.name="
+                f"learners.{name}.steps={steps} is for networks of one size, but network.name="
                 f"{network.name!r} has several; set it to 0"
             )
     own = config["network"]
@@ -155,7 +155,7 @@ def _check_ancestors(config: Mapping[str, Any], network: Network) -> None:
     if section.evolved.steps and not layers:
         raise UserError(
             f"learners.evolved.steps={section.evolved.steps}: its rule is for network.name='mlp' "
-            f"with network.activation='relu', and this one is {own['name']!r} with "
+            f"with network.activation='relu', but this one is {own['name']!r} with "
             f"{own.get('activation')!r}; set it to 0"
         )
 

@@ -1,6 +1,6 @@
 """The regression ablation: the same network without noise, which answers in one step.
 
-It shows whether diffusion pays. Of several answers that are equally good it gives the mean.
+It shows whether diffusion pays off. Where several answers are equally good, it gives their mean.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _FITTED = "fitted_"
 
 
 class Scales(NamedTuple):
-    """What a trained learner has to know of the data that it was trained on."""
+    """What a trained learner must know about its training data."""
 
     fitted: Fitted
     input_scale: float | np.ndarray  # inputs = pixels * input_scale + input_shift; [F] or one
@@ -31,12 +31,12 @@ class Scales(NamedTuple):
 
 
 def path(workdir: Path) -> Path:
-    """Return where a workdir has them."""
+    """Return the file in a workdir."""
     return Path(workdir) / "train" / "model.npz"
 
 
 def write(workdir: Path, scales: Scales) -> None:
-    """Leave them in a workdir."""
+    """Write them to a workdir."""
     fitted = scales.fitted
     statistics = {"pixel_mean": scales.pixel_mean, "pixel_std": scales.pixel_std}
     files.write_npz(
@@ -51,7 +51,7 @@ def write(workdir: Path, scales: Scales) -> None:
 
 
 def read(workdir: Path) -> Scales:
-    """Read what `write` left; raise UserError where it is missing or damaged."""
+    """Read what `write` wrote; raise UserError if it is missing or damaged."""
     file = path(workdir)
     try:
         return _read(file)

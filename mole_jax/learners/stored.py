@@ -1,4 +1,4 @@
-"""Trained learners, read from a workdir without a change to any file."""
+"""Trained learners, read from a workdir without changing any file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load(
     checkpoint: str | int = "last",
     plan: Plan = DEFAULT,
 ) -> Trained:
-    """Read what the train stage left in WORKDIR/train.
+    """Read a trained learner from WORKDIR/train.
 
     Args:
         workdir: the run.
@@ -47,11 +47,11 @@ def load(
         network: the target network.
         name: of the learner.
         checkpoint: "last", of a finished training; "best", the one with the lowest training loss;
-            or the step of another one that is kept.
+            or the step of any other stored one.
         plan: how the learner samples.
 
     Raises:
-        UserError: when that training or checkpoint is not there or not finished.
+        UserError: when that training or checkpoint is missing or not finished.
     """
     folder = Path(workdir) / "train" / name
     if not folder.is_dir():
@@ -75,9 +75,9 @@ def load(
 
 
 def _stored_state(folder: Path, checkpoint: str | int, like: State, steps: int) -> State:
-    """Return the state of a checkpoint without a change to any file; see `load` for names.
+    """Return the state of a checkpoint without changing any file; see `load` for names.
 
-    A training may replace checkpoints meanwhile: then the choice is made once more.
+    If a running training removes the checkpoint meanwhile, choose again.
     """
     while True:
         kept = checkpoint_files.steps(folder)

@@ -35,14 +35,14 @@ Module = transformer.Transformer | gpt_transformer.GPT
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class MetaModel:
-    """What estimates clean tokens; trained parameters are passed in."""
+    """A meta-model, which estimates clean tokens; trained parameters are passed in."""
 
     representation: Representation
     module: Module
     process: Process
     network: Network
     probe_gradient: ProbeGradients
-    noiseless: bool  # it answers from pure noise alone, of which it sees nothing: regression
+    noiseless: bool  # regression: it always answers at t = 1, and sees no noise
     one_basis: bool  # training runs all lie around one network
 
     def on(self, mesh: Mesh) -> MetaModel:
@@ -51,7 +51,7 @@ class MetaModel:
 
     @property
     def n_tokens(self) -> int:
-        """L', the tokens that the transformer works on for each network."""
+        """L', the tokens per network that the transformer works on."""
         return self.module.n_tokens(self.representation.layout)
 
     @property
@@ -65,7 +65,7 @@ class MetaModel:
         """Predict the clean tokens.
 
         Args:
-            params: of the module.
+            params: the module's parameters.
             noisy: [B, L, C] normalised tokens at diffusion time t.
             t: [B] in [0, 1].
             prompt: B prompts.
@@ -88,14 +88,14 @@ class MetaModel:
         return estimate * self.mask(prompt)
 
     def show(self, params: Any, support: Examples) -> Any:
-        """Return what the module makes of support sets [B, n], to go into `Prompt.shown`."""
+        """Return the module's encoding of support sets [B, n], for `Prompt.shown`."""
         return self.module.show(params, support)
 
     def mask(self, prompt: Prompt) -> Any:
         """Return which channels hold a parameter of a task's network: [1, L, C], or [B, L, C].
 
-        None of the padding, of no output that stands for no class of the task, and of nothing that
-        a network of the start's sizes lacks.
+        It leaves out padding, outputs that stand for no class of the task, and what a network of
+        the start's sizes lacks.
         """
         layout, n_classes = self.representation.layout, prompt.support.n_classes
         found = layout.mask[None]
@@ -117,7 +117,7 @@ class MetaModel:
         return tokens.encode(flat(own).astype(jnp.float32)) > 0
 
     def denoising(self, noisy: jax.Array, t: jax.Array, prompt: Prompt) -> Denoising:
-        """Return what an output will be relative to; arguments as in `clean_estimate`."""
+        """Return what an output is relative to; arguments as in `clean_estimate`."""
         use_start = prompt.use["start"][:, None, None]
         start = jnp.where(use_start, prompt.start, 0.0)
         anchor = start
@@ -133,10 +133,7 @@ class MetaModel:
         return Denoising(noisy, start, anchor, t, self.scale(prompt), self.representation, there)
 
     def scale(self, prompt: Prompt) -> jax.Array:
-        """Return the standard deviation of the target around the start, or around nothing.
-
-        [B, L, C]
-        """
+        """Return the standard deviation of the target around the start, or around 0: [B, L, C]."""
         change = self.representation.change[None]
         mask = jnp.asarray(self.representation.layout.mask, change.dtype)[None]
         if self.one_basis:
@@ -159,12 +156,11 @@ def build(
     Args:
         config: the experiment.
         network: what the meta-model writes.
-        fitted: what its representation is fitted to.
+        fitted: what was fitted for its representation.
         make: makes the module for a process.
 
     Raises:
-        UserError: for anything in `representation` or `diffusion` that cannot be, and as `make`
-            does.
+        UserError: for invalid values in `representation` or `diffusion`, and as `make` does.
     """
     d = config["diffusion"]
     tokens = representation.build(config, network, fitted)

@@ -1,4 +1,4 @@
-"""The section `metamodel` of a config: its keys are those of the model that `name` chooses."""
+"""The section `metamodel` of a config: `name` chooses the model, and with it the keys."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ METAMODEL = Tagged("metamodel.name", {"dit": Shape, "gpt": GPTConfig})
 
 
 def shape_of(config: Mapping[str, Any]) -> Shape:
-    """Return the sizes of a config's meta-model, with defaults for what its kind does not have."""
+    """Return the sizes of a config's meta-model, with defaults for keys that its kind lacks."""
     own = set(defaults(METAMODEL.of(config) or Shape))
     section, found = config["metamodel"], {}
     for field in dataclasses.fields(Shape):

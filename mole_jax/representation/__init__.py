@@ -7,9 +7,9 @@ The seam is `tokens.Representation`. To add one:
     a latent, fitted to the zoo's training networks           a file here like `pca.py`, and a line
                                                               of LATENTS
 
-Each key of its own is a field of `representation_config.py` and a line of `core/compat.py`. What
-a latent fits is a dict of arrays, which training stores with the learner by their names. Whatever
-is in NAMES is tested by tests/representation/test_every_representation.py.
+Its own keys are fields of `representation_config.py` and lines of `core/compat.py`. A latent fits
+a dict of arrays, which training stores with the learner under their names.
+tests/representation/test_every_representation.py tests everything in NAMES.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ NAMES = (*CODECS, *LATENTS)
 
 
 def codec(name: str, network: Network, *, chunk_size: int, canonical_order: bool = False) -> Codec:
-    """Return the codec of a name.
+    """Return the codec with this name.
 
-    With `canonical_order` the units of all networks stand in one order, so that each token has a
-    place.
+    With `canonical_order` all networks have their units in the same order, and each token has a
+    position.
 
     Raises:
         UserError: for an unknown name or a chunk size below 1.
@@ -81,10 +81,10 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Repres
     Args:
         config: the experiment.
         network: whose parameters become tokens.
-        fitted: of the zoo's training networks, or `shapes`.
+        fitted: what was fitted to the zoo's training networks, or its `shapes`.
 
     Raises:
-        UserError: for anything in `representation` that cannot be.
+        UserError: for invalid values in `representation`.
     """
     settings, shared = config["representation"], one_basis(config)
     name, kind = settings["name"], compat.get(config, "representation.normaliser")
@@ -92,13 +92,13 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Repres
         raise UserError(f"representation.normaliser={kind!r} is unknown; there are {NORMALISERS}")
     if kind == "global" and shared:
         raise UserError(
-            "representation.normaliser='global' keeps no mean, around which the runs of "
-            "population.shared_start or representation.align lie: set it to 'tensor'"
+            "representation.normaliser='global' keeps no mean, but the runs of "
+            "population.shared_start or representation.align lie around one: set it to 'tensor'"
         )
     if network.frame is not None and (why := _no_frame(name, kind, shared)):
         raise UserError(
-            f"network.name={network.name!r} has networks of several sizes, in which what is absent "
-            f"is zero, and {why}"
+            f"network.name={network.name!r} has networks of several sizes, where absent parameters "
+            f"are zero, and {why}"
         )
     if name in LATENTS:
         return LATENTS[name].build(settings, network, fitted)
@@ -107,11 +107,11 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Repres
 
 
 def _no_frame(name: str, normaliser: str, shared: bool) -> str:
-    """Say what of a representation does not keep zeros, and the remedy; "" for nothing."""
+    """Say why a representation does not keep zeros, and the remedy; "" where it does."""
     if name in LATENTS:
         return f"representation.name={name!r} does not keep zeros: set it to 'neuron'"
     if normaliser == "global":
-        return "representation.normaliser='global' is not fitted to them: set it to 'tensor'"
+        return "representation.normaliser='global' is not for several sizes: set it to 'tensor'"
     if shared:
         return (
             "population.shared_start and representation.align keep a mean of every parameter: set "
@@ -121,16 +121,16 @@ def _no_frame(name: str, normaliser: str, shared: bool) -> str:
 
 
 def one_basis(config: Mapping[str, Any]) -> bool:
-    """Return whether a unit's number means the same in all training runs.
+    """Return whether a unit's index means the same in all training runs.
 
-    They began as one network, or they were brought into one basis afterwards.
+    It does where the runs share one start, or were brought into one basis afterwards.
     """
     align = compat.get(config, "representation.align")
     return bool(config["population"]["shared_start"] or align)
 
 
 def latent(config: Mapping[str, Any]) -> Latent | None:
-    """Return what fits a config's representation to training networks; None where nothing does."""
+    """Return the module that fits a config's representation to networks; None for a table."""
     return LATENTS.get(config["representation"]["name"])
 
 

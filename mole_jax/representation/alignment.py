@@ -1,4 +1,4 @@
-"""Bringing networks together modulo their symmetries: matching, distance, nearest neighbours."""
+"""Alignment of networks modulo their symmetries: matching, distance, nearest neighbours."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from mole_jax.tasks.networks import Network
 
 # Orders and bases are matched in turn; more rounds than this gain little.
 ROUNDS = 5
-# Of the references that look nearest after being aligned to one network, how many are matched
-# again.
+# After all networks are aligned to one, a query is matched again to this many nearest references.
 CANDIDATES = 4
 
 
@@ -51,21 +50,21 @@ def _rotated(network: Network, flat: np.ndarray, turns: list[Any]) -> np.ndarray
 
 
 def align(network: Network, flat: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return `flat` [D] brought to where it best matches `reference` [D]."""
+    """Return `flat` [D], moved by symmetries to where it best matches `reference` [D]."""
     return apply(network, flat, match(network, flat, reference))
 
 
 def distance(network: Network, a: np.ndarray, b: np.ndarray) -> float:
-    """Euclidean distance between two networks modulo symmetries (see `match`)."""
+    """Return the Euclidean distance between two networks modulo symmetries (see `match`)."""
     return float(np.linalg.norm(align(network, a, b) - b))
 
 
 def nearest(network: Network, query: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Distance of each query [Q, D] to the closest reference [R, D], modulo symmetries: [Q].
+    """Return the distance of each query [Q, D] to its closest reference [R, D], modulo symmetries.
 
-    Matching every pair would take R times as long as matching to one: all networks are aligned to
-    the first reference, and only each query's nearest CANDIDATES are matched to it again. So this
-    is the distance along some path, and never below the true one.
+    Matching every pair would take R times as long. Instead, all networks are aligned to the first
+    reference, and each query is matched again only to its nearest CANDIDATES. The result [Q] is an
+    upper bound on the true distance.
     """
     middle = reference[0]
     aligned = np.stack([align(network, flat, middle) for flat in reference])

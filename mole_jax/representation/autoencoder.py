@@ -1,9 +1,9 @@
 """A learned latent: an auto-encoder over the tokens of units, trained on the zoo's networks.
 
-A transformer turns the tokens of a network into as many shorter ones, and another turns these into
-tokens again, as in Schürholt et al. 2022 (Hyper-Representations) and 2024 (SANE), who train theirs
-on weights alone, too. It is lossy: how much it loses on runs that it was not trained on is said,
-and no answer is better than what it can write.
+One transformer turns the tokens of a network into as many shorter ones, and another turns these
+back, as in Schürholt et al. 2022 (Hyper-Representations) and 2024 (SANE), who also train on weights
+alone. It is lossy: the log says how much is lost on held-out runs, and no answer is better than
+what the decoder can write.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from mole_jax.tasks.networks import Network
 
 WIDTH, LAYERS, HEADS = 128, 2, 4
 RATE, BATCH = 1e-3, 64
-# Of the networks it is fitted to, the runs that only tell how much it loses.
+# Share of the runs that are held out, to measure how much is lost.
 _HELD_OUT = 0.1
-_SMALLEST = 1e-6  # of scales, where a latent is the same for all networks
+_SMALLEST = 1e-6  # added to scales: a latent may be the same for all networks
 _DISPATCH = 50  # steps compiled into one call
 
 
 class TokenStack(nn.Module):
-    """A plain transformer over tokens of known places: [B, L, C] -> [B, L, channels]."""
+    """A plain transformer that sees tokens' kinds and positions: [B, L, C] -> [B, L, channels]."""
 
     layout: Layout
     channels: int
@@ -96,7 +96,7 @@ class AutoEncoder(InTokens):
         return self.codec.spec.unflatten(self.parameters(self.join(pieces)))
 
     def pull_back(self, gradient: Mapping[str, Any], pieces: Pieces) -> ProbeGradient:
-        """Bring a gradient to tokens; directions are relative to the size of each token."""
+        """Map a gradient to tokens; directions are normalised per token."""
         _, pulled = jax.vjp(self.parameters, self.join(pieces))
         return self.downhill(-pulled(self.codec.spec.flatten(gradient))[0])
 
@@ -116,7 +116,7 @@ def _decoder(codec: Codec) -> TokenStack:
 
 
 def _params(arrays: Mapping[str, Any], part: str) -> dict[str, Any]:
-    """Return a module's parameters of the stored arrays, whose names are paths."""
+    """Return a module's parameters from the stored arrays, which are named by path."""
     start = f"{part}."
     own = {k.removeprefix(start): x for k, x in arrays.items() if k.startswith(start)}
     return {"params": unflatten_dict(own, sep=".")}
@@ -128,12 +128,12 @@ def _arrays(params: Mapping[str, Any], part: str) -> dict[str, Any]:
 
 
 def _layout(settings: Mapping[str, Any], codec: Codec) -> Layout:
-    """Return the layout of latent tokens: as many as the codec's, each of an equal share."""
+    """Return the layout of latent tokens: as many as the codec's, all equally wide."""
     k, length = compat.get_from(settings, "representation", "components"), codec.n_tokens
     if not length <= k <= codec.size:
         raise UserError(
-            f"representation.components={k} must lie in {length}..{codec.size}: a latent has a "
-            f"number or more for each of {length} units, and no more than there are parameters"
+            f"representation.components={k} must lie in {length}..{codec.size}: a latent has at "
+            f"least one number for each of {length} units, and at most one for each parameter"
         )
     shape = (length, k // length)
     of = codec.layout
@@ -146,7 +146,7 @@ def build(settings: Mapping[str, Any], network: Network, fitted: Fitted) -> Auto
     """Return the latent of a config's section.
 
     Raises:
-        UserError: for a number of components or steps that cannot be.
+        UserError: for an invalid number of components or steps.
     """
     codec = neuron.build(network)
     steps = compat.get_from(settings, "representation", "steps")
@@ -170,13 +170,13 @@ def fit(
     networks: np.ndarray,
     starts: np.ndarray | None,
 ) -> tuple[dict[str, np.ndarray], str]:
-    """Train encoder and decoder; arguments as `pca.fit` has them.
+    """Train encoder and decoder; arguments as in `pca.fit`.
 
     Returns:
         Their parameters by path, and mean, scale and change of the latent; a line for the log.
 
     Raises:
-        UserError: for settings that cannot be.
+        UserError: for invalid settings.
     """
     codec = neuron.build(network)
     layout, steps = _layout(settings, codec), compat.get_from(settings, "representation", "steps")
@@ -215,9 +215,9 @@ def _neutral(layout: Layout) -> dict[str, Any]:
 def _trained(
     network: Network, codec: Codec, layout: Layout, shown: jax.Array, steps: int
 ) -> dict[str, Any]:
-    """Minimise the squared error of what comes back, normalised.
+    """Minimise the squared error of the reconstruction, in normalised parameters.
 
-    Half of the networks have their outputs in another order: training renames labels, too.
+    Half of the networks have their outputs reordered, since training renames labels, too.
     """
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0),
@@ -266,7 +266,7 @@ def _trained(
 
 
 def _alike(layout: Layout, each: np.ndarray) -> np.ndarray:
-    """Average statistics [L, C] over tokens that can change places."""
+    """Average statistics [L, C] over interchangeable tokens."""
     places = np.stack([layout.kind, layout.position], axis=1)
     group = np.unique(places, axis=0, return_inverse=True)[1].reshape(-1)
     found = np.zeros((group.max() + 1, each.shape[1]))

@@ -26,9 +26,9 @@ class Layout:
     """Static facts about the tokens of a network, by which a meta-model distinguishes them."""
 
     kinds: tuple[str, ...]  # names: tokens of one kind mean the same
-    kind: np.ndarray  # [L] int32, of kinds
+    kind: np.ndarray  # [L] int32: index into `kinds`
     position: np.ndarray  # [L] int32: place in its kind; 0 for all where order means nothing
-    output: np.ndarray  # [L, C] int32: the network output a channel belongs to alone, or -1
+    output: np.ndarray  # [L, C] int32: the one network output a channel belongs to, or -1
     mask: np.ndarray  # [L, C] bool: False in the padding
     # [L, L] int32: the kind of edge between two tokens, 0 for none; None: attention sees no edges.
     edges: np.ndarray | None = None
@@ -54,8 +54,8 @@ class Codec:
     position: np.ndarray  # [L] int32: place in its kind; 0 for all where order means nothing
     kinds: tuple[str, ...]  # names of the kinds
     spec: ParameterSpec  # of the network, D parameters
-    output: np.ndarray  # [D] int32: the network output a parameter belongs to alone, or -1
-    edges: np.ndarray | None = None  # as Layout has them
+    output: np.ndarray  # [D] int32: the one network output a parameter belongs to, or -1
+    edges: np.ndarray | None = None  # as in Layout
 
     @functools.cached_property
     def layout(self) -> Layout:

@@ -1,4 +1,4 @@
-"""Consecutive parameters of the whole network in each token, which may hold parts of two tensors.
+"""Consecutive parameters of the whole network in each token, which may span two tensors.
 
 Peebles et al. 2022 cut networks like this ("chunk"), in PyTorch's order. Nothing is fitted.
 """
@@ -58,7 +58,7 @@ class Cut(InTokens):
         return self.target.spec.unflatten(self.parameters(self.join(pieces)))
 
     def pull_back(self, gradient: Mapping[str, Any], pieces: Pieces) -> ProbeGradient:
-        """Bring a gradient to tokens; directions are relative to the size of each token."""
+        """Map a gradient to tokens; directions are normalised per token."""
         down = -self.target.spec.flatten(gradient) * self.fitted.normaliser.scale[None]
         return self.downhill(self.encode(down))
 
@@ -85,5 +85,5 @@ def fit(
     networks: np.ndarray,
     starts: np.ndarray | None,
 ) -> tuple[dict[str, np.ndarray], str]:
-    """Fit nothing, and say nothing."""
+    """Fit nothing, with nothing for the log."""
     return {}, ""

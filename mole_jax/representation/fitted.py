@@ -11,4 +11,4 @@ class Fitted(NamedTuple):
     """Constants of a learner, which are stored with it."""
 
     normaliser: Normaliser  # of the zoo's arrays
-    arrays: dict[str, Any]  # by name: of a latent, which says what they are; else none
+    arrays: dict[str, Any]  # by name: a latent's own arrays; empty for a table

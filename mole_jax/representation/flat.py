@@ -1,6 +1,6 @@
 """One token with all parameters of a network, in the order that PyTorch gives them.
 
-For meta-models that cut networks into tokens by themselves, and for exchange with PyTorch; see
+For meta-models that tokenise networks themselves, and for exchange with PyTorch; see
 `tasks/networks/torch_layout.py` for the order.
 """
 
@@ -31,11 +31,11 @@ def order(network: Network) -> np.ndarray:
 
 
 def sizes(network: Network) -> tuple[int, ...]:
-    """Parameters of each tensor, in the codec's order."""
+    """Return the number of parameters of each tensor, in the codec's order."""
     return tuple(field.size for field in fields(network))
 
 
 def _indices(field: ParameterField) -> np.ndarray:
-    """Flat indices of a tensor's entries in the order of PyTorch's layout of it."""
+    """Return the flat indices of a tensor's entries, in the order of its PyTorch layout."""
     indices = np.arange(field.offset, field.offset + field.size).reshape(field.shape)
     return indices.transpose(axes(field)).reshape(-1)

@@ -1,12 +1,12 @@
 """One token for each unit of a network, holding every parameter that belongs to it.
 
 A network says what its units are (`Network.units`): the hidden units of an MLP, the channels of a
-CNN, the dimensions of attention heads, pixels and places of a ViT. A unit's token is made of the
-entries at its index in every tensor that has its axes, so a hidden unit holds its bias,
-its incoming and its outgoing weights. Units of one axis that can change places carry no position: a
-transformer over them is equivariant, and permuting the units of what goes in permutes the units of
-what comes out. A kernel between two axes of units occurs twice (as outgoing and as incoming
-weights); decoding averages the two copies. Tensors that belong to no unit come last.
+CNN, the dimensions of attention heads, pixels and places of a ViT. A unit's token has the entries
+at its index in every tensor with its axes: for a hidden unit, its bias, its incoming and its
+outgoing weights. Interchangeable units of one axis carry no position. So a transformer over them is
+equivariant: permuting the units of its input permutes those of its output. A kernel between two
+axes of units occurs twice (as outgoing and as incoming weights); decoding averages the two copies.
+Tensors that belong to no unit come last.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from mole_jax.tasks.networks import Network
 
 
 def build(network: Network, canonical_order: bool = False) -> Codec:
-    """Return the neuron codec of a network: L = units and the rest, C = the widest of them.
+    """Return the neuron codec of a network: L = units and the rest, C = the widest unit.
 
-    With `canonical_order` no unit can change places with another: every token of a kind has a
-    position.
+    With `canonical_order` no units are interchangeable: every token of a kind has a position.
     """
     free = {symmetry.axis for symmetry in network.permutations if symmetry.blocks == 1}
     rows: list[np.ndarray] = []
@@ -35,7 +34,7 @@ def build(network: Network, canonical_order: bool = False) -> Codec:
             rows.append(_belonging(network, dict(zip(unit, index, strict=True))))
             kinds.append(kind)
             if not canonical_order and len(unit) > 1:
-                positions.append(index[0])  # the head matters, which of its dimensions does not
+                positions.append(index[0])  # the head matters, the dimension inside it does not
             else:
                 interchangeable = not canonical_order and unit[0] in free
                 positions.append(0 if interchangeable else number)

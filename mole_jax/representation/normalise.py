@@ -14,7 +14,7 @@ from mole_jax.tasks.networks import OUTPUT, Network
 from mole_jax.tasks.parameters import ParameterSpec
 
 NORMALISERS = ("tensor", "global")
-# Of all parameters together, after `fit_global`.
+# Standard deviation of all parameters together, after `fit_global`.
 GLOBAL_SPREAD = 0.538
 
 
@@ -37,19 +37,19 @@ class Normaliser(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Sums over runs and snapshots, of each parameter: float64, [D]. They add up block by block."""
+    """Sums over runs and snapshots for each parameter, float64 [D]; they add up block by block."""
 
     n_runs: int
     n_snapshots: int
-    origin: np.ndarray  # the first network of all: sums are of differences from it
+    origin: np.ndarray  # the very first network: sums are of differences from it
     total: np.ndarray
     squares: np.ndarray
     moved: np.ndarray  # squares of how far each snapshot is from its run's first
-    there: np.ndarray  # int64: runs whose last snapshot is not zero
+    there: np.ndarray  # int64: how many runs have a nonzero last snapshot
 
 
 def moments(blocks: Iterable[np.ndarray]) -> Moments:
-    """Return the moments of runs in blocks [run, snapshot, D], finite; there must be some."""
+    """Return the moments of finite runs, in one or more blocks [run, snapshot, D]."""
     found: Moments | None = None
     for block in blocks:
         n_runs, n_snapshots, size = block.shape
@@ -71,9 +71,9 @@ def moments(blocks: Iterable[np.ndarray]) -> Moments:
 
 
 def fit(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
-    """Mean and standard deviation of every tensor over runs, snapshots and its own entries.
+    """Fit the mean and standard deviation of every tensor over runs, snapshots and its entries.
 
-    `change` is the root mean square of how far a tensor is from where its run began.
+    `change` is the root mean square distance of a tensor's entries from where their run began.
 
     Args:
         spec: the layout.
@@ -88,19 +88,20 @@ def fit(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
         middle = each.mean()
         spread = np.sqrt(_squares_around(m, middle, at).sum() / n)
         mean[at] = middle
-        # A tensor that never moves (a bias kept at zero) keeps a scale of 1; rounding alone can
-        # give its standard deviation a value above zero.
+        # A constant tensor (a bias kept at zero) keeps a scale of 1. Rounding alone can make its
+        # standard deviation positive.
         if spread > np.finfo(np.float32).eps * abs(middle):
             scale[at] = spread
-            after = n * (m.n_snapshots - 1) / m.n_snapshots  # snapshots that are no first
+            after = n * (m.n_snapshots - 1) / m.n_snapshots  # without first snapshots
             change[at] = np.sqrt(m.moved[at].sum() / max(after, 1)) / spread
     return Normaliser(mean, scale, change)
 
 
 def fit_sizes(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
-    """Fit one scale to every tensor of networks of several sizes, over what they have, and no mean.
+    """Fit one scale, and no mean, to every tensor of networks of several sizes.
 
-    So what a network lacks is zero, normalised or not. Arguments and `change` are as in `fit`.
+    Only parameters that a network has count; those that it lacks are zero, normalised or not.
+    Arguments and `change` are as in `fit`.
 
     Raises:
         UserError: when all parameters of all networks are zero.
@@ -111,7 +112,7 @@ def fit_sizes(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
         raise UserError("zoo: all parameters are zero, so they have no scale")
     for field in spec.fields:
         at = field.slice
-        n = m.there[at].sum()  # networks have this many numbers of the tensor in each snapshot
+        n = m.there[at].sum()  # entries of the tensor in one snapshot of all runs
         spread = np.sqrt(_squares_around(m, 0.0, at).sum() / max(n * m.n_snapshots, 1))
         if spread > 0:
             scale[at] = spread
@@ -121,9 +122,9 @@ def fit_sizes(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
 
 
 def fit_global(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
-    """One scale for all parameters, which gives them a standard deviation of 0.538, and no mean.
+    """Fit one scale, and no mean, that gives all parameters a standard deviation of 0.538.
 
-    That is what G.pt does (Peebles et al. 2022). Arguments and `change` are as in `fit`.
+    G.pt does the same (Peebles et al. 2022). Arguments and `change` are as in `fit`.
 
     Raises:
         UserError: when all parameters of all networks are the same number.
@@ -137,20 +138,20 @@ def fit_global(spec: ParameterSpec, runs: np.ndarray | Moments) -> Normaliser:
     scale = np.full(spec.size, spread / GLOBAL_SPREAD, np.float32)
     change = np.zeros_like(scale)
     for field in spec.fields:
-        after = n * (m.n_snapshots - 1) / m.n_snapshots * field.size  # snapshots that are no first
+        after = n * (m.n_snapshots - 1) / m.n_snapshots * field.size  # without first snapshots
         moved = np.sqrt(m.moved[field.slice].sum() / max(after, 1))
         change[field.slice] = moved / scale[0]
     return Normaliser(np.zeros_like(scale), scale, change)
 
 
 def fit_shared(network: Network, runs: np.ndarray | Moments, others: np.ndarray) -> Normaliser:
-    """For runs that share one start: the mean of every parameter, and a scale of every tensor.
+    """Fit a mean to every parameter and a scale to every tensor, for runs that share one start.
 
-    Parameters of different outputs share a mean, so that renaming labels keeps it. `change` is the
-    root mean square of how far other initial networks are from that mean.
+    Parameters of different outputs share a mean, so renaming labels leaves it unchanged. `change`
+    is the root mean square distance of other initial networks from that mean.
 
     Args:
-        network: whose runs they are.
+        network: the architecture of the runs.
         runs: [R, S, D], finite; or their moments.
         others: [n, D] initial networks like those that prompts will start from.
     """
@@ -174,7 +175,7 @@ def fit_shared(network: Network, runs: np.ndarray | Moments, others: np.ndarray)
 
 
 def _moments_of(spec: ParameterSpec, runs: np.ndarray | Moments) -> Moments:
-    """Return the moments of runs [R, S, D]; moments pass as they are."""
+    """Return the moments of runs [R, S, D]; moments are passed through."""
     m = runs if isinstance(runs, Moments) else moments([runs])
     chex.assert_shape([*m[2:]], (spec.size,), custom_message="runs [R, S, D]")
     return m

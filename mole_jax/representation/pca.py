@@ -1,8 +1,8 @@
-"""A latent of a network: how far it lies along the principal components of the zoo's networks.
+"""A latent of a network: its coordinates along the principal components of the zoo's networks.
 
-It is lossy: what lies outside of the components' span is lost, and no answer leaves it. Hotelling
-1933; a latent that is learned (Schürholt et al. 2022, Hyper-Representations as Generative Models)
-would stand in its place.
+It is lossy: what lies outside the components' span is lost, and no answer leaves that span.
+Hotelling 1933. A learned latent (Schürholt et al. 2022, Hyper-Representations as Generative Models)
+could take its place.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mole_jax.tasks.parameters import ParameterSpec
 
 # Components of less than this share of the first one's variance are rounding errors.
 _SMALLEST_SHARE = 1e-10
-# Numbers of a block in float64 while the covariance is summed up.
+# Numbers in one float64 block while the covariance is summed.
 _BLOCK = 2**23
 
 
@@ -37,7 +37,7 @@ class Basis(NamedTuple):
     """Principal components of normalised parameters; `Fitted.arrays` has these names."""
 
     mean: Any  # [D]
-    components: Any  # [k, D] orthonormal rows, that of the largest variance first
+    components: Any  # [k, D] orthonormal rows, largest variance first
     scale: Any  # [k] the training networks' standard deviation along each
     change: Any  # [k] how far later snapshots are from the first, in units of `scale`
 
@@ -84,7 +84,7 @@ class PrincipalComponents(InTokens):
         return self.spec.unflatten(self.parameters(self.join(pieces)))
 
     def pull_back(self, gradient: Mapping[str, Any], pieces: Pieces) -> ProbeGradient:
-        """Bring a gradient to tokens; directions are relative to the size of each token."""
+        """Map a gradient to tokens; directions are normalised per token."""
         down = -self.spec.flatten(gradient) * self.fitted.normaliser.scale[None]
         return self.downhill(self.cut(self._along(down) * self._basis.scale[None]))
 
@@ -97,7 +97,7 @@ def build(settings: Mapping[str, Any], network: Network, fitted: Fitted) -> Prin
     """Return the latent of a config's section: tokens of `chunk_size` coordinates each.
 
     Raises:
-        UserError: for a number of components or a chunk size that cannot be.
+        UserError: for an invalid number of components or chunk size.
     """
     size, width = network.spec.size, settings["chunk_size"]
     k = compat.get_from(settings, "representation", "components")
@@ -125,12 +125,12 @@ def fit(
 ) -> tuple[dict[str, np.ndarray], str]:
     """Find the principal components of training networks.
 
-    Either the covariance of parameters or, where there are fewer networks than parameters, the
-    Gram matrix of networks has them (Sirovich 1987): it takes min(n, D)^2 numbers of float64.
+    They come from the covariance of parameters or, with fewer networks than parameters, from the
+    Gram matrix of networks (Sirovich 1987). That matrix has min(n, D)^2 float64 numbers.
 
     Args:
         settings: the section of a config.
-        network: what they are networks of.
+        network: their architecture.
         networks: [R, S, D] normalised snapshots of runs, each run's first one first.
         starts: [n, D] normalised networks that prompts will start from, where these are not the
             runs' first snapshots.
@@ -139,7 +139,7 @@ def fit(
         The arrays of a `Basis`, and a line for the log.
 
     Raises:
-        UserError: where there are fewer directions than components in which the networks differ.
+        UserError: where the networks differ in fewer directions than there are components.
     """
     k = compat.get_from(settings, "representation", "components")
     rows = networks.reshape(-1, networks.shape[-1])
@@ -147,8 +147,8 @@ def fit(
     components, shares = _principal(rows, mean, k)
     if len(components) < k:
         raise UserError(
-            f"representation.components={k}: the {len(rows)} training networks that are looked at "
-            f"differ in {len(components)} directions only; set it to {len(components)} or less"
+            f"representation.components={k}: the {len(rows)} sampled training networks differ in "
+            f"only {len(components)} directions; set it to {len(components)} or less"
         )
     mean, components = mean.astype(np.float32), components.astype(np.float32)
 

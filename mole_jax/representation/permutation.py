@@ -12,8 +12,8 @@ import numpy as np
 from mole_jax.tasks.networks import OUTPUT, Network
 from mole_jax.tasks.networks.symmetries import Permutation
 
-# Several axes are matched in turn, each with the others as they are by then; this many rounds at
-# most, fewer where nothing changes any more.
+# Several axes are matched in turn, each with the current orders of the others: at most this many
+# rounds, fewer once nothing changes.
 ROUNDS = 20
 
 
@@ -38,7 +38,7 @@ def permute(network: Network, flat: Any, orders: list[Any]) -> Any:
 def permute_outputs(network: Network, flat: Any, order: Any) -> Any:
     """Reorder the outputs of a network: new output i is old output order[i].
 
-    With labels renamed alike (an example of old class order[i] now has label i) the loss stays.
+    The loss stays the same if labels are renamed alike: examples of old class order[i] get label i.
 
     Args:
         network: the network.
@@ -81,8 +81,8 @@ def random_orders(network: Network, key: jax.Array) -> list[jax.Array]:
 def match(network: Network, flat: np.ndarray, reference: np.ndarray) -> list[np.ndarray]:
     """Return the permutations that bring `flat` closest to `reference` (Hungarian method).
 
-    Exact for one axis. Several are matched in turn, each with the others as they are by then, until
-    nothing changes: weight matching of Ainsworth et al. 2023, a local optimum.
+    Exact for one axis. Several are matched in turn, each with the current orders of the others,
+    until nothing changes: weight matching (Ainsworth et al. 2023), a local optimum.
 
     Args:
         network: the network.
@@ -129,7 +129,7 @@ def _gain(network: Network, flat: np.ndarray, reference: np.ndarray, axis: str) 
 
 def _assign(symmetry: Permutation, gain: np.ndarray) -> np.ndarray:
     """Return the allowed order with the largest sum of gains: [n]."""
-    from scipy.optimize import linear_sum_assignment  # here, since predicting does without
+    from scipy.optimize import linear_sum_assignment  # here: prediction does not need it
 
     if symmetry.blocks == 1:
         return linear_sum_assignment(gain, maximize=True)[1]

@@ -10,11 +10,11 @@ class RepresentationConfig:
     """How a network's parameters become tokens: the section `representation`."""
 
     name: str = "neuron"  # neuron, chunk, cut, flat, weight, pca or autoencoder
-    chunk_size: int = 64  # for chunk and cut: parameters of a token; for pca: coordinates of one
-    components: int = 128  # for pca and autoencoder: coordinates of a network
-    steps: int = 2000  # for autoencoder: steps of its training
-    # Bring all training runs into one basis: units that do the same have the same number.
+    chunk_size: int = 64  # for chunk and cut: parameters per token; for pca: coordinates per token
+    components: int = 128  # for pca and autoencoder: coordinates per network
+    steps: int = 2000  # for autoencoder: training steps
+    # Bring all training runs into one basis: units that do the same get the same index.
     align: bool = False
-    # How numbers are scaled. tensor: by mean and scale of each tensor; global: by one scale for all
-    # parameters, as G.pt has it.
+    # How parameters are scaled. tensor: by the mean and scale of each tensor; global: by one scale
+    # for all parameters, as in G.pt.
     normaliser: str = "tensor"

@@ -48,7 +48,7 @@ def rotate(network: Network, flat: Any, turns: list[Any]) -> Any:
 
 
 def random_turns(network: Network, key: jax.Array) -> list[jax.Array]:
-    """Uniformly random orthogonal matrices [m, n, n] for every rotation."""
+    """Draw uniformly random orthogonal matrices [m, n, n] for every rotation."""
     keys = jax.random.split(key, max(len(network.rotations), 1))
     return [
         jax.random.orthogonal(k, network.sizes[s.axis], (network.sizes[s.each],))

@@ -64,17 +64,17 @@ class Tabulated:
         return views.join(self.codec.views, pieces)
 
     def network(self, pieces: Pieces) -> dict[str, Any]:
-        # Scaled before they are tensors: then products take them as they lie here.
+        # Scale pieces, not tensors: products then read them in the layout that they have here.
         mean, scale = (self._pieces(x) for x in self.fitted.normaliser[:2])
         scaled = tuple(x * s + m for x, s, m in zip(pieces, scale, mean, strict=True))
         return self.codec.spec.nested(views.tensors(self.codec.views, scaled))
 
     def pull_back(self, gradient: Mapping[str, Any], pieces: Pieces) -> ProbeGradient:
-        """Bring a gradient to pieces; directions are relative to the size of each tensor."""
+        """Map a gradient to pieces; directions are normalised per tensor."""
         uphill = views.pieces(self.codec.views, self.codec.spec.tensors(gradient))
         scale = self._pieces(self.fitted.normaliser.scale)
         down = [-x * s for x, s in zip(uphill, scale, strict=True)]
-        square: dict[int, jax.Array] = {}  # mean of each tensor, which any of its copies gives
+        square: dict[int, jax.Array] = {}  # each tensor's mean square, equal in all its copies
         directions = []
         for (number, _), part in zip(self.codec.views.pieces, down, strict=True):
             if number not in square:

@@ -1,8 +1,8 @@
 """The seam between networks and tokens: what a meta-model knows of a network's parameters.
 
-Meta-models see tokens [..., L, C] and the layout that says what they are; how many parameters there
-are, and where, they need not know. Who runs the networks again and again does so on pieces of
-tokens, of which tensors are made without moving every number.
+Meta-models see tokens [..., L, C] and a layout that says what they are. They need not know how many
+parameters there are, or where. Code that runs networks repeatedly works on pieces of tokens, which
+become tensors without moving every number.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from mole_jax.representation.codec import Layout
 from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.views import Pieces
 
-# Gradients are in nats for each unit of normalised parameters. Up to this size they count in
-# proportion, above it logarithmically.
+# Gradients are in nats per unit of normalised parameters: linear up to this size, logarithmic
+# above it.
 GRADIENT_UNIT = 0.01
-# Directions are gradients over their root mean square, but no less than this: near a minimum
+# Directions are gradients divided by their root mean square, with this as a floor: near a minimum
 # the quotient would be noise, and its derivative unbounded.
 SMALLEST_SIZE = 3e-3
 
 
 class ProbeGradient(NamedTuple):
-    """Where a gradient points, downhill: in tokens, or in their pieces."""
+    """A negative gradient as features of tokens, or of their pieces."""
 
-    direction: Any  # [B, L, C] each group of channels (a tensor, say) of order 1
+    direction: Any  # [B, L, C] normalised: each group of channels (such as a tensor) is of order 1
     magnitude: Any  # [B, L, C] compressed: linear up to GRADIENT_UNIT
 
 
 class Representation(Protocol):
     """Tokens of networks: a pytree whose leaves are what was fitted, all else static.
 
-    Zoo arrays on device are normalised already: `encode` takes these, `tokens` the parameters of a
-    network as it runs.
+    `encode` takes normalised parameters, such as the zoo arrays on device; `tokens` takes the
+    parameters of a network as it runs.
     """
 
     @property
@@ -47,10 +47,10 @@ class Representation(Protocol):
         """How far later snapshots are from the first, root mean square: [L, C]."""
 
     def check(self) -> None:
-        """Assert, while a function is traced, that what was fitted is of the network."""
+        """Assert, at trace time, that what was fitted has the shapes of the network."""
 
     def with_fitted(self, fitted: Fitted) -> Self:
-        """Return the same representation, fitted otherwise: no function compiles again for it."""
+        """Return the same representation with other fitted arrays; nothing is recompiled."""
 
     def encode(self, normalised: Any) -> jax.Array:
         """Normalised parameters [..., D] -> tokens [..., L, C]."""
@@ -66,16 +66,16 @@ class Representation(Protocol):
 
     @property
     def rows(self) -> tuple[slice, ...]:
-        """Which tokens each piece is of."""
+        """The tokens that each piece covers."""
 
     def split(self, tokens: jax.Array) -> Pieces:
-        """Take tokens [B, L, C] apart, into pieces [B, tokens, channels]."""
+        """Split tokens [B, L, C] into pieces [B, tokens, channels]."""
 
     def join(self, pieces: Pieces) -> jax.Array:
-        """Put pieces together again."""
+        """Invert `split`."""
 
     def network(self, pieces: Pieces) -> dict[str, Any]:
         """Return the parameters as networks take them, leaves [B, *shape]."""
 
     def pull_back(self, gradient: Mapping[str, Any], pieces: Pieces) -> ProbeGradient:
-        """Bring a loss' gradient with respect to `network(pieces)` to pieces, downhill."""
+        """Map a loss's gradient with respect to `network(pieces)` to pieces, downhill."""

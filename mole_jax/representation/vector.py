@@ -1,4 +1,4 @@
-"""Representations whose coordinates stand in one vector, which is cut into tokens."""
+"""Representations whose coordinates form one vector, which is cut into tokens."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mole_jax.representation.views import Pieces
 
 
 def layout(kind: str, size: int, width: int, output: np.ndarray | None = None) -> Layout:
-    """Return the layout of a vector of coordinates in tokens of one kind, each in its place.
+    """Return the layout of a vector cut into tokens of one kind, each with a position.
 
     Args:
         kind: what the tokens are called.
         size: k coordinates.
         width: of a token; the last one is padded.
-        output: [k] the network output that a coordinate belongs to alone, or -1; None: none does.
+        output: [k] the one network output that a coordinate belongs to, or -1; None: all are -1.
 
     Raises:
         UserError: for a width below 1.
@@ -48,7 +48,7 @@ def layout(kind: str, size: int, width: int, output: np.ndarray | None = None) -
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InTokens(abc.ABC):
-    """What such representations have in common: all tokens are one piece."""
+    """The common part of such representations: all tokens are one piece."""
 
     layout: Layout
     fitted: Fitted
@@ -93,7 +93,7 @@ class InTokens(abc.ABC):
         return tokens.reshape(*tokens.shape[:-2], -1)[..., : self.size]
 
     def downhill(self, tokens: jax.Array) -> ProbeGradient:
-        """Return what a step down [B, L, C] says; directions are relative to each token's size."""
+        """Return a step down [B, L, C] as features; directions are normalised per token."""
         n = jnp.asarray(self.layout.mask.sum(axis=1), tokens.dtype)[None, :, None]
         square = jnp.sum(tokens**2, axis=2, keepdims=True) / n
         direction = tokens / jnp.sqrt(square + SMALLEST_SIZE**2)

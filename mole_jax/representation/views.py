@@ -1,8 +1,8 @@
 """Tensors of a network as rectangles of its tokens: slices, where a table would have to gather.
 
-Every codec here lays tensors out in order, so that a tensor's copy is a rectangle of rows and
-columns of tokens [L, C], or fills whole rows one after another. Taken apart into these, tokens are
-tensors but for transposes, which products do on the way.
+Every codec here lays tensors out in order. So each copy of a tensor is a rectangle of rows and
+columns of the tokens [L, C], or fills consecutive rows. Such pieces of tokens are tensors up to
+transposes, which matrix products absorb.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class View(NamedTuple):
     """Where a copy of a tensor stands."""
 
     rows: tuple[int, int]  # the first one, and the one after the last
-    columns: tuple[int, int]  # the same; of a run, those of all its rows in a row
-    run: bool  # it fills whole rows, but for what is left of the last one
-    grid: tuple[int, ...]  # sizes of the tensor's axes, in the order that they stand in
-    axes: tuple[int, ...]  # of the grid, in the tensor's order
+    columns: tuple[int, int]  # the same; for a run, as if its rows were one long row
+    run: bool  # it fills whole rows, except perhaps the end of the last one
+    grid: tuple[int, ...]  # sizes of the tensor's axes, in their order in the tokens
+    axes: tuple[int, ...]  # the grid's axes, in the tensor's order
 
 
 class TensorViews(NamedTuple):
@@ -61,7 +61,7 @@ def find(table: np.ndarray, spec: ParameterSpec) -> TensorViews:
     pieces = tuple(sorted(found, key=lambda piece: (piece[1].rows, piece[1].columns)))
     rows = list(_by_rows(pieces))
     if [begin for begin, _ in rows] != [0, *(end for _, end in rows[:-1])]:
-        raise ValueError("the codec's table has tensors that share some of their rows only")
+        raise ValueError("the codec's table has tensors that share only some of their rows")
     return TensorViews((table.shape[0], table.shape[1]), len(spec.fields), pieces)
 
 
@@ -100,7 +100,7 @@ def _view(places: np.ndarray, width: int, field: ParameterField) -> View:
 
 
 def _by_rows(pieces: Sequence[tuple[int, View]]) -> dict[tuple[int, int], list[View]]:
-    """Return which views stand in the same rows, from the first column on."""
+    """Group views by the rows that they stand in, from the first column on."""
     found: dict[tuple[int, int], list[View]] = {}
     for _, view in pieces:
         found.setdefault(view.rows, []).append(view)

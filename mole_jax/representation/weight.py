@@ -1,9 +1,9 @@
-"""One token for each parameter, and for each two of them whether they meet in a unit.
+"""One token for each parameter, and an edge between any two that meet in a unit.
 
-The parameters of a network are the edges of its graph (and, biases, its nodes), as in the neural
-graphs of Lim et al. 2024 (Graph Metanetworks) and Kofinas et al. 2024. Units that can change places
-carry no position: what belongs together shows in the kinds of edges between tokens, which bias
-attention. Attention is of D^2: for small networks.
+The parameters of a network are the edges of its graph (biases are nodes), as in the neural graphs
+of Lim et al. 2024 (Graph Metanetworks) and Kofinas et al. 2024. Interchangeable units carry no
+position: the kinds of edges between tokens, which bias attention, show what belongs together.
+Attention costs D^2, so this is for small networks.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from mole_jax.core.errors import UserError
 from mole_jax.representation.codec import Codec
 from mole_jax.tasks.networks import Network
 
-# Of more parameters the kinds of edges alone take 100 MB, and attention 60 times as much.
+# With more parameters the kinds of edges alone take 100 MB, and attention 60 times as much.
 MOST = 5000
 
 
 def build(network: Network, canonical_order: bool = False) -> Codec:
     """Return the weight codec of a network: L = D, C = 1.
 
-    With `canonical_order` every unit has its place.
+    With `canonical_order` every unit has a position.
 
     Raises:
         UserError: for networks with too many parameters.
@@ -57,8 +57,8 @@ def build(network: Network, canonical_order: bool = False) -> Codec:
 def edges(network: Network) -> np.ndarray:
     """Return the kinds of edges [D, D] int32 between parameters: 0 where they do not meet.
 
-    They meet along an axis where both have the same index on it: each axis of units has a kind, and
-    so has each set of several.
+    Two parameters meet along an axis of units if they have the same index on it. Every set of axes
+    along which two can meet is a kind.
     """
     names = sorted({name for unit in network.units for name in unit})
     met = np.zeros((network.spec.size,) * 2, np.int64)

@@ -18,7 +18,7 @@ from mole_jax.zoo.prompt_metric import PromptMetric
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """The metric in which a model is asked, and what bounds its values."""
+    """The metric that targets are given in, and the bounds of its values."""
 
     metric: PromptMetric
     environment: Environment | None  # of policies
@@ -27,25 +27,25 @@ class Asked:
         """Return the value asked for, or None for the best that the model can give.
 
         Args:
-            learner: who is asked.
+            learner: the learner that is asked.
             objective: its name, for messages.
             loss: `target_loss` as callers give it, or None.
             reward: `target_return` as callers give it, or None.
 
         Raises:
-            UserError: for what cannot be asked of this model.
+            UserError: for targets that this model cannot be asked for.
         """
         uses = learner.uses
         if loss is None and reward is None:
             if uses.target_metric and not uses.best:
                 raise UserError(
                     "give one of target_loss and target_return: this model was trained with "
-                    "training.best_prompts=0, and has to be asked for a number"
+                    "training.best_prompts=0 and must be asked for a number"
                 )
             return None
         if not uses.target_metric:
             raise UserError(
-                f"the {objective} model looks at no target: leave target_loss and target_return out"
+                f"the {objective} model takes no target: leave target_loss and target_return out"
             )
         if loss is not None and reward is not None:
             raise UserError("give one of target_loss and target_return, not both")
@@ -58,7 +58,7 @@ class Asked:
         return reward if self.metric.kind == "return" else 1 - reward / horizon
 
     def of_starts(self, loss: Any, n: int, usual: float) -> np.ndarray:
-        """Return the metric of n starts [n]: one number or [n] as given, else the usual one.
+        """Return the metric of n starts [n]: one number or [n] as given, else `usual`.
 
         Raises:
             UserError: for another shape, and for values that the metric cannot have.
@@ -85,9 +85,9 @@ class Asked:
             return ""
         which = "it is" if len(metric) == 1 else f"the median of {len(metric)} networks is"
         return (
-            f"predict: {target:.3g} {self._unit} was asked for, and on the support set {which} "
-            f"{found:.3g}: see whether pixels and labels are as in training, and whether the model "
-            "was trained on such tasks and targets"
+            f"predict: {target:.3g} {self._unit} was asked for, but on the support set {which} "
+            f"{found:.3g}: check that pixels and labels are as in training, and that the model was "
+            "trained on such tasks and targets"
         )
 
     def _value(self, name: str, value: Any) -> float:

@@ -16,14 +16,14 @@ from mole_jax.tasks.networks import Network, shorthand, sizes
 def name(
     network: Network, description: Mapping[str, Any], asked: Any, start: Any, n_outputs: int
 ) -> str:
-    """Return the name that a frame has for the network which is asked for; "" without a frame.
+    """Return the frame's name for the requested network; "" without a frame.
 
     Args:
-        network: that the model writes, or the frame in which it writes several.
-        description: of it.
-        asked: what is asked for, such as "mlp:64,24,5" or "vit"; None: the only one, that of the
-            start, or the largest that was trained on.
-        start: the network to begin with, where it is known; else None.
+        network: the network that the model writes, or the frame that holds several.
+        description: its description.
+        asked: the request, such as "mlp:64,24,5" or "vit"; None: the only one, that of the start,
+            or the largest in training.
+        start: the network to begin with, if known; else None.
         n_outputs: the classes of the task.
 
     Raises:
@@ -51,7 +51,7 @@ def name(
 
 
 def check_start(network: Network, own: Network, flat: jax.Array) -> None:
-    """Check that networks [n, D] have all units of a task's own network: others would be lost.
+    """Check that starts [n, D] have all units of a task's own network; absent ones would be lost.
 
     Raises:
         UserError: where all weights into a unit are zero.
@@ -63,8 +63,8 @@ def check_start(network: Network, own: Network, flat: jax.Array) -> None:
     outputs = network.output_of < own.n_outputs
     if ((np.asarray(sizes.there(network, flat)) != wanted) & outputs).any():
         raise UserError(
-            "start: all weights into one of its units are zero, and the model would take that unit "
-            "for absent: give it others, or ask for a network without it"
+            "start: all weights into one of its units are zero, so the model would take that unit "
+            "for absent: give it other weights, or ask for a network without it"
         )
 
 
@@ -105,10 +105,10 @@ def _usage(network: Network, n_outputs: int) -> str:
 
 
 def _check_only(own: Network, text: str) -> None:
-    """Raise UserError where a text is not of the only network that there is."""
+    """Raise UserError unless a text describes the model's only network."""
     if text == own.name:
         return
     found = shorthand.parse(text).network
     ours, theirs = ([(f.path, f.shape) for f in n.spec.fields] for n in (own, found))
     if (found.name, theirs) != (own.name, ours):
-        raise UserError(f"network={text!r}: this model writes one network alone: leave network out")
+        raise UserError(f"network={text!r}: this model writes only one network: leave network out")

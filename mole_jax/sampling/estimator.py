@@ -1,4 +1,4 @@
-"""A classifier for scikit-learn, whose `fit` is one pass of a trained model over the examples.
+"""A classifier for scikit-learn: `fit` is one pass of a trained model over the examples.
 
 mole_jax.OnePassClassifier("glyphs-8").fit(x_train, y_train).score(x_test, y_test)
 """
@@ -29,8 +29,8 @@ from mole_jax.sampling.inputs import Inputs
 from mole_jax.sampling.load import Model, load
 
 INPUTS = ("images", "features")
-# Examples that run through all networks at once. Always as many: then nothing is compiled again,
-# and an example's probabilities do not depend on those with it.
+# Examples per call, always the same number: nothing is recompiled, and an example's probabilities
+# do not depend on the others.
 PIECE = 256
 
 
@@ -44,13 +44,12 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
             file of `export-model`, or what `mole_jax.load` returned.
         n_networks: how many networks vote.
         inputs: what the columns of X are. "images": all pixels of an image, on the scale of the
-            model's training. "features": any numbers, no more than an image has pixels; each is
-            standardised over the examples given to `fit`, and becomes a pixel. No model here was
+            model's training. "features": any numbers, at most one for each pixel of an image; each
+            is standardised over the examples given to `fit`, and becomes a pixel. No model here was
             trained on such data, so expect less of it.
-        resize: whether square images of another size are made as large as the model's. Without it
-            they are refused.
-        objective: which of a workdir's learners writes, as `mole_jax.load` has it; None: the first.
-        target_loss: what is asked for, as `Model.predict` has it; None: as good as the model can.
+        resize: whether to resize square images to the model's size; else they are refused.
+        objective: which of a workdir's learners writes, as in `mole_jax.load`; None: the first.
+        target_loss: the loss to ask for, as in `Model.predict`; None: as good as the model can.
         random_state: an integer, a NumPy RandomState or None; draws the networks' starts.
 
     Attributes:
@@ -121,7 +120,7 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
                 target_loss=self.target_loss,
                 key=key,
             )
-        # All at once: a fit that is refused leaves an earlier one as it was.
+        # Assigned together: a refused fit leaves an earlier one unchanged.
         self.classes_, self.networks_, self._prepared = classes, networks, prepared
         return self
 
@@ -142,7 +141,7 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
             with _as_value_errors(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", MoleWarning)
                 outputs = np.asarray(self.networks_.apply(filled_up[i : i + PIECE]), np.float64)
-            # Networks of a model with one number of classes have outputs for all of them.
+            # Models with a fixed number of classes write outputs for all of them.
             outputs = outputs[:, :, : len(self.classes_)]
             pieces.append(scipy.special.softmax(outputs, axis=-1).mean(axis=0))
         return np.concatenate(pieces)[: len(rows)]
@@ -168,10 +167,10 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
 
 @dataclasses.dataclass(frozen=True)
 class _Table:
-    """How features become an image: a pixel each, as far apart as there is room.
+    """How features become an image: a pixel each, as far apart as possible.
 
-    A convolution mixes pixels next to each other, and features have no neighbours. Chosen on iris
-    and on made-up tables, where blocks of pixels were worse.
+    A convolution mixes neighbouring pixels, but features have no neighbours. Chosen on iris and on
+    synthetic tables, where blocks of pixels were worse.
     """
 
     scaler: Any
@@ -206,7 +205,7 @@ def pixels(shape: tuple[int, ...], k: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _Squares:
-    """How square images of another size become as large as the model's."""
+    """How square images are resized to the model's size."""
 
     inputs: Inputs
 
@@ -224,7 +223,7 @@ def _of_workdir(workdir: Path, objective: str | None, changed: tuple[int, ...]) 
 
 @contextlib.contextmanager
 def _as_value_errors() -> Iterator[None]:
-    """Raise what the examples are to blame for as scikit-learn's estimators do."""
+    """Raise UserError as ValueError, as scikit-learn's estimators do for bad examples."""
     try:
         yield
     except UserError as error:

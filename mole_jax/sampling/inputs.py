@@ -1,4 +1,4 @@
-"""What networks are applied to: its shape, its scaling, and what it was like in training.
+"""The inputs of networks: their shape, their scaling, and their statistics in training.
 
 Inputs are pixels of images, or observations, on the source's own scale.
 """
@@ -18,9 +18,9 @@ from mole_jax.core import given
 from mole_jax.core.errors import UserError
 from mole_jax.sampling import resizing
 
-# Scales that images come in have these ratios: 0..1, 0..16, 0..100, 0..255, 0..65535.
+# Ratios between the usual scales of images: 0..1, 0..16, 0..100, 0..255, 0..65535.
 FACTORS = (2, 16, 100, 255, 4096, 65535)
-# How near a ratio must be to one of them to be named.
+# A ratio within this factor of one of them is named.
 _NEAR = 1.25
 
 
@@ -35,7 +35,7 @@ class Inputs:
     # Networks are given x * scale + shift.
     scale: tuple[float, ...] = dataclasses.field(repr=False)
     shift: tuple[float, ...] = dataclasses.field(repr=False)
-    # Over what was trained on, of each input; None where nobody knows.
+    # Statistics of each input over the training data; None if unknown.
     mean: tuple[float, ...] | None = dataclasses.field(default=None, repr=False)
     std: tuple[float, ...] | None = dataclasses.field(default=None, repr=False)
 
@@ -45,14 +45,14 @@ class Inputs:
         return math.prod(self.shape)
 
     def flat(self, name: str, x: Any) -> Any:
-        """Rows [m, F] float32 of x, which is [m, F] or [m, *shape]; it may be traced.
+        """Return x, [m, F] or [m, *shape], as rows [m, F] float32; it may be traced.
 
-        Of images with one channel the last axis may be left out. An empty list is no examples.
-        Arrays of JAX stay on their device, all else in the host's memory.
+        Images with one channel may lack the last axis. An empty list means no examples. JAX arrays
+        stay on their device, all else in the host's memory.
 
         Raises:
-            UserError: for any other shape, also one with as many numbers, and for what are not
-                finite numbers.
+            UserError: for any other shape, even with the same number of entries, and for numbers
+                that are not finite.
         """
         found: Any = x if isinstance(x, jax.Array) else given.floats(name, x)
         if found.shape == (0,):
@@ -64,20 +64,20 @@ class Inputs:
         return found.astype(np.float32).reshape(-1, self.size)
 
     def resized(self, name: str, x: Any) -> np.ndarray:
-        """Images [m, *shape] of images of another size; see `resizing.resized`."""
+        """Resize images to [m, *shape]; see `resizing.resized`."""
         return resizing.resized(name, x, self.shape)
 
     def standardised(self, rows: Any) -> Any:
-        """Rows [m, F] as networks are given them."""
+        """Return rows [m, F] scaled as networks take them."""
         scale, shift = (np.asarray(s, np.float32)[None] for s in (self.scale, self.shift))
         with np.errstate(over="ignore"):  # as JAX has it
             return rows * scale + shift
 
     def strangeness(self, name: str, rows: Any) -> str:
-        """Describe how rows [m, F] are on another scale than in training; "" where they are not.
+        """Describe how the scale of rows [m, F] differs from training; "" where it does not.
 
-        One factor over all of them is looked for, so that unusual images are no reason: of a single
-        one it may be 4, of many up to 2.
+        One factor for all rows is looked for, so unusual images alone do not count: for a single
+        row up to 4 is usual, for many up to 2.
         """
         if self.mean is None or self.std is None or not len(rows):
             return ""
@@ -146,7 +146,7 @@ class _Spread:
 
 
 def _moments(xp: Any, rows: Any) -> tuple[Any, Any, Any, Any]:
-    """Return the largest size of numbers, and in units of it mean, mean square and the least."""
+    """Return the largest absolute value and, in units of it, mean, mean square and minimum."""
     largest = xp.maximum(xp.max(xp.abs(rows)), 1e-30)
     shares = rows / largest
     return largest, xp.mean(shares), xp.mean(xp.square(shares)), xp.min(shares)
@@ -156,7 +156,7 @@ _moments_on_device = jax.jit(functools.partial(_moments, jnp))
 
 
 def _named_factor(ratio: float) -> int | None:
-    """Which of FACTORS a ratio, or its inverse, is near."""
+    """Return which of FACTORS a ratio, or its inverse, is near; None if none."""
     size = max(ratio, 1 / ratio) if ratio > 0 else math.inf
     near = [f for f in FACTORS if 1 / _NEAR < size / f < _NEAR]
     return near[0] if near else None

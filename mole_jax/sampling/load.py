@@ -37,7 +37,7 @@ from mole_jax.zoo.storage.reader import open_zoo
 
 __all__ = ["IMPORTED_NETWORK", "Model", "Networks", "described", "description", "load"]
 
-# Of a config, those that a trained model is built from.
+# Sections of a config that a trained model is built from.
 SECTIONS = ("data", "population", "representation", "metamodel", "diffusion", "training")
 # Where the network is described in a workdir without a zoo: one whose meta-model was imported.
 IMPORTED_NETWORK = Path("train") / "network.json"
@@ -53,25 +53,25 @@ def load(
     weights: str | None = None,
     **sampling: Any,
 ) -> Model:
-    """Load what the train stage left in a workdir.
+    """Load a trained model from a workdir.
 
     Args:
         workdir: as given to `python -m mole_jax.main`; or a file of `export-model`, which has one
             objective and one checkpoint; or the name of a model that comes with MOLE, one of
             `shipped.NAMES`.
-        objective: "diffusion", where nothing is said; "regression" for the deterministic baseline;
-            "end_to_end" for the one that was trained without the zoo; or an ancestor, such as
-            "maml", that the config's `learners` trained.
+        objective: "diffusion", the default; "regression" for the deterministic baseline;
+            "end_to_end" for the learner trained without the zoo; or an ancestor, such as "maml",
+            that the config's `learners` trained.
         checkpoint: "last"; "best", the one with the lowest training loss of those that
-            `training.checkpoint_every` kept; or the step of another one that is kept.
+            `training.checkpoint_every` kept; or the step of any other that is kept.
         weights: "average", the moving average of the steps' weights, or "last", those of the
             checkpoint's step. None is the average, or what a model was imported with.
-        **sampling: other values for keys of `config.sampling`, such as steps=25; those of the
-            evaluate stage hold for the rest, and `sampler.DEFAULT` where it has not run.
+        **sampling: other values for keys of `config.sampling`, such as steps=25. The other keys
+            are as in the evaluate stage, or as in `sampler.DEFAULT` if it has not run.
 
     Raises:
         UserError: when there is no such workdir, when it holds no finished training or no such
-            checkpoint, and for options that cannot be.
+            checkpoint, and for invalid options.
     """
     workdir = shipped.place(workdir)
     known = [field.name for field in dataclasses.fields(Plan)]
@@ -96,7 +96,7 @@ def load(
     _check_samples(objective, _sampled(trained.learner), sampling)
     evaluated = stages.is_begun(workdir, "evaluate")
     values = stages.record(workdir, "evaluate")["config"]["sampling"] if evaluated else {}
-    # A meta-model that was imported knows how it is meant to be sampled from.
+    # An imported meta-model has its own sampling plan.
     own = dict(config.get("sampling", {}))
     kept = own.pop("weights", "average")
     values = {**dataclasses.asdict(sampler.DEFAULT), **own, **values, **sampling}
@@ -124,7 +124,7 @@ def _of_file(file: Path, objective: str | None, chosen: bool, sampling: dict[str
 
 
 def _sampled(learner: Learner) -> bool:
-    # Who practises draws rollouts, and no noise.
+    # Learners that practise draw rollouts, but no noise.
     return learner.uses.samples and learner.writes_networks and not learner.uses.pool
 
 
@@ -139,8 +139,8 @@ def _inputs(network: Network, scales: Scales) -> Inputs:
     """Return what is known of the inputs of a model's networks."""
     scale, shift = (np.atleast_1d(x) for x in (scales.input_scale, scales.input_shift))
     mean, std = scales.pixel_mean, scales.pixel_std
-    # Older workdirs have no statistics, but scaled what was trained on to a mean of 0 and a
-    # spread of 1. Without any scaling nothing is known: policies, and what was imported.
+    # Older workdirs have no statistics, but scaled training data to a mean of 0 and a spread of 1.
+    # Without any scaling nothing is known: policies and imported models.
     if mean is None and not ((scale == 1).all() and (shift == 0).all()):
         mean, std = -shift / scale, 1 / scale
     known = (None if x is None else tuple(np.atleast_1d(x).tolist()) for x in (mean, std))
@@ -175,7 +175,7 @@ def description(workdir: Path) -> dict[str, Any]:
 
 
 def _check(workdir: Path) -> None:
-    """Raise UserError for what is no workdir with a train stage."""
+    """Raise UserError unless this is a workdir with a train stage."""
     if not workdir.exists():
         raise UserError(
             f"there is no folder {workdir}: give one that was a --workdir{shipped.hint(workdir)}"

@@ -36,7 +36,7 @@ from mole_jax.training.learner import Classifier, Episodes, Learner
 from mole_jax.zoo import prompt_metric
 from mole_jax.zoo.prompt_metric import PromptMetric
 
-# Numbers in all networks of one call: as many as an index of 32 bits counts.
+# Most numbers in all networks of one call: what a 32-bit index can count.
 _MOST = 2**31 - 1
 
 
@@ -59,7 +59,7 @@ class Model:
 
     @functools.cached_property
     def learner(self) -> Learner:
-        """What answers; its static parts are the same for the same config: it compiles once."""
+        """The learner; equal configs have the same static parts, so it compiles once."""
         config = compat.renamed(self.config)  # a pickle may be older than the names
         found = _learner(_text(config), _text(self.description), self.objective)
         return found.ready(self.fitted, self.plan)
@@ -71,7 +71,7 @@ class Model:
 
     @functools.cached_property
     def environment(self) -> Environment | None:
-        """Of policies."""
+        """The environment of policies; None for images."""
         return control.environment(self.config)
 
     @functools.cached_property
@@ -82,7 +82,7 @@ class Model:
 
     @property
     def passes(self) -> str:
-        """How often it passes over a network that it writes, in words."""
+        """How many passes it takes to write a network, in words."""
         plan, learner = self.plan, self.learner
         sampled = learner.uses.samples and learner.writes_networks and not learner.uses.pool
         steps = "one step" if plan.steps == 1 else f"{plan.steps} steps"
@@ -96,7 +96,7 @@ class Model:
         return built(self._asked(y_support, network)[1])
 
     def _asked(self, labels: Any, network: str | None, start: Any = None) -> tuple[str, str]:
-        """Return the name that a frame has for a network, and its description in JSON."""
+        """Return the frame's name for a network, and its description in JSON."""
         n = self.sizes[-1] if labels is None else support.count(self.sizes, labels)
         whole = self.learner.network
         known = start.network if isinstance(start, Networks) else None
@@ -113,14 +113,14 @@ class Model:
         return scale, shift
 
     def resized(self, x: Any) -> np.ndarray:
-        """Return images [m, *input_shape] of images of another size.
+        """Resize images to [m, *input_shape].
 
         Args:
             x: [m, H, W] or [m, H, W, channels], or flat ones of square images; pixels on the scale
                 of training, which they keep. Other proportions are stretched.
 
         Raises:
-            UserError: for what are no such images.
+            UserError: for anything but such images.
         """
         if self.environment is not None or len(self.inputs.shape) != 3:
             raise UserError("resized: this model's networks do not take images")
@@ -143,35 +143,35 @@ class Model:
     ) -> Networks:
         """Predict networks for a task, given some of its examples.
 
-        It belongs outside of jit, vmap and grad; a `key` alone may be traced, and then nobody looks
-        at the numbers of the networks.
+        Call it outside of jit, vmap and grad. Only `key` may be traced, and then the numbers of the
+        networks are not checked.
 
         Args:
-            x_support: images [m, F] or [m, *input_shape] (of one channel also without it), pixels
-                on the source's own scale, any m >= 1, in any order; of each class five times as
-                many as in training are looked at. Gradient steps follow the first
-                `metamodel.support_probes` of each class, in an order of their own. Of an
-                environment transitions [m, O + A + O]: observation, action, next observation.
-            y_support: labels [m], integers in 0..K-1; none of an environment. Where the model was
+            x_support: images [m, F] or [m, *input_shape] (a single channel may be left out), pixels
+                on the source's own scale, any m >= 1, in any order; of each class, at most five
+                times as many as in training are used. Gradient steps follow the first
+                `metamodel.support_probes` of each class, in a fixed order by content. For an
+                environment, transitions [m, O + A + O]: observation, action, next observation.
+            y_support: labels [m], integers in 0..K-1; none for an environment. If the model was
                 trained with several numbers of classes, K is the largest of them, and the largest
-                label says how many classes the task has; networks have as many outputs.
-            target_loss: the loss asked for, in nats, on unseen examples of the subset; where the
+                label gives the task's number of classes, which is that of the networks' outputs.
+            target_loss: the loss asked for, in nats, on unseen examples of the subset; if the
                 model was trained with another `training.metric`, that metric, such as percent.
-                Without it the model gives the best networks that it can; one that was trained with
-                `training.best_prompts=0` needs it, and one that looks at no target refuses it.
-            target_return: for policies, the mean return asked for, in its place.
+                Without it the model gives the best networks that it can. A model trained with
+                `training.best_prompts=0` needs it, and one that takes no target refuses it.
+            target_return: for policies, the mean return asked for, instead of `target_loss`.
             n: how many networks.
             key: PRNG key; draws the starts and the noise.
             start: parameters to update from (leaves [*shape], or [n, *shape]): nested as
                 `Networks.params`, flat as `import-network` writes them, a state_dict with PyTorch's
-                names, or Networks. Fresh random initialisations where it is None.
-            start_loss: the start's loss, where you know it: one number, or [n]. By default that on
-                the support set; of policies that of a fresh one.
-            rounds: recursive prompting - each further round starts from the last one's networks.
+                names, or Networks. None: fresh random initialisations.
+            start_loss: the start's loss, if you know it: one number, or [n]. By default that on the
+                support set; for policies, that of a fresh one.
+            rounds: recursive prompting: each further round starts from the last one's networks.
             parameters: [P] of the environment, for a learner that practises in it, such as "maml".
-            network: the sizes of the network, such as "mlp:64,24,12,5", of a model that was trained
-                on networks of several; by default those of the start, where it is Networks, or the
-                largest that it was trained on.
+            network: the sizes of the network, such as "mlp:64,24,12,5", for a model trained on
+                several sizes; by default those of the start, if it is Networks, or the largest in
+                training.
 
         Returns:
             n networks. `predicted_metric` is their loss on the support set, where it has labels.
@@ -189,14 +189,14 @@ class Model:
         )
         if given.is_traced(asked):
             raise UserError(
-                "predict: its inputs are traced: call it outside of jit, vmap and grad, in which "
-                "only its key may be"
+                "predict: its inputs are traced: call it outside of jit, vmap and grad; only "
+                "its key may be traced"
             )
         with precision.single():
             key = given.prng_key("key", key)
             if not self.learner.writes_networks:
                 raise UserError(
-                    f"the {self.objective} model answers with classes and writes no network: take "
+                    f"the {self.objective} model answers with classes and writes no network: use "
                     "model.classify, in Python"
                 )
             if not self.learner.uses.start and not (start is start_loss is None and rounds == 1):
@@ -242,7 +242,7 @@ class Model:
                 try:
                     given_starts = starts.of_caller(own, start, n)
                 except UserError as wrong:
-                    more = "" if frame is None or network else "; of other sizes say network=..."
+                    more = "" if frame is None or network else "; for other sizes give network=..."
                     raise UserError(f"{wrong}{more}") from None
                 if (
                     n > 1
@@ -259,7 +259,7 @@ class Model:
                 asked_network.check_start(whole, own, flat)
                 if loss is None:
                     loss = writing.measured(whole, flat, support_set.examples, metric)
-                # Bound to no device they would have the same compiled once more.
+                # Uncommitted to a device, they would cause another compilation.
                 flat, loss = jax.device_put((flat, loss), place)
             for i in range(rounds):
                 written = [
@@ -283,7 +283,7 @@ class Model:
                 found = writing.joined(written, n)
                 self._check(found)
                 flat, loss = found.flat, found.metric
-            # Of classes without an example the loss on the support set says nothing.
+            # The loss on the support set says nothing about classes without an example.
             if (
                 found.metric is not None
                 and support_set.complete
@@ -297,17 +297,17 @@ class Model:
     def classify(
         self, x_support: Any, y_support: Any, x: Any, *, key: jax.Array, n: int = 1
     ) -> jax.Array:
-        """Answer by a learner that reads the examples and writes no network, such as "recurrent".
+        """Classify with a learner that reads examples and writes no network, such as "recurrent".
 
         Args:
-            x_support: images, as `predict` has them.
+            x_support: images, as in `predict`.
             y_support: labels [m].
-            x: what is asked about, [q, F] or [q, *input_shape], each by itself.
+            x: inputs to classify, [q, F] or [q, *input_shape], each by itself.
             key: PRNG key; draws the order in which the examples are read.
-            n: in how many orders; their probabilities are averaged.
+            n: number of orders; their probabilities are averaged.
 
         Returns:
-            Probabilities [q, k]; k is how many classes the task has.
+            Probabilities [q, k]; k is the number of classes of the task.
 
         Raises:
             UserError: for a model that writes networks, and for inputs that do not fit.
@@ -317,12 +317,12 @@ class Model:
         """
         if given.is_traced((x_support, y_support, x, n)):
             raise UserError(
-                "classify: its inputs are traced: call it outside of jit, vmap and grad, in which "
-                "only its key may be"
+                "classify: its inputs are traced: call it outside of jit, vmap and grad; only "
+                "its key may be traced"
             )
         if self.learner.writes_networks:
             raise UserError(
-                f"the {self.objective} model writes networks: predict them, and take their mean"
+                f"the {self.objective} model writes networks: use predict, and `mean` of its result"
             )
         with precision.single():
             key, n = given.prng_key("key", key), given.whole("n", n, 1)
@@ -362,7 +362,7 @@ class Model:
         return self.learner.optimizer(self.params)
 
     def _support(self, x: Any, y: Any) -> Support:
-        # They have values, also where jit traces what is around.
+        # They have values even where jit traces the caller.
         with jax.ensure_compile_time_eval():
             if self.environment is None:
                 most = self.config["data"]["support_per_class"]
@@ -372,7 +372,7 @@ class Model:
 
     def _check(self, found: Written) -> None:
         """Raise UserError where parameters or losses of networks are NaN or infinite."""
-        if given.is_traced(found):  # nobody can look at them
+        if given.is_traced(found):  # there are no values to check
             return
         start_is_finite, is_finite = jax.device_get((found.start_is_finite, found.is_finite))
         if not start_is_finite:
@@ -406,7 +406,7 @@ class Model:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Put parameters where `load` puts them: elsewhere all would be compiled once more."""
+        """Put parameters where `load` puts them: elsewhere everything would compile again."""
         self.__dict__.update(state, params=on_all_devices(state["params"]))
 
 
@@ -417,7 +417,7 @@ def on_all_devices(params: Any) -> Any:
 
 @functools.lru_cache(maxsize=16)
 def _learner(config: str, description: str, objective: str) -> Learner:
-    """Build the learner of a config and a network, both in JSON, also inside of jit."""
+    """Build the learner of a config and a network, both in JSON; works inside jit."""
     with jax.ensure_compile_time_eval():
         network, plain = built(description), json.loads(config)
         none = representation.shapes(plain, network)

@@ -1,7 +1,7 @@
 """A trained meta-model in one file: all that predicting needs, and nothing that training needs.
 
-A safetensors file. Its tensors are the parameters and what was fitted on the zoo; its metadata has
-the config, the network, and what is known of the inputs, in JSON, and a digest of the tensors.
+A safetensors file. Its tensors are the parameters and what was fitted on the zoo. Its metadata has
+a JSON of the config, the network and what is known about the inputs, and a digest of all this.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mole_jax.sampling.model import Model, on_all_devices
 
 FORMAT, VERSION = "mole-model", 1
 SUFFIX = ".safetensors"
-# Of parameters. float16 halves the file, and rounds less than bfloat16.
+# Types for parameters. float16 halves the file, and rounds less than bfloat16.
 DTYPES = ("float32", "float16")
 
 
@@ -40,11 +40,11 @@ def save(path: Path, model: Model, *, dtype: str = "float32", about: Any = None)
     Args:
         path: ends in .safetensors.
         model: what `mole_jax.load` returned.
-        dtype: of the parameters in the file; predicting has them as float32 again.
-        about: what else is known of it, in JSON.
+        dtype: of the parameters in the file; predictions use float32 again.
+        about: anything else that is known about it, in JSON.
 
     Raises:
-        UserError: for another file name or type, and parameters that the type cannot hold.
+        UserError: for another suffix or type, and parameters that the type cannot hold.
     """
     path = user_path(path)
     if path.suffix != SUFFIX:
@@ -80,10 +80,10 @@ def save(path: Path, model: Model, *, dtype: str = "float32", about: Any = None)
 
 
 def load(path: Path, **sampling: Any) -> Model:
-    """Read a model of `save`, with other values for keys of its sampling plan where given.
+    """Read a model that `save` wrote; `sampling` replaces values of its sampling plan.
 
     Raises:
-        UserError: for missing, damaged and other files.
+        UserError: for a file that is missing, damaged or no model.
     """
     tensors, known = read(path)
     arrays = {
@@ -117,20 +117,20 @@ def load(path: Path, **sampling: Any) -> Model:
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return a file's tensors, and what its metadata says of the model.
+    """Return a file's tensors, and what its metadata says about the model.
 
     Raises:
-        UserError: for missing, damaged and other files.
+        UserError: for a file that is missing, damaged or no model.
     """
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise UserError(
-            f"{path} is no file of a model: it does not say format {FORMAT}; export-model writes "
-            "one from a workdir"
+            f"{path} is not a model file: its format is not {FORMAT}; export-model writes one from "
+            "a workdir"
         )
     if metadata.get("version") != str(VERSION):
         raise UserError(
-            f"{path} is of version {metadata.get('version')}, and this MOLE reads {VERSION}"
+            f"{path} has version {metadata.get('version')}, but this MOLE reads {VERSION}"
         )
     text = metadata.get("model", "")
     if metadata.get("digest") != _digest(text, tensors):

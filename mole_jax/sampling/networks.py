@@ -29,16 +29,16 @@ from mole_jax.tasks.networks import Network
 )
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Networks:
-    """n predicted networks, and what is known of them.
+    """n predicted networks, and what is known about them.
 
-    A pytree of `params` and `predicted_metric`, so that jit takes it; it pickles.
+    A pytree of `params` and `predicted_metric`, so jit takes it; it pickles.
     """
 
     params: dict[str, Any]  # leaves [n, *shape]
-    # [n] the prompt metric on the support set, mostly the loss in nats. None of policies, and of
+    # [n] the prompt metric on the support set, mostly the loss in nats. None for policies and for
     # networks that were trained further.
     predicted_metric: jax.Array | None
-    described: str  # JSON of `description`: text can be compared, as jit does it
+    described: str  # JSON of `description`, since jit compares static fields
     inputs: Inputs
     recipe: TuningRecipe = tuning.DEFAULT  # how the zoo's networks were trained
 
@@ -55,14 +55,14 @@ class Networks:
     def apply(self, x: Any) -> jax.Array:
         """Compute the outputs of every network, [n, m, k]; jit, vmap and grad may trace it.
 
-        Logits of images; of a policy what `mole_jax.tasks.networks.policy` says, of observations.
+        They are logits of images; for those of a policy see `mole_jax.tasks.networks.policy`.
 
         Args:
-            x: [m, F], or [m, *network.input_shape] (images of one channel also without it), on the
-                source's own scale. No examples give [n, 0, k]; k is how many classes the task has.
+            x: [m, F], or [m, *network.input_shape] (a single channel may be left out), on the
+                source's own scale. No examples give [n, 0, k]; k is the task's number of classes.
 
         Raises:
-            UserError: for another shape, or what are not finite numbers.
+            UserError: for another shape, or numbers that are not finite.
 
         Warns:
             MoleWarning: for inputs on another scale than in training.
@@ -79,7 +79,7 @@ class Networks:
         return _outputs(network, len(batch), self.params, x)
 
     def probabilities(self, x: Any) -> jax.Array:
-        """Compute the probability of each class by every network, [n, m, k]; x as `apply` has it.
+        """Compute every network's class probabilities, [n, m, k]; x as in `apply`.
 
         Raises:
             UserError: for policies, and for what `apply` refuses.
@@ -94,7 +94,7 @@ class Networks:
         return jnp.mean(found, axis=-3) if self._batch() else found
 
     def spread(self, x: Any) -> jax.Array:
-        """Compute the standard deviation of the networks' probabilities, [m, k]; 0 of one."""
+        """Compute the standard deviation of the networks' probabilities, [m, k]; 0 for one."""
         found = self.probabilities(x)
         return jnp.std(found, axis=-3) if self._batch() else jnp.zeros_like(found)
 
@@ -105,23 +105,23 @@ class Networks:
     def fine_tune(
         self, x: Any, y: Any, steps: int, *, key: jax.Array, learning_rate: float | None = None
     ) -> Networks:
-        """Train the networks further, and show the loss on minibatches and how long it takes.
+        """Train the networks further, showing the minibatch loss and the time it takes.
 
-        By the optimizer, weight decay and batch size of the zoo, at a constant rate; minibatches
-        are drawn from all examples alike.
+        It uses the zoo's optimizer, weight decay and batch size at a constant rate; minibatches
+        are drawn uniformly from all examples.
 
         Args:
-            x: examples [m, F] or [m, *network.input_shape], as many as there are.
-            y: labels [m], integers, as those of the support set.
+            x: examples [m, F] or [m, *network.input_shape], any number of them.
+            y: labels [m], integers, as in the support set.
             steps: how many; the optimizer's moments begin at 0.
             key: draws the minibatches, which all networks share.
-            learning_rate: in place of the zoo's; of a range of them its geometric mean.
+            learning_rate: None: the zoo's, or the geometric mean if it is a range.
 
         Returns:
-            Networks without a `predicted_metric`: nobody has measured them.
+            Networks without a `predicted_metric`, which has not been measured.
 
         Raises:
-            UserError: for policies, for what does not fit, and where a network would hold NaN.
+            UserError: for policies, for inputs that do not fit, and where a network would hold NaN.
 
         Warns:
             MoleWarning: for examples on another scale than in training.
@@ -129,7 +129,7 @@ class Networks:
         return tuning.fine_tune(self, x, y, steps, key=key, rate=learning_rate)
 
     def _batch(self) -> tuple[int, ...]:
-        """(n,), () of a single network, as vmap over networks makes it, or more axes."""
+        """Return (n,), or () for a single network, as under vmap, or more axes."""
         field = self.network.spec.fields[0]
         leaf: Any = functools.reduce(
             lambda node, name: node[name], field.path.split("/"), self.params
@@ -153,10 +153,10 @@ class Networks:
 
 @functools.partial(jax.jit, static_argnames=("network", "axes"))
 def _outputs(network: Network, axes: int, params: Any, x: jax.Array) -> jax.Array:
-    """Apply networks, whose leaves have `axes` axes before their own, to the same inputs [m, F].
+    """Apply networks, whose leaves have `axes` leading axes, to the same inputs [m, F].
 
-    On a CPU convolutional ones go one after the other: the images of several leave its caches, and
-    64 of them take three times as long side by side.
+    On a CPU convolutional networks run one after the other: the images of several do not fit into
+    its caches, and 64 networks side by side take three times as long.
     """
     by_cache = network.microbatch and jax.default_backend() == "cpu"
     apply: Any = functools.partial(network.apply, x=x)
@@ -170,7 +170,7 @@ def _outputs(network: Network, axes: int, params: Any, x: jax.Array) -> jax.Arra
 def built(described: str) -> Network:
     """Return the network of a description in JSON, always the same object.
 
-    It may be asked for inside of jit.
+    It may be called inside jit.
     """
     with jax.ensure_compile_time_eval():
         return networks.from_json(json.loads(described))

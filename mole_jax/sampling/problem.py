@@ -18,16 +18,16 @@ from mole_jax.training.learner import Learner
 def of_caller(
     learner: Learner, objective: str, environment: Environment | None, parameters: Any
 ) -> World | None:
-    """Return what a learner practises in; None for one that does not.
+    """Return what a learner practises in; None for a learner that does not practise.
 
     Args:
-        learner: who practises, or does not.
+        learner: the learner.
         objective: its name, for messages.
-        environment: of the tasks; None of images.
+        environment: of the tasks; None for images.
         parameters: [P], or None.
 
     Raises:
-        UserError: for parameters that cannot be, or are not needed.
+        UserError: for parameters that are invalid, missing or not needed.
 
     Warns:
         MoleWarning: for parameters outside of the range of training.

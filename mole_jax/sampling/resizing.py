@@ -1,4 +1,4 @@
-"""Images of another size, made as large as networks take them."""
+"""Resizing images to the size that networks take."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ PIECE = 4096  # images at once
 
 
 def resized(name: str, x: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Return images [m, *shape] of images of any size, on the same scale of pixels.
+    """Resize images of any size to [m, *shape], and keep the scale of pixels.
 
-    Smaller ones by linear interpolation; larger ones by weighted means (the triangle filter of
+    Linear interpolation enlarges them; weighted means shrink them (the triangle filter of
     `jax.image.resize`). Other proportions are stretched.
 
     Args:
-        name: what the images are called where they are refused.
+        name: of the images, for messages.
         x: [m, H, W] or [m, H, W, channels]; or flat, [m, H * H * channels], of square ones.
         shape: height, width and channels.
 
     Raises:
-        UserError: for what are no such images, and for other channels.
+        UserError: for anything but such images, and for another number of channels.
     """
     images = given.floats(name, x)
     channels = shape[-1]
@@ -35,8 +35,8 @@ def resized(name: str, x: Any, shape: tuple[int, ...]) -> np.ndarray:
         side = math.isqrt(images.shape[1] // channels)
         if side * side * channels != images.shape[1]:
             raise UserError(
-                f"{name}: {images.shape[1]} numbers are no square image of {channels} channels: "
-                "give [m, H, W, channels]"
+                f"{name}: {images.shape[1]} numbers do not make a square image of {channels} "
+                "channels: give [m, H, W, channels]"
             )
         images = images.reshape(-1, side, side, channels)
     if images.ndim == 3 and channels == 1:
@@ -52,8 +52,8 @@ def resized(name: str, x: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def colour(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
-    """Say how images in colour become grey ones, where that is what is wrong; else ""."""
+    """Say how to make colour images grey, if that is what is wrong; else ""."""
     if len(found) == 3 and len(wanted) == 3 and wanted[-1] == 1 and found[-1] in (3, 4):
         grey = "x.mean(-1)" if found[-1] == 3 else "x[..., :3].mean(-1)"
-        return f": they are in colour, and networks take grey ones: {grey}"
+        return f": they are in colour, but networks take grey ones: {grey}"
     return ""

@@ -22,17 +22,17 @@ _MOST = 3  # names that a message lists
 
 
 def fresh(network: Network, n: int, key: jax.Array, sizes: Any = None) -> jax.Array:
-    """Random initialisations [n, D]; `sizes` [H] are as `Frame.sized` takes them."""
+    """Draw random initialisations [n, D]; `sizes` [H] are as `Frame.sized` takes them."""
     init = jax.vmap(lambda k: network.spec.flatten(member.initial(network, k, jnp.float32(1.0))))
     found = init(jax.random.split(key, n))
     return found if sizes is None else sized(network, found, jnp.asarray(sizes))
 
 
 def of_caller(network: Network, start: Any, n: int) -> jax.Array:
-    """Parameters [n, D] that a caller gives, for one network or for n.
+    """Return the starts [n, D] that a caller gives, as one network or as n.
 
     Args:
-        network: whose they must be.
+        network: the architecture that they must have.
         start: leaves [*shape], or [n, *shape]: nested by layer, as `Networks.params` are; flat,
             named as `import-network` writes them ("hidden_0/kernel", or with dots); a state_dict
             with PyTorch's names and layouts; or Networks.
@@ -89,7 +89,7 @@ def _leaves(node: Mapping[Any, Any], prefix: str) -> Iterable[tuple[str, Any]]:
 
 
 def _torch_layout(network: Network, tensors: Mapping[str, Any]) -> TorchLayout | None:
-    """Return the layout of a state_dict, where the names are those of one: ours has no `weight`."""
+    """Return PyTorch's layout if the names are those of a state_dict: ours have no `weight`."""
     if network.kind.torch is None:
         return None
     found = layout(network)

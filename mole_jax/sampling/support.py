@@ -15,20 +15,20 @@ from mole_jax.tasks import control, subset_sizes
 from mole_jax.tasks.environments import Environment
 from mole_jax.tasks.examples import Examples
 
-# Support sets are padded, so that sizes near each other share one compiled sampler: to multiples of
-# 16, and large ones to multiples of an eighth of the next power of two.
+# Support sets are padded so that similar sizes share one compiled sampler: to multiples of 16, and
+# large ones to multiples of an eighth of the next power of two.
 _LEAST = 16
-# Examples of each class that are looked at, in multiples of training's: glyphs-8 is as good from 10
-# of each as from 75, on characters of its training (docs/models.md).
+# Most examples of each class that are used, in multiples of training's: glyphs-8 is as good from 10
+# of each as from 75, on its training characters (docs/models.md).
 MANY = 5
 
 
 class Support(NamedTuple):
-    """A support set, and what is to be said of it."""
+    """A support set, and remarks about it."""
 
     examples: Examples  # leaves [m, ...], with padding
     remarks: tuple[str, ...]  # what is strange about it, a line for each thing
-    complete: bool  # whether every class has an example; of transitions always
+    complete: bool  # whether every class has an example; always True for transitions
 
 
 def labelled(inputs: Inputs, sizes: range, x: Any, y: Any, *, trained_with: int = 10) -> Support:
@@ -36,14 +36,14 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any, *, trained_with: int 
 
     Args:
         inputs: of the model's networks.
-        sizes: numbers of classes that the model was trained with; K is the largest. Where there
-            are several, the largest label says how many classes the task has.
+        sizes: numbers of classes that the model was trained with; K is the largest. If there are
+            several, the largest label gives the task's number of classes.
         x: images [m, F] or [m, *inputs.shape], on the source's own scale.
         y: labels [m], integers in 0..K-1.
-        trained_with: how many examples of each class the model has seen at most.
+        trained_with: the most examples of each class that the model saw in training.
 
     Returns:
-        All of them, but of each class at most `MANY` times as many as in training.
+        All examples, but of each class at most `MANY` times as many as in training.
 
     Raises:
         UserError: for examples that do not fit.
@@ -56,7 +56,7 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any, *, trained_with: int 
         raise UserError("support set: it is empty: give one example or more")
     if labels.shape != (len(rows),):
         one_hot = labels.shape == (len(rows), n_classes)
-        hint = ": of one-hot labels give y.argmax(1)" if one_hot else ""
+        hint = ": for one-hot labels give y.argmax(1)" if one_hot else ""
         raise UserError(
             f"support set: images {list(np.shape(x))} and labels {list(labels.shape)} do not fit; "
             f"expected m images and labels [m]{hint}"
@@ -81,7 +81,7 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any, *, trained_with: int 
     if np.bincount(labels).max() > share:
         order = _of_each_class(order, labels, share)
         part = (
-            f"support set: of its {len(rows):,} examples {len(order):,} are looked at, at most "
+            f"support set: of its {len(rows):,} examples {len(order):,} are used, at most "
             f"{share:,} of each class: the model was trained with at most {trained_with:,}; "
             "`fine_tune` trains its networks on all of them"
         )
@@ -94,7 +94,7 @@ def labelled(inputs: Inputs, sizes: range, x: Any, y: Any, *, trained_with: int 
 
 
 def _wrong(labels: np.ndarray, sizes: range) -> str:
-    """Say which labels are none of 0..K-1, and how to number them."""
+    """Say which labels are not in 0..K-1, and how to number them."""
     n_classes, values = sizes[-1], labels.tolist()
     wrong = [c for c in values if not (type(c) is int and 0 <= c < n_classes)]
     one = repr(wrong[0])[:40] if wrong else f"of type {labels.dtype}"
@@ -110,7 +110,7 @@ def _wrong(labels: np.ndarray, sizes: range) -> str:
 
 
 def as_integers(labels: np.ndarray) -> np.ndarray:
-    """Return labels of Python's or NumPy's whole numbers in an array of objects as integers."""
+    """Return labels, converting object arrays of Python's or NumPy's integers to int64."""
     whole = labels.dtype == object and all(
         isinstance(c, (int, np.integer)) and not isinstance(c, bool) for c in labels.tolist()
     )
@@ -118,9 +118,9 @@ def as_integers(labels: np.ndarray) -> np.ndarray:
 
 
 def _in_an_order_of_their_own(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return an order of examples that does not depend on the one that they come in.
+    """Return an order of examples that does not depend on the given order.
 
-    Steps follow the first examples of each class: of many they are any, but always the same.
+    Inner steps follow the first examples of each class: with this order always the same ones.
     """
     data = np.ascontiguousarray(rows, np.float32)
     marks = [zlib.crc32(row.tobytes(), int(label)) for row, label in zip(data, labels, strict=True)]
@@ -139,7 +139,7 @@ def count(sizes: range, labels: Any) -> int:
 
 
 def transitions(environment: Environment, size: int, x: Any, y: Any) -> Support:
-    """Transitions [m, size] as the meta-model sees them; `y` must be None.
+    """Return transitions [m, size] as the meta-model sees them; `y` must be None.
 
     Raises:
         UserError: for transitions that do not fit.
@@ -184,7 +184,7 @@ def _missing(labels: np.ndarray, n_classes: int) -> str:
 
 
 def _padded(inputs: np.ndarray, labels: np.ndarray) -> Examples:
-    """Examples [m, F] with padding, in the host's memory: nothing is compiled for a new size."""
+    """Pad examples [m, F] in the host's memory, where a new size compiles nothing."""
     m = len(inputs)
     more = -m % max(_LEAST, 2 ** (m - 1).bit_length() // 8)
     rows: Any = np.pad(inputs.astype(np.float32), ((0, more), (0, 0)))

@@ -1,4 +1,4 @@
-"""How good networks are on a support set."""
+"""Loss and accuracy of networks on a support set."""
 
 from __future__ import annotations
 

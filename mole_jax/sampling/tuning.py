@@ -27,7 +27,7 @@ from mole_jax.tasks.networks import Network
 if TYPE_CHECKING:
     from mole_jax.sampling.networks import Networks
 
-SHOWN = 100  # steps between two numbers that are shown
+SHOWN = 100  # steps between progress updates
 
 
 class TuningRecipe(NamedTuple):
@@ -41,9 +41,9 @@ class TuningRecipe(NamedTuple):
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> TuningRecipe:
-        """Return a config's: of a range of rates its geometric mean, of several optimizers one.
+        """Return a config's recipe: the geometric mean of its rates, the first of its optimizers.
 
-        Older and imported configs may lack keys: these have their defaults.
+        Keys that older and imported configs lack have their defaults.
         """
         own = {**dataclasses.asdict(PopulationConfig()), **config["population"]}
         low, high = own["learning_rate"]
@@ -60,7 +60,7 @@ DEFAULT = TuningRecipe()
 
 
 class _Under(NamedTuple):
-    """A training under way: leaves [n, ...], matrices as `member.transposed_kernels` has them."""
+    """A training under way: leaves [n, ...], kernels as in `member.transposed_kernels`."""
 
     params: Any
     state: Any
@@ -179,7 +179,7 @@ def _train(
 
 
 def _drawn(examples: Examples, recipe: TuningRecipe, key: jax.Array, i: jax.Array) -> Examples:
-    """Draw the minibatch of step i, of any examples, with replacement."""
+    """Draw the minibatch of step i uniformly, with replacement."""
     m = len(examples.labels)
     rows = jax.random.randint(jax.random.fold_in(key, i), (recipe.batch_size,), 0, m)
     return jax.tree.map(lambda a: a[rows], examples)

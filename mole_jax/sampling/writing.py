@@ -1,8 +1,8 @@
 """Writing networks for a support set, in few compiled calls.
 
-A call costs about as much as what it computes where networks are small, so fresh starts are drawn
-within the call that writes. That large program, which takes long to compile, is the same for any
-number of classes; there is another one for starts that are given, whatever is known of them.
+For small networks a call costs about as much as what it computes, so fresh starts are drawn inside
+the call that writes. That program is large and takes long to compile, but is the same for any
+number of classes. Given starts have a second one, whether or not their metric is known.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from mole_jax.tasks.networks import Network, fewer_outputs
 from mole_jax.training.learner import Episodes, Learner
 from mole_jax.zoo.prompt_metric import PromptMetric
 
-# Networks of one call: of more of them a machine's memory is full before its cores are. On a CPU
-# the images of eight convolutional ones leave its caches: 64 take 1.6 times as long in one call.
+# Networks per call: with more, a machine's memory is full before its cores are busy. On a CPU the
+# images of more convolutional ones leave its caches: 64 take 1.6 times as long in one call.
 AT_ONCE, CONVOLUTIONS_AT_ONCE = 64, 8
 
 
 class Written(NamedTuple):
-    """n networks, and what is known of them."""
+    """n networks, and what is known about them."""
 
-    flat: jax.Array  # [n, D] parameters, with outputs for all classes that there may be
+    flat: jax.Array  # [n, D] parameters, with outputs for the largest number of classes
     metric: jax.Array | None  # [n] on the support set
     start_is_finite: jax.Array  # [] whether the starts' metrics are
     is_finite: jax.Array  # [] whether all of the above is
@@ -70,19 +70,19 @@ def write(
     """Write n networks.
 
     Args:
-        learner: what writes.
+        learner: the one that writes.
         theta: its parameters.
         support: [m] examples, the same for all.
-        start: [n, D] what to begin with; None for fresh networks.
-        start_metric: [n] of the starts; None where it is to be measured.
+        start: [n, D] networks to begin with; None: fresh ones.
+        start_metric: [n] of the starts; None: measure it.
         target: [] the metric asked for.
         key: draws starts and noise.
-        number: [] of the round, which draws noise of its own.
+        number: [] number of the round; each round draws its own noise.
         world: what policies practise in; None: they do not.
-        sizes: [H] of fresh networks, as `Frame.sized` takes them; None where all are of one size.
+        sizes: [H] of fresh networks, as `Frame.sized` takes them; None if all have one size.
         n: how many.
-        metric: how to measure networks on the support set; None where nothing can be measured.
-        best: ask for the best networks in place of the target.
+        metric: how to measure networks on the support set; None: do not measure.
+        best: ask for the best networks instead of the target.
     """
     if start is None:
         start = starts.fresh(learner.network, n, rng.named(key, "starts"), sizes)
@@ -110,9 +110,9 @@ def write(
 
 
 def parts(network: Network, n: int, key: jax.Array) -> list[tuple[np.ndarray, jax.Array]]:
-    """Share n networks out to calls of `write`: which of them, and the key of each call.
+    """Divide n networks among calls of `write`: the networks and the key of each call.
 
-    Calls are of one size, so that they share a program; the last may repeat the last network.
+    All calls have one size, so they share a program; the last may repeat the last network.
     """
     calls = -(-n // at_once(network))
     each = -(-n // calls)
@@ -121,7 +121,7 @@ def parts(network: Network, n: int, key: jax.Array) -> list[tuple[np.ndarray, ja
 
 
 def part_of(x: Any, rows: np.ndarray) -> Any:
-    """Return a call's part of what there is for each network; None stays None."""
+    """Return a call's part of an array over networks; None stays None."""
     return x if x is None or len(x) == len(rows) else x[rows]
 
 
@@ -150,7 +150,7 @@ def tensors(flat: jax.Array, *, network: Network, own: Network) -> dict[str, Any
 
     Args:
         flat: [n, D] parameters.
-        network: whose they are.
+        network: their architecture.
         own: the same, or one with fewer outputs or units.
     """
     return own.spec.unflatten(fewer_outputs.narrowed(network, flat, own))

@@ -1,4 +1,4 @@
-"""The optimizer of meta-training: AdamW, with a schedule of its rate."""
+"""The optimizer of meta-training: AdamW with a learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mole_jax.training.train_config import TrainConfig
 
 
 def learning_rate(hyper: TrainConfig) -> optax.Schedule:
-    """Return the rate of each step: warm-up then cosine, or a cosine throughout times warm-up.
+    """Return the schedule: warm-up then cosine, or warm-up times a cosine from the first step.
 
     The second is G.pt's (Peebles et al. 2022).
     """
@@ -25,7 +25,7 @@ def learning_rate(hyper: TrainConfig) -> optax.Schedule:
 def optimizer(hyper: TrainConfig) -> optax.GradientTransformation:
     """Return AdamW with a linear warm-up and a cosine to zero; weight decay on matrices only.
 
-    Where steps are to be taken as they are (`plain`), it does nothing else.
+    With `plain` it is gradient descent with a constant rate.
     """
     if hyper.plain:
         return optax.sgd(hyper.learning_rate)

@@ -1,4 +1,4 @@
-"""Control tasks as the source of a training's batches, for learners that practise in them."""
+"""Control tasks as the source of training batches, for learners that practise in them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ControlSource(OnDevice):
     def draw(
         self, constants: Any, drawn: tuple[()], root: jax.Array, step: int | jax.Array
     ) -> Episodes:
-        """Draw B episodes; their starts have no metric, and NaN says so."""
+        """Draw B episodes; their starts have no metric, which is NaN."""
         tasks, data = constants
         key = rng.at(root, "episodes", step)
         task = jax.random.choice(rng.named(key, "task"), tasks, (self.batch_size,))

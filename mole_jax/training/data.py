@@ -1,11 +1,11 @@
-"""From a stored zoo to what meta-training draws from, wherever there is room for it.
+"""Load a stored zoo for meta-training, and place its parameters where there is room.
 
-    device   all parameters on the device, normalised: pairs are gathered inside of a step
+    device   all parameters on the device, normalised: pairs are gathered inside a step
     host     all parameters in the host's memory, as they are stored
     stream   parameters stay in the zoo's files
 
-On host and stream the rows of coming steps are read ahead and sent to the device (`feeding.py`).
-The pairs are the same: which ones a step draws depends on its key alone.
+With host and stream, rows of coming steps are read ahead and sent to the device (`feeding.py`). The
+placement does not change the pairs: which ones a step draws depends on its key alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mole_jax.zoo.rebuild import rebuild
 from mole_jax.zoo.storage.reader import Zoo
 
 PLACEMENTS = zoo_config.PLACEMENTS[1:]
-# Of a memory that nothing is said about, the zoo takes half at most.
+# Share of a memory that the zoo may take where the config does not say.
 _SHARE = 0.5
 
 
@@ -41,8 +41,8 @@ _SHARE = 0.5
 class TrainingRuns:
     """The runs of a zoo that are trained on, and where their parameters are.
 
-    `arrays.parameters` is None unless the placement is "device"; `kept` [R, S, D], as stored and
-    not normalised, is there where it is "host".
+    `arrays.parameters` is None unless the placement is "device"; `kept` [R, S, D] is None unless it
+    is "host", and holds the parameters as stored, not normalised.
     """
 
     placement: str  # one of PLACEMENTS
@@ -50,7 +50,7 @@ class TrainingRuns:
     runs: np.ndarray  # [R] rows of the zoo
     arrays: ZooArrays
     normaliser: Normaliser
-    metric: PromptMetric  # that `arrays.metric` are
+    metric: PromptMetric  # the one in `arrays.metric`
     kept: np.ndarray | None = None
 
 
@@ -75,14 +75,13 @@ def read(
 ) -> TrainingRuns:
     """Fit the normaliser on the finite training runs, and keep them where `placement` says.
 
-    `normaliser` is one of normalise.NORMALISERS; `metric` is the zoo's own where it is None. With
-    `align` all runs are brought into one basis first.
+    `normaliser` is one of normalise.NORMALISERS; `metric` None is the zoo's own. With `align` all
+    runs are brought into one basis first.
 
-    Reads the zoo once, block by block, whatever the placement: the normaliser is the same.
+    Every placement reads the zoo once, block by block, and fits the same normaliser.
 
     Raises:
-        UserError: when the zoo has no usable training run, and where runs that stay in their files
-            were to be aligned.
+        UserError: when the zoo has no usable training run, and for `align` with "stream".
     """
     runs = _usable(zoo)
     metric = metric or PromptMetric(zoo.schema.prompt_metric)
@@ -95,7 +94,7 @@ def read(
     if align:
         if kept is None:
             raise UserError(
-                "representation.align brings all runs into one basis before the training, and "
+                "representation.align brings all runs into one basis before the training, but "
                 "zoo.placement='stream' leaves them in their files: set it to 'device' or 'host'"
             )
         line = one_basis.align(family.network, kept)
@@ -120,9 +119,9 @@ def read(
 def choose_placement(config: Mapping[str, Any], zoo: Zoo) -> tuple[str, str]:
     """Return where training keeps a zoo's parameters, and why, in words.
 
-    `zoo.placement`, or where it is "auto" the first of device, host and stream with enough room.
+    It is `zoo.placement` or, for "auto", the first of device, host and stream with enough room.
     `zoo.memory_gb` is how much memory the zoo may take; 0 stands for half of what there is.
-    Processes that work together choose alike.
+    All processes of a training choose alike.
 
     Raises:
         UserError: when the zoo has no usable training run.
@@ -140,7 +139,7 @@ def choose_placement(config: Mapping[str, Any], zoo: Zoo) -> tuple[str, str]:
 
 
 def describe(found: TrainingRuns, why: str = "") -> str:
-    """One line on what training draws from, for the log."""
+    """Return one line on the training data, for the log."""
     n_runs, n_snapshots = found.arrays.metric.shape
     size = found.zoo.schema.spec.size
     stored = 4 if found.placement == "device" else np.dtype(found.zoo.schema.dtype).itemsize
@@ -159,7 +158,7 @@ def describe(found: TrainingRuns, why: str = "") -> str:
 
 
 def checked_family(config: Mapping[str, Any], zoo: Zoo) -> TaskFamily:
-    """Rebuild the tasks of a config and make sure that they are those the zoo was made from.
+    """Rebuild the tasks of a config, and check that the zoo was made from them.
 
     Raises:
         UserError: when the data source has changed since.
@@ -175,7 +174,7 @@ def _usable(zoo: Zoo) -> np.ndarray:
 
 
 def _keeping(blocks: Iterator[np.ndarray], kept: np.ndarray | None) -> Iterator[np.ndarray]:
-    """Pass blocks on, and leave them in `kept` where there is such an array."""
+    """Yield the blocks, and copy them into `kept` unless it is None."""
     done = 0
     for block in blocks:
         if kept is not None:
@@ -195,13 +194,13 @@ def _fitted(family: TaskFamily, moments: Moments, normaliser: str, *, one: bool)
 
 
 def initial_networks(network: Network, n: int = 256) -> np.ndarray:
-    """Return initial networks [n, D], always the same: only how far they spread matters."""
+    """Return initial networks [n, D], always the same: only their spread matters."""
     keys = jax.random.split(jax.random.key(0), n)
     return np.asarray(jax.jit(jax.vmap(lambda k: network.spec.flatten(network.init(k))))(keys))
 
 
 def _rooms(memory_gb: float) -> dict[str, float]:
-    """Bytes that the zoo may take on a device and on the host, of the process that has least."""
+    """Return the bytes that the zoo may take on a device and on the host, the fewest of all."""
     of_host = memory_gb * 2**30 or _SHARE * _available_on_host()
     # A CPU states no limit of its own: its memory is the host's.
     limits = [(device.memory_stats() or {}).get("bytes_limit") for device in jax.local_devices()]
@@ -214,11 +213,11 @@ def _rooms(memory_gb: float) -> dict[str, float]:
 
 
 def _available_on_host() -> float:
-    """Bytes of memory that no program needs at the moment."""
+    """Return the bytes of memory that are available now."""
     found = memory.on_host()
     if found is None:
         raise UserError(
-            "how much memory there is cannot be found out here: say with zoo.memory_gb how much of "
-            "it the zoo may take"
+            "the amount of memory on this machine is unknown: set zoo.memory_gb to how much of it "
+            "the zoo may take"
         )
     return found

@@ -1,8 +1,8 @@
-"""A meta-model's training step compiled for a mesh that is not there, and what it would take.
+"""Compile a meta-model's training step for a mesh that is not there, and estimate its cost.
 
-Virtual devices on a CPU compile the program that real ones would share. What each of them keeps is
-exact. What a step needs besides, and what devices send to one another, is what XLA's compiler
-for CPUs makes of it: it fuses less than others, and keeps some bfloat16 products in float32.
+Virtual devices on a CPU compile the program that real ones would share. What each device keeps is
+exact. A step's temporary memory, and what devices send to one another, are those of XLA's CPU
+compiler: it fuses less than others, and keeps some bfloat16 products in float32.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from mole_jax.core.errors import UserError
 
-if TYPE_CHECKING:  # JAX starts with them
+if TYPE_CHECKING:  # importing them starts JAX
     from mole_jax.training.learner import Learner
     from mole_jax.training.source import Source
     from mole_jax.training.train_config import TrainConfig
 
-# Share of their peak that devices are taken to reach while they compute.
+# Share of their peak that devices are assumed to reach while they compute.
 MFU = 0.4
 FILE = "dry_run.json"
 _FLAG = "--xla_force_host_platform_device_count"
@@ -32,17 +32,16 @@ def dry_run(
     mesh_shape: Mapping[str, int],
     workdir: str,
 ) -> None:
-    """Compile, and print what a step takes on each device and how long it takes at best.
+    """Compile a step, and print what it needs on each device and its shortest possible time.
 
     Args:
         pieces: makes learner, hyperparameters and source of batches, whose arrays may be shapes;
-            called once JAX knows of the virtual devices.
+            called after JAX has the virtual devices.
         mesh_shape: sizes of the mesh axes; those left out are 1.
-        workdir: where to leave `dry_run.json` with the same figures; "" for nowhere.
+        workdir: where to write `dry_run.json` with the same figures; "" for nowhere.
 
     Raises:
-        UserError: for a config or mesh that cannot be, and where JAX has started with too few
-            devices.
+        UserError: for an invalid config or mesh, and where JAX has started with too few devices.
     """
     shape = {"data": 1, "fsdp": 1, "tensor": 1} | dict(mesh_shape)
     pretend(shape)
@@ -55,9 +54,9 @@ def dry_run(
 
 
 def pretend(shape: Mapping[str, int]) -> None:
-    """Have JAX start with virtual devices, or make sure that it has started with enough of them.
+    """Start JAX with virtual devices, or check that it was started with this many.
 
-    To be called before anything imports JAX.
+    Call it before anything imports JAX.
     """
     n = 1
     for size in shape.values():
@@ -69,15 +68,15 @@ def pretend(shape: Mapping[str, int]) -> None:
 
     if jax.device_count() != n or jax.default_backend() != "cpu":
         raise UserError(
-            f"--dry_run: JAX runs on {jax.device_count()} devices of {jax.default_backend()}, and "
-            f"--mesh wants {n} virtual ones: run it in a process of its own"
+            f"--dry_run: JAX runs on {jax.device_count()} devices of {jax.default_backend()}, but "
+            f"--mesh needs {n} virtual ones: run it in a process of its own"
         )
 
 
 def measure(
     learner: Learner, hyper: TrainConfig, source: Source, mesh_shape: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Return everything that `dry_run` prints, as plain data; on the devices that are there."""
+    """Return everything that `dry_run` prints, as plain data, for the devices that JAX has."""
     import jax
 
     from mole_jax.core.devices import collectives
@@ -110,7 +109,7 @@ def measure(
 
 
 def _sums(found: Iterable[Any]) -> list[dict[str, Any]]:
-    """Add up collectives of one kind between equally many devices."""
+    """Add up collectives of the same kind between the same number of devices."""
     sums: dict[tuple[str, int], dict[str, Any]] = {}
     for c in found:
         key = (c.kind, c.groups.shape[1])
@@ -123,12 +122,12 @@ def _sums(found: Iterable[Any]) -> list[dict[str, Any]]:
 def _times(
     chip: Any, n_devices: int, steps: int, flops: float, memory: Any, found: Iterable[Any]
 ) -> dict[str, Any]:
-    """How long a step takes on a chip: as long as the slowest of three things at once."""
+    """Return how long a step takes on a chip: the slowest of three things that run at once."""
     state = memory.parameters + memory.average + memory.optimizer
     seconds = {
         "compute": flops / (n_devices * chip.peak * MFU),
         "exchange": sum(c.seconds(chip.link, chip.linked, chip.network) for c in found),
-        # The state, and all that is kept for a while, is written and read once at least.
+        # The state and all temporaries are written and read at least once.
         "memory": 2 * (state + (memory.temporary or 0)) / chip.bandwidth,
     }
     bound = max(seconds, key=lambda name: seconds[name])

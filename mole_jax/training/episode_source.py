@@ -1,4 +1,4 @@
-"""Episodes as the source of a training's batches: new tasks with support and query sets."""
+"""Episodes as the source of training batches: new tasks with support and query sets."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from mole_jax.training.support_sets import SupportSizes
 class EpisodeSource(OnDevice):
     """Labelled tasks, each with a fresh support set, a fresh query set and a fresh start.
 
-    Support sets come from the support pool, query sets from the training pool, which are disjoint:
-    a learner is trained to do well on examples that it has not adapted to.
+    Support sets come from the support pool and query sets from the training pool. These are
+    disjoint, so a learner is trained to do well on examples that it has not adapted to.
     """
 
     network: Network
@@ -31,9 +31,9 @@ class EpisodeSource(OnDevice):
     data: ImageTasks
     batch_size: int
     support: SupportSizes
-    queries: int  # of each episode
+    queries: int  # query examples of each episode
     rename: float = 0.0  # share of episodes with labels renamed at random
-    fresh: FreshClasses | None = None  # classes are drawn afresh; None: those of the training tasks
+    fresh: FreshClasses | None = None  # draws new classes; None: those of the training tasks
 
     @property
     def constants(self) -> tuple[jax.Array, ImageTasks, FreshClasses | None]:
@@ -42,7 +42,7 @@ class EpisodeSource(OnDevice):
     def draw(
         self, constants: Any, drawn: tuple[()], root: jax.Array, step: int | jax.Array
     ) -> Episodes:
-        """Draw B episodes; their starts have no metric, and NaN says so."""
+        """Draw B episodes; their starts have no metric, which is NaN."""
         tasks, data, fresh = constants
         key = rng.at(root, "episodes", step)
         listed = task = jax.random.choice(rng.named(key, "task"), tasks, (self.batch_size,))

@@ -1,4 +1,4 @@
-"""What a training step takes - memory of each device, arithmetic - before anything large exists."""
+"""Estimate a training step's memory per device and its FLOPs, before anything large exists."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Memory:
     gradients: int
     zoo: int
     tasks: int
-    temporary: int | None = None  # gradients, activations, and all else between in and out
-    other: int | None = None  # results that take no argument's place, and the program
+    temporary: int | None = None  # gradients, activations, and all other intermediates
+    other: int | None = None  # results without a donated buffer, and the program
 
     @property
     def total(self) -> int:
@@ -35,7 +35,7 @@ class Memory:
         return kept + self.temporary + self.other
 
     def compiled(self, step: jax.stages.Compiled) -> Memory:
-        """Return the same with the compiler's own figures, where it has them."""
+        """Return the same with the compiler's own figures, if it has any."""
         stats = step.memory_analysis()
         if stats is None:
             return self
@@ -47,7 +47,7 @@ class Memory:
         )
 
     def describe(self) -> str:
-        """In words, for the log."""
+        """Return the figures in words, for the log."""
         names = ["parameters", "average", "optimizer", "gradients", "zoo", "tasks"]
         if self.temporary is not None:
             names[3:4] = []
@@ -57,7 +57,7 @@ class Memory:
 
 
 def of(state: State, zoo: Any, tasks: Any) -> Memory:
-    """Return what is there whatever the step does; leaves may be jax.ShapeDtypeStruct."""
+    """Return the memory that any step needs, before compiling; leaves may be shapes."""
     return Memory(
         parameters=memory.on_each(state.params),
         average=memory.on_each(state.ema),
@@ -69,7 +69,7 @@ def of(state: State, zoo: Any, tasks: Any) -> Memory:
 
 
 def check(need: Memory, available: int | None) -> None:
-    """Refuse a training that cannot fit; does nothing where nobody knows how much there is.
+    """Refuse a training that cannot fit; do nothing if the available memory is unknown.
 
     Raises:
         UserError: with the figures, and what to do.
@@ -89,16 +89,16 @@ def flops_of_step(
     trace: Callable[[Learner], jax.stages.Traced],
     n_steps: int,
 ) -> float:
-    """Return the operations that one training step needs, of all devices together.
+    """Return the FLOPs that one training step needs, summed over devices.
 
-    What remat computes a second time is not needed, and does not count (Chowdhery et al. 2022,
-    PaLM, appendix B: model FLOPs).
+    What remat computes a second time does not count: these are model FLOPs (Chowdhery et al. 2022,
+    PaLM, appendix B).
 
     Args:
         traced: a dispatch of `n_steps` training steps.
         learner: what is trained.
         trace: a function that traces the same dispatch of another learner.
-        n_steps: of both.
+        n_steps: training steps in either dispatch.
     """
     plain = learner.without_remat()
     if plain is not None:

@@ -1,4 +1,4 @@
-"""Rows of the zoo for coming steps: chosen and gathered before the steps need them."""
+"""Prefetching: rows of the zoo are chosen and gathered before the steps that need them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mole_jax.training.data import TrainingRuns
 from mole_jax.training.pairs import PairConfig, ZooArrays
 
 _THREADS = 8
-# Of what is read ahead: two dispatches, but no more than this.
+# Most bytes that are read ahead.
 _AHEAD_BYTES = 256 * 2**20
 
 
 class RowFeed:
     """What each dispatch of a training draws from, in order; a context manager.
 
-    For a zoo on the device that is always the same arrays. Otherwise they come with the rows of the
-    dispatch's steps, which a Grain pipeline has gathered meanwhile. `waited` says for how many
-    seconds a dispatch has waited for its rows so far.
+    For a zoo on the device it is always the same arrays. Otherwise they come with the rows of the
+    dispatch's steps, which a Grain pipeline gathers in the background. `waited` is the number of
+    seconds that dispatches have waited for their rows so far.
     """
 
     def __init__(
@@ -43,15 +43,15 @@ class RowFeed:
         """Begin to read.
 
         Args:
-            arrays: the training runs on device; all that is needed where they have parameters.
-            runs: the same, and where their parameters are otherwise.
+            arrays: the training runs on device; enough if they have parameters.
+            runs: the same runs, with the place of their parameters if not on device.
             rules: how pairs are drawn.
             key_of: step -> the key that its pairs are drawn with.
             batch_size: pairs of a step, B.
             mesh: where the rows go: the batch is divided over the axes `data` and `fsdp`.
-            first_step: that the training begins or resumes with.
-            last_step: before which it ends.
-            steps_ahead: how many steps to read ahead: those of one dispatch or a few.
+            first_step: where the training begins or resumes.
+            last_step: where it ends, exclusive.
+            steps_ahead: how many steps to read ahead: one dispatch or a few.
         """
         self.waited = 0.0
         self._step = first_step
@@ -77,7 +77,7 @@ class RowFeed:
                 -1, 2, size
             )
 
-        import grain  # here, since it takes a second or two that most trainings need not wait
+        import grain  # here: it takes a second or two, and most trainings do not need it
 
         steps = grain.MapDataset.range(first_step, last_step).map(rows)
         options = grain.ReadOptions(num_threads=min(_THREADS, ahead), prefetch_buffer_size=ahead)
@@ -86,7 +86,7 @@ class RowFeed:
 
     @property
     def resident(self) -> bool:
-        """Whether all parameters are on the device, so that nothing has to be fed."""
+        """Whether all parameters are on the device, with nothing to feed."""
         return self._arrays.parameters is not None
 
     def take(self, first: int, stop: int) -> ZooArrays:
@@ -141,7 +141,7 @@ def _chooser(
     key_of: Callable[[jax.Array], jax.Array],
     batch_size: int,
 ) -> Callable[[int], list[np.ndarray]]:
-    """Make a function step -> runs, starts and targets [B], computed on the host."""
+    """Return a function step -> runs, starts and targets [B], computed on the host."""
     chosen = jax.jit(lambda of, step: pairs.choose(rules, of, key_of(step), batch_size))
     try:
         host = jax.local_devices(backend="cpu")[0]
@@ -158,7 +158,7 @@ def _chooser(
 
 
 def _gather(runs: TrainingRuns) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Make a function (runs [n], snapshots [n]) -> normalised parameters [n, D], float32."""
+    """Return a function (runs [n], snapshots [n]) -> normalised parameters [n, D], float32."""
     mean, scale = np.asarray(runs.normaliser.mean), np.asarray(runs.normaliser.scale)
     kept = runs.kept
     if kept is not None:
@@ -181,7 +181,7 @@ def _gather(runs: TrainingRuns) -> Callable[[np.ndarray, np.ndarray], np.ndarray
 
 
 def _sharding(mesh: Mesh, batch_size: int) -> NamedSharding:
-    """Of rows [N, B, 2, D]: the batch divided over the devices, where that comes out even."""
+    """Return the sharding of rows [N, B, 2, D]: over the batch if it divides evenly."""
     axes = ("data", "fsdp")
     if batch_size % (mesh.shape["data"] * mesh.shape["fsdp"]):
         return mesh_lib.replicated(mesh)

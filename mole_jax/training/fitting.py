@@ -1,4 +1,4 @@
-"""Fitting a representation to the training runs of a zoo, of which a sample is looked at."""
+"""Fitting a representation to a sample of a zoo's training runs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mole_jax.tasks.networks import Network
 from mole_jax.training import data
 from mole_jax.training.data import TrainingRuns
 
-# Networks that a latent is fitted to, at most: of 100,000 parameters they take 0.8 GB.
+# Most networks that a latent is fitted to: with 100,000 parameters each they take 0.8 GB.
 MOST = 2048
 
 
 def fit(config: Mapping[str, Any], network: Network, runs: TrainingRuns) -> tuple[Fitted, str]:
-    """Return what the representation of a config is fitted to, and a line for the log.
+    """Fit the representation of a config, and return the result and a line for the log.
 
     Raises:
-        UserError: where the runs are too few for it.
+        UserError: where there are too few runs.
     """
     kind = representation.latent(config)
     if kind is None:
@@ -38,7 +38,8 @@ def fit(config: Mapping[str, Any], network: Network, runs: TrainingRuns) -> tupl
 def sample(runs: TrainingRuns, normaliser: Normaliser, most: int = MOST) -> np.ndarray:
     """Return up to `most` snapshots, normalised: [R', S', D] float32, each run's first one first.
 
-    They are of all runs, or as many as fit, evenly chosen, and the same wherever the zoo is kept.
+    They come from all runs, or from as many as fit, evenly spaced; they do not depend on where the
+    zoo is kept.
     """
     n_runs, n_snapshots = runs.arrays.metric.shape
     of_each = int(np.clip(most // n_runs, 2, n_snapshots))
@@ -59,5 +60,5 @@ def sample(runs: TrainingRuns, normaliser: Normaliser, most: int = MOST) -> np.n
 
 
 def _evenly(n: int, most: int) -> np.ndarray:
-    """Return up to `most` of n indices, the first and the last among them."""
+    """Return up to `most` of n indices, evenly spaced from the first to the last."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))

@@ -1,4 +1,4 @@
-"""Classes drawn afresh for every episode: far more tasks than the zoo has."""
+"""New classes for every episode: far more tasks than the zoo has."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 
 from mole_jax.tasks.images import ImageFamily
 
-# After the classes of a task that has fewer than K: larger than all classes.
+# Pads the classes of a task that has fewer than K; sorts after all classes.
 NO_CLASS = np.iinfo(np.int32).max
 
 
 class FreshClasses(NamedTuple):
-    """Classes of which any k make a training task, but for those that are held out together."""
+    """Classes that training tasks draw from: any k of them, except the combinations held out."""
 
     known: jax.Array  # [n]
     held_out: jax.Array  # [H, K], each in increasing order, then NO_CLASS
-    # [N] the data set of each class there is, where a task's classes are all of one; None: of any.
+    # [N] the data set of every class, where a task's classes all come from one; None: from any.
     source: jax.Array | None = None
 
 
 def of(family: ImageFamily) -> FreshClasses:
-    """Return the classes that training tasks have, and the held-out tasks of them.
+    """Return the classes of the training tasks, and the held-out tasks made of such classes.
 
-    Where no training task has classes of two data sets, no task that is drawn has.
+    If no training task mixes data sets, no drawn task does.
     """
     training = [family.subsets[i].classes for i in family.indices("train")]
     known = {c for classes in training for c in classes}
@@ -48,16 +48,16 @@ def of(family: ImageFamily) -> FreshClasses:
 def draw(
     fresh: FreshClasses, listed: jax.Array, n_classes: jax.Array | None, key: jax.Array
 ) -> jax.Array:
-    """Draw classes [B, K] at random; where they would be a held-out task, keep the listed ones.
+    """Draw classes [B, K] at random; where they form a held-out task, keep the listed ones.
 
     Args:
         fresh: what may be drawn.
         listed: [B, K] classes of training tasks.
-        n_classes: [B] how many classes the tasks have, as many as the listed ones; None: all K.
+        n_classes: [B] number of classes of each task, listed or drawn; None: all K.
         key: PRNG key.
     """
     batch, k = listed.shape
-    places = np.arange(k) % len(fresh.known)  # what is there twice is more than a task has
+    places = np.arange(k) % len(fresh.known)  # repetitions lie beyond a task's own classes
     permute = jax.vmap(lambda key: jax.random.permutation(key, len(fresh.known)))
     order = permute(jax.random.split(key, batch))
     if fresh.source is not None:  # classes of the listed task's data set come first

@@ -1,12 +1,12 @@
 """What a learner is: all that training, prediction and evaluation know of one.
 
-A `Solver` turns the support set of a task into a network: a meta-trained learner does, and so do
-ordinary training and copying from a zoo. A `Learner` is a solver that is meta-trained: once, and
-then it answers for any task. It is a pytree: the trained parameters
-theta are passed in, constants such as a normaliser are its leaves, the rest is static. So a learner
-is an argument of compiled functions like any other.
+A `Solver` turns the support set of a task into a network. Meta-trained learners do so, and so do
+ordinary training and copying from a zoo. A `Learner` is a solver that is meta-trained once, and
+then answers for any task. It is a pytree: constants such as a normaliser are its leaves, the rest
+is static, and the trained parameters theta are passed in. So compiled functions take a learner like
+any other argument.
 
-The gradient is the seam, and not a loss: Reptile gives a pseudo-gradient, an evolution strategy an
+The interface is a gradient, not a loss: Reptile gives a pseudo-gradient, an evolution strategy an
 estimate, an unrolled learner a truncated one, diffusion the gradient of its loss. The three
 questions - what is learned, on which tasks, how the gradient is estimated - follow Metz et al. 2022
 (learned_optimization).
@@ -23,19 +23,19 @@ from mole_jax.tasks.environments.world import World
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network
 
-# Where the batches come from that a learner is meta-trained on.
+# Where the batches of meta-training come from.
 SOURCES = ("pairs", "episodes")
 
 
 class Uses(NamedTuple):
-    """What a solver looks at of what it is given; the rest changes nothing."""
+    """Which of its inputs a solver uses; the others change nothing."""
 
     support: bool = True
     start: bool = True
     target_metric: bool = True
     samples: bool = True  # another key gives another network
     best: bool = False  # a request for the best that it can give, in place of a target metric
-    # The task's whole training pool, which an episode names and does not hold; of policies `world`.
+    # The task's whole training pool, which an episode does not hold; for policies its `world`.
     pool: bool = False
 
 
@@ -46,15 +46,15 @@ class Episodes(NamedTuple):
     """B tasks to learn: what a learner sees of each, and where it may begin."""
 
     task: jax.Array  # [B] position in the task table
-    support: Examples  # leaves [B, n, ...]; [1, n, ...] where one is for all, which `adapt` takes
+    support: Examples  # leaves [B, n, ...]; `adapt` also takes one set for all, [1, n, ...]
     start: jax.Array  # [B, D] parameters of the network to begin with
     start_metric: jax.Array  # [B] its prompt metric
-    query: Examples | None = None  # leaves [B, m, ...]: what meta-training judges by
+    query: Examples | None = None  # leaves [B, m, ...]: what meta-training evaluates on
     world: World | None = None  # [B] problems, for solvers of policies with `uses.pool`
 
 
 class Request(NamedTuple):
-    """What is asked for, and what of an episode may be looked at."""
+    """What is asked for, and which conditions of an episode may be used."""
 
     target_metric: jax.Array  # [B] the prompt metric asked for
     use: dict[str, jax.Array]  # condition of prompt.CONDITIONS -> [B] bool
@@ -62,14 +62,14 @@ class Request(NamedTuple):
 
 
 class Label(NamedTuple):
-    """What a solver is called in a report, and a sentence on it."""
+    """A solver's name in reports, and a sentence about it."""
 
     label: str
     sentence: str
 
 
 class Solver(Protocol):
-    """What answers for tasks, given what was trained or chosen for it beforehand: theta."""
+    """Anything that answers for tasks, given theta: what was trained or chosen beforehand."""
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ class Solver(Protocol):
 
     @property
     def network(self) -> Network:
-        """What it answers with."""
+        """The architecture that it answers with."""
 
     def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> Any:
         """Return networks for B episodes: parameters [B, D]."""
@@ -98,7 +98,7 @@ class Learner(Solver, Protocol):
 
     @property
     def n_tokens(self) -> int:
-        """How many tokens an example of a batch is worked on as, for the log."""
+        """Tokens per example of a batch, for the log."""
 
     @property
     def writes_networks(self) -> bool:
@@ -106,36 +106,36 @@ class Learner(Solver, Protocol):
 
     @property
     def setting(self) -> dict[str, Any]:
-        """What it is asked with, one of `choices`, in words and numbers for the record."""
+        """Its setting, one of `choices`, in words and numbers for the record."""
 
     def init(self, key: jax.Array) -> Any:
         """Return theta before the first step, a function of the key alone."""
 
     def gradient(self, theta: Any, batch: Any, key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        """Return the gradient, of theta's structure, and metrics, `loss` among them."""
+        """Return the gradient, with theta's structure, and metrics, `loss` among them."""
 
     def on(self, mesh: Mesh, parts: int) -> Self:
         """Return the learner that computes gradients on a mesh, in this many parts of a batch."""
 
     def ready(self, fitted: Any, plan: Any) -> Self:
-        """Return the learner with what was fitted for it, and how it is to be sampled from."""
+        """Return the learner with its fitted representation and a sampling plan."""
 
     def choices(self) -> tuple[Self, ...]:
-        """Return the learner in each setting that it may be asked with, all with one theta.
+        """Return the learner in each setting to choose from, all with the same theta.
 
-        Such as numbers of gradient steps: one is chosen on training subsets. Empty where there is
-        nothing to choose.
+        Settings are, for example, numbers of gradient steps; one is chosen on training subsets.
+        Empty where there is nothing to choose.
         """
 
     def check_mesh(self, mesh: Mesh) -> None:
-        """Raise UserError where a mesh cannot divide its layers evenly."""
+        """Raise UserError if a mesh cannot divide its layers evenly."""
 
     def without_remat(self) -> Self | None:
         """Return the learner that computes nothing twice; None where it never does."""
 
 
 class Classifier(Learner, Protocol):
-    """A learner that answers with classes and not with networks: its `adapt` raises."""
+    """A learner that answers with classes instead of networks; its `adapt` raises."""
 
     def classify(
         self, theta: Any, episodes: Episodes, inputs: jax.Array, key: jax.Array

@@ -1,10 +1,10 @@
-"""A live zoo: new runs take the place of the oldest while the meta-model is trained.
+"""A live zoo: new runs replace the oldest during meta-training.
 
-The runs that training draws from are a buffer on the device. It begins with the training runs of
-the stored zoo, which evaluation compares with; after them come, in an order that the seed fixes,
-new members of the training data subsets, group by group, which are nowhere stored. What the buffer
-holds at a step depends on the config, the zoo and the step alone, so a resumed training trains the
-runs of its buffer again and continues as if it had not been stopped.
+Training draws from a buffer of runs on the device. It begins with the training runs of the stored
+zoo, which evaluation compares with. New members of the training data subsets follow, group by
+group, in an order that the seed fixes; they are stored nowhere. The contents of the buffer depend
+on the config, the zoo and the step alone. So a resumed training trains the runs of its buffer
+again, and continues as if it had not been stopped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def check(config: Mapping[str, Any], family: TaskFamily) -> None:
         return
     if compat.get(config, "representation.align"):
         raise UserError(
-            "representation.align brings the runs of a stored zoo into one basis, and zoo.live "
+            "representation.align brings the runs of a stored zoo into one basis, but zoo.live "
             "adds new ones: turn one of them off"
         )
     dispatch, every = config["training"]["steps_per_dispatch"], section["live_every"]
@@ -50,18 +50,19 @@ def check(config: Mapping[str, Any], family: TaskFamily) -> None:
     n_subsets = len(family.indices("train"))
     if not 1 <= section["live_refresh"] <= n_subsets:
         raise UserError(
-            f"zoo.live_refresh={section['live_refresh']} must lie in 1..{n_subsets}: that is how "
-            "many training data subsets there are, and one run of each at most is trained at a time"
+            f"zoo.live_refresh={section['live_refresh']} must lie in 1..{n_subsets}, the number of "
+            "training data subsets: at most one run of each is trained at a time"
         )
     stored = n_subsets * (population["members"] - population["held_out_members"])
     if section["live_runs"] and section["live_runs"] < stored:
         raise UserError(
             f"zoo.live_runs={section['live_runs']} is less than the {stored} training runs of "
-            "the stored zoo: raise it, set it to 0 for as many, or lower population.members"
+            "the stored zoo: raise it, set it to 0 for the same number, or lower "
+            "population.members"
         )
     if section["placement"] not in ("auto", "device"):
         raise UserError(
-            f"zoo.placement={section['placement']!r}: a live zoo is on the device; set it to "
+            f"zoo.placement={section['placement']!r}: a live zoo must be on the device; set it to "
             "'auto' or turn zoo.live off"
         )
     values = max(section["live_runs"], stored) * population["snapshots"] * family.network.spec.size
@@ -72,14 +73,14 @@ def check(config: Mapping[str, Any], family: TaskFamily) -> None:
         )
     if distributed.count() > 1:
         raise UserError(
-            f"zoo.live is for one process, and there are {distributed.count()}: turn it off or "
+            f"zoo.live is for one process, but there are {distributed.count()}: turn it off or "
             "leave --distributed out"
         )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LiveSchedule:
-    """Which runs the buffer has, group after group of `refresh` runs."""
+    """Which runs are in the buffer; they are trained in groups of `refresh`."""
 
     seed: int
     subsets: np.ndarray  # [T] training data subsets, positions in the task table
@@ -87,20 +88,20 @@ class LiveSchedule:
     capacity: int  # R
     refresh: int  # F
     every: int  # steps
-    first_member: int  # the first number that no stored run has
+    first_member: int  # the first member number that no stored run has
 
     def made(self, step: int) -> int:
-        """How many groups have been trained when a step is taken.
+        """Return how many groups have been trained before a step.
 
-        Those that fill the buffer come before step 0.
+        Groups that fill the buffer are trained before step 0.
         """
         return -(-(self.capacity - self.stored) // self.refresh) + step // self.every
 
     def group(self, number: int) -> tuple[np.ndarray, int]:
         """Return the data subsets [F] of a group, and their new member's number.
 
-        A round takes every training data subset once, in a new order, but for a rest that is too
-        small for a group. So no run comes twice.
+        Each round goes once through the training data subsets, in a new order, and leaves out a
+        remainder that is too small for a group. So no run comes twice.
         """
         round_, part = divmod(number, len(self.subsets) // self.refresh)
         order = self.order(f"round {round_}", len(self.subsets))
@@ -108,7 +109,7 @@ class LiveSchedule:
         return self.subsets[chosen], self.first_member + round_
 
     def places(self, number: int) -> np.ndarray:
-        """Where in the buffer the runs of a group go: [F], where the oldest are."""
+        """Return the places [F] in the buffer for the runs of a group: those of the oldest."""
         first = self.stored + number * self.refresh
         return (first + np.arange(self.refresh)) % self.capacity
 
@@ -122,7 +123,7 @@ class LiveSchedule:
 class LiveZoo:
     """What a live zoo is made from; `runs` are the stored ones, with their parameters on the host.
 
-    Members are trained `at_once` on each device of the mesh that the meta-model is trained on.
+    Each device of the meta-model's mesh trains `at_once` members at a time.
     """
 
     config: Mapping[str, Any]
@@ -146,11 +147,11 @@ class LiveZoo:
         )
 
     def describe(self) -> str:
-        """One line for the log."""
+        """Return one line for the log."""
         schedule = self.schedule
         return (
-            f"live zoo: {schedule.capacity} runs on device, of which the oldest {schedule.refresh} "
-            f"are replaced every {schedule.every} steps; {schedule.made(0) * schedule.refresh} are "
+            f"live zoo: {schedule.capacity} runs on device; the oldest {schedule.refresh} are "
+            f"replaced every {schedule.every} steps; {schedule.made(0) * schedule.refresh} are "
             "trained first"
         )
 
@@ -162,15 +163,15 @@ def make(config: Mapping[str, Any], family: TaskFamily, runs: TrainingRuns, mesh
         config: the experiment.
         family: its tasks.
         runs: the stored training runs, with their parameters on the host.
-        mesh: what the meta-model is trained on.
+        mesh: the devices that the meta-model is trained on.
 
     Raises:
-        UserError: for an imported zoo, or a buffer smaller than what is replaced in it.
+        UserError: for an imported zoo, or a buffer smaller than a group.
     """
     if runs.zoo.schema.imported:
         raise UserError(
-            f"zoo.live: {runs.zoo.path} was imported, and does not say how to train more of its "
-            "runs; set zoo.live=False"
+            f"zoo.live: {runs.zoo.path} was imported and does not say how its runs were trained; "
+            "set zoo.live=False"
         )
     section, stored = config["zoo"], len(runs.runs)
     schedule = LiveSchedule(
@@ -193,28 +194,28 @@ def make(config: Mapping[str, Any], family: TaskFamily, runs: TrainingRuns, mesh
 
 
 class LiveFeed:
-    """What each dispatch of a training draws from: the buffer as it is at its first step.
+    """What each dispatch of a training draws from: the buffer at its first step.
 
-    A context manager like `feeding.Feed`. `waited` says for how many seconds dispatches have
-    waited for new runs so far.
+    A context manager like `feeding.RowFeed`. `waited` is the number of seconds that dispatches
+    have waited for new runs so far.
     """
 
     resident = False
 
     def __init__(self, live: LiveZoo, mesh: Mesh) -> None:
-        """Nothing is trained yet."""
+        """Create the feed; nothing is trained yet."""
         self.waited = 0.0
         self._live, self._mesh = live, mesh
         self._began = time.monotonic()
         self._made = 0  # groups
-        self._failed = 0  # runs of them that are not finite, and so left out
+        self._failed = 0  # runs that were not finite, and are left out
         self._buffer: ZooArrays | None = None
 
     def take(self, first: int, stop: int) -> ZooArrays:
         """Return what the steps [first, stop) draw from; valid until the next call.
 
-        Steps are taken in order, those of one dispatch at a time. The first call fills the buffer,
-        whatever its step is.
+        Steps are taken in order, one dispatch at a time. The first call fills the buffer, at any
+        step.
         """
         schedule = self._live.schedule
         if (stop - 1) // schedule.every != first // schedule.every:
@@ -229,7 +230,7 @@ class LiveFeed:
             for number in range(self._made, made):
                 self._refresh(number)
         if made > self._made:
-            # Only here, so that the seconds are those of the populations.
+            # Wait only here, so that the seconds are those of the populations.
             jax.block_until_ready(self._buffer)
             self.waited += time.monotonic() - began
             self._say(first, made - self._made)
@@ -238,13 +239,13 @@ class LiveFeed:
         return self._buffer
 
     def _fill(self, made: int) -> None:
-        """Lay out the stored runs, and over them the groups up to `made`, the last of them first.
+        """Lay out the stored runs, and over them the groups up to `made`, last to first.
 
-        Backwards, because a run that has diverged leaves what was in its place before.
+        Backwards, because a diverged run keeps what was in its place before.
         """
         schedule, runs = self._live.schedule, self._live.runs
         assert runs.kept is not None
-        # Places that no stored run is left for have another copy until they are filled.
+        # Places without a stored run hold another copy of one until they are filled.
         rows = np.resize(schedule.order("stored", schedule.stored), schedule.capacity)
         kept = runs.kept[rows].astype(np.float32)  # a copy
         kept -= np.asarray(runs.normaliser.mean)
@@ -263,7 +264,7 @@ class LiveFeed:
                 break
 
     def _refresh(self, number: int, wanted: np.ndarray | None = None) -> np.ndarray:
-        """Train a group and put its finite runs in place, of these the `wanted` [F].
+        """Train a group, and put its finite runs in place, of these only the `wanted` [F].
 
         Returns:
             [F] which are finite.
@@ -293,7 +294,7 @@ class LiveFeed:
 
 
 def train_group(live: LiveZoo, number: int, mesh: Mesh) -> tuple[ZooArrays, jax.Array]:
-    """Train the runs of a group: normalised, as if they had been stored, [F, ...].
+    """Train the runs [F, ...] of a group; normalise them and round them as if stored.
 
     Returns:
         The runs, and which of them are finite, [F] bool.
@@ -324,7 +325,7 @@ def _as_stored(
     task: jax.Array,
     n: Any,
 ) -> tuple[ZooArrays, jax.Array]:
-    """Round as the zoo does, tell which runs are finite, and normalise by `n`."""
+    """Round as the zoo does, find which runs are finite, and normalise by `n`."""
     parameters = parameters.astype(dtype).astype(jnp.float32)  # [F, S, D]
     finite = jnp.isfinite(parameters).all((1, 2))
     if max_weight:

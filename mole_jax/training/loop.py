@@ -29,11 +29,11 @@ from mole_jax.training.train_config import TrainConfig
 def fit(
     learner: Learner, hyper: TrainConfig, source: Source, root: jax.Array, folder: Path, mesh: Mesh
 ) -> State:
-    """Train a learner, from its last checkpoint in `folder` where there is one.
+    """Train a learner, from its last checkpoint in `folder` if there is one.
 
     Args:
         learner: what is trained.
-        hyper: for how long, and how.
+        hyper: hyperparameters.
         source: of its batches.
         root: the key that all randomness is derived from.
         folder: for checkpoints and metrics.
@@ -52,7 +52,7 @@ def fit(
     programs = Programs(learner, hyper, source, mesh, root, like)
 
     with Checkpoints(folder / "checkpoints", hyper.keep_checkpoints) as checkpoints:
-        # What cannot fit is refused before anything of its size exists.
+        # Refuse what cannot fit before allocating anything of its size.
         latest = checkpoints.latest_step() or 0
         stops = dispatches(latest, hyper.steps, hyper.steps_per_dispatch)
         flops = programs.prepare(stops[0] - latest) if stops else None
@@ -67,7 +67,7 @@ def fit(
             source.feed(root, mesh, step, hyper.steps, 2 * hyper.steps_per_dispatch) as feed,
             MetricWriter(folder, resume_step=step or None) as writer,
             Progress(learner.name, total=hyper.steps, initial=step) as bar,
-            # Whoever asks to stop from here on loses nothing.
+            # From here on a request to stop loses nothing.
             interrupts.held() as asked,
         ):
             for stop in stops:
@@ -114,12 +114,12 @@ def speed(rate: float, tokens: int, flops_of_step: float, mesh: Mesh) -> dict[st
     Args:
         rate: steps per second.
         tokens: in a batch.
-        flops_of_step: that a step needs, of all devices together.
+        flops_of_step: FLOPs of a step, summed over devices.
         mesh: the devices.
 
     Returns:
-        steps_per_second, tokens_per_second, and `mfu`, the share of the devices' peak that those
-        operations make up; there is none where no data sheet gives the peak, as for a CPU.
+        steps_per_second, tokens_per_second, and `mfu`, those FLOPs as a share of the devices' peak;
+        without `mfu` where no data sheet gives the peak, as for a CPU.
     """
     found = {"steps_per_second": rate, "tokens_per_second": rate * tokens}
     chip = chips.find(mesh.devices.flat[0].device_kind)
@@ -131,7 +131,7 @@ def speed(rate: float, tokens: int, flops_of_step: float, mesh: Mesh) -> dict[st
 def _write_batch(
     source: Source, constants: Any, drawn: Any, root: jax.Array, step: int, folder: Path
 ) -> Path:
-    """Leave the batch of a step on disk, one array for each leaf: `target`, `prompt.start`, ..."""
+    """Write the batch of a step to disk, an array for each leaf: `target`, `prompt.start`, ..."""
     draw = jax.jit(source.draw)
     batch = distributed.gather(draw(constants, drawn, root, step))
     path = folder / f"batch_{step}.npz"
@@ -143,9 +143,9 @@ def _write_batch(
 
 
 def dispatches(step: int, total: int, size: int) -> list[int]:
-    """Return the steps at which dispatches end: multiples of `size`, wherever one resumes.
+    """Return the steps after `step` at which dispatches end: multiples of `size`, and `total`.
 
-    The metrics logged are means over a dispatch, so fixed ends give a resumed run the same log.
+    Logged metrics are means over a dispatch, so fixed ends give a resumed run the same log.
     """
     ends = [*range(size, total, size), total]
     return [end for end in ends if end > step]

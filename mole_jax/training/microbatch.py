@@ -1,4 +1,4 @@
-"""A batch in parts, one after another: activations take that much less memory."""
+"""Gradient accumulation: a batch in parts, one after another, so activations take less memory."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def mean(of: Callable[[Any], Any], batch: Any, parts: int, mesh: Mesh | None) ->
     Args:
         of: batch -> a pytree of means over that batch, such as a gradient.
         batch: leaves [B, ...].
-        parts: how many, dividing B.
-        mesh: whose devices share the batch; each cuts its own share.
+        parts: how many; it divides B.
+        mesh: its devices share the batch, and each cuts its own share.
     """
     if parts == 1:
         return of(batch)
-    # Every n-th example belongs to one part: so none has to move to another device.
+    # Every n-th example belongs to the same part, so none has to move to another device.
     micro = jax.tree.map(lambda x: jnp.swapaxes(x.reshape(-1, parts, *x.shape[1:]), 0, 1), batch)
     micro = sharding.shard_batch(micro, mesh, axis=1)
 

@@ -1,8 +1,8 @@
-"""Runs brought into one basis: what is the same unit in two networks gets the same number.
+"""Bring runs into one basis: corresponding units of two networks get the same index.
 
-Each run is moved by one symmetry of the network, that which brings its last snapshot nearest to
-what all have in common, so that its history stays a history. What they have in common is the first
-run's last snapshot, then the mean of all last snapshots as they lie by then: the matching of many
+Each run is moved by a single symmetry of the network, so its history stays a history: the one that
+brings its last snapshot nearest to a common reference. The reference is at first the first run's
+last snapshot, then the mean of all last snapshots after the previous round: the matching of many
 models of Ainsworth et al. 2023 (Git Re-Basin, algorithm 3), in rounds.
 """
 
@@ -35,7 +35,7 @@ def align(network: Network, runs: np.ndarray) -> str:
 
 
 def _moved(network: Network, run: np.ndarray, common: np.ndarray) -> np.ndarray:
-    """Return a run [S, D] moved to where its last snapshot is nearest to the common network."""
+    """Return a run [S, D] moved so that its last snapshot is nearest to the common network."""
     if network.rotations:
         found = alignment.match(network, run[-1], common)
         return np.stack([alignment.apply(network, flat, found) for flat in run])

@@ -1,4 +1,4 @@
-"""Pairs of a zoo as the source of a training's batches."""
+"""Pairs of a zoo as the source of training batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mole_jax.training.source import Feed
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairSource:
-    """Pairs of runs that are on the device, that `runs` finds, or of a live zoo."""
+    """Pairs from runs on the device, from those of `runs`, or from a live zoo."""
 
     rules: PairConfig
     batch_size: int
@@ -77,5 +77,5 @@ class PairSource:
 
 
 def pairs_key(root: jax.Array, step: int | jax.Array) -> jax.Array:
-    """Return the key that the pairs of a step are drawn with."""
+    """Return the key for drawing the pairs of a step."""
     return rng.at(root, "pairs", step)

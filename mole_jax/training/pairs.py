@@ -29,24 +29,24 @@ from mole_jax.zoo.storage.schema import PROMPT_METRIC, ZooSchema
 
 
 class ZooArrays(NamedTuple):
-    """The training runs of a zoo on device: all parameters, or those that some steps draw."""
+    """The training runs of a zoo on device: all parameters, or the rows that some steps draw."""
 
     parameters: jax.Array | None  # [R, S, D] normalised; None where there are `rows`
     metric: jax.Array  # [R, S] the prompt metric
     task: jax.Array  # [R] the run's position in the task table
     rows: Any = None  # [N, B, 2, D] normalised: starts and targets of N steps
-    first_step: Any = None  # [] that rows[0] are of
+    first_step: Any = None  # [] the step of rows[0]
 
     def at(self, step: int | jax.Array) -> ZooArrays:
-        """With the rows of one step only, [B, 2, D]."""
+        """Return the arrays with the rows of one step only, [B, 2, D]."""
         if self.rows is None:
             return self
         return self._replace(rows=self.rows[step - self.first_step])
 
 
-# How far start and target are apart: `start_first` draws the start, then the target after it;
-# `spacing_first` the number of snapshots between them, then where the pair lies (Peebles et al.
-# 2022), so that every spacing is as frequent as every other.
+# How pairs are drawn: `start_first` draws the start, then a target after it; `spacing_first` draws
+# the number of snapshots between them, then where the pair lies (Peebles et al. 2022), which makes
+# all spacings equally frequent.
 SPACINGS = ("start_first", "spacing_first")
 
 
@@ -54,8 +54,8 @@ class Pairs(NamedTuple):
     """A training batch."""
 
     target: jax.Array  # [B, D] normalised parameters
-    prompt: Prompt  # whose start are normalised parameters [B, D]
-    images: jax.Array  # [B, m, F]: inputs on which functions are compared
+    prompt: Prompt  # its start has normalised parameters [B, D]
+    images: jax.Array  # [B, m, F]: inputs on which networks' outputs are compared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,12 +71,12 @@ class PairConfig:
     drop: tuple[tuple[str, float], ...]  # condition -> rate at which it is dropped
     fresh_starts: bool  # pairs from the first snapshot start from a fresh network
     spacing: str = "start_first"
-    metric: str = PROMPT_METRIC  # of prompts
-    best_prompts: float = 0.0  # share of pairs that end with the best snapshot, and ask for it
+    metric: str = PROMPT_METRIC  # the prompt metric
+    best_prompts: float = 0.0  # share of pairs that target the best snapshot, and ask for it
 
     @staticmethod
     def of(config: Mapping[str, Any], schema: ZooSchema | None = None) -> PairConfig:
-        """Read and check the rules of a config, and of a zoo's metric; raises UserError."""
+        """Read and check the rules of a config and the prompt metric; raises UserError."""
         t = config["training"]
         support = SupportSizes(
             t["support_min_per_class"],
@@ -110,8 +110,8 @@ class PairConfig:
             raise UserError(f"training.spacing={spacing!r} is unknown; there are {SPACINGS}")
         if spacing == "spacing_first" and t["first_start"]:
             raise UserError(
-                f"training.first_start={t['first_start']} moves starts to the first snapshot; with "
-                "training.spacing='spacing_first' chance does: set it to 0"
+                f"training.first_start={t['first_start']} moves starts to the first snapshot, but "
+                "training.spacing='spacing_first' draws them at random: set first_start to 0"
             )
         one_basis = representation.one_basis(config)
         if t["permute_units"] and one_basis:
@@ -145,14 +145,14 @@ def draw(
 ) -> Pairs:
     """Draw a batch of pairs: start before target in the same run, each with its own support set.
 
-    Of a share of `best_prompts` the target is the best snapshot after the start, and the prompt
-    asks for as good a network as there is.
-    With `permute_units` start and target are moved by the same random symmetry of the network - its
-    units reordered, its bases turned - which representations that are not equivariant need; neuron
-    tokens of MLPs with one hidden layer do not. With `permute_labels` the labels of each pair are
-    renamed at random, outputs and examples alike: a data subset then stands for k! tasks, and what
-    the model learns of a class cannot lean on its label. With `fresh_starts` the initial network,
-    which all runs share, is replaced by a fresh one for every pair, with the metric that it has.
+    In a share `best_prompts` of the pairs, the target is the best snapshot after the start, and the
+    prompt asks for the best network.
+    With `permute_units` start and target are moved by the same random symmetry of the network: its
+    units are reordered, its bases turned. Representations that are not equivariant need this;
+    neuron tokens of MLPs with one hidden layer do not. With `permute_labels` the labels of each
+    pair are renamed at random, outputs and examples alike: a data subset then stands for k! tasks,
+    and what the model learns about a class cannot depend on its label. With `fresh_starts` the
+    initial network, which all runs share, is replaced in every pair by a fresh one and its metric.
     `zoo` holds all parameters, or the rows of this step: see `ZooArrays.at`.
     """
     _check(zoo, batch, network.spec.size)
@@ -202,7 +202,7 @@ def draw(
 
 
 def _check(zoo: ZooArrays, batch: int, size: int) -> None:
-    """Assert shapes at trace time: JAX reads past the end of an array without a word."""
+    """Assert shapes at trace time: JAX reads past the end of an array without an error."""
     dims = chex.Dimensions(B=batch, D=size)
     dims["RS"] = zoo.metric.shape
     chex.assert_shape(zoo.task, dims["R"], custom_message="zoo.task [R]")
@@ -215,9 +215,9 @@ def _check(zoo: ZooArrays, batch: int, size: int) -> None:
 def choose(
     rules: PairConfig, metric: jax.Array, key: jax.Array, batch: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Choose runs, a start and a later target, each [B], of a zoo with these metrics [R, S].
+    """Choose runs, starts and later targets, each [B], from a zoo with these metrics [R, S].
 
-    `key` is the one that `draw` takes: whoever reads rows ahead of it chooses the same ones.
+    `key` is the one that `draw` takes, so reading ahead chooses the same rows.
     """
     run, start, target = _any(rules, metric.shape, key, batch)
     if not rules.best_prompts:
@@ -234,8 +234,8 @@ def _best_asked(rules: PairConfig, key: jax.Array, batch: int) -> jax.Array:
 def _best_after(metric: PromptMetric, values: jax.Array, start: jax.Array) -> jax.Array:
     """Return the snapshot after the start with the best of its run's values [B, S]: [B].
 
-    Of equally good ones the last: many policies miss nothing, and those that have just learned it
-    hold the least. What is not finite is worse than all others.
+    Ties go to the last one: many policies reach the full return, and those that have only just
+    done so are the least robust. Values that are not finite are worse than all others.
     """
     cost = -values if metric.larger_is_better else values
     cost = jnp.where(jnp.isfinite(cost), cost, jnp.finfo(cost.dtype).max)
@@ -247,7 +247,7 @@ def _best_after(metric: PromptMetric, values: jax.Array, start: jax.Array) -> ja
 def _any(
     rules: PairConfig, shape: tuple[int, ...], key: jax.Array, batch: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Choose any start and any later target of runs: see `choose`."""
+    """Choose any start and any later target: see `choose`."""
     n_runs, n_snapshots = shape
     run_key, first_key, start_key, target_key = jax.random.split(rng.named(key, "pair"), 4)
     run = jax.random.randint(run_key, (batch,), 0, n_runs)
@@ -281,10 +281,10 @@ def _measured(
 
 
 def _images(rules: PairConfig, data: DeviceData, task: jax.Array, key: jax.Array) -> jax.Array:
-    """Draw inputs on which functions are compared, mostly training images: [B, m, F].
+    """Draw inputs on which networks' outputs are compared, mostly training images: [B, m, F].
 
-    Mixing each with its neighbour in random proportion (Zhang et al. 2018) compares functions
-    between the examples too; no labels are needed for that.
+    Each may be mixed with its neighbour in a random proportion (Zhang et al. 2018), which compares
+    outputs between the examples, too. This needs no labels.
     """
     image_key, mix_key = jax.random.split(key)
     inputs = jax.vmap(lambda t, k: data.inputs(t, k, rules.function_images))(

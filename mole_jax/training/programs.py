@@ -1,4 +1,4 @@
-"""The compiled programs of a training, and what is said of them before the first step."""
+"""The compiled programs of a training, and the log of their cost before the first step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Measured(NamedTuple):
     """A compiled dispatch, and what one training step takes."""
 
     compiled: jax.stages.Compiled
-    flops: float  # of all devices together
+    flops: float  # summed over devices
     memory: Memory  # of each device
 
 
@@ -38,13 +38,13 @@ class Programs:
         root: jax.Array,
         like: State,
     ) -> None:
-        """Nothing is compiled yet; of all arrays shapes will do, of the state they are `like`."""
+        """Create without compiling; arrays may be shapes, as those of the state in `like` are."""
         self._learner, self._hyper, self._source = learner, hyper, source
         self._mesh, self._root, self._like = mesh, root, like
         self._compiled: dict[int, jax.stages.Compiled] = {}
 
     def measured(self, n: int) -> Measured:
-        """Compile a dispatch of `n` steps, and count what a step takes."""
+        """Compile a dispatch of `n` steps, and measure what a step takes."""
         traced = self.traced(self._learner, n)
         each = estimate.flops_of_step(traced, self._learner, lambda m: self.traced(m, n), n)
         self._compiled[n] = traced.lower().compile()
@@ -52,10 +52,10 @@ class Programs:
         return Measured(self._compiled[n], each, need)
 
     def prepare(self, n: int) -> float:
-        """Compile a dispatch of `n` steps, say what it takes, and refuse what cannot fit.
+        """Compile a dispatch of `n` steps, log what it takes, and refuse what cannot fit.
 
         Returns:
-            FLOP of one training step.
+            FLOPs of one training step.
 
         Raises:
             UserError: when a device has too little memory.
@@ -79,7 +79,7 @@ class Programs:
         return self._compiled[n]
 
     def traced(self, learner: Learner, n: int) -> jax.stages.Traced:
-        """Return the dispatch of `n` steps of a learner like the trained one, not compiled."""
+        """Return the traced dispatch of `n` steps of a learner with the trained one's state."""
         replicated = mesh_lib.replicated(self._mesh)
 
         def shape(x: Any) -> jax.ShapeDtypeStruct:
@@ -95,7 +95,7 @@ class Programs:
 
 
 def describe(state: State, flops_of_step: float, hyper: TrainConfig) -> str:
-    """Say how large a training is; `flops.count` says what is counted."""
+    """Describe the size of a training; `flops.count` says what is counted."""
     n_parameters = sum(x.size for x in jax.tree.leaves(state.params))
     return (
         f"{n_parameters / 1e6:.1f} million parameters, {flops_of_step / 1e9:,.1f} GFLOP a step, "

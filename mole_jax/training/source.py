@@ -18,21 +18,21 @@ class Feed(Protocol):
 
     @property
     def resident(self) -> bool:
-        """Whether all is on the device already, so that nothing has to be fed."""
+        """Whether everything is on the device already, with nothing to feed."""
 
     def take(self, first: int, stop: int) -> Any:
         """Return what the steps [first, stop) draw from; each step is taken once, in order."""
 
 
 class Source(Protocol):
-    """Batches as a function of the step alone: a resumed training draws what it would have."""
+    """Batches as a function of the step alone, so a resumed training draws the same ones."""
 
     @property
     def constants(self) -> Any:
         """Arrays that every step draws with, the same for all."""
 
     def like(self, mesh: Mesh, n_steps: int) -> Any:
-        """Return what a feed gives for `n_steps`, as shapes with shardings."""
+        """Return what a feed returns for `n_steps`, as shapes with shardings."""
 
     def feed(
         self, root: jax.Array, mesh: Mesh, first_step: int, last_step: int, steps_ahead: int
@@ -44,14 +44,14 @@ class Source(Protocol):
 
         Args:
             constants: as above, on the devices.
-            drawn: what the feed gave for a dispatch that has this step.
+            drawn: what the feed returned for the dispatch of this step.
             root: the key of the training.
-            step: which one.
+            step: the step's number.
         """
 
 
 class Nothing:
-    """The feed of a source whose batches are drawn on the device."""
+    """A feed with nothing in it, for sources that draw batches on the device."""
 
     waited = 0.0
     resident = True
@@ -61,7 +61,7 @@ class Nothing:
 
 
 class OnDevice:
-    """What sources have in common whose batches are drawn on the device: nothing is fed."""
+    """The common part of sources that draw batches on the device: nothing is fed."""
 
     def like(self, mesh: Mesh, n_steps: int) -> tuple[()]:
         return ()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def seconds(folder: Path) -> float | None:
-    """Return the seconds of all steps of the training in a folder; None where nothing says.
+    """Return the seconds spent in all steps of the training in a folder; None if unknown.
 
-    Compiling, saving and what came before an interruption and was done again are not among them.
+    Compiling, saving, and steps repeated after an interruption do not count.
     """
     path = Path(folder) / "metrics.jsonl"
     if not path.is_file():

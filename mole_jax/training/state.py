@@ -44,7 +44,7 @@ def shapes(learner: Learner, hyper: TrainConfig, mesh: Mesh) -> State:
 def fresh(learner: Learner, hyper: TrainConfig, root: jax.Array, like: State) -> State:
     """Return the state before step 0, sharded as `like`: see `shapes`.
 
-    Every device makes its own part: the whole need not fit anywhere.
+    Each device makes its own part, so the whole need not fit on any.
     """
     make = jax.jit(
         lambda key: init(learner, hyper, key),

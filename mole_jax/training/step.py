@@ -24,15 +24,15 @@ def make(
 ) -> jax.stages.Wrapped:
     """Make a jitted function that takes `n_steps` training steps in one dispatch.
 
-    The state lies on the mesh as `like` says (see `state.shapes`), and the batch is divided over
-    the axes `data` and `fsdp`. Every random number is a function of the root key and the step, so a
-    resumed run draws what an uninterrupted one would have drawn, on whatever mesh, in however many
-    parts. The key is an argument: programs of all seeds are the same one.
+    The state is sharded as in `like` (see `state.shapes`), and the batch is divided over the axes
+    `data` and `fsdp`. Every random number is a function of the root key and the step: a resumed run
+    draws the same as an uninterrupted one, on any mesh and in any number of parts. The key is an
+    argument, so all seeds share one program.
 
     Returns:
-        (state, learner, constants, root, drawn) -> (state, metrics averaged over the steps). Among
-        these, `finite_steps` is how many steps there were before the first whose loss or gradient
-        is not finite.
+        (state, learner, constants, root, drawn) -> (state, metrics averaged over the steps). One of
+        these, `finite_steps`, counts the steps before the first with a loss or gradient that is not
+        finite.
     """
     tx = optimizer(hyper)
 
@@ -47,7 +47,7 @@ def make(
         params = optax.apply_updates(state.params, updates)
         decay = jnp.float32(hyper.ema_decay)
         if hyper.ema_warmup:
-            # Until it reaches its full length, it looks back over a tenth of the steps so far.
+            # Until it reaches its full length, it averages over a tenth of the steps so far.
             decay = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
         ema = jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), state.ema, params)
         parts = parts | {"gradient_norm": optax.tree.norm(grads)}

@@ -1,4 +1,4 @@
-"""Support sets of training: drawn fresh, of random size."""
+"""Support sets in training: drawn for every task, with random sizes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from mole_jax.core.errors import UserError
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.family import DeviceData
 
-# `uniform`: every number of shots is as frequent; `log`: the logarithm is uniform, so that one and
-# two shots are as frequent as five to ten.
+# `uniform`: all numbers of shots are equally frequent; `log`: their logarithm is uniform, so one
+# or two shots are as frequent as five to ten.
 SIZES = ("uniform", "log")
 
 
 @dataclasses.dataclass(frozen=True)
 class SupportSizes:
-    """How many examples of each class support sets have."""
+    """The number of examples per class in support sets."""
 
     least: int
     most: int
     sizes: str = "uniform"  # one of SIZES
-    unequal: float = 0.0  # share of support sets in which every class has a size of its own
+    unequal: float = 0.0  # share of support sets whose classes differ in size
 
     def check(self) -> None:
-        """Raise UserError for sizes that cannot be, naming the key."""
+        """Raise UserError for invalid sizes, naming the key."""
         if not 1 <= self.least <= self.most:
             raise UserError(
                 f"training.support_min_per_class={self.least} must lie in "
@@ -51,7 +51,7 @@ def draw(
         task, jax.random.split(set_key, batch)
     )
     n = support.labels.shape[1]
-    # Examples stand class by class in random order: the first of each are a random choice.
+    # Examples are grouped by class, in random order: the first of each class are a random choice.
     rank = jnp.arange(n) % (n // n_classes)
     size = _sizes(rules, size_key, (batch,))[:, None]  # [B, 1]
     if rules.unequal:
@@ -76,14 +76,14 @@ def random_orders(
     share: float,
     present: jax.Array | None = None,
 ) -> jax.Array:
-    """Draw orders of classes [B, K]: random ones in this share, the given order otherwise.
+    """Draw orders of classes [B, K]: random ones in a share of the tasks, else the given order.
 
-    Of tasks with `present` [B] classes only these change places; None: all.
+    In tasks with `present` [B] classes only these are reordered; None: all are.
     """
     each = jax.random.split(rng.named(key, "labels"), batch)
     order = jax.vmap(lambda k: jax.random.permutation(k, n_classes))(each)
     if present is not None:
-        # Sorted stably: classes that are there come first, in the order that was drawn.
+        # The sort is stable: present classes come first, in the order that was drawn.
         absent = order >= present[:, None]
         order = jnp.take_along_axis(order, jnp.argsort(absent, axis=1), axis=1)
         at = jnp.arange(n_classes)[None]

@@ -34,51 +34,51 @@ class TrainConfig:
     # leaves it out.
     end_to_end_steps: int = 0
     end_to_end_rate: float = 1e-3  # learning rate of that training
-    queries: int = 50  # examples by which an episode is judged
-    fresh_classes: bool = True  # episodes of any classes that training tasks have, not these alone
-    batch_size: int = 64  # pairs, or episodes, of a step
+    queries: int = 50  # query examples of an episode
+    fresh_classes: bool = True  # episodes mix classes of all training tasks, not only of one each
+    batch_size: int = 64  # pairs, or episodes, in a step
     accumulate: int = 1  # parts that a batch is cut into, one after another: less memory
     learning_rate: float = 2e-3  # largest learning rate of AdamW
     warmup_steps: int = 100  # steps in which the learning rate rises from 0
     weight_decay: float = 0.01  # weight decay of AdamW
     beta2: float = 0.99  # decay of AdamW's second moments
     gradient_clip: float = 1.0  # largest norm of a gradient
-    ema_decay: float = 0.995  # decay of the moving average of parameters, which is what is used
-    # Of the learning rate: warmup_then_cosine, or warmup_times_cosine, whose cosine begins at the
-    # first step.
+    ema_decay: float = 0.995  # decay of the moving average of parameters, which predictions use
+    # The learning rate's schedule: warmup_then_cosine, or warmup_times_cosine, whose cosine begins
+    # at the first step.
     schedule: str = "warmup_then_cosine"
-    ema_warmup: bool = True  # the average looks back less far at first
-    function_weight: float = 10.0  # weight of the loss on networks' outputs, besides their weights
+    ema_warmup: bool = True  # a shorter average at first
+    function_weight: float = 10.0  # weight of the loss on outputs, next to that on weights
     function_images: int = 64  # inputs on which outputs are compared
-    mix_images: bool = True  # compare on mixtures of images, which none has learned by heart
+    mix_images: bool = True  # compare on mixtures of images, which no network has memorised
     time_power: float = 0.33  # below 1: more of the training at high noise
-    # The metric of prompts: train_, validation_ or test_ with loss, error (in percent), accuracy or
-    # (of policies) return. Empty: what the zoo says, validation_loss of those trained here.
+    # The prompt metric: train_, validation_ or test_ with loss, error (in percent), accuracy or,
+    # for policies, return. Empty: the zoo's own; validation_loss for zoos trained here.
     metric: str = ""
-    # How pairs are drawn. start_first: by their start, then their target; spacing_first: as G.pt
-    # does.
+    # How pairs are drawn. start_first: the start, then the target; spacing_first: the number of
+    # snapshots between them first, as in G.pt.
     spacing: str = "start_first"
     first_start: float = 0.7  # share of pairs that start from an initial network
-    support_min_per_class: int = 4  # support sets vary from here to data.support_per_class
-    # How sizes of support sets are drawn: uniform, or log, with one and two shots as often as five
+    support_min_per_class: int = 4  # support sizes range from this to data.support_per_class
+    # How sizes of support sets are drawn: uniform, or log, with one or two shots as often as five
     # to ten.
     support_sizes: str = "uniform"
     support_unequal: float = 0.0  # share of support sets whose classes differ in size
     permute_units: bool = False  # needed by representations that are not equivariant
     permute_labels: float = 0.5  # share of pairs with labels renamed at random
-    # Share of pairs whose target is the best snapshot after the start, and which are asked for "as
-    # good as you can" in place of a number; 0: such prompts are not learned.
+    # Share of pairs whose target is the best snapshot after the start and whose prompt is "as good
+    # as you can" instead of a number; 0: such prompts are not learned.
     best_prompts: float = 0.3
     drop: DropConfig = DropConfig()  # shares of the pairs in which a condition is left out
-    steps_per_dispatch: int = 50  # steps in one call of the device
+    steps_per_dispatch: int = 50  # steps compiled into one call
     checkpoint_every: int = 500  # steps from one checkpoint to the next
-    # Number of last checkpoints kept, besides the one of the lowest loss (of a dispatch's steps).
+    # Number of latest checkpoints kept, besides the one with the lowest loss (of a dispatch).
     keep_checkpoints: int = 2
-    # Gradients are steps as they are, times learning_rate: of an evolution strategy.
+    # Plain gradient steps times learning_rate, for evolution strategies.
     plain: bool = dataclasses.field(default=False, metadata=NOT_A_KEY)
-    # The key that says how fast this learner learns, for messages.
+    # The key of this learner's learning rate, for messages.
     rate_key: str = dataclasses.field(default="training.learning_rate", metadata=NOT_A_KEY)
-    # Whether its keys are its own, so that it can be trained again without the other learners.
+    # Whether the learner has its own keys, and can be trained again without the others.
     apart: bool = dataclasses.field(default=False, metadata=NOT_A_KEY)
 
     @staticmethod
@@ -89,7 +89,7 @@ class TrainConfig:
         return found
 
     def check(self) -> None:
-        """Raise UserError for values that cannot be; `PairConfig.of` checks those of pairs."""
+        """Raise UserError for invalid values; `PairConfig.of` checks those of pairs."""
         for name in ("steps_per_dispatch", "checkpoint_every", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise UserError(f"training.{name}={getattr(self, name)} must be 1 or more")
@@ -116,7 +116,7 @@ class TrainConfig:
         if self.accumulate < 1 or self.batch_size % self.accumulate:
             raise UserError(
                 f"training.accumulate={self.accumulate} must be 1 or more and divide "
-                f"training.batch_size={self.batch_size}: it is into how many parts a batch is cut"
+                f"training.batch_size={self.batch_size}: it is the number of parts of a batch"
             )
         if self.learning_rate <= 0 or self.time_power <= 0 or not 0 <= self.ema_decay < 1:
             raise UserError(
@@ -135,7 +135,7 @@ class TrainConfig:
             )
 
     def check_mesh(self, mesh: Mesh) -> None:
-        """Raise UserError where the devices cannot share a batch evenly."""
+        """Raise UserError if the devices cannot share a batch evenly."""
         micro, n = self.batch_size // self.accumulate, mesh_lib.shares(mesh)
         if micro % n:
             raise UserError(

@@ -78,4 +78,4 @@ def test_a_model_that_looks_at_no_target_refuses_one(
 ) -> None:
     base = [str(rivals), f"--support=npz:{examples / 'support.npz'}", "--objective=end_to_end"]
     assert command.main([*base, f"--out={tmp_path / 'net.npz'}", "--target_loss=0.1"]) == 2
-    assert "the end_to_end model looks at no target" in capsys.readouterr().err
+    assert "the end_to_end model takes no target" in capsys.readouterr().err

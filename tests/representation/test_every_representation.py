@@ -156,7 +156,7 @@ def test_an_unknown_representation_is_answered_with_the_nearest_and_with_all() -
     ("changes", "message"),
     [
         ({"representation__name": "pca"}, "name='pca' does not keep zeros: set it to 'neuron'"),
-        ({"representation__normaliser": "global"}, "not fitted to them: set it to 'tensor'"),
+        ({"representation__normaliser": "global"}, "not for several sizes: set it to 'tensor'"),
         ({"population__shared_start": True}, "keep a mean of every parameter: set both to False"),
         ({"representation__align": True}, "keep a mean of every parameter: set both to False"),
     ],

@@ -74,7 +74,9 @@ def test_where_runs_share_a_start_changes_are_those_of_other_starts() -> None:
 
 
 def test_more_components_than_directions_are_refused() -> None:
-    with pytest.raises(UserError, match=r"the 6 training .* in 5 directions only; set it to 5"):
+    with pytest.raises(
+        UserError, match=r"the 6 sampled training .* in only 5 directions; set it to 5"
+    ):
         fitted(6, runs(2))
     for k in (0, D + 1):
         settings = {"components": k, "chunk_size": 4}

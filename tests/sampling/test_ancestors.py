@@ -53,11 +53,11 @@ def test_a_reader_answers_with_probabilities(workdir: Path, tmp_path: Path) -> N
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
     np.testing.assert_allclose(found[1:2], model.classify(X, Y, X[1:2], key=KEY, n=3), atol=1e-5)
     assert model.classify(X, Y, X[:0], key=KEY).shape == (0, 4)
-    with pytest.raises(UserError, match=r"writes no network: take model\.classify"):
+    with pytest.raises(UserError, match=r"writes no network: use model\.classify"):
         model.predict(X, Y, key=KEY)
     with pytest.raises(UserError, match="x has the shape"):
         model.classify(X, Y, X[:, :3], key=KEY)
-    with pytest.raises(UserError, match="writes networks: predict them"):
+    with pytest.raises(UserError, match="writes networks: use predict"):
         mole_jax.load(workdir, objective="maml").classify(X, Y, X, key=KEY)
     model_file.save(tmp_path / "reader.safetensors", model)
     again = mole_jax.load(tmp_path / "reader.safetensors")

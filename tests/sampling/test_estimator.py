@@ -135,7 +135,7 @@ def test_what_does_not_fit_is_refused(model: Path, digits: Any) -> None:
     x, y = digits
     for options, given, labels, message in (
         ({}, x[:, :63], y, "X has 63 columns, and networks take images of 64 pixels"),
-        ({"resize": True}, x[:, :63], y, "63 numbers are no square image"),
+        ({"resize": True}, x[:, :63], y, "63 numbers do not make a square image"),
         ({}, x, np.repeat("one", len(y)), "one class only"),
         ({}, x, np.arange(len(y)) % 5, "there are 5 classes"),
         ({"inputs": "features", "resize": True}, x, y, "leave one of them out"),
@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_refused(model: Path, digits: Any) -> None:
             estimator(model, **options).fit(given, labels)
     with pytest.raises(ValueError, match="objective='diffusion'"):
         estimator(mole_jax.load(model, objective="end_to_end"), objective="diffusion").fit(x, y)
-    with pytest.raises(ValueError, match="looks at no target"):
+    with pytest.raises(ValueError, match="takes no target"):
         estimator(model, target_loss=0.1).fit(x, y)
 
 

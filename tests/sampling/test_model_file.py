@@ -53,7 +53,7 @@ def test_half_the_size_costs_little(file: Path, model: Model, support: Labelled)
 def test_what_is_no_model_or_damaged_is_refused(file: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     other.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}))
-    with pytest.raises(UserError, match="is no file of a model"):
+    with pytest.raises(UserError, match="is not a model file"):
         mole_jax.load(other)
     data = bytearray(file.read_bytes())
     for at in (len(data) - 5, data.index(b'"scale') + 0, data.index(b"start_loss") + 14):

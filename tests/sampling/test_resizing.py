@@ -40,8 +40,8 @@ def test_many_are_done_in_parts_and_none_is_no_image() -> None:
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((3, 10)), "10 numbers are no square image"),
-        (np.zeros((3, 28, 28, 3)), r"in colour, and networks take grey ones: x\.mean\(-1\)$"),
+        (np.zeros((3, 10)), "10 numbers do not make a square image"),
+        (np.zeros((3, 28, 28, 3)), r"in colour, but networks take grey ones: x\.mean\(-1\)$"),
         (np.zeros((3, 28, 28, 4)), r"grey ones: x\[\.\.\., :3\]\.mean\(-1\)$"),
         (np.zeros(3), "expected images"),
         (np.zeros((3, 0, 4)), "expected images"),

@@ -81,7 +81,7 @@ def test_networks_go_on_with_their_own_sizes(
     nets = model.predict(*task, target_loss=0.5, key=KEY, network="mlp:64,3,5,3")
     again = model.predict(*task, target_loss=0.5, key=KEY, start=nets)
     assert again.description["hidden"] == [3, 5]
-    with pytest.raises(UserError, match=r"start lacks hidden_1.*; of other sizes say network="):
+    with pytest.raises(UserError, match=r"start lacks hidden_1.*; for other sizes give network="):
         small = model.predict(*task, target_loss=0.5, key=KEY, network="mlp:64,4,3")
         model.predict(*task, target_loss=0.5, key=KEY, start=small.params)
 
@@ -136,7 +136,7 @@ def test_a_model_of_one_size_writes_that_alone(
     one = mole_jax.load(tmp_path, steps=2)
     nets = one.predict(*task, target_loss=0.5, key=KEY, network="mlp:64,6,3")
     assert nets.description["hidden"] == [6]
-    with pytest.raises(UserError, match="this model writes one network alone: leave network out"):
+    with pytest.raises(UserError, match="this model writes only one network: leave network out"):
         one.predict(*task, target_loss=0.5, key=KEY, network="mlp:64,5,3")
 
 

@@ -124,7 +124,7 @@ def test_images_in_colour_are_refused_with_what_to_do(tmp_path: Path, capsys: An
     file = str(tmp_path / "colour.npz")
     np.savez(file, image=np.zeros((4, 8, 8, 3), np.uint8), label=np.arange(4) % 2)
     assert command.main(["glyphs-8", f"--support={file}", "--resize"]) == 2
-    assert "in colour, and networks take grey ones: x.mean(-1)" in capsys.readouterr().err
+    assert "in colour, but networks take grey ones: x.mean(-1)" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"in colour, .* grey ones: x\.mean\(-1\)"):
         mole_jax.load("glyphs-8").predict(
             np.zeros((4, 8, 8, 3)), [0, 1, 0, 1], key=jax.random.key(0)

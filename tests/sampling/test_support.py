@@ -130,7 +130,7 @@ def test_of_huge_sets_a_part_is_looked_at_and_that_is_said() -> None:
     found = support.labelled(INPUTS, range(2, 5), x, y, trained_with=2)
     kept = found.examples.labels[found.examples.mask]
     assert np.bincount(kept).tolist() == [4, 10, 10]
-    assert "of its 200 examples 24 are looked at, at most 10 of each class" in found.remarks[-1]
+    assert "of its 200 examples 24 are used, at most 10 of each class" in found.remarks[-1]
     order = draw.permutation(200)
     again = support.labelled(INPUTS, range(2, 5), x[order], y[order], trained_with=2)
     np.testing.assert_array_equal(again.examples.inputs, found.examples.inputs)

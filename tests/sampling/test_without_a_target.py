@@ -63,5 +63,5 @@ def test_a_model_that_looks_at_no_target_needs_none_and_refuses_one(
     assert not model.learner.uses.best
     found = predict(model, support, target_loss=None)
     assert np.isfinite(np.asarray(found.predicted_metric)).all()
-    with pytest.raises(UserError, match="end_to_end model looks at no target: leave target_loss"):
+    with pytest.raises(UserError, match="end_to_end model takes no target: leave target_loss"):
         predict(model, support)

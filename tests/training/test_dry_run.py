@@ -68,7 +68,7 @@ def test_virtual_devices_are_made_in_time() -> None:
 def test_too_few_devices_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([f"--config={MNIST}", "--dry_run", "--mesh=data:3"]) == 2
     assert (
-        "JAX runs on 8 devices of cpu, and --mesh wants 3 virtual ones" in capsys.readouterr().err
+        "JAX runs on 8 devices of cpu, but --mesh needs 3 virtual ones" in capsys.readouterr().err
     )
 
 

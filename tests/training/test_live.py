@@ -274,5 +274,5 @@ def test_what_cannot_be_is_refused(changes: dict[str, Any], key: str) -> None:
 
 def test_several_processes_are_refused(config: ConfigDict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "count", lambda: 2)
-    with pytest.raises(UserError, match=r"zoo\.live is for one process, and there are 2"):
+    with pytest.raises(UserError, match=r"zoo\.live is for one process, but there are 2"):
         live.check(config, families.build(config))

@@ -1,4 +1,4 @@
-"""What ancestors have in common, as learners see it."""
+"""The common part of the ancestors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from mole_jax.training.learner import Label
 class AncestorConfig:
     """Keys that every ancestor has."""
 
-    steps: int = 0  # steps of its meta-training; 0 leaves it out
-    rate: float = 1e-3  # learning rate of its meta-training
-    batch_size: int = 0  # episodes of a step; 0: training.batch_size
+    steps: int = 0  # meta-training steps; 0 leaves it out
+    rate: float = 1e-3  # learning rate of meta-training
+    batch_size: int = 0  # episodes per step; 0: training.batch_size
 
-    knobs: ClassVar[tuple[str, ...]] = ("rate",)  # what to lower where its training diverges
+    knobs: ClassVar[tuple[str, ...]] = ("rate",)  # what to lower if its training diverges
 
     def check(self, name: str) -> None:
-        """Raise UserError for values that cannot be, naming the key."""
+        """Raise UserError for invalid values, naming the key."""
         for key in ("steps", "batch_size"):
             if getattr(self, key) < 0:
                 raise UserError(f"learners.{name}.{key}={getattr(self, key)} must not be negative")
@@ -34,7 +34,7 @@ class AncestorConfig:
 
 
 def check_tries(name: str, key: str, tried: tuple[float, ...]) -> None:
-    """Raise UserError unless there are numbers above 0 to be tried, naming the key."""
+    """Raise UserError unless there are only positive numbers to try, naming the key."""
     if not tried or min(tried) <= 0:
         raise UserError(f"learners.{name}.{key}={tried} must be one or more numbers above 0")
 
@@ -46,7 +46,7 @@ class Ancestor:
     network: Network
     name: str
     label: Label
-    mesh: Mesh | None  # that gradients are computed on
+    mesh: Mesh | None  # for computing gradients
     parts: int  # of a batch, one after another
 
     source: ClassVar[str] = "episodes"
@@ -70,9 +70,9 @@ class Ancestor:
 
     @property
     def setting(self) -> dict[str, Any]:
-        """Return what it is asked with; see `Learner.choices`."""
+        """Return the current setting; see `Learner.choices`."""
         return {}
 
     def choices(self) -> tuple[Any, ...]:
-        """Return the settings that it may be asked with; see `Learner.choices`."""
+        """Return the settings to choose from; see `Learner.choices`."""
         return ()

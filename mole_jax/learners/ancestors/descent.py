@@ -1,6 +1,6 @@
-"""Gradient steps on a task, which is how several ancestors adapt.
+"""Gradient steps on a task, by which several ancestors adapt.
 
-A classifier goes down on its support set. A policy goes down on its own rollouts in the task's
+A classifier descends on its support set. A policy descends on its own rollouts in the task's
 environment, new ones in each step: see practice.py.
 """
 
@@ -30,20 +30,20 @@ from mole_jax.training.learner import Episodes, Uses
 class DescentConfig(AncestorConfig):
     """The section of a learner that adapts by gradient steps."""
 
-    rate: float = 1e-2  # learning rate of its meta-training
+    rate: float = 1e-2  # learning rate of meta-training
     inner_steps: int = 5  # gradient steps on a task, in meta-training
-    inner_rate: float = 0.1  # learning rate of these steps; Meta-SGD begins with it
-    rollouts: int = 20  # episodes of a policy, for each of its gradient steps
-    rollout_steps: int = 200  # steps after which these are cut off
-    # Numbers of steps, and rates as shares of the trained one, among which the evaluation chooses
-    # on training subsets. Elsewhere it is the last number, and the trained rate.
+    inner_rate: float = 0.1  # learning rate of inner steps; Meta-SGD's initial rates
+    rollouts: int = 20  # episodes that a policy plays for each gradient step
+    rollout_steps: int = 200  # steps after which a rollout is cut off
+    # Numbers of steps, and rates as multiples of the trained one, among which the evaluation
+    # chooses on training subsets. Elsewhere the last number and the trained rate are used.
     try_steps: tuple[int, ...] = (10, 25, 50, 100, 200)
     try_rates: tuple[float, ...] = (0.3, 1.0, 3.0)  # as above
 
     knobs: ClassVar[tuple[str, ...]] = ("rate", "inner_rate")
 
     def check(self, name: str) -> None:
-        """Raise UserError for values that cannot be, naming the key."""
+        """Raise UserError for invalid values, naming the key."""
         super().check(name)
         if self.inner_steps < 1 or self.inner_rate <= 0:
             raise UserError(
@@ -64,22 +64,22 @@ Material = Examples | World
 
 
 def uses(network: Network) -> Uses:
-    """Return what who descends on tasks of such networks looks at."""
+    """Return what gradient steps on tasks of such networks use."""
     acts = network.acts
     return Uses(support=not acts, start=False, target_metric=False, samples=acts, pool=acts)
 
 
 def material(episodes: Episodes) -> Material:
-    """Return what each of B tasks is learned from: leaves [B, ...], or [1, ...]: one for all."""
+    """Return what each of B tasks is learned from: leaves [B, ...], or one for all, [1, ...]."""
     return episodes.support if episodes.world is None else episodes.world
 
 
 def loss(
     config: DescentConfig, network: Network, flat: jax.Array, given: Material, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Return what one network [D] goes down on, and how bad it is: both [].
+    """Return what one network [D] minimises, and how bad it is: both [].
 
-    The second is the loss, and of a policy the share of the return that it misses.
+    The second is the loss; for a policy, the share of the return that it misses.
     """
     if isinstance(given, World):
         steps = min(config.rollout_steps, given.environment.horizon)
@@ -103,13 +103,13 @@ def descend(
 
     Args:
         config: how policies practise.
-        network: whose parameters they are.
+        network: the architecture.
         start: [D].
         given: what one task is learned from.
         key: draws rollouts.
         rate: of the steps; one number, or [D].
         steps: how many.
-        second_order: whether gradients through this are those of the gradients, too.
+        second_order: whether to differentiate through the gradients, too.
     """
     if isinstance(given, Examples):
         start = fewer_outputs.emptied(network, start, given.n_classes)
@@ -139,7 +139,7 @@ def adapted(
     of_one = functools.partial(
         descend, config, network, start, rate=rate, steps=steps, second_order=second_order
     )
-    # A support set that is for all is descended on once.
+    # If one support set is for all, descend on it once.
     found = jax.vmap(of_one)(given, keys[: len(jax.tree.leaves(given)[0])])
     return jnp.broadcast_to(found, (len(episodes.start), *found.shape[1:]))
 
@@ -147,14 +147,14 @@ def adapted(
 def judged(
     config: DescentConfig, network: Network, flat: jax.Array, episodes: Episodes, keys: jax.Array
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Return the mean loss of networks [B, D] on what they have not seen, and metrics.
+    """Return the mean loss of networks [B, D] on unseen examples or rollouts, and metrics.
 
     Args:
-        config: how policies are tried.
-        network: whose parameters they are.
+        config: how policies are rolled out.
+        network: the architecture.
         flat: [B, D].
         episodes: with query sets, or worlds.
-        keys: [B] they have practised with; others are derived from them.
+        keys: [B] those of the adaptation; new keys are derived from them.
     """
     if episodes.world is None:
         return query_loss.of_networks(network, flat, episodes.query)
@@ -165,11 +165,11 @@ def judged(
 
 
 def setting(learner: Any) -> dict[str, Any]:
-    """Return how a learner with `steps` and `scale` is asked, for the record."""
+    """Return the setting of a learner with `steps` and `scale`, for the record."""
     return {"steps": learner.steps, "rate": float(learner.scale)}
 
 
 def choices(learner: Any) -> tuple[Any, ...]:
-    """Return it with all numbers of steps and all rates that its config says are tried."""
+    """Return the learner with every number of steps and every rate that its config tries."""
     tries = itertools.product(learner.config.try_steps, learner.config.try_rates)
     return tuple(dataclasses.replace(learner, steps=n, scale=np.float32(x)) for n, x in tries)

@@ -1,8 +1,9 @@
-"""Gradients by evolution strategies, for losses that backpropagation does not serve.
+"""Gradients by evolution strategies, for losses unsuited to backpropagation.
 
-Plain: OpenAI's (Salimans et al. 2017), with antithetic pairs. Persistent: of a loss that comes in
-truncations, each with a perturbation of its own, weighed by the sum of a particle's perturbations
-so far, which leaves no bias (Vicol et al. 2021). Both are evosax's; its optimizer only adds up.
+Plain: OpenAI's (Salimans et al. 2017), with antithetic pairs. Persistent: for a loss that comes in
+truncations. Each truncation has its own perturbation, and its loss is weighted by the sum of a
+particle's perturbations so far, which removes the bias (Vicol et al. 2021). Both are evosax's, with
+an optimizer that only sums gradients.
 """
 
 from __future__ import annotations
@@ -34,18 +35,18 @@ def gradient(
     """Estimate the gradient of the mean loss of segments with respect to theta.
 
     Args:
-        segment: continues P inner problems, candidate by candidate; the first half of them and the
-            second are antithetic pairs, which should be given the same problem.
+        segment: continues P inner problems, one for each candidate; the first and second half are
+            antithetic pairs, which should get the same problem.
         theta: a pytree.
         state: of the inner problems before the first segment, leaves [P, ...].
-        n_segments: how many follow one another.
+        n_segments: number of consecutive segments.
         key: draws perturbations.
         population: P, even.
         sigma: standard deviation of perturbations.
         persistent: draw a perturbation for each segment; else one for all of them.
 
     Returns:
-        The gradient, of theta's structure, and the mean loss.
+        The gradient, with theta's structure, and the mean loss.
     """
     from evosax.algorithms import Open_ES, PersistentES  # starts JAX
 
@@ -87,8 +88,8 @@ def gradient(
 class Generation(NamedTuple):
     """One generation of a strategy that adapts its mutation."""
 
-    mean: Any  # how far the mean has come, backwards
-    log_std: Any  # how far the logarithm of the standard deviations has come, backwards
+    mean: Any  # minus the step of the mean
+    log_std: Any  # minus the step of the logarithm of the standard deviations
     losses: jax.Array  # [P]
 
 
@@ -101,15 +102,15 @@ def generation(
     population: int,
     adapt: bool,
 ) -> Generation:
-    """Take one step of SNES (Schaul et al. 2011): means and spreads follow natural gradients.
+    """Take one step of SNES (Schaul et al. 2011): natural gradients of means and spreads.
 
     Args:
         losses_of: candidates, leaves [P, ...] -> their losses [P].
         mean: a pytree.
-        log_std: of each of its numbers, the logarithm of its mutation's standard deviation.
+        log_std: for each number, the logarithm of its mutation's standard deviation.
         key: draws the candidates.
         population: P.
-        adapt: whether the spreads follow, too.
+        adapt: whether the spreads are updated, too.
     """
     from evosax.algorithms import SNES  # starts JAX
 
@@ -130,12 +131,12 @@ def generation(
 
 
 def _allowed() -> Any:
-    """Return a context for evosax, which leaves it to JAX to give arrays more axes."""
+    """Return a context for evosax, which relies on JAX's rank promotion."""
     return jax.numpy_rank_promotion("allow")
 
 
 def _sums() -> optax.GradientTransformation:
-    """Return an optimizer that moves nothing and adds up the gradients, which are its state."""
+    """Return an optimizer that moves nothing; its state is the sum of the gradients."""
     return optax.GradientTransformation(
         jnp.zeros_like, lambda g, total, params=None: (jnp.zeros_like(g), total + g)
     )

@@ -1,9 +1,9 @@
-"""An evolved learning rule: how a weight changes, given what its own two ends know.
+"""An evolved local learning rule: a weight changes by what its own two ends know.
 
 Each weight's change is a polynomial of the activation before it, the activation and the error
 signal after it, and the weight itself (Bengio, Bengio and Cloutier 1991; Chalmers 1990). Evolution
-finds its coefficients, beginning with a rule that changes nothing; how strongly each coefficient
-mutates evolves along with it (Schmidhuber 1987; here by SNES, Schaul et al. 2011).
+finds the coefficients, beginning with a rule that changes nothing. The mutation strength of each
+coefficient evolves along with it (Schmidhuber 1987; here by SNES, Schaul et al. 2011).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from mole_jax.training.learner import Episodes, Label, Request, Uses
 
 NAME = "evolved"
 LABEL = Label("Evolved rule", "An evolved local rule says how each weight changes.")
-# Factors of a term: of the end before a weight (1, activation), of the end after it (1, activation,
-# error, their product), and of the weight (1, itself).
+# Factors of a term: from the end before a weight (1, activation), the end after it (1, activation,
+# error, their product), and the weight (1, itself).
 TERMS = (2, 4, 2)
-LARGEST = 10.0  # weights stay within this, and so does the loss of a rule that diverges
+LARGEST = 10.0  # bounds weights, and the loss of a rule that diverges
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +42,8 @@ class EvolvedConfig(AncestorConfig):
     rate: float = 1.0  # learning rate of the strategy
     batch_size: int = 8  # episodes that every rule of a generation is tried on
     population: int = 32  # rules in a generation
-    sigma: float = 0.03  # standard deviation of mutations at the beginning
-    evolve_sigma: bool = True  # adapt sigma, each coefficient's own; False: it stays
+    sigma: float = 0.03  # initial standard deviation of mutations
+    evolve_sigma: bool = True  # adapt sigma for each coefficient; False: keep it constant
     inner_steps: int = 20  # steps on a support set
     # Numbers of steps among which the evaluation chooses on training subsets.
     try_steps: tuple[int, ...] = (10, 20, 40)
@@ -51,7 +51,7 @@ class EvolvedConfig(AncestorConfig):
     knobs: ClassVar[tuple[str, ...]] = ("rate", "sigma")
 
     def check(self, name: str) -> None:
-        """Raise UserError for values that cannot be, naming the key."""
+        """Raise UserError for invalid values, naming the key."""
         super().check(name)
         for key, least in (("population", 4), ("inner_steps", 1)):
             if getattr(self, key) < least:
@@ -70,7 +70,7 @@ class EvolvedConfig(AncestorConfig):
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evolved(Ancestor):
-    """A rule and its mutation: theta is their means and the logarithm of standard deviations."""
+    """A rule and its mutation: theta has mean coefficients and their log standard deviations."""
 
     config: EvolvedConfig
     steps: int  # of an adaptation
@@ -86,7 +86,7 @@ class Evolved(Ancestor):
     def gradient(
         self, theta: Any, batch: Episodes, key: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
-        """Return a generation's step, backwards: of the mean rule, and of its mutation."""
+        """Return minus a generation's step, for the mean rule and for its mutation."""
 
         def losses_of(rules: Any) -> jax.Array:
             losses = jax.vmap(lambda rule: self._loss(rule, batch))(rules)
@@ -144,7 +144,7 @@ class Evolved(Ancestor):
 
 
 def _changed(params: Any, rule: Any, layers: list[str], support: Examples) -> Any:
-    """Return the layers after every weight has changed once, on all examples together."""
+    """Return the layers after one change of every weight, on all examples together."""
     weight = support.mask / jnp.maximum(jnp.sum(support.mask), 1)
     activations = [support.inputs]
     for name in layers[:-1]:
@@ -161,7 +161,7 @@ def _changed(params: Any, rule: Any, layers: list[str], support: Examples) -> An
             "bias": _moved(own["bias"][None], terms, jnp.ones_like(before[:, :1]), after, error,
                            weight)[0],
         }  # fmt: skip
-        # The error signal travels back through the weights, to units that are active.
+        # The error signal is passed back through the weights to active units.
         error, after = (error @ own["kernel"].T) * (before > 0), before
     return found
 

@@ -1,8 +1,8 @@
 """L2L: learning to learn by gradient descent by gradient descent (Andrychowicz et al. 2016).
 
-A learned optimizer trains each task's network on the support set, from the episode's own start; it
-is trained for the loss of the query set on the way. As published, what it does to the gradients it
-will see later is left out of its own gradient.
+A learned optimizer trains each task's network on the support set, from the episode's own start. It
+is meta-trained to lower the query loss along the way. As published, its own gradient leaves out how
+its steps change the gradients that it will see later.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ JUDGES = ("query", "support")
 class L2LConfig(AncestorConfig):
     """The section of the learned optimizer."""
 
-    batch_size: int = 8  # episodes of a step: unrolls take much memory
-    kind: str = "lstm"  # the optimizer: lstm, or mlp, which is given momenta
+    batch_size: int = 8  # episodes per step: unrolls take much memory
+    kind: str = "lstm"  # the optimizer: lstm, or mlp, which sees momenta
     scale: float = 0.1  # factor of its steps
     unroll: int = 40  # steps of a network's training in meta-training
-    truncation: int = 20  # of them through which gradients flow back
-    # How its gradient is found: backprop through a truncation, or evolution strategies on the
-    # unroll (es), or on truncations with persistent perturbations (pes).
+    truncation: int = 20  # steps that gradients flow back through
+    # Its gradient estimator: backprop through a truncation, evolution strategies on the unroll
+    # (es), or on truncations with persistent perturbations (pes).
     estimator: str = "backprop"
     sigma: float = 0.01  # standard deviation of perturbations
-    judge: str = "query"  # examples whose loss is to fall: query, or support, as published
+    judge: str = "query"  # examples whose loss is minimised: query, or (as published) support
     # Numbers of steps among which the evaluation chooses on training subsets.
     try_steps: tuple[int, ...] = (10, 20, 40, 80)
 
     knobs: ClassVar[tuple[str, ...]] = ("rate", "scale", "sigma")
 
     def check(self, name: str) -> None:
-        """Raise UserError for values that cannot be, naming the key."""
+        """Raise UserError for invalid values, naming the key."""
         super().check(name)
         for key, known in (
             ("kind", learned_optimizer.KINDS),
@@ -126,7 +126,7 @@ class L2L(Ancestor):
     def _followed(
         self, theta: Any, inner: Inner, support: Examples, judge: Examples, steps: int
     ) -> tuple[Inner, jax.Array]:
-        """Train on: the network after it, and its mean loss on the way."""
+        """Continue a training; return the network and its mean loss along the way."""
         optimizer = self.optimizer(theta)
 
         def loss(flat: jax.Array, examples: Examples) -> jax.Array:
@@ -145,7 +145,7 @@ class L2L(Ancestor):
     def gradient(
         self, theta: Any, batch: Episodes, key: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
-        """Return the gradient of the loss along the trainings, as `config.estimator` finds it."""
+        """Return the gradient of the loss along the trainings, by `config.estimator`."""
         assert batch.query is not None
         judge = batch.query if self.config.judge == "query" else batch.support
         given = batch.start, batch.support, judge, jax.random.split(key, len(batch.start))
@@ -169,7 +169,7 @@ class L2L(Ancestor):
     def _unrolled(
         self, theta: Any, start: jax.Array, support: Examples, judge: Examples, keys: jax.Array
     ) -> tuple[Any, jax.Array]:
-        """Return the gradient through each truncation, theta staying the same in all of them."""
+        """Return the gradient through each truncation, with the same theta in all of them."""
 
         def segment(theta: Any, inner: Inner, _: jax.Array) -> tuple[jax.Array, Inner]:
             follow = functools.partial(self._followed, theta, steps=self.config.truncation)
@@ -182,7 +182,7 @@ class L2L(Ancestor):
     def _evolved(
         self, theta: Any, start: jax.Array, support: Examples, judge: Examples, keys: jax.Array
     ) -> tuple[Any, jax.Array]:
-        """Return the estimate of an evolution strategy: for each episode an antithetic pair."""
+        """Return an evolution strategy's estimate, with an antithetic pair for each episode."""
         start, support, judge = jax.tree.map(
             lambda x: jnp.concatenate([x, x]), (start, support, judge)
         )

@@ -1,8 +1,8 @@
 """Learned optimizers: networks that turn gradients into steps, one coordinate at a time.
 
-`lstm`: Andrychowicz et al. 2016, Learning to learn by gradient descent by gradient descent: for
-every coordinate the same LSTM, with a state of its own. `mlp`: Metz et al. 2019, Understanding and
-correcting pathologies in the training of learned optimizers: an MLP that is given momenta and time.
+`lstm`: Andrychowicz et al. 2016, Learning to learn by gradient descent by gradient descent: the
+same LSTM for every coordinate, each with its own state. `mlp`: Metz et al. 2019, Understanding and
+correcting pathologies in the training of learned optimizers: an MLP that sees momenta and time.
 
     optimizer = learned_optimizer.transformation(weights, kind="lstm", scale=0.1)
     state = optimizer.init(params)  # as of any optimizer of Optax
@@ -20,17 +20,17 @@ from jax.flatten_util import ravel_pytree
 
 LSTM, MLP = "lstm", "mlp"
 KINDS = (LSTM, MLP)
-# Of the LSTM: 2 layers of 20 units, and gradients below exp(-10) are small ones (appendix A).
+# The LSTM: 2 layers of 20 units; gradients below exp(-10) count as small (appendix A).
 WIDTH, LAYERS, SMALL = 20, 2, 10.0
-# Of the MLP: two hidden layers, and what it looks at.
+# The MLP: two hidden layers, decays of its momenta and time scales.
 HIDDEN = (32, 32)
 DECAYS = (0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 TIMES = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
-STEP = 1e-3  # of a unit of the MLP's direction, and of its magnitude
+STEP = 1e-3  # scale of the MLP's direction, and of its magnitude
 
 
 class CoordinateLSTM(nn.Module):
-    """The LSTM of a coordinate: (state, features [D, 2]) -> (state, [D])."""
+    """The LSTM for each coordinate: (state, features [D, 2]) -> (state, [D])."""
 
     @nn.compact
     def __call__(self, state: Any, x: jax.Array) -> tuple[Any, jax.Array]:
@@ -42,7 +42,7 @@ class CoordinateLSTM(nn.Module):
 
 
 class CoordinateMLP(nn.Module):
-    """The MLP of a coordinate: features [D, F] -> direction and magnitude [D, 2]."""
+    """The MLP for each coordinate: features [D, F] -> direction and magnitude [D, 2]."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -52,7 +52,7 @@ class CoordinateMLP(nn.Module):
 
 
 def init(kind: str, key: jax.Array) -> Any:
-    """Return weights of a learned optimizer before its training."""
+    """Return initial weights of a learned optimizer."""
     if kind == LSTM:
         return CoordinateLSTM().init(key, _rest(1), jnp.zeros((1, 2)))["params"]
     return CoordinateMLP().init(key, jnp.zeros((1, 2 + len(DECAYS) + len(TIMES))))["params"]
@@ -62,7 +62,7 @@ def transformation(weights: Any, kind: str, scale: float) -> optax.GradientTrans
     """Return the optimizer with these weights, for parameters of any structure.
 
     Args:
-        weights: of `init`, or trained.
+        weights: from `init`, or trained.
         kind: one of KINDS.
         scale: of the steps.
     """
@@ -70,9 +70,9 @@ def transformation(weights: Any, kind: str, scale: float) -> optax.GradientTrans
 
 
 def log_and_sign(gradient: jax.Array) -> jax.Array:
-    """Return a gradient's logarithm and sign, or where it is small itself: [D] -> [D, 2].
+    """Return a gradient's logarithm and sign or, if small, a scaled gradient: [D] -> [D, 2].
 
-    So that gradients of all sizes can be distinguished (Andrychowicz et al. 2016, appendix A).
+    This distinguishes gradients of all sizes (Andrychowicz et al. 2016, appendix A).
     """
     small = jnp.abs(gradient) < jnp.exp(-SMALL)
     size = jnp.log(jnp.where(small, 1.0, jnp.abs(gradient))) / SMALL
@@ -82,7 +82,7 @@ def log_and_sign(gradient: jax.Array) -> jax.Array:
 
 
 def _rest(n: int) -> tuple[Any, ...]:
-    """Return the LSTM's state before the first step, of n coordinates."""
+    """Return the LSTM's state before the first step, for n coordinates."""
     zero = jnp.zeros((n, WIDTH))
     return tuple((zero, zero) for _ in range(LAYERS))
 
@@ -111,9 +111,7 @@ def _mlp(weights: Any, scale: float) -> optax.GradientTransformation:
 
     def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         if params is None:
-            raise ValueError(
-                "the MLP looks at the parameters: call update(gradients, state, params)"
-            )
+            raise ValueError("the MLP needs the parameters: call update(gradients, state, params)")
         momenta, n = state
 
         def averaged(m: jax.Array, g: jax.Array) -> jax.Array:
@@ -126,7 +124,7 @@ def _mlp(weights: Any, scale: float) -> optax.GradientTransformation:
         def step(g: jax.Array, m: jax.Array, p: jax.Array) -> jax.Array:
             own = jnp.concatenate([g[..., None], p[..., None], m], axis=-1)
             own = own.reshape(-1, own.shape[-1])
-            # In units of its mean square over the tensor, each.
+            # Each feature is normalised by its root mean square over the tensor.
             own = own * jax.lax.rsqrt(jnp.mean(own**2, axis=0, keepdims=True) + 1e-5)
             given = jnp.concatenate([own, jnp.broadcast_to(time, (len(own), len(TIMES)))], axis=-1)
             answer: Any = module.apply({"params": weights}, given)

@@ -1,9 +1,9 @@
 """MAML: an initialisation from which a few gradient steps on a support set lead to a good network.
 
 Finn et al. 2017, Model-Agnostic Meta-Learning; `fomaml` leaves out the gradients of gradients
-(section 5.2 there). `meta_sgd` learns the rate of every parameter as well (Li et al. 2017).
-Policies adapt by rollouts in the task's environment and are judged by new ones (section 4.2 there);
-the outer step is the optimizer's, as of classifiers, where the paper takes TRPO.
+(section 5.2 there). `meta_sgd` also learns the rate of every parameter (Li et al. 2017).
+Policies adapt to rollouts in the task's environment and are evaluated on new ones (section 4.2
+there); the outer step is the optimizer's, as for classifiers, where the paper uses TRPO.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class MAML(Ancestor):
 
     config: DescentConfig
     steps: int  # of an adaptation
-    scale: Any  # of its rate, in units of the trained one
+    scale: Any  # its rate as a multiple of the trained one
 
     @property
     def uses(self) -> Uses:
@@ -58,7 +58,7 @@ class MAML(Ancestor):
     def gradient(
         self, theta: Any, batch: Episodes, key: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
-        """Return the gradient of the adapted networks' loss on what they have not adapted to."""
+        """Return the gradient of the adapted networks' loss on unseen examples or rollouts."""
         trained = dataclasses.replace(self, steps=self.config.inner_steps, scale=np.float32(1))
 
         def loss(
@@ -91,7 +91,7 @@ class MAML(Ancestor):
 
     @property
     def setting(self) -> dict[str, Any]:
-        """Return the number of steps, and their rate in units of the trained one."""
+        """Return the number of steps, and their rate as a multiple of the trained one."""
         return descent.setting(self)
 
     def choices(self) -> tuple[MAML, ...]:

@@ -1,9 +1,9 @@
 """Policies practise: the gradient of the return, from rollouts in a task's own environment.
 
-REINFORCE (Williams 1992) with a baseline for each time step. So that gradients of its gradients are
-right as well, the probability of an action stands as its ratio to itself (Rothfuss et al. 2019,
-ProMP: their low-variance curvature). MAML differentiates the logarithm, whose second derivative
-lacks a term.
+REINFORCE (Williams 1992) with a baseline for each time step. The loss uses the ratio of an action's
+probability to itself with its gradient stopped, so that second derivatives are right as well
+(Rothfuss et al. 2019, ProMP: low-variance curvature). MAML differentiates the logarithm, whose
+second derivative lacks a term.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from mole_jax.core import rng
 from mole_jax.tasks.environments.world import World
 from mole_jax.tasks.networks import Network, policy
 
-DISCOUNT = 0.99  # as PPO's
+DISCOUNT = 0.99  # as for PPO
 
 
 class Rollouts(NamedTuple):
-    """What a policy did and met, in E episodes of T steps at most; leaves [T, E, ...]."""
+    """A policy's trajectories: E episodes of at most T steps, leaves [T, E, ...]."""
 
     observation: jax.Array
     action: jax.Array
     reward: jax.Array
-    alive: jax.Array  # whether the episode had not ended before the step
+    alive: jax.Array  # whether the episode was still running before the step
 
 
 def loss(
     network: Network, flat: jax.Array, world: World, key: jax.Array, episodes: int, steps: int
 ) -> tuple[jax.Array, jax.Array]:
-    """Return what a policy goes down on, and the share of the largest return that it misses.
+    """Return a policy's surrogate loss, and the share of the largest return that it misses.
 
     Args:
         network: a policy.
@@ -43,7 +43,7 @@ def loss(
         steps: T, after which they are cut off.
 
     Returns:
-        A number whose gradient is that of minus the return, advantages being in units of their
+        A number whose gradient is that of minus the return, with advantages in units of their
         standard deviation; and 1 - mean return / T, which has no gradient. Both [].
     """
     params = network.spec.unflatten(flat)
@@ -63,7 +63,7 @@ def roll_out(
     episodes: int,
     steps: int,
 ) -> Rollouts:
-    """Play E episodes of T steps; nothing has a gradient."""
+    """Play E episodes of T steps, without gradients."""
     environment, parameters = world.environment, world.parameters
     params = jax.lax.stop_gradient(params)
     advance = jax.vmap(environment.step, (None, 0, 0))
@@ -84,10 +84,10 @@ def roll_out(
 
 
 def advantages(seen: Rollouts) -> jax.Array:
-    """Return by how much more than others' at the same time each return to come is: [T, E].
+    """Return the advantages [T, E]: each return to come, minus the mean over episodes at that time.
 
-    The others are those whose episode still runs. In units of the standard deviation; 0 after an
-    episode's end, and where no return differs.
+    The mean is over episodes that are still running. Advantages are in units of their standard
+    deviation; they are 0 after an episode's end, and where all returns are equal.
     """
 
     def step(later: jax.Array, reward: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,8 +1,8 @@
-"""Modules that read a task's examples and answer: of `sequence.py`, by the name of the learner.
+"""Modules that read a task's examples and answer queries, for the learners of `sequence.py`.
 
-All are called with inputs [T, F], what their labels say [T, L], a mask [T] that ends with what is
-no example, and queries [m, F]. They return answers [T, K], each to its input with the labels before
-it known, and answers [m, K] to the queries, each with all labels known and no other query.
+All take inputs [T, F], encoded labels [T, L], a mask [T] with padding at the end, and queries
+[m, F]. They return answers [T, K] to the inputs, each of which sees only the labels before it, and
+answers [m, K] to the queries, each of which sees all labels and no other query.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Answers = tuple[jax.Array, jax.Array]
 
 
 class Recurrent(nn.Module):
-    """Hochreiter et al. 2001: a recurrent network that is given x(t) and y(t - 1)."""
+    """Hochreiter et al. 2001: a recurrent network that sees x(t) and y(t - 1)."""
 
     width: int
     layers: int
-    heads: int  # not used: an LSTM has none
+    heads: int  # unused: an LSTM has none
     n_outputs: int
 
     @nn.compact
@@ -63,7 +63,7 @@ class SelfReferential(nn.Module):
 
 
 class InContext(nn.Module):
-    """A causal transformer: an example is a token of x and y, a question is a token of x alone."""
+    """A causal transformer: a token of an example has x and y, a token of a question has only x."""
 
     width: int
     layers: int
@@ -94,7 +94,7 @@ class InContext(nn.Module):
 
     @staticmethod
     def _seen(mask: jax.Array, n: int, m: int) -> jax.Array:
-        """Return which token sees which: examples those up to them, questions those before."""
+        """Return the attention mask: examples see those up to them, questions those before."""
         at = jnp.arange(n)
         up_to, before = (at[:, None] >= at[None]), (at[:, None] > at[None])
         all_of = jnp.ones((m, n), bool)
@@ -104,7 +104,7 @@ class InContext(nn.Module):
 
 
 class LSTMs(nn.Module):
-    """LSTMs one above the other, for one moment: (carry, (token, keep)) -> (carry, answer)."""
+    """A stack of LSTMs, for one time step: (carry, (token, keep)) -> (carry, answer)."""
 
     layers: int
     width: int
@@ -127,7 +127,7 @@ def _over_time(module: type[nn.Module]) -> Any:
 def _in_time(
     stack: Any, carry: Any, x: jax.Array, said: jax.Array, mask: jax.Array, queries: jax.Array
 ) -> Answers:
-    """Read examples one after another, each with the label of the one before; then ask."""
+    """Read examples one after another, each with the label of the one before; then queries."""
     n = jnp.sum(mask)
     before = jnp.concatenate([jnp.zeros_like(said[:1]), said[:-1]])
     known = (jnp.arange(len(x)) > 0).astype(x.dtype)

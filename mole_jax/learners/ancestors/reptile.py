@@ -1,7 +1,7 @@
 """Reptile: move the start towards what a few gradient steps on each task lead to.
 
 Nichol et al. 2018, On First-Order Meta-Learning Algorithms. Its pseudo-gradient goes to the same
-optimizer as everyone's gradient, as the paper suggests (section 2).
+optimizer as the other learners' gradients, as the paper suggests (section 2).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from mole_jax.training.learner import Episodes, Label, Request, Uses
 
 NAME = "reptile"
 LABEL = Label("Reptile", "Moves its start towards what a few steps on each task lead to.")
-# Examples of an inner step in meta-training (the paper's for 5 classes). Minibatches matter: with
-# one and the same batch in all steps, Reptile would learn the mean task (section 5.1 there).
+# Examples per inner step in meta-training (the paper's number for 5 classes). Minibatches matter:
+# with the same batch in all steps, Reptile would learn the mean task (section 5.1 there).
 MINIBATCH = 10
 
 
@@ -56,7 +56,7 @@ class Reptile(Ancestor):
     def gradient(
         self, theta: Any, batch: Episodes, key: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
-        """Return the mean way back from the networks of the tasks, in units of a step."""
+        """Return the mean of start minus adapted network, in units of a step."""
         given = batch, jax.random.split(key, len(batch.start))
         given = sharding.shard_batch(given, self.mesh)
 
@@ -72,7 +72,7 @@ class Reptile(Ancestor):
     def _practised(
         self, start: jax.Array, episode: Episodes, key: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Return how far a task's policy is behind its start, and what return it misses."""
+        """Return a policy's start minus its adapted parameters, and the return that it misses."""
         rate, steps = self.config.inner_rate, self.config.inner_steps
         given = descent.material(episode)
         flat = descent.descend(self.config, self.network, start, given, key, rate=rate, steps=steps)
@@ -83,7 +83,7 @@ class Reptile(Ancestor):
     def _moved(
         self, begun: jax.Array, episode: Episodes, key: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Return how far a task's network is behind its start, and its last minibatch's loss."""
+        """Return a network's start minus its adapted parameters, and its last minibatch's loss."""
         support, query = episode.support, episode.query
         assert query is not None
         inputs, labels, mask = (
@@ -93,7 +93,7 @@ class Reptile(Ancestor):
         size = min(MINIBATCH, len(mask))
 
         def step(flat: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-            # Padding is not drawn: it has the lowest of random numbers.
+            # Padding has the lowest random numbers, and is not drawn.
             drawn = jax.lax.top_k(jax.random.uniform(key, mask.shape) + mask, size)[1]
             some = Examples(inputs[drawn], labels[drawn], mask[drawn], support.n_classes)
             loss, slope = jax.value_and_grad(lambda x: query_loss.of_one(self.network, x, some)[0])(
@@ -119,7 +119,7 @@ class Reptile(Ancestor):
 
     @property
     def setting(self) -> dict[str, Any]:
-        """Return the number of steps, and their rate in units of the trained one."""
+        """Return the number of steps, and their rate as a multiple of the trained one."""
         return descent.setting(self)
 
     def choices(self) -> tuple[Reptile, ...]:

@@ -1,8 +1,8 @@
 """A matrix that rewrites itself by its own outputs (Irie et al. 2022, equations 5 to 8).
 
-It answers its input, and out of the same product come a key, a query and learning rates: what it
-answers to the query takes the place of what it answers to the key. Only what it begins with is
-trained. A modern form of Schmidhuber's self-referential weights (1993).
+Its product with the input gives the answer, and also a key, a query and learning rates: its output
+for the key is then moved towards its output for the query. Only the initial matrix is trained. A
+modern form of Schmidhuber's self-referential weights (1993).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _SLOW = -1.0
 
 
 class Matrices(NamedTuple):
-    """The parts of a self-referential matrix, with an axis of heads: what each gives."""
+    """The parts of a self-referential matrix, named by what they compute, with an axis of heads."""
 
     answer: jax.Array  # [..., H, d, d]
     key: jax.Array  # [..., H, d, d]
     query: jax.Array  # [..., H, d, d]
-    rates: jax.Array  # [..., H, d, 4], of the parts in this order
+    rates: jax.Array  # [..., H, d, 4]: one for each part, in this order
 
 
 def initial(heads: int, size: int) -> dict[str, tuple[Any, tuple[int, ...]]]:
@@ -54,12 +54,12 @@ def step(w: Matrices, x: jax.Array) -> tuple[Matrices, jax.Array]:
 
 
 def kept(keep: jax.Array, new: Any, old: Any) -> Any:
-    """Return the new state where there was an example, and the old one where there was none."""
+    """Return the new state where there was an example, else the old one."""
     return jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, old)
 
 
 class Stack(nn.Module):
-    """Self-referential layers for one moment: (matrices, (token, keep)) -> (matrices, answer)."""
+    """Self-referential layers, for one step: (matrices, (token, keep)) -> (matrices, answer)."""
 
     width: int
     n_outputs: int

@@ -1,8 +1,8 @@
 """Learners that read a task's examples one after another and answer with classes, not with weights.
 
-Their own weights stay as they are when a new task comes; what they learn of it is in their
-activations (Hochreiter, Younger and Conwell 2001). At each example they are given its input and
-the label of the one before it, so that in training every example is a question, too.
+Their weights do not change for a new task; what they learn about it is in their activations
+(Hochreiter, Younger and Conwell 2001). At each example they see its input and the label of the one
+before it, so in training every example is also a query.
 
 - `recurrent`: an LSTM, as in that paper.
 - `in_context`: its modern form, a causal transformer (Kirsch et al. 2022, General-Purpose
@@ -52,7 +52,7 @@ class SequenceConfig(AncestorConfig):
     heads: int = 4  # heads of attention, and of matrices
 
     def check(self, name: str) -> None:
-        """Raise UserError for values that cannot be, naming the key."""
+        """Raise UserError for invalid values, naming the key."""
         super().check(name)
         for key in ("width", "layers", "heads"):
             if getattr(self, key) < 1:
@@ -72,12 +72,12 @@ class SequenceConfig(AncestorConfig):
 class Sequence(Ancestor):
     """A reader of examples, whose weights are theta.
 
-    `network` says what the tasks are like; none is written.
+    `network` gives the shapes of the tasks; no network is written.
     """
 
     config: SequenceConfig
 
-    # The order in which examples are read is drawn.
+    # The order of the examples is random.
     uses: ClassVar[Uses] = Uses(start=False, target_metric=False)
     writes_networks: ClassVar[bool] = False
 
@@ -93,7 +93,7 @@ class Sequence(Ancestor):
         return self.reader.init(key, x, self._said(y), jnp.ones(1, bool), x)["params"]
 
     def _said(self, labels: jax.Array) -> jax.Array:
-        """Return labels as they are read: [n] -> [n, channels]."""
+        """Encode labels as readers take them: [n] -> [n, channels]."""
         if self.network.outputs is Outputs.VALUES:
             return labels[:, None].astype(jnp.float32)
         return jax.nn.one_hot(labels, self.network.n_outputs)
@@ -101,13 +101,13 @@ class Sequence(Ancestor):
     def _read(
         self, theta: Any, support: Examples, inputs: jax.Array, key: jax.Array
     ) -> tuple[jax.Array, jax.Array, Examples]:
-        """Read one support set in an order that is drawn, then each of the inputs [m, F].
+        """Read one support set in a random order, then each of the inputs [m, F].
 
         Returns:
             Answers at the examples [n, K], each before its label was seen, answers to the inputs
-            [m, K], and the examples in their order.
+            [m, K], and the examples in that order.
         """
-        # What is masked comes last, so that the first example has none before it.
+        # Padding comes last, so nothing stands before the first example.
         order = jnp.argsort(jax.random.uniform(key, support.mask.shape) - support.mask)
         x, y, mask = (part[order] for part in support[:3])
         answers: Any
@@ -118,8 +118,8 @@ class Sequence(Ancestor):
     def gradient(
         self, theta: Any, batch: Episodes, key: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
-        """Return the gradient of the loss of all answers: on the way, and to the queries."""
-        # Keys travel in the place of tasks, so that every part of a batch has its own.
+        """Return the gradient of the loss of all answers: along the way, and to the queries."""
+        # Keys are passed as tasks, so that every part of a batch has its own.
         batch = batch._replace(task=jax.random.split(key, len(batch.start)))
 
         def loss(theta: Any, episodes: Episodes) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -157,7 +157,7 @@ class Sequence(Ancestor):
     def classify(
         self, theta: Any, episodes: Episodes, inputs: jax.Array, key: jax.Array
     ) -> jax.Array:
-        """Return logits [B, m, K] of inputs [B, m, F], each asked by itself after all examples."""
+        """Return logits [B, m, K] of inputs [B, m, F], each a single query after all examples."""
         batch = len(inputs)
         support = jax.tree.map(
             lambda x: jnp.broadcast_to(x, (batch, *x.shape[1:])), episodes.support

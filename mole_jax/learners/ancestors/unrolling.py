@@ -17,19 +17,18 @@ def truncated(
     begun: Carry,
     n_segments: int,
 ) -> tuple[Any, jax.Array]:
-    """Return the gradient of the mean loss of segments, none of it through an earlier segment.
+    """Return the gradient of the mean loss of segments, cut between segments.
 
-    Theta stays the same in all of them, where others take a step after each
-    (Andrychowicz et al. 2016).
+    Theta is the same in all of them; others take a step after each (Andrychowicz et al. 2016).
 
     Args:
         segment: (theta, carry, its number []) -> (its loss [], carry).
-        theta: what the gradient is of.
+        theta: the parameters to differentiate with respect to.
         begun: the carry before the first segment.
-        n_segments: how many follow one another.
+        n_segments: number of consecutive segments.
 
     Returns:
-        The gradient, of theta's structure, and the mean loss.
+        The gradient, with theta's structure, and the mean loss.
     """
 
     def add(both: tuple[Carry, Any], i: jax.Array) -> tuple[tuple[Carry, Any], jax.Array]:

@@ -1,9 +1,9 @@
-"""Clip what a step passes back, so that derivatives stay bounded through any number of steps.
+"""Clip the cotangents of a step, so that derivatives stay bounded through any number of steps.
 
-Going along a gradient many times, and differentiating through all of it, multiplies one Jacobian
-by the next; where the steps are too long for the curvature their product explodes, and with it the
-gradient that could have shortened them. Clipping the whole gradient comes too late: what is left
-of it points along the explosion (Metz et al. 2021, Gradients are not all you need).
+Differentiating through many gradient steps multiplies their Jacobians. If the steps are too long
+for the curvature, the product explodes, and with it the gradient that could have shortened them.
+Clipping the whole gradient comes too late: what is left points along the explosion (Metz et al.
+2021, Gradients are not all you need).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import jax.numpy as jnp
 
 
 def clip_cotangent(step: Callable[..., Any], growth: float) -> Callable[..., Any]:
-    """Return the same step, whose vector-Jacobian product is clipped: no cotangent gets longer.
+    """Return the same step with a clipped vector-Jacobian product.
 
     Args:
         step: (x, *others) -> new x, a pytree of arrays [B, ...]. It may close over arrays.
         growth: an example's cotangent of x is at most this many times as long as the result's.
 
     Returns:
-        A function of the same arguments and values. The derivatives in the other arguments are
-        those of the step.
+        A function with the same arguments and values. Derivatives with respect to the other
+        arguments are not clipped.
     """
 
     def call(x: Any, *others: Any) -> Any:
@@ -62,6 +62,6 @@ _clipped.defvjp(_forward, _backward)
 
 
 def _lengths(x: Any) -> jax.Array:
-    """Euclidean norm of each example, of all its arrays together: [B]."""
+    """Return the Euclidean norm of each example, over all its arrays: [B]."""
     squares = [jnp.sum(part**2, axis=tuple(range(1, part.ndim))) for part in jax.tree.leaves(x)]
     return jnp.sqrt(functools.reduce(jnp.add, squares))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# A loss of 1e-3 nats or below counts as 1e-3: beyond it the logarithm is noise.
+# Losses below 1e-3 nats count as 1e-3: there the logarithm is noise.
 SMALLEST_METRIC = 1e-3
 
 
@@ -26,8 +26,8 @@ def sines(x: jax.Array, rates: np.ndarray) -> jax.Array:
 class ScalarEmbedding(nn.Module):
     """A scalar of order 1 -> [..., width].
 
-    Learned vectors take its place where `best` is True, and where `use` is False, which counts
-    more.
+    Learned vectors replace it where `best` is True and where `use` is False; `use` takes
+    precedence.
     """
 
     width: int
@@ -53,5 +53,5 @@ class ScalarEmbedding(nn.Module):
 
 
 def log_metric(metric: jax.Array) -> jax.Array:
-    """Loss in nats -> its natural logarithm, from below bounded by log(SMALLEST_METRIC)."""
+    """Loss in nats -> its natural logarithm, bounded below by log(SMALLEST_METRIC)."""
     return jnp.log(jnp.maximum(metric, SMALLEST_METRIC))

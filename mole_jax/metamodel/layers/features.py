@@ -1,4 +1,4 @@
-"""What the set encoder sees of an example: a learned feature map, of vectors or of images."""
+"""Learned feature maps of the set encoder's examples, for vectors or for images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SMALLEST_SIDE = 4
 
 
 def check(kind: str, input_shape: tuple[int, ...]) -> None:
-    """Raise UserError for an unknown kind, or convolutions over what is no image."""
+    """Raise UserError for an unknown kind, or convolutions over anything but images."""
     if kind not in KINDS:
         raise UserError(f"metamodel.features={kind!r} is unknown; there are {KINDS}")
     if kind == "conv" and len(input_shape) != 3:

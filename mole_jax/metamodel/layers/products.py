@@ -1,13 +1,13 @@
-"""Dense layers whose products in bfloat16 are summed up in float32, forward and backward.
+"""Dense layers whose bfloat16 products accumulate in float32, forward and backward.
 
-And rows repeated, whose gradients are such sums, too.
+Repeated rows are here, too: their gradients are such sums.
 
-XLA's CPU backend is fast for bfloat16 inputs only where the result is float32 and no operand
-arrives transposed; the gradient of a kernel, x^T g, needs the transpose of x. Laid out row by row
-it runs at full speed, and XLA lays it out so where something is joined to it. A row of ones makes
-the gradient of the bias on the way: a sum over rows, on which XLA spent a third of a small step. On
-other backends nothing is joined. (Seen with jaxlib 0.10.2: 171 GFLOP/s without a row, 327 with one,
-where float32 has 179; see docs/notebook/performance.md.)
+XLA's CPU backend is fast for bfloat16 inputs only if the result is float32 and no operand arrives
+transposed. The gradient of a kernel, x^T g, needs the transpose of x, which must be laid out row by
+row for full speed. XLA does so if something is concatenated to it: here a row of ones, which also
+yields the gradient of the bias, a sum over rows that took XLA a third of a small step. Other
+backends do without. (Seen with jaxlib 0.10.2: 171 GFLOP/s without a row, 327 with one, where
+float32 has 179; see docs/notebook/performance.md.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 
 class Dense(nn.Module):
-    """`nn.DenseGeneral` over the last axis: [..., C] -> [..., *features], parameters as its own."""
+    """`nn.DenseGeneral` over the last axis, same parameters: [..., C] -> [..., *features]."""
 
     features: int | Sequence[int]
     dtype: Any = jnp.float32  # of the products; parameters stay float32
@@ -53,7 +53,7 @@ class Dense(nn.Module):
 
 @jax.custom_vjp
 def linear(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """x @ kernel + bias: [N, C], [C, D] and [D], bfloat16 -> [N, D] bfloat16, rounded once."""
+    """Return x @ kernel + bias: [N, C], [C, D], [D] bfloat16 -> [N, D] bfloat16, rounded once."""
     y = _dot(x, kernel, 1, 0)
     return (y + jnp.broadcast_to(bias.astype(y.dtype), y.shape)).astype(x.dtype)
 
@@ -87,8 +87,8 @@ linear.defvjp(_forward, _backward)
 def repeated(x: jax.Array, n: int) -> jax.Array:
     """Repeat each row n times: [B, W] -> [B * n, W].
 
-    Its gradient adds rows up. XLA's CPU backend does that one number after another for bfloat16;
-    as a tree of additions of whole rows it takes half of the time, and sums are float32.
+    Its gradient sums rows. For bfloat16 XLA's CPU backend does that one number at a time; a tree of
+    additions of whole rows takes half the time, and sums in float32.
     """
     if x.dtype == jnp.bfloat16 and _on_one_cpu():
         return _repeated(x, n)
@@ -124,5 +124,8 @@ def _dot(a: jax.Array, b: jax.Array, axis_a: int, axis_b: int) -> jax.Array:
 
 
 def _on_one_cpu() -> bool:
-    """Several virtual devices stand for accelerators, on which a row more would divide badly."""
+    """Return whether there is one CPU device.
+
+    Several virtual ones stand for accelerators, where an additional row would divide badly.
+    """
     return jax.default_backend() == "cpu" and jax.device_count() == 1

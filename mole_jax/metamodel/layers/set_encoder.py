@@ -3,7 +3,7 @@
 Every example passes through a learned feature map. Each class then has one token, made of the
 mean and of an attention-weighted mean of its examples' features, plus an embedding of its label;
 a few more tokens attend over all examples with their labels (Zaheer et al. 2017; Lee et al. 2019).
-Sums over examples only, so the order of the examples does not matter and padding does not count.
+Examples enter through sums only, so their order does not matter and padding does not count.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from mole_jax.tasks.examples import Examples
 class SetEncoder(nn.Module):
     """Support [B, n] -> context tokens [B, n_classes + n_queries, width], and weights [B, n].
 
-    The weights say how much an example counts where its gradient is followed: 0 to 2, 1 at first.
-    They are None where they are not asked for.
+    The weights say how much an example counts in the gradient that inner steps follow: 0 to 2, 1 at
+    first. They are None unless `weigh` is set.
     """
 
     n_classes: int

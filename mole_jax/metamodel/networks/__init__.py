@@ -1,1 +1,1 @@
-"""The networks inside of a meta-model."""
+"""The networks inside a meta-model."""

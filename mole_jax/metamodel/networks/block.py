@@ -1,4 +1,4 @@
-"""A block of the diffusion transformer, and what goes from block to block."""
+"""A block of the diffusion transformer, and what one block passes to the next."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _IN_FLOAT32 = ("estimate",)  # layers of a block whose products are not in `dtyp
 
 
 class Carry(NamedTuple):
-    """What goes from block to block."""
+    """What one block passes to the next."""
 
     x: jax.Array  # [B * L', W]: L tokens of the network, then context
     output: jax.Array  # [B, L, C] so far
@@ -29,7 +29,7 @@ class Carry(NamedTuple):
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block, between a look at the probes and a change of the output."""
+    """A pre-norm transformer block that reads the probe gradient, and then updates the output."""
 
     shape: Shape
     length: int  # L'
@@ -42,10 +42,10 @@ class Block(nn.Module):
         carry: Carry,
         of: Denoising | None,
         probes: tuple[Probes, ...],
-        there: jax.Array | None,  # [B, L'] bool: which tokens are looked at; None: all
+        there: jax.Array | None,  # [B, L'] bool: which tokens exist; None: all
     ) -> tuple[Carry, None]:
         x, output, condition = sharding.shard_batch(carry, self.mesh)
-        # Blocks that are timed alone are of no network.
+        # Benchmarks time blocks alone, without a network.
         layout = None if of is None else of.representation.layout
         if not probes or of is None:
             return Carry(self._mix(x, condition, there, layout), output, condition), None
@@ -72,7 +72,7 @@ class Block(nn.Module):
     def _mix(
         self, x: jax.Array, condition: jax.Array, there: jax.Array | None, layout: Layout | None
     ) -> jax.Array:
-        """Attention and MLP: tokens [B * L', W], condition [B, W] -> tokens."""
+        """Apply attention and MLP: tokens [B * L', W], condition [B, W] -> tokens."""
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         adaln = s.conditioning == "adaln"
 
@@ -103,17 +103,17 @@ class Block(nn.Module):
         self, x: jax.Array, dtype: jnp.dtype, there: jax.Array | None, layout: Layout | None
     ) -> jax.Array:
         s = self.shape
-        # Heads are an axis of the kernel, so that it can be divided between them.
+        # Heads are an axis of the kernel, so it can be sharded over heads.
         features = (3, s.heads, s.width // s.heads)
         qkv = Dense(features, dtype=dtype, name="qkv")(x)
         qkv = qkv.reshape(-1, self.length, *features)
-        # Split, and not indexed: then their gradients are joined, and not padded and added.
+        # Split, not indexed: gradients are then concatenated instead of padded and added.
         q, k, v = (part[:, :, 0] for part in jnp.split(qkv, 3, axis=2))  # [B, L, H, W / H]
         y = attention(q, k, v, there, self._edges(layout)).reshape(-1, s.width)
         return Dense(s.width, dtype=dtype, kernel_init=small(s), name="attention_out")(y)
 
     def _edges(self, layout: Layout | None) -> jax.Array | None:
-        """Return what edges add to attention: [1, H, L', L'], learned for each kind and head."""
+        """Return the attention bias of edges [1, H, L', L'], learned for each kind and head."""
         if layout is None or layout.edges is None:
             return None
         n = int(layout.edges.max()) + 1
@@ -129,7 +129,7 @@ class Block(nn.Module):
 
 
 def light(params: Any, shape: Shape) -> Any:
-    """Cast a block's parameters as its products would: then fewer bytes have to travel."""
+    """Cast a block's parameters as its products would, so that fewer bytes are transferred."""
     return {
         name: {
             kind: x.astype(DTYPES[shape.dtype])
@@ -142,5 +142,8 @@ def light(params: Any, shape: Shape) -> Any:
 
 
 def small(shape: Shape) -> nn.initializers.Initializer:
-    """Residual branches start smaller the deeper the network (Radford et al. 2019)."""
+    """Return an initializer that makes residual branches smaller in deeper networks.
+
+    Radford et al. 2019.
+    """
     return nn.initializers.variance_scaling(1 / (2 * shape.layers), "fan_in", "truncated_normal")

@@ -2,11 +2,10 @@
 
 Its tokens are pieces of one long vector, in this order: the noisy target, the start, diffusion
 time, target metric minus start metric, target metric, start metric (see `tokenisation.py`). Each
-has its own linear encoder without bias; what they share is a LayerNorm, learned positions, pre-norm
-blocks and a last LayerNorm. The first tokens that come out are decoded, each by its own linear map
-that starts at zero. Scalars enter as they are - raw steps, raw metrics - in sines and cosines. The
-support set is not looked at. What is known to be weak in it can be repaired, one thing at a time
-(see `Tokens`).
+has its own linear encoder without bias; they share a LayerNorm, learned positions, pre-norm blocks
+and a last LayerNorm. The first output tokens are decoded, each by its own linear map that starts at
+zero. Scalars - raw steps, raw metrics - enter as sines and cosines. The support set is ignored. Its
+known weaknesses can be repaired one at a time (see `Tokens`).
 """
 
 from __future__ import annotations
@@ -57,19 +56,19 @@ class Tokens:
     metric_scale: float = dataclasses.field(default=1.0, metadata=NOT_A_KEY)
     metric_shift: float = dataclasses.field(default=0.0, metadata=NOT_A_KEY)
     # This key and the next two are repairs that G.pt lacks. A linear map and a LayerNorm hide how
-    # large a chunk is: its log norm is added. Raw diffusion steps differ from one another by one
-    # number in 257: they are scaled to 0..4, as in our other meta-model. So are metrics, as
-    # logarithms.
+    # large a chunk is: its log norm is added. Raw diffusion steps differ from one another in one
+    # number of 257: they are scaled to 0..4. Metrics become logarithms. Our other meta-model does
+    # both.
     visible_norms: bool = False  # add a chunk's log norm
     scaled_time: bool = False  # diffusion steps in 0..4
     log_metrics: bool = False  # metrics as logarithms
-    # In place of powers of two, where another program has computed them with other rounding: the
-    # highest turn so fast that the last bit of a frequency changes what they give.
+    # Used instead of powers of two, for models whose program rounded these differently: the highest
+    # oscillate so fast that the last bit of a frequency changes the features.
     frequencies: tuple[float, ...] = dataclasses.field(default=(), metadata=NOT_A_KEY)
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Tokens:
-        """Read and check a section; keys that it leaves out are as above. Raises UserError."""
+        """Read and check a section, with the above defaults; raises UserError."""
         known = [field.name for field in dataclasses.fields(Tokens)]
         if unknown := sorted(set(config) - set(known)):
             raise UserError(f"metamodel.gpt: {unknown} are unknown; there are {', '.join(known)}")
@@ -82,7 +81,7 @@ class Tokens:
         if len(tokens.frequencies) not in (0, tokens.n_frequencies):
             raise UserError(
                 f"metamodel.gpt.frequencies has {len(tokens.frequencies)} values, and metamodel."
-                f"gpt.n_frequencies={tokens.n_frequencies}: let them agree, or leave it empty"
+                f"gpt.n_frequencies={tokens.n_frequencies}: make them agree, or leave it empty"
             )
         return tokens
 
@@ -100,7 +99,7 @@ class Tokens:
         return 2 * self.n_frequencies + 1
 
     def sizes(self, tensors: tuple[int, ...]) -> tokenisation.TokenSizes:
-        """Sizes of the tokens for a network with tensors of these sizes."""
+        """Return the sizes of the tokens for a network with tensors of these sizes."""
         n_scalars = 4 if self.absolute_metrics else 2
         return tokenisation.token_sizes(
             self.split, self.chunk_size, tensors, n_scalars, self.scalar_size
@@ -134,8 +133,8 @@ class GPTBlock(nn.Module):
 class GPT(nn.Module):
     """Noisy target, start, time and metrics -> output [B, 1, D] (see `Process`).
 
-    Networks are `flat` (see `representation/flat.py`). A condition that is absent has zeros in
-    place of its features, which the reference knows nothing of.
+    Networks are `flat` (see `representation/flat.py`). The features of an absent condition are
+    zeros; the reference has no absent conditions.
     """
 
     shape: Shape
@@ -154,19 +153,19 @@ class GPT(nn.Module):
         return len(self.token_sizes.inputs)
 
     def show(self, params: Any, support: Examples) -> None:
-        """Return nothing: support sets are not looked at."""
+        """Return nothing: support sets are ignored."""
 
     @nn.compact
     def __call__(
         self, of: Denoising, prompt: Prompt, probe_gradient: ProbeGradients | None = None
     ) -> jax.Array:
-        """Apply the transformer to B estimates in the making and their prompts; without probes."""
+        """Apply the transformer to B noisy networks and their prompts; without probes."""
         x, _ = self._stack()(self._entering(of, prompt))
         x = _norm("norm_out", jnp.float32)(sharding.shard_batch(x, self.mesh))
         pieces = [self._decoded(i, n, x[:, i]) for i, n in enumerate(self.token_sizes.outputs)]
         out = jnp.concatenate(pieces, axis=1)[:, None]
-        # The reference adds the start to whatever it predicts, to noise as well; see `Process` for
-        # the other predictions.
+        # The reference adds the start to any prediction, even to noise; `Process` adds it for the
+        # other predictions.
         return out + of.start if self.process.prediction == "eps" else out
 
     @nn.compact
@@ -186,7 +185,7 @@ class GPT(nn.Module):
         return x + place[None].astype(dtype)
 
     def _vector(self, of: Denoising, prompt: Prompt) -> jax.Array:
-        """All that is read, one after another: [B, 2 D + scalars]."""
+        """Concatenate all inputs: [B, 2 D + scalars]."""
         flat = (None, 1, sum(self.tensors))
         chex.assert_shape([of.noisy, of.start], flat, custom_message="denoising [B, 1, D]")
         noisy = self.process.preconditioned_input(of.noisy, of.anchor, of.t, of.scale)
@@ -215,7 +214,7 @@ class GPT(nn.Module):
         )
 
     def _features(self, x: jax.Array) -> jax.Array:
-        """Sines, cosines and the scalar itself: [B] -> [B, F]."""
+        """Return sines, cosines and the scalar itself: [B] -> [B, F]."""
         return jnp.concatenate([sines(x, self.tokens.rates), x[:, None]], axis=1)
 
     def _encoded(self, token: int, piece: jax.Array) -> jax.Array:
@@ -225,7 +224,7 @@ class GPT(nn.Module):
         return piece
 
     def _decoded(self, token: int, size: int, x: jax.Array) -> jax.Array:
-        """In float32, the last layer starting at zero: [B, W] -> [B, size]."""
+        """Decode a token, with a last layer in float32 that starts at zero: [B, W] -> [B, size]."""
         last = self.tokens.decoder_depth - 1
         for layer in range(last):
             x = _gelu(self._linear(self.shape.width, f"token_out_{token}_{layer}")(x))
@@ -238,7 +237,7 @@ class GPT(nn.Module):
         return Dense(size, use_bias=False, dtype=dtype, kernel_init=_INIT, name=name)
 
     def _stack(self) -> nn.Module:
-        """Return the blocks, each of which fetches its parameters where it runs."""
+        """Return the blocks, which gather their parameters where they run."""
         s, mesh, block = self.shape, self.mesh, GPTBlock
         if mesh is not None and mesh.shape["fsdp"] > 1:
             block = nn.map_variables(

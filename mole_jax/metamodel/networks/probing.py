@@ -1,11 +1,11 @@
 """Gradient of the probe loss at the current weight estimate, as token features.
 
-A transformer that writes weights never runs the network that they make, so small errors of many
-units add up unseen in its outputs. Here the network is run, on examples that the meta-model makes
-up for each class, and the gradient of its loss shows every parameter where to go. The
-examples are learned with all the rest, because the gradient is differentiated too. Learned
-examples to train on: dataset distillation (Wang et al. 2018); outputs on learned inputs as features
-of a network: Kahana et al. 2024.
+A transformer that only writes weights never runs the network, so small errors of many units add up
+unseen in its outputs. Here the network is run on probes, examples that the meta-model makes up for
+each class, and the gradient of its loss shows how to change every parameter. The probes are learned
+with all the rest, because the gradient is differentiated too. Related: training on learned examples
+is dataset distillation (Wang et al. 2018); Kahana et al. 2024 take outputs on learned inputs as
+features of a network.
 """
 
 from __future__ import annotations
@@ -25,36 +25,35 @@ from mole_jax.tasks.networks import Network
 
 
 class Denoising(NamedTuple):
-    """What an output of the network is relative to: all that makes it a network's tokens.
+    """What the transformer's output is relative to: all that is needed to decode it to tokens.
 
     Arrays of tokens [B, L, C] are tuples of pieces after `in_pieces`.
     """
 
     noisy: Any  # [B, L, C]
-    start: Any  # [B, L, C] as it is seen, of order 1
+    start: Any  # [B, L, C] as the transformer sees it, of order 1
     anchor: Any  # [B, L, C] what the output is added to: the start, or the zoo's mean
     t: jax.Array  # [B] in [0, 1]
     scale: Any  # [B, L, C] standard deviation of the target around the anchor
     representation: Representation
-    # [B, L, C] bool: what networks of several sizes have; None: all that is no padding.
+    # [B, L, C] bool: what each of the networks of several sizes has; None: all but the padding.
     there: Any = None
 
 
 class Probes(NamedTuple):
-    """Examples for each network to be run on, and what it should answer."""
+    """Examples that each network is run on, and the answers that it should give."""
 
     inputs: jax.Array  # [B, n, F]
     targets: jax.Array  # [B, n] labels, or [B, n, O] of a policy: see `outputs.error`
-    weights: jax.Array | None = None  # [B, n] not negative; without them all count alike
-    n_classes: jax.Array | None = None  # [B] of each network's task, as Examples have it
+    weights: jax.Array | None = None  # [B, n] 0 or more; None: all count alike
+    n_classes: jax.Array | None = None  # [B] of each network's task, as in Examples
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ProbeGradients:
-    """Runs the current estimate on probes and differentiates their loss.
+    """Run the current estimate on probes and differentiate their loss.
 
-    It permutes as the network does: a reordering of hidden units in output and denoising reorders
-    the gradient.
+    It is equivariant: reordering hidden units in output and denoising reorders the gradient.
     """
 
     process: Process
@@ -68,7 +67,7 @@ class ProbeGradients:
 
     @jax.named_scope("probe_gradient")
     def in_pieces(self, output: Pieces, of: Denoising, probes: Probes) -> ProbeGradient:
-        """Return the same of an output in pieces, in pieces; so is `of` (see `in_pieces`)."""
+        """Return the same in pieces, for an output and an `of` in pieces (see `in_pieces`)."""
         estimate = tuple(
             self.process.clean_estimate(x, noisy, anchor, of.t, scale)
             for x, noisy, anchor, scale in zip(output, of.noisy, of.anchor, of.scale, strict=True)
@@ -89,7 +88,7 @@ class ProbeGradients:
 
 
 class OnlyShapes(ProbeGradients):
-    """Gives what it is given: initial parameters depend on shapes alone, and tracing takes long."""
+    """Return the input, for `init`: it needs shapes alone, and tracing the gradient takes long."""
 
     def in_pieces(self, output: Pieces, of: Denoising, probes: Probes) -> ProbeGradient:
         return ProbeGradient(output, output)
@@ -99,7 +98,7 @@ class OnlyShapes(ProbeGradients):
 
 
 def in_pieces(of: Denoising) -> Denoising:
-    """Take all tokens apart as the representation does."""
+    """Split all tokens into the representation's pieces."""
     split = of.representation.split
     return of._replace(
         noisy=split(of.noisy),

@@ -22,24 +22,24 @@ class Shape:
     layers: int = 2  # blocks of attention and MLP
     heads: int = 4  # heads of each attention
     mlp_ratio: int = 4  # hidden units of a block's MLP, as a multiple of width
-    conditioning: str = "adaln"  # how scalars come in: adaln, or context, as tokens
-    features: str = "dense"  # what the set encoder sees first: dense, or conv, of images
+    conditioning: str = "adaln"  # how scalars enter: adaln, or context (as tokens)
+    features: str = "dense"  # the set encoder's feature map: dense, or conv (for images)
     feature_width: int = 128  # size of the support set's learned features
     support_queries: int = 2  # tokens that attend over the whole support set
-    pairwise: bool = True  # outgoing weights also as products with class tokens
+    pairwise: bool = True  # write outgoing weights also as products with class tokens
     # Refine the estimate by gradient steps on learned examples of each class.
     probes: int = 8  # learned examples of each class; 0: none, and no inner steps
-    # Labelled support examples of each class (the first ones; they stand in random order) whose
-    # gradient is followed, too, apart from that of the learned ones.
+    # Labelled support examples of each class whose gradient is followed as well, separately from
+    # that of the learned ones: the first ones of a random order.
     support_probes: int = 0  # of each class; 0: none
-    support_weights: bool = False  # whether the model says how much each of them counts
-    support_warps: float = 0.0  # how far inner steps move, turn and stretch them; 0: not
-    # Whether weights are also written by the transformer itself; else only steps along gradients on
-    # probes change them, and what is written of a network is its probes.
+    support_weights: bool = False  # whether the model learns how much each of them counts
+    support_warps: float = 0.0  # how far inner steps move, turn and stretch them; 0: not at all
+    # Whether the transformer also writes weights itself; else it only writes probes, and steps
+    # along their gradients are all that changes weights.
     writes: bool = True
     inner_steps: int = 8  # gradient steps at the end; each block takes one before them
-    # Rank of a learned linear map between a token's channels, which start and inner steps pass
-    # through besides: neighbouring pixels can then move together. 0: none.
+    # Rank of a learned linear map between a token's channels. It is applied to the start and to
+    # inner steps, and added: neighbouring pixels can then move together. 0: none.
     mixing: int = 0
     step_scale: float = 1.0  # scale of learned step sizes: below 1 they change more slowly
     dtype: str = "float32"  # type of products: float32 or bfloat16; parameters stay float32
@@ -56,14 +56,14 @@ class Shape:
                 raise UserError(f"metamodel.{name}={getattr(self, name)} must not be negative")
         if self.inner_steps and self.probes + self.support_probes < 1:
             raise UserError(
-                f"metamodel.inner_steps={self.inner_steps} go along gradients on probes, of which "
-                f"there are metamodel.probes={self.probes} and metamodel.support_probes="
-                f"{self.support_probes} for each class; let one of them be 1 or more"
+                f"metamodel.inner_steps={self.inner_steps} follow gradients on probes, but there "
+                f"are metamodel.probes={self.probes} and metamodel.support_probes="
+                f"{self.support_probes} for each class; set one of them to 1 or more"
             )
         if not self.writes and self.probes + self.support_probes < 1:
             raise UserError(
-                "metamodel.writes=False leaves the weights to gradients on probes, of which there "
-                "are none: let metamodel.probes or metamodel.support_probes be 1 or more"
+                "metamodel.writes=False leaves the weights to gradients on probes, but there are "
+                "none: set metamodel.probes or metamodel.support_probes to 1 or more"
             )
         if not 0 <= self.support_warps < math.inf:
             raise UserError(
@@ -103,5 +103,5 @@ class Shape:
         return self.mlp_ratio * self.width
 
     def context(self, n_classes: int) -> int:
-        """How many tokens join those of the network."""
+        """Return how many context tokens join those of the network."""
         return n_classes + self.support_queries + (3 if self.conditioning == "context" else 0)

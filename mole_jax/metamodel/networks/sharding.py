@@ -1,10 +1,10 @@
-"""Which device holds which part of a training's state.
+"""Sharding: which device holds which part of the training state.
 
 Two rules, both a function of an array's name and shape alone. Tensor parallelism: the dense layers
 of the blocks are divided between heads and between hidden units, which needs two sums over devices
-for each block (Shoeybi et al. 2019). FSDP: of every large array each device keeps a part; the whole
+for each block (Shoeybi et al. 2019). FSDP: each device keeps a part of every large array; the whole
 is gathered where it is used, layer by layer, and gradients are summed into parts (Rajbhandari et
-al. 2020, ZeRO stage 3). Optimizer and average follow the parameters that they belong to.
+al. 2020, ZeRO stage 3). Optimizer state and moving average are sharded like their parameters.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mole_jax.core.devices import mesh as mesh_lib
 
-# Arrays in here are stacked: axis 0 is the layer, over which a scan runs one by one.
+# Arrays in here are stacked: axis 0 is the layer, and a scan runs over it.
 STACK = "blocks"
-# Smaller arrays stay whole: fetching them would take longer than it saves memory.
+# Smaller arrays stay whole: gathering them costs more time than the memory saved is worth.
 SMALLEST = 2**14
 # The axis, from the end, over which `tensor` divides the arrays of a block.
 _TENSOR: dict[tuple[str, ...], int] = {
@@ -38,11 +38,11 @@ _TENSOR: dict[tuple[str, ...], int] = {
 def partition(
     names: tuple[str, ...], shape: tuple[int, ...], sizes: Mapping[str, int]
 ) -> PartitionSpec:
-    """How an array is divided.
+    """Return how an array is divided.
 
     Args:
         names: its path, such as ("blocks", "qkv", "kernel").
-        shape: with the axis of layers, where it is in the stack.
+        shape: of the array, with the axis of layers if it is in the stack.
         sizes: of the mesh axes.
     """
     axes: list[str | None] = [None] * len(shape)
@@ -62,7 +62,7 @@ def partition(
 
 
 def placed(shapes: Any, mesh: Mesh) -> Any:
-    """Give a pytree of jax.ShapeDtypeStruct the shardings that it has on a mesh."""
+    """Add the shardings on a mesh to a pytree of jax.ShapeDtypeStruct."""
 
     def place(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
         sharding = NamedSharding(mesh, partition(_names(path), leaf.shape, mesh.shape))
@@ -72,12 +72,12 @@ def placed(shapes: Any, mesh: Mesh) -> Any:
 
 
 def gathered(params: Any, mesh: Mesh, n_layers: int | None = None) -> Any:
-    """Fetch what the other devices along `fsdp` hold, before it is used.
+    """Gather parameters over `fsdp` before they are used.
 
     Its derivative sums gradients into the parts that each device holds.
 
     Args:
-        params: the parameters but for the stack, which passes as it is; or those of one layer.
+        params: all parameters, of which the stack stays as it is; or those of one layer.
         mesh: the devices.
         n_layers: of the stack, where `params` are those of one of its layers.
     """
@@ -98,7 +98,7 @@ def gathered(params: Any, mesh: Mesh, n_layers: int | None = None) -> Any:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _gather(used: NamedSharding, kept: NamedSharding, x: jax.Array) -> jax.Array:
-    # Said twice, so that what has been cast travels, and not what it was cast from.
+    # Constrained twice, so that the cast array travels and not what it was cast from.
     x = jax.lax.with_sharding_constraint(x, kept)
     return jax.lax.with_sharding_constraint(x, used)
 
@@ -110,9 +110,9 @@ _gather.defvjp(
 
 
 def shard_batch(tree: Any, mesh: Mesh | None, axis: int = 0) -> Any:
-    """Divide axis `axis` of every array over the devices that share a batch; as it is without any.
+    """Divide axis `axis` of every array over the devices that share a batch; a no-op without any.
 
-    Compilers find most of this by themselves; where they may choose, this decides.
+    Compilers find most of this themselves; where they have a choice, this decides.
     """
     if mesh is None or mesh_lib.shares(mesh) == 1:
         return tree

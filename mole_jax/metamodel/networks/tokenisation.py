@@ -1,16 +1,15 @@
-"""How G.pt cuts what it reads and writes into tokens: the four policies of Peebles et al. 2022.
+"""G.pt's tokenisation of its input and output: the four policies of Peebles et al. 2022.
 
 Its input is one long vector: the noisy target's parameters, the start's, and the features of each
-scalar. Every piece of it is a token with an encoder of its own; the first tokens that come out are
-decoded into the estimate's parameters.
+scalar. Every piece of it is a token with its own encoder; the first output tokens are decoded into
+the estimate's parameters.
 
     layer_by_layer        a token for each tensor, and for each scalar
     chunk_within_layer    each of these is cut into chunks: no token crosses tensors
     chunk_within_input    target, start and each scalar are cut: a token may cross tensors
-    chunk                 the whole vector is cut: a token may hold the end of one and the beginning
-                          of the next of all these
+    chunk                 the whole vector is cut: a token may also cross from one input to the next
 
-The last chunk of whatever is cut is as short as it comes out.
+The last chunk of each cut is shorter where the size does not divide evenly.
 """
 
 from __future__ import annotations
@@ -37,10 +36,10 @@ def token_sizes(
 
     Args:
         policy: one of POLICIES.
-        chunk_size: the most that a token holds; `layer_by_layer` has no such limit.
-        tensors: parameters of each tensor of the network that is written.
-        n_scalars: how many scalars are read.
-        scalar_size: features of each.
+        chunk_size: the most numbers in a token; `layer_by_layer` has no such limit.
+        tensors: number of parameters of each tensor of the target network.
+        n_scalars: number of scalars in the input.
+        scalar_size: features of each scalar.
 
     Raises:
         UserError: for an unknown policy or a chunk size below 1.
@@ -62,5 +61,5 @@ def token_sizes(
 
 
 def _cut(parts: Sequence[int], size: int) -> tuple[int, ...]:
-    """Each part in pieces of `size`, the last of them what is left."""
+    """Return the sizes of pieces when each part is cut into `size`, with a shorter last piece."""
     return tuple(min(size, part - done) for part in parts for done in range(0, part, size))

@@ -1,10 +1,10 @@
 """The diffusion transformer (Peebles & Xie 2023) over a network's tokens.
 
-One token for each token of the representation carries the noisy target with the start, so that
-a unit sees its own history; the support set joins as context tokens. Scalars (diffusion time,
+Each token of the representation becomes one input token, which has the noisy target and the start:
+a unit sees its own history. The support set joins as context tokens. Scalars (diffusion time,
 start and target metric) modulate every block (`adaln`) or join as tokens (`context`). Each block
-decodes the current estimate, adds its probe gradient to the tokens and updates the estimate; a few
-gradient steps of learned size, the inner steps, follow.
+decodes the current estimate, adds its probe gradient to the tokens and updates the estimate. The
+inner steps follow: a few gradient steps of learned size, like MAML's inner loop.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from mole_jax.representation.codec import Layout
 from mole_jax.representation.views import Pieces
 from mole_jax.tasks.examples import Examples
 
-# How far an inner step goes along the direction of a probe gradient before anything is learned,
-# in units of the output. All of them together stay well below the spread of the target.
+# Initial size of an inner step along the direction of a probe gradient, in units of the output. All
+# of them together stay well below the spread of the target.
 FIRST_STEP = 0.02
-# How many times longer an inner step may make the derivative that is passed back through it.
+# By what factor an inner step may lengthen the cotangent that is passed back through it.
 GROWTH = 1.0
 
 
 class Shown(NamedTuple):
-    """What becomes of support sets, whatever is asked for: made once for many estimates."""
+    """The encoding of support sets, whatever is asked for: made once for many estimates."""
 
     context: jax.Array  # [B, K + Q, W] tokens of classes, and of the whole set
     probes: Probes | None  # support examples whose gradient is followed
@@ -53,28 +53,28 @@ class Shown(NamedTuple):
 class Transformer(nn.Module):
     """Noisy target, start, time and prompt -> output tokens [B, L, C] (see `Process`).
 
-    On a mesh it says which arrays are divided between devices, and how; without one, nothing.
+    With a mesh it constrains how arrays are divided between devices.
     """
 
     shape: Shape
     process: Process
     n_classes: int  # labels of the support set
     input_shape: tuple[int, ...]  # of the network
-    n_targets: int  # numbers that a probe should be answered with; 0: its label
+    n_targets: int  # size of a probe's target; 0: its label
     mesh: Mesh | None = None
 
     def n_tokens(self, layout: Layout) -> int:
-        """Return how many tokens the blocks work on: those of a network, and context."""
+        """Return how many tokens the blocks work on: the network's, and context."""
         return layout.n_tokens + self.shape.context(self.n_classes)
 
     def show(self, params: Any, support: Examples) -> Shown:
-        """Return what becomes of support sets [B, n], to go into `Prompt.shown`."""
+        """Return the encoding of support sets [B, n], for `Prompt.shown`."""
         found: Shown = self.apply({"params": params}, support, method="_shown")  # type: ignore[assignment]
         return found
 
     @nn.compact
     def __call__(self, of: Denoising, prompt: Prompt, probe_gradient: ProbeGradients) -> jax.Array:
-        """Apply the transformer to B estimates in the making and their prompts."""
+        """Apply the transformer to B noisy networks and their prompts."""
         s, dtype = self.shape, DTYPES[self.shape.dtype]
         batch, length, _ = of.noisy.shape
         layout = of.representation.layout
@@ -157,14 +157,14 @@ class Transformer(nn.Module):
     def _written(
         self, output: jax.Array, x: jax.Array, classes: jax.Array, of: Denoising, layout: Layout
     ) -> jax.Array:
-        """Return the output [B, L, C] and what the last tokens [B * L, W] add to it."""
+        """Add to the output [B, L, C] what the last tokens [B * L, W] write."""
         batch, length, channels = of.noisy.shape
         out = nn.Dense(channels, kernel_init=nn.initializers.zeros, name="tokens_out")(
             x.astype(jnp.float32)
         )
-        # In this order: sums round, and the results on record come of it.
+        # Keep this order: sums round, and the recorded results depend on it.
         out = output + out.reshape(batch, length, channels)
-        # Where no channel is of an output alone, as in a latent, there is nothing to join.
+        # In a latent no channel belongs to one output, and there is nothing to join.
         if self.shape.pairwise and (layout.output >= 0).any():
             out = out + self._towards_classes(layout, x, classes, batch)
         if self.shape.mixing:
@@ -172,7 +172,7 @@ class Transformer(nn.Module):
         return out
 
     def _block(self) -> type[nn.Module]:
-        """Return the block, which fetches its parameters each time it runs."""
+        """Return the block, which gathers its parameters each time it runs."""
         s, mesh, block = self.shape, self.mesh, Block
         if mesh is not None and mesh.shape["fsdp"] > 1:
             block = nn.map_variables(
@@ -189,10 +189,10 @@ class Transformer(nn.Module):
     def _there(
         self, n_classes: jax.Array | None, own: jax.Array | None, length: int, total: int
     ) -> jax.Array | None:
-        """Return which of all tokens stand for something, [B, L']; None: all.
+        """Return which tokens exist, [B, L'] bool; None: all.
 
-        All but those of classes that a task lacks, and of units that its network lacks: `own`
-        [B, L, C] are the channels that it has.
+        Tokens of classes that a task lacks do not, nor do those of units that its network lacks;
+        `own` [B, L, C] are the channels that the network has.
         """
         found = None
         if n_classes is not None:
@@ -206,10 +206,9 @@ class Transformer(nn.Module):
         return found
 
     def _probes(self, context: jax.Array, n_classes: jax.Array | None) -> Probes:
-        """Examples to run networks on, made from the class tokens: `probes` of each class.
+        """Make probes, examples to run networks on, from the class tokens: `probes` per class.
 
-        Where examples have labels, a probe of a class should be given its label; else what a probe
-        should be answered with is made up, too.
+        The target of a probe is the label of its class; without labels, targets are made up, too.
         """
         s, batch, n_inputs = self.shape, len(context), math.prod(self.input_shape)
         classes = context[:, : self.n_classes].astype(jnp.float32).reshape(-1, s.width)
@@ -241,7 +240,7 @@ class Transformer(nn.Module):
         return Shown(context, self._support_probes(support, weights) if s.support_probes else None)
 
     def _support_probes(self, support: Examples, weights: jax.Array | None) -> Probes:
-        """Return the support examples whose gradient is followed: the first ones of each class."""
+        """Return the support examples whose gradient is followed: the first of each class."""
         inputs, labels, mask, n_classes = support
         own = jax.nn.one_hot(labels, self.n_classes, dtype=jnp.int32) * mask[..., None]  # [B, n, K]
         place = jnp.sum(jnp.cumsum(own, axis=1) * own, axis=-1)  # in its class, from 1; 0: padding
@@ -250,7 +249,7 @@ class Transformer(nn.Module):
         if weights is not None:
             counts = counts * weights
         most = self.n_classes * self.shape.support_probes
-        if labels.shape[1] > most:  # steps need not look at those that do not count
+        if labels.shape[1] > most:  # leave out those that do not count
             kept = jnp.argsort(~first, axis=1, stable=True)[:, :most]
             labels, counts = (jnp.take_along_axis(x, kept, axis=1) for x in (labels, counts))
             inputs = jnp.take_along_axis(inputs, kept[..., None], axis=1)
@@ -265,11 +264,11 @@ class Transformer(nn.Module):
         probes: tuple[Probes, ...],
         looks: jax.Array | None,
     ) -> jax.Array:
-        """Take the inner steps: gradient steps on each of the sets of probes.
+        """Take the inner steps: gradient steps on each set of probes.
 
-        Each token sets the sizes of its channels' steps, and how large each step is in all. Mixing
-        makes a step along a learned metric of it (Park & Oliva 2019, Meta-Curvature). All of it in
-        pieces of tokens: on a CPU putting them together at each step took longer than the products.
+        Each token sets the step size of its channels, and a gain for each step. Mixing gives steps
+        a learned metric (Park & Oliva 2019, Meta-Curvature). Everything is in pieces of tokens: on
+        a CPU, joining them in each step took longer than the products.
         """
         s, (batch, length, channels) = self.shape, output.shape
         representation, n_sets = of.representation, len(probes)
@@ -304,11 +303,11 @@ class Transformer(nn.Module):
             more = representation.split(mixing(moved))
             return tuple(a + b for a, b in zip(after, more, strict=True))
 
-        # What is no product is computed again in the backward pass: storing it takes longer.
+        # All but products is recomputed in the backward pass: storing it takes longer.
         cheap = jax.checkpoint_policies.dots_saveable
         step = jax.checkpoint(step, prevent_cse=False, policy=cheap)
 
-        # Scanned, and not unrolled: compiling gradients of gradients takes long.
+        # Scanned, not unrolled: compiling gradients of gradients takes long.
         def body(output: Pieces, of_step: tuple[jax.Array, Any]) -> tuple[Pieces, None]:
             gain, look = of_step
             return clip_cotangent(step, GROWTH)(output, gain, sizes, look), None
@@ -321,16 +320,16 @@ class Transformer(nn.Module):
         return representation.join(refined)
 
     def _mixing(self, name: str, layout: Layout) -> Callable[[jax.Array], jax.Array]:
-        """Make a linear map between the channels of a token, one for each kind of token.
+        """Make a low-rank linear map between the channels of a token, one for each kind of token.
 
-        At first it is 0. It is of low rank, and the factor that is not 0 lets it learn faster.
+        It is 0 at first; the factor that is not 0 lets it learn faster.
         """
         kinds, channels, rank = int(layout.kind.max()) + 1, layout.shape[1], self.shape.mixing
         init = nn.initializers.normal(channels**-0.5)
         down = self.param(f"{name}_in", init, (kinds, channels, rank))
         up = self.param(f"{name}_out", nn.initializers.zeros, (kinds, rank, channels))
-        bounds = np.searchsorted(layout.kind, range(kinds + 1))  # tokens of a kind stand together
-        one_product = channels < 2 * rank  # of fewer operations than two
+        bounds = np.searchsorted(layout.kind, range(kinds + 1))  # tokens of a kind are contiguous
+        one_product = channels < 2 * rank  # fewer operations than two products
         maps = [(a @ b,) if one_product else (a, b) for a, b in zip(down, up, strict=True)]
 
         def mixed(x: jax.Array) -> jax.Array:  # [B, L, C]
@@ -344,10 +343,10 @@ class Transformer(nn.Module):
     def _towards_classes(
         self, layout: Layout, tokens: jax.Array, classes: jax.Array, batch: int
     ) -> jax.Array:
-        """Multiply each unit's token with the token of each class.
+        """Multiply each unit's token with the token of each class: [B, L, C].
 
-        Added to the channels that belong to that class's output, so that an outgoing weight
-        follows what the class looks like and not only which label it has. [B, L, C]
+        The product goes to the channels of that class's output, so an outgoing weight depends on
+        what the class looks like and not only on its label.
         """
         s, channel = self.shape, layout.output  # [L, C]
         unit = nn.Dense(s.width, name="unit_pair")(tokens.astype(jnp.float32))
@@ -364,7 +363,7 @@ class Transformer(nn.Module):
         return jnp.einsum("blk,lck->blc", pair, jnp.asarray(place))
 
     def _places(self, layout: Layout) -> jax.Array:
-        """Embed what a token is: its kind, and its position where that has a meaning. [L, W]"""
+        """Embed each token's kind, and its position where it has a meaning: [L, W]."""
         width = self.shape.width
         init = nn.initializers.normal(0.5)
         kind = self.param("kind", init, (int(layout.kind.max()) + 1, width))
@@ -383,5 +382,5 @@ def _advanced(
     second: jax.Array,
     magnitude: jax.Array,
 ) -> jax.Array:
-    """Return a piece [B, tokens, channels] after a step; gain [B, tokens, 2, 1] is its tokens'."""
+    """Return a piece [B, tokens, channels] after a step with gain [B, tokens, 2, 1]."""
     return x + gain[:, :, 0] * first * direction + gain[:, :, 1] * second * magnitude

@@ -1,8 +1,8 @@
-"""Support images seen a little differently at each inner step: moved, turned, stretched, slanted.
+"""Augmentation of support images, a different one in each inner step: affine warps.
 
-Ordinary training on few images gains by such variety, and so do steps along the gradient of a few
-support examples. The warps are drawn once and for all, and a step's is the same for all images: a
-prediction stays a function of its inputs, and does not depend on the order of examples.
+Ordinary training on few images gains from augmentation, and so do gradient steps on a few support
+examples. The warps are drawn once and for all, and each step applies the same one to all images. So
+a prediction stays a function of its inputs, and does not depend on the order of examples.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 # Standard deviations of what a warp of strength 1 does; shifts are in units of the image's side.
 SHIFT, SCALE, TURN, SLANT = 0.04, 0.08, 0.12, 0.1
 N_SIZES = 6  # numbers that make a warp
-PLAIN = 1 / 3  # share of the steps, the last ones, that see the images as they are
-SMALL = 100  # pixels of images for which one product is faster than two
+PLAIN = 1 / 3  # share of the steps, the last ones, without a warp
+SMALL = 100  # up to this many pixels, one product is faster than two
 
 
 def varied(images: jax.Array, shape: tuple[int, ...], strength: float, n_steps: int) -> jax.Array:
@@ -24,7 +24,7 @@ def varied(images: jax.Array, shape: tuple[int, ...], strength: float, n_steps: 
     Args:
         images: of the support set, flat.
         shape: of an image, [H, W, channels].
-        strength: of the warps: 1 moves images of 8x8 pixels by a third of a pixel, about.
+        strength: of the warps: 1 moves images of 8x8 pixels by about a third of a pixel.
         n_steps: inner steps.
     """
     height, width, _ = shape
@@ -44,9 +44,9 @@ def varied(images: jax.Array, shape: tuple[int, ...], strength: float, n_steps: 
 
 
 def _warps(height: int, width: int, strength: float, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what n warps do along rows [n, H, W, W] and along columns [n, W, H, H].
+    """Draw n warps, as matrices along rows [n, H, W, W] and along columns [n, W, H, H].
 
-    They come in pairs of opposites, so that together they move nothing.
+    They come in opposite pairs, so on average they move nothing.
     """
     drawn = np.random.default_rng(0).normal(size=(-(-n // 2), N_SIZES)) * strength
     sizes = np.stack([drawn, -drawn], axis=1).reshape(-1, N_SIZES)[:n]
@@ -55,11 +55,11 @@ def _warps(height: int, width: int, strength: float, n: int) -> tuple[np.ndarray
 
 
 def matrices(sizes: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what warps do along rows [n, H, W, W] and along columns [n, W, H, H].
+    """Return warps as matrices along rows [n, H, W, W] and along columns [n, W, H, H].
 
     Args:
-        sizes: [n, N_SIZES] normal numbers, times the strength: how much wider, higher, to the
-            right, down, turned and slanted.
+        sizes: [n, N_SIZES] normal numbers times the strength: width, height, shift right, shift
+            down, turn and slant.
         height: of an image, in pixels.
         width: the same.
     """
@@ -72,6 +72,6 @@ def matrices(sizes: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np
 
 
 def _linear(at: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return weights of linear interpolation: [..., n] places asked for -> [..., n, pixels]."""
+    """Return weights of linear interpolation at places [..., n]: [..., n, pixels]."""
     inside = np.clip(at, places[0], places[-1])  # beyond the border, the border
     return np.maximum(0, 1 - np.abs(inside[..., None] - places)).astype(np.float32)

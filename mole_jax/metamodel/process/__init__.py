@@ -1,1 +1,1 @@
-"""The diffusion process, what it is conditioned on, and its samplers."""
+"""The diffusion process, its conditioning and its samplers."""

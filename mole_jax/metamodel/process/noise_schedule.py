@@ -1,7 +1,7 @@
-"""Noise schedules: how much of the data and how much noise there is at each time of a grid.
+"""Noise schedules: the share of data and of noise at each time of a grid.
 
 Ho et al. 2020 (linear), Nichol & Dhariwal 2021 (cosine); Lipman et al. 2023 and Liu et al. 2023
-(flow). One more is a function and a line in SCHEDULES.
+(flow). To add one: a function and a line in SCHEDULES.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _EDGE = 1e-3
 
 
 class Grid(NamedTuple):
-    """Noisy data are alpha * data + sigma * noise, at T times from little noise to little else."""
+    """Noisy data are alpha * data + sigma * noise, at T times from least to most noise."""
 
     alpha: np.ndarray  # [T] float64, falling, in (0, 1)
     sigma: np.ndarray  # [T] float64, rising, in (0, 1)
 
 
 def linear(n_steps: int) -> Grid:
-    """Return the schedule of Ho et al. 2020; steps of another number than 1,000 are rescaled."""
+    """Return the schedule of Ho et al. 2020, rescaled if there are not 1,000 steps."""
     return _variance_preserving(np.linspace(1e-4, 0.02, n_steps) * (1000 / n_steps))
 
 
@@ -40,7 +40,7 @@ def flow(n_steps: int) -> Grid:
 
 
 def _variance_preserving(beta: np.ndarray) -> Grid:
-    """Return the grid of which each step adds noise of the variance beta [T]."""
+    """Return the grid whose steps add noise of variance beta [T]."""
     alpha_bar = np.cumprod(1 - np.clip(beta, 0, 0.999))
     return Grid(np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar))
 

@@ -19,7 +19,7 @@ from mole_jax.metamodel.process import readout
 from mole_jax.metamodel.process.noise_schedule import SCHEDULES
 from mole_jax.metamodel.process.readout import PREDICTIONS, Readout
 
-# Times closer than this to one of the grid are that one: float32 cannot hold most of them exactly.
+# Times this close to one on the grid are that one: float32 cannot hold most of them exactly.
 _NEAR = 1e-6
 
 Step = TypeVar("Step", jax.Array, np.ndarray)
@@ -29,17 +29,17 @@ Step = TypeVar("Step", jax.Array, np.ndarray)
 class Process:
     """x_t = alpha(t) x_0 + sigma(t) noise, for t from 0, almost data, to 1, almost noise.
 
-    Alpha and sigma are given on a grid of T times, step / (T - 1), of which training draws and at
-    which samplers stop. Between these both are interpolated linearly.
+    Alpha and sigma are given on a grid of T times, step / (T - 1). Training draws from these times,
+    and samplers stop at them. Between them alpha and sigma are interpolated linearly.
     """
 
     alpha: np.ndarray  # [T] float64, falling, in (0, 1)
     sigma: np.ndarray  # [T] float64, rising, in (0, 1)
-    prediction: str  # of PREDICTIONS
+    prediction: str  # one of PREDICTIONS
 
     @property
     def n_steps(self) -> int:
-        """T, the times of the grid."""
+        """T, the number of times on the grid."""
         return len(self.alpha)
 
     @property
@@ -48,7 +48,7 @@ class Process:
         return np.allclose(self.alpha + self.sigma, 1)
 
     def time(self, step: Step) -> Step:
-        """Return the times of steps of the grid, 0..T-1."""
+        """Return the times of grid steps 0..T-1."""
         return step / (self.n_steps - 1)
 
     def step(self, t: jax.Array) -> jax.Array:
@@ -98,7 +98,7 @@ class Process:
         """Return the estimate of x_0 that a network's output stands for: see `readout`.
 
         Args:
-            output: [B, ...] of the network.
+            output: [B, ...] output of the network.
             noisy: [B, ...].
             start: [B, ...] what the output is relative to, zero where there is nothing.
             t: [B].
@@ -114,8 +114,8 @@ class Process:
     def loss_weight(self, t: jax.Array, spread: jax.Array) -> jax.Array:
         """Return the weight that turns the squared error of x_0 into that of the output.
 
-        It broadcasts to [B, ...]. Where the spread is zero `edm` can learn nothing, and the weight
-        is zero.
+        It broadcasts to [B, ...]. Where the spread is zero, `edm` has nothing to learn and the
+        weight is zero.
         """
         square = self._readout(t, spread).scale ** 2
         return jnp.where(square > 0, 1 / jnp.where(square > 0, square, 1.0), 0.0)

@@ -18,16 +18,16 @@ class DiffusionConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
-    """How a trained model is asked for networks: the section `sampling`."""
+    """How networks are sampled from a trained model: the section `sampling`."""
 
-    # The sampler: ddim, heun (second order: two evaluations of the model a step, but one for the
+    # The sampler: ddim, heun (second order: two evaluations of the model per step, one for the
     # last), ancestral, or ancestral_large (with the forward process's variance, as in G.pt).
     name: str = "ddim"
     steps: int = 1  # steps from noise to data
-    guidance: float = 1.0  # 1: none; above, away from the estimate without support and target
-    # Guidance by one condition alone: away from the estimate that lacks it and has the others.
+    guidance: float = 1.0  # 1: none; above: away from the estimate without support and target
+    # Guidance by a single condition: away from the estimate that lacks only that one.
     guidance_support: float = 1.0  # by the support set
     guidance_target: float = 1.0  # by the number that a prompt asks for
     guidance_best: float = 1.0  # by asking for the best
     guidance_start: float = 1.0  # by the start
-    eta: float = 0.0  # ddim's share of fresh noise
+    eta: float = 0.0  # share of fresh noise in ddim

@@ -18,8 +18,8 @@ class Prompt(NamedTuple):
     """A batch of prompts; a condition whose `use` entry is False is absent.
 
     Metrics are losses in nats, or what `training.metric` says; a dit sees their logarithm. The
-    condition `target_metric` is a number, or where `best` is True "as good as you can": then the
-    number is not looked at.
+    condition `target_metric` is a number or, where `best` is True, "as good as you can": the number
+    is then ignored.
     """
 
     start: jax.Array  # [B, L, C] normalised tokens
@@ -27,17 +27,17 @@ class Prompt(NamedTuple):
     target_metric: jax.Array  # [B]
     support: Examples  # inputs [B, n, F], labels [B, n], mask [B, n]
     use: dict[str, jax.Array]  # condition -> [B] bool
-    best: jax.Array | None = None  # [B] bool; None of a meta-model that has not learned it
-    # What the meta-model makes of `support`, where that is there already; with axis [B] first.
+    best: jax.Array | None = None  # [B] bool; None for a meta-model that has not learned it
+    # The meta-model's encoding of `support`, if computed already; leaves [B, ...].
     shown: Any = None
 
 
 def check(prompt: Prompt, tokens: tuple[int, ...]) -> None:
-    """Assert, while a function is traced, that a prompt has the shapes that `Prompt` gives.
+    """Assert, at trace time, that a prompt has the shapes that `Prompt` gives.
 
     Args:
-        prompt: of networks.
-        tokens: their shape, (B, L, C).
+        prompt: B prompts.
+        tokens: the shape of their networks' tokens, (B, L, C).
     """
     dims = chex.Dimensions()
     dims["BLC"] = tokens
@@ -53,7 +53,7 @@ def check(prompt: Prompt, tokens: tuple[int, ...]) -> None:
 
 
 def everything(batch: int) -> dict[str, jax.Array]:
-    """`use` with every condition present."""
+    """Return `use` with every condition present."""
     return {name: jnp.ones((batch,), bool) for name in CONDITIONS}
 
 

@@ -18,12 +18,12 @@ from mole_jax.core import compat, given, rng
 from mole_jax.core.errors import UserError
 from mole_jax.metamodel.process.noising import Process
 
-# Beyond it, either way, estimates are far from all that was trained on, and may overflow.
+# Beyond +-this, estimates are far from all training data and may overflow.
 GUIDANCE = 100.0
 SAMPLERS = ("ddim", "ancestral", "ancestral_large", "heun")
 
 
-# Keys of `config.sampling`, and the condition of prompts that each is for.
+# Keys of `config.sampling`, and the prompt condition that each is for.
 GUIDES = {
     "guidance_support": "support",
     "guidance_target": "target_metric",
@@ -38,16 +38,16 @@ class Plan:
 
     name: str = "ddim"
     steps: int = 1
-    guidance: float = 1.0  # 1: none; above, away from the estimate without support and target
+    guidance: float = 1.0  # 1: none; above: away from the estimate without support and target
     eta: float = 0.0  # ddim's share of fresh noise: 0 is deterministic given the first noise
-    guidance_support: float = 1.0  # the same of one condition, away from the estimate without it
+    guidance_support: float = 1.0  # the same by one condition: away from the estimate without it
     guidance_target: float = 1.0
-    guidance_best: float = 1.0  # in place of guidance_target, of prompts that ask for the best
+    guidance_best: float = 1.0  # replaces guidance_target in prompts that ask for the best
     guidance_start: float = 1.0
 
     @property
     def evaluations(self) -> int:
-        """How often a network is estimated on the way: Heun's steps but the last do so twice."""
+        """How often the model is evaluated: twice in each step of Heun but the last."""
         return 2 * self.steps - 1 if self.name == "heun" else self.steps
 
     @property
@@ -58,9 +58,9 @@ class Plan:
 
     @property
     def guides(self) -> dict[str, tuple[float, float]]:
-        """The conditions that are led away from, each by itself, and how far: 1 is not at all.
+        """The conditions with guidance of their own, and its weights.
 
-        Of prompts with a number, and of those that ask for the best.
+        The first weight is for prompts with a number, the second for those that ask for the best.
         """
         found = {
             "support": (self.guidance_support, self.guidance_support),
@@ -79,11 +79,11 @@ Estimate = Callable[[jax.Array, jax.Array], jax.Array]
 def plan(config: Mapping[str, Any], n_steps: int, drop: Mapping[str, float] | None = None) -> Plan:
     """Return the plan of `config.sampling` for a process of `n_steps`.
 
-    `drop` is how often training leaves each condition out; None where nobody knows.
+    `drop` is how often training leaves each condition out; None if unknown.
 
     Raises:
-        UserError: for an unknown sampler, impossible steps, and guidance away from the lack of a
-            condition that training never left out.
+        UserError: for an unknown sampler, impossible steps, and guidance by a condition that
+            training never left out.
     """
     if config["name"] not in SAMPLERS:
         raise UserError(f"sampling.name={config['name']!r} is unknown; there are {SAMPLERS}")
@@ -92,7 +92,7 @@ def plan(config: Mapping[str, Any], n_steps: int, drop: Mapping[str, float] | No
     eta = given.real("sampling.eta", config["eta"], 0, 1)
     if eta and config["name"] == "heun":
         raise UserError(
-            f"sampling.eta={config['eta']} is fresh noise, and sampling.name='heun' takes none; "
+            f"sampling.eta={config['eta']} adds fresh noise, and sampling.name='heun' takes none; "
             "set it to 0, or the name to ddim"
         )
     alone = {}
@@ -101,8 +101,8 @@ def plan(config: Mapping[str, Any], n_steps: int, drop: Mapping[str, float] | No
         alone[key] = given.real(f"sampling.{key}", value, -GUIDANCE, GUIDANCE)
         if alone[key] != 1 and drop is not None and not drop[condition]:
             raise UserError(
-                f"sampling.{key}={value:g} compares with an estimate that lacks the condition, and "
-                f"training.drop.{condition}=0: the model was never without it; set it to 1"
+                f"sampling.{key}={value:g} compares with an estimate that lacks the condition, but "
+                f"with training.drop.{condition}=0 the model never lacked it; set it to 1"
             )
     return Plan(config["name"], steps, guidance, eta, **alone)
 
@@ -125,12 +125,12 @@ def steps_of(process: Process, plan: Plan) -> Steps:
 
     `ddim` follows Song et al. 2021 (eq. 12); with schedule `flow` it is Euler's method for the flow
     (Lipman et al. 2023). `ancestral` is `ddim` with eta = 1, the posterior of Ho et al. 2020 on
-    the chosen steps; `ancestral_large` has the variance of the forward process instead: G.pt's
-    choice, at every time of the grid. `heun` corrects every step of `ddim` but the last by the
-    slope where it ends (Karras et al. 2022, algorithm 1 without fresh noise).
+    the chosen steps; `ancestral_large` has the variance of the forward process instead, as G.pt
+    does at every time of the grid. `heun` corrects every step of `ddim` but the last by the slope
+    at its end (Karras et al. 2022, algorithm 1 without fresh noise).
     """
     # Evenly from pure noise down, but not to t = 0 (Lin et al. 2024): there the noisy data are the
-    # answer already, and a step that asks what they mean is wasted.
+    # answer already, and a step would be wasted.
     grid = np.linspace(process.n_steps - 1, -1, plan.steps + 1)[:-1].round().astype(int)
     time = process.time(grid)
     # The last step ends without noise, so what remains is the clean estimate itself.
@@ -145,13 +145,13 @@ def steps_of(process: Process, plan: Plan) -> Steps:
 def sample(
     estimate: Estimate, process: Process, plan: Plan, mask: np.ndarray, n: int, key: jax.Array
 ) -> jax.Array:
-    """Draw n examples of what an estimate knows.
+    """Draw n samples, given an estimate of the clean data.
 
     Args:
         estimate: noisy data [n, ...] and their time [] -> clean data [n, ...].
         process: the noising that the estimate undoes.
-        plan: sampler and steps, not its guidance, which is a matter of the estimate.
-        mask: [...] what of an example is no padding.
+        plan: sampler and steps; its guidance is up to the estimate.
+        mask: [...] False in the padding of an example.
         n: how many.
         key: PRNG key.
 
@@ -164,7 +164,7 @@ def sample(
     def noise(key: jax.Array) -> jax.Array:
         return jax.random.normal(key, shape) * jnp.asarray(mask)[None]
 
-    # The one by number, the other in a chain: so a key keeps giving the networks that it gave.
+    # By number here, in a chain below: a key keeps giving the networks that it always gave.
     if plan.name == "ancestral_large":
         return walk(estimate, noise(first_key), steps, lambda i: noise(rng.at(key, "step", i)))
     keys: jax.Array
@@ -202,8 +202,8 @@ def walk(
 def _ddim(time: np.ndarray, alpha: np.ndarray, sigma: np.ndarray, eta: float) -> Steps:
     """Return the steps at times [S], alpha and sigma there and after the last [S + 1].
 
-    x = alpha x_0 + sigma noise says what the noise is, and the next x is alpha' x_0 + sigma' noise.
-    A share of that noise is fresh.
+    The noise follows from x = alpha x_0 + sigma noise; the next x is alpha' x_0 + sigma' noise,
+    with a share of that noise fresh.
     """
     fresh = eta * np.sqrt(_forward(alpha, sigma)) * sigma[1:] / sigma[:-1]
     kept = np.sqrt(np.maximum(sigma[1:] ** 2 - fresh**2, 0.0)) / sigma[:-1]
@@ -216,10 +216,10 @@ def _forward(alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 
 
 def _large(alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Return the deviations of the forward process [S].
+    """Return the standard deviations of the forward process [S].
 
-    The last step, which leaves nothing to be noisy, has that of the posterior one step before, as
-    in Nichol & Dhariwal 2021.
+    The last step, which ends without noise, takes the posterior's of one step before, as in
+    Nichol & Dhariwal 2021.
     """
     forward = np.sqrt(_forward(alpha, sigma))
     posterior = forward * sigma[1:] / sigma[:-1]
@@ -230,8 +230,8 @@ def _heun(time: np.ndarray, alpha: np.ndarray, sigma: np.ndarray, straight: bool
     """Return the steps of `ddim`, each but the last followed by its correction; arguments as there.
 
     The slope is that of x / alpha in sigma / alpha, or that of x in sigma where paths are straight
-    (sigma / alpha would begin near infinity there). A step of `ddim` goes along the slope where it
-    begins. The correction, which makes that the mean of the slopes at both ends, is in proportion
+    (sigma / alpha would begin near infinity there). A step of `ddim` follows the slope at its
+    beginning. The correction replaces it by the mean of the slopes at both ends; it is proportional
     to the difference of the two estimates.
     """
     euler, level = _ddim(time, alpha, sigma, 0.0), sigma / alpha

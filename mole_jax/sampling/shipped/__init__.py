@@ -1,6 +1,6 @@
-"""Trained models that come with the package: a file and a card of each.
+"""Trained models that come with the package: a file and a card for each.
 
-`mole_jax.load`, `OnePassClassifier` and `mole-predict` take their names in a workdir's place.
+`mole_jax.load`, `OnePassClassifier` and `mole-predict` take their names in place of a workdir.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ NAMES = ("glyphs-8", "glyphs-28")
 
 
 def place(given: str | os.PathLike[str]) -> Path:
-    """Return the path of a model: of the one that comes with MOLE by this name, or as given.
+    """Return the path of a model: that of the shipped model with this name, or the given path.
 
-    A name comes first; a folder of the user's that is called the same is `./glyphs-8`.
+    Names take precedence; write `./glyphs-8` for a folder of that name.
 
     Raises:
-        UserError: for what is no path.
+        UserError: for anything but a path.
     """
     return file(given) if isinstance(given, str) and given in NAMES else user_path(given)
 
@@ -32,11 +32,11 @@ def file(name: str) -> Path:
 
 
 def card(name: str) -> Path:
-    """Return the card of a model that comes with MOLE: what made it, and what it reaches."""
+    """Return the card of a model that comes with MOLE: how it was made, and its results."""
     return FOLDER / f"{name}.md"
 
 
 def hint(path: Path) -> str:
-    """Name the models that there are, the one first that a mistyped path may mean."""
+    """Name the model that a mistyped path may mean, or else all of them."""
     near = difflib.get_close_matches(path.name, NAMES, n=1)
     return f"; did you mean {near[0]}?" if near else f", or one of {', '.join(NAMES)}"

@@ -72,7 +72,7 @@ def test_the_mlp_sees_no_scale_of_gradients_and_needs_the_parameters() -> None:
     found, same = updates("mlp", PARAMS, gradients), updates("mlp", PARAMS, larger)
     chex.assert_trees_all_close(found, same, rtol=2e-3, atol=1e-8)
     optimizer = learned_optimizer.transformation(weights("mlp"), "mlp", 1.0)
-    with pytest.raises(ValueError, match="looks at the parameters"):
+    with pytest.raises(ValueError, match="needs the parameters"):
         optimizer.update(gradients[0], optimizer.init(PARAMS))
 
 

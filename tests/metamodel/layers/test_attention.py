@@ -64,7 +64,7 @@ def test_without_cudnn_a_gpu_uses_the_plain_one_and_says_so(
         y = jax.jit(attention)(q, k, v)
     assert y.shape == q.shape
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("attention: not cuDNN's but XLA's own, since ")
+    assert line.startswith("attention: XLA's own instead of cuDNN's: ")
 
 
 def test_with_cudnn_a_gpu_uses_it(

@@ -236,7 +236,7 @@ def test_padding_stays_zero_and_keys_decide(name: str) -> None:
         ({"steps": 0}, "sampling.steps=0"),
         ({"steps": 51}, "sampling.steps=51"),
         ({"eta": 1.5}, "sampling.eta=1.5"),
-        ({"eta": 0.5, "name": "heun"}, "sampling.eta=0.5 is fresh noise"),
+        ({"eta": 0.5, "name": "heun"}, "sampling.eta=0.5 adds fresh noise"),
         ({"guidance": float("nan")}, "sampling.guidance=nan"),
         ({"guidance_target": float("inf")}, "sampling.guidance_target=inf"),
         ({"guidance_start": 1000.0}, r"sampling.guidance_start=1000.* must lie in -100\.\.100"),
