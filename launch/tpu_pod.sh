@@ -37,7 +37,7 @@ that happen at once.
 
 The files that git tracks are copied as they are now. This script has to keep running: start it in
 tmux or on a machine that stays awake. Ctrl-C stops it and the experiment, which saves; the same
-command resumes the run. A failure while the TPU is whole ends it, with the logs at hand.
+command resumes the run. A failure while the TPU is whole ends it, with the logs here.
 END
 }
 

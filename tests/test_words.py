@@ -30,6 +30,11 @@ PHRASES = (
     (r"(broken|breaks?) off", "interrupted", "a broken-off import"),
     (r"half done", "unfinished", "what was left half done"),
     (r"whatever (it|they|this|that) (is|are)", "any", "whatever it is"),
+    (r"for want of", "without", "refused for want of a zoo"),
+    (r"at hand", "these, present", "the task at hand"),
+    (r"for what (is|are) no", "anything but", "UserError: for what is no image"),
+    (r"for ever", "endlessly", "they may wait for ever"),
+    (r"goes? down on", "minimise", "what a network goes down on"),
 )
 # (file, what was found) -> why it stays.
 EXCEPTIONS: dict[tuple[str, str], str] = {}

@@ -56,9 +56,9 @@ class Tokens:
     metric_scale: float = dataclasses.field(default=1.0, metadata=NOT_A_KEY)
     metric_shift: float = dataclasses.field(default=0.0, metadata=NOT_A_KEY)
     # This key and the next two are repairs that G.pt lacks. A linear map and a LayerNorm hide how
-    # large a chunk is: its log norm is added. Raw diffusion steps differ from one another in one
-    # number of 257: they are scaled to 0..4. Metrics become logarithms. Our other meta-model does
-    # both.
+    # large a chunk is: its log norm is added. Features of raw diffusion steps are nearly alike (500
+    # and 900 have a cosine similarity of 0.9997): they are scaled to 0..4. Metrics become
+    # logarithms. Our other meta-model does both.
     visible_norms: bool = False  # add a chunk's log norm
     scaled_time: bool = False  # diffusion steps in 0..4
     log_metrics: bool = False  # metrics as logarithms
