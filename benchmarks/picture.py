@@ -51,13 +51,13 @@ def draw(seed: int = 0) -> Figure:
     answers = digits[np.asarray(nets.mean(images[asked])).argmax(-1)]
     with matplotlib.rc_context(style.RC):
         figure = Figure(figsize=(9.4, 2.75), layout="constrained")
-        parts: Any = figure.subfigures(1, 4, width_ratios=(0.55, 1.5, 1.75, 2.4))
+        parts: Any = figure.subfigures(1, 4, width_ratios=(0.7, 1.5, 1.75, 2.4))
         _examples(parts[0], images[shown], digits)
         _weights(parts[1], nets)
         _answers(parts[2], images[asked], answers, labels[asked])
         _accuracies(parts[3].subplots())
         titles = (
-            "one example\nof each class",
+            "one example\n of each class",
             "weights of one network,\nwritten in one pass",
             "answers for other images\n(thick frame: wrong)",
             "five digits, of which none\nwas trained on: accuracy (%)",
@@ -91,7 +91,7 @@ def _answers(part: Any, images: np.ndarray, answers: np.ndarray, truth: np.ndarr
     for axes, image, answer, digit in zip(cells, images, answers, truth, strict=True):
         _image(axes, image)
         right = answer == digit
-        colour = style.GENERATED if right else style.BASELINE
+        colour = style.GENERATED if right else style.INK
         axes.set_ylabel(str(answer), rotation=0, labelpad=5, va="center", color=colour, fontsize=8)
         for spine in axes.spines.values():
             spine.set(visible=True, color=colour, linewidth=0.8 if right else 2)

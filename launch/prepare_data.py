@@ -103,8 +103,8 @@ def prepare(name: str, folder: pathlib.Path) -> pathlib.Path:
         )
     except (requests.RequestException, DownloadError, NonMatchingChecksumError) as error:
         raise UserError(
-            f"{name} could not be downloaded ({_line(error)}); try again with the internet at "
-            "hand, or later"
+            f"{name} could not be downloaded ({_line(error)}); try again with a "
+            "connection to the internet, or later"
         ) from error
     except (OSError, AssertionError) as error:  # no space, no write access; manual downloads
         raise UserError(f"{name} could not be prepared in {folder} ({_line(error)})") from error

@@ -81,7 +81,7 @@ def test_python_of_the_docs_runs(there: Path, capsys: pytest.CaptureFixture[str]
 
 def test_the_command_of_the_docs_writes_files_for_pytorch(there: Path) -> None:
     (line,) = [line for block in blocks("docs/python.md", "") for line in block.splitlines()]
-    arguments = shlex.split(line)[3:]
+    arguments = shlex.split(line)[1:]
     classes = load_digits().target
     images = load_digits().images
     for name, rows in (("mine", slice(0, 400)), ("more", slice(400, 500))):
