@@ -61,7 +61,7 @@ def add_arguments(
     parser: argparse.ArgumentParser, default: Options, prompt_metrics: tuple[str, ...]
 ) -> None:
     """Add the flags of every form, but for the source and --out."""
-    text = f"what it holds: {shorthand.USAGE}"
+    text = f"what it holds: {shorthand.usage()}"
     parser.add_argument("--network", required=True, help=text)
     text = "the metric of prompts (default: the first there is of " + ", ".join(prompt_metrics)
     parser.add_argument("--metric", default="", help=f"{text})")
