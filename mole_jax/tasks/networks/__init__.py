@@ -19,7 +19,8 @@ from mole_jax.core import registered
 from mole_jax.core.errors import UserError
 from mole_jax.core.unknown import unknown
 from mole_jax.tasks.networks import cnn, initial, mlp, mlps, policy, several, vit
-from mole_jax.tasks.networks.network import OUTPUT, Network, NetworkKind, Outputs
+from mole_jax.tasks.networks.network import OUTPUT, Network, NetworkKind, Outputs, of_module
+from mole_jax.tasks.networks.symmetries import Permutation, Rotation
 
 __all__ = [
     "CLASSIFIERS",
@@ -31,6 +32,9 @@ __all__ = [
     "Network",
     "NetworkKind",
     "Outputs",
+    "Permutation",
+    "Rotation",
+    "of_module",
     "register",
 ]
 
