@@ -72,7 +72,8 @@ def phrases(words: Iterator[tuple[int, str]]) -> list[tuple[int, str, str]]:
 
 
 def files() -> list[Path]:
-    python = [p for folder in ("mole_jax", "configs") for p in (ROOT / folder).rglob("*.py")]
+    folders = ("mole_jax", "configs", "examples")
+    python = [p for folder in folders for p in (ROOT / folder).rglob("*.py")]
     scripts = [p for p in (ROOT / "launch").iterdir() if p.suffix in (".py", ".sh")]
     return sorted(p for p in python + scripts if p.stat().st_size)
 
