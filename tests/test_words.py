@@ -77,7 +77,8 @@ def phrases(words: Iterator[tuple[int, str]]) -> list[tuple[int, str, str]]:
 
 
 def files() -> list[Path]:
-    python = [p for folder in ("mole_jax", "configs") for p in (ROOT / folder).rglob("*.py")]
+    folders = ("mole_jax", "configs", "examples")
+    python = [p for folder in folders for p in (ROOT / folder).rglob("*.py")]
     scripts = [p for p in (ROOT / "launch").iterdir() if p.suffix in (".py", ".sh")]
     # The notebook stays as it was written.
     pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     text = "the state_dict; its card is the .json next to it"
     parser.add_argument("file", type=user_path, metavar="FILE.safetensors", help=text)
-    text = f"needed without a card: {shorthand.USAGE}"
+    text = f"needed without a card: {shorthand.usage()}"
     parser.add_argument("--network", default="", help=text)
     text = "NAME.npz: MOLE's tensors by path, such as hidden_0/kernel"
     parser.add_argument("--out", type=user_path, required=True, metavar="FILE", help=text)

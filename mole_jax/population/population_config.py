@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from mole_jax.core.program.sections import Tagged
-from mole_jax.tasks.networks import NAMES, POLICIES
+from mole_jax.tasks.networks import KINDS
 from mole_jax.tasks.task_config import DATA, NETWORK
 
 
@@ -66,9 +66,14 @@ class PolicyPopulationConfig(PopulationConfig):
     ppo: PPOConfig = PPOConfig()  # keys of PPO alone
 
 
+def _kind(network: str) -> str:
+    if network not in KINDS:
+        return ""
+    return "classifiers" if KINDS[network].classifies else "policies"
+
+
 POPULATION = Tagged(
-    "network.name",
-    {name: PolicyPopulationConfig if name in POLICIES else PopulationConfig for name in NAMES},
+    "network.name", {"classifiers": PopulationConfig, "policies": PolicyPopulationConfig}, _kind
 )
 # The sections that a zoo keeps.
 SECTIONS = {"data": DATA, "network": NETWORK, "population": POPULATION}

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import math
 import re
+import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -40,6 +41,7 @@ def load(path: str) -> ConfigDict:
     if spec is None or spec.loader is None:
         raise UserError(f"config file {filename} is not a Python file: give one that ends in .py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and inspect look for a class's module
     with _explained(filename, spec.origin):
         spec.loader.exec_module(module)
     get_config = getattr(module, "get_config", None)

@@ -131,6 +131,8 @@ def adapt(config: ConfigDict, schema: Schema, was: Mapping[str, Any] | ConfigDic
                 else:
                     at_default = key not in section.common()
                 if at_default and f"{name}.{key}" != section.tag:
+                    if key in node:
+                        del node[key]  # the other choice's key may be of another type
                     node[key] = value
 
 

@@ -5,6 +5,8 @@ defaults, its module, and a `NetworkKind`: the record that everything else asks 
 names every axis of every tensor. From these names alone follow its tokens
 (`representation/neuron.py`) and what its symmetries do to its parameters
 (`representation/permutation.py`).
+
+Networks that are not in this folder are added by `register`.
 """
 
 from __future__ import annotations
@@ -13,11 +15,28 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from mole_jax.core import registered
+from mole_jax.core.errors import UserError
 from mole_jax.core.unknown import unknown
 from mole_jax.tasks.networks import cnn, initial, mlp, mlps, policy, several, vit
-from mole_jax.tasks.networks.network import OUTPUT, Network, NetworkKind, Outputs
+from mole_jax.tasks.networks.network import OUTPUT, Network, NetworkKind, Outputs, of_module
+from mole_jax.tasks.networks.symmetries import Permutation, Rotation
 
-__all__ = ["CLASSIFIERS", "CONFIGS", "KINDS", "NAMES", "OUTPUT", "POLICIES", "Network", "Outputs"]
+__all__ = [
+    "CLASSIFIERS",
+    "CONFIGS",
+    "KINDS",
+    "NAMES",
+    "OUTPUT",
+    "POLICIES",
+    "Network",
+    "NetworkKind",
+    "Outputs",
+    "Permutation",
+    "Rotation",
+    "of_module",
+    "register",
+]
 
 KINDS: dict[str, NetworkKind] = {
     kind.name: kind
@@ -32,14 +51,32 @@ KINDS: dict[str, NetworkKind] = {
     )
 }
 CONFIGS: dict[str, type[Any]] = {name: kind.config for name, kind in KINDS.items()}
-NAMES = tuple(KINDS)
-CLASSIFIERS = tuple(name for name, kind in KINDS.items() if kind.classifies)
-POLICIES = tuple(name for name, kind in KINDS.items() if not kind.classifies)
+# Lists, since `register` changes them.
+NAMES = list(KINDS)
+CLASSIFIERS = [name for name, kind in KINDS.items() if kind.classifies]
+POLICIES = [name for name, kind in KINDS.items() if not kind.classifies]
+_ADDED = registered.Names("network.name")
 
 # Keys that were added later, with the value of older networks: left out at that value.
 _LATER = {"init": initial.DEFAULT, "cells": 1}
 # Keys that a stored description may lack: these, and what its `outputs` imply.
 _NOT_STORED = (*_LATER, "choices")
+
+
+def register(kind: NetworkKind) -> None:
+    """Add a network, which `config.network.name` can choose from now on.
+
+    The file that has registered a name may do so again, and then the later kind counts.
+
+    Raises:
+        UserError: for a name that MOLE or another file has.
+    """
+    _ADDED.take(kind.name, kind.config.__module__, KINDS)
+    KINDS[kind.name] = kind
+    CONFIGS[kind.name] = kind.config
+    NAMES[:] = KINDS
+    CLASSIFIERS[:] = [name for name, known in KINDS.items() if known.classifies]
+    POLICIES[:] = [name for name, known in KINDS.items() if not known.classifies]
 
 
 def kind_of(section: Mapping[str, Any]) -> NetworkKind:
@@ -49,7 +86,10 @@ def kind_of(section: Mapping[str, Any]) -> NetworkKind:
         UserError: for an unknown name.
     """
     if section["name"] not in KINDS:
-        raise unknown("network.name", section["name"], KINDS)
+        raise UserError(
+            f"{unknown('network.name', section['name'], KINDS)}; one of yours is known when the "
+            "file that registers it has run"
+        )
     return KINDS[section["name"]]
 
 

@@ -10,9 +10,13 @@ from mole_jax.core.errors import UserError
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import Network
 
-KINDS = {kind.shorthand.word: kind for kind in networks.KINDS.values() if kind.shorthand}
-USAGE = ", ".join(f"{k.shorthand.word}:{k.shorthand.sizes}" for k in KINDS.values() if k.shorthand)
 IMAGE_SIDE = 32  # of a CNN's images; its parameters do not imply their size
+
+
+def usage() -> str:
+    """Return the shorthands of all networks that have one, with commas between them."""
+    short = [kind.shorthand for kind in networks.KINDS.values() if kind.shorthand]
+    return ", ".join(f"{one.word}:{one.sizes}" for one in short)
 
 
 class Described(NamedTuple):
@@ -43,18 +47,19 @@ def parse(text: str, image_side: int = IMAGE_SIDE) -> Described:
         UserError: for anything else.
     """
     word, _, rest = text.partition(":")
-    usage = f"use {USAGE}, such as mlp:64,8,5"
-    if word not in KINDS:
-        raise UserError(f"the network {text!r} is not one that MOLE has; {usage}")
+    use = f"use {usage()}, such as mlp:64,8,5"
+    kinds = {kind.shorthand.word: kind for kind in networks.KINDS.values() if kind.shorthand}
+    if word not in kinds:
+        raise UserError(f"the network {text!r} is not one that MOLE has; {use}")
     if not re.fullmatch(r"\d+(,\d+){2,}", rest):
         raise UserError(
             f"the network {text!r} needs three sizes at least, whole numbers of 1 or more, with "
-            f"commas between them; {usage}"
+            f"commas between them; {use}"
         )
     first, *between, last = map(int, rest.split(","))
     if min(first, *between, last) < 1:
-        raise UserError(f"the network {text!r} has a size below 1; {usage}")
-    kind = KINDS[word]
+        raise UserError(f"the network {text!r} has a size below 1; {use}")
+    kind = kinds[word]
     assert kind.shorthand is not None
     config = kind.shorthand.config(tuple(between))
     shape = (image_side, image_side, first) if kind.shorthand.images else (first,)

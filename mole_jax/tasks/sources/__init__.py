@@ -14,6 +14,8 @@
 `npz:FILE`       anyone's arrays: `image` [N, H, W] or [N, H, W, channels], `label` [N], and where
                  the source has a test set of its own, `test` [N], true for what belongs to it
 `idx:A+npz:B`    several of them with images of one shape; the later ones' classes come after
+
+Sources that are not in this folder are added by `register`.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ import functools
 import re
 from collections.abc import Callable
 
+from mole_jax.core import registered
 from mole_jax.core.errors import UserError
 from mole_jax.tasks.sources import digits, glyphs, idx, mixture, npz, silhouettes, strokes, tfds
-from mole_jax.tasks.sources.image_data import ImageData
+from mole_jax.tasks.sources.image_data import ImageData, checked
 
-__all__ = ["FORMS", "SHORT_NAMES", "ImageData", "load"]
+__all__ = ["FORMS", "SHORT_NAMES", "ImageData", "checked", "load", "register"]
 
 # A source is one file and one line of either: its name in the config -> its reader.
 FORMS: dict[str, Callable[[str], ImageData]] = {
@@ -48,8 +51,30 @@ SHORT_NAMES: dict[str, Callable[[], ImageData]] = {
     **{name: functools.partial(tfds.read, full) for name, full in tfds.SHORT_NAMES.items()},
 }
 _READERS = {form.partition(":")[0]: read for form, read in FORMS.items()}
-# A folder's name may have a plus sign, so only one before another source joins two.
-_JOINT = re.compile(rf"\+(?=(?:{'|'.join(_READERS)}):|(?:{'|'.join(SHORT_NAMES)})(?:\+|$))")
+_NO_IMAGES = "env"  # before the name of an environment
+_ADDED = registered.Names("data.source")
+
+
+def register(form: str, read: Callable[..., ImageData]) -> None:
+    """Add a data source, which `config.data.source` can name from now on.
+
+    The file that has registered a name may do so again, and then the later reader counts.
+
+    Args:
+        form: a name, such as "stripes", or one with what follows it, such as "stripes:SIDE".
+        read: gives the images, as `checked` makes them; called without arguments, or with what
+            follows the name, "12" of "stripes:12".
+
+    Raises:
+        UserError: for a name that MOLE or another file has.
+    """
+    name, colon, _ = form.partition(":")
+    module = getattr(read, "func", read).__module__  # of a functools.partial, its function's
+    _ADDED.take(name, module, {_NO_IMAGES, *SHORT_NAMES, *_READERS})
+    if colon:
+        FORMS[form] = _READERS[name] = read
+    else:
+        SHORT_NAMES[name] = read
 
 
 def load(source: str) -> ImageData:
@@ -63,7 +88,9 @@ def load(source: str) -> ImageData:
         UserError: for an unknown source, for files that are missing or damaged, and for sources
             that cannot be joined.
     """
-    parts = _JOINT.split(source)
+    # A folder's name may have a plus sign, so only one before another source joins two.
+    joint = rf"\+(?=(?:{'|'.join(_READERS)}):|(?:{'|'.join(SHORT_NAMES)})(?:\+|$))"
+    parts = re.split(joint, source)
     loaded = [_load_one(part) for part in parts]
     return mixture.join(loaded) if len(loaded) > 1 else loaded[0]
 

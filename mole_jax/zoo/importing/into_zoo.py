@@ -61,7 +61,7 @@ def add_arguments(
     parser: argparse.ArgumentParser, default: Options, prompt_metrics: tuple[str, ...]
 ) -> None:
     """Add the flags of every form, but for the source and --out."""
-    text = f"the network of its runs: {shorthand.USAGE}"
+    text = f"the network of its runs: {shorthand.usage()}"
     parser.add_argument("--network", required=True, help=text)
     text = "the prompt metric (default: the first one present of " + ", ".join(prompt_metrics)
     parser.add_argument("--metric", default="", help=f"{text})")
