@@ -17,7 +17,6 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks import machine
 from benchmarks.representations import tables
 from benchmarks.representations.cells import MEDIA
 from mole_jax.core.program.command import explained, leave
@@ -39,8 +38,7 @@ Row = Mapping[str, Any]
 
 def main() -> None:
     """Read the results, draw, write."""
-    rows = list(machine.known("representations", "found").values())
-    figure = draw(rows)
+    figure = draw(tables.found())
     files.write_bytes(OUT, style.to_svg(figure).encode())
     print(f"written: {OUT}")
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.representations.cells import MEDIA, PARAMETRISATIONS
+from mole_jax.core.errors import UserError
 from mole_jax.core.program.command import explained, leave
 
 Row = Mapping[str, Any]
@@ -23,7 +24,18 @@ _PERCENT = 100.0
 
 def main() -> None:
     """Print what there is."""
-    print(pages(list(machine.known("representations", "found").values())))
+    print(pages(found()))
+
+
+def found() -> list[Row]:
+    """Return the rows of all trainings that are done. Raise UserError where there is none."""
+    rows = list(machine.known("representations", "found").values())
+    if not rows:
+        raise UserError(
+            f"{machine.path_of('representations')} has no trainings: run "
+            "python -m benchmarks.representations mlp --folder=FOLDER"
+        )
+    return rows
 
 
 def of(rows: Sequence[Row]) -> str:
