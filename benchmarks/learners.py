@@ -3,7 +3,8 @@
     python -m benchmarks.learners digits glyphs --folder=runs/learners --seconds=60
 
 `digits` are new combinations of the digits that were trained on (S1). `glyphs` are characters,
-known (S1) and new ones (S2), and digits of which no image was seen (S3). `clothes` are
+known (S1) and new ones (S2), and digits of which no image was seen (S3); `unwarped` is the same
+without MOLE's warps of the examples, which ancestors do not have. `clothes` are
 Fashion-MNIST by learners of characters of 28x28. `cartpole` are policies for carts never seen:
 ancestors that start somewhere practise in the environment, and the others cannot act.
 
@@ -80,6 +81,12 @@ EXPERIMENTS = {
     # Without support examples' gradient, training end to end stays at chance for 1,300 steps.
     "digits": Experiment("digits_mlp.py", SETTINGS | {"metamodel.support_probes": 10}),
     "glyphs": Experiment("glyphs_mlp.py", SETTINGS),
+    # MOLE's gradient steps see examples as they are, as those of its ancestors do.
+    "unwarped": Experiment(
+        "glyphs_mlp.py",
+        {**SETTINGS, "metamodel.support_warps": 0.0},
+        ("diffusion", "end_to_end"),
+    ),
     "clothes": Experiment("glyphs_mlp.py:28", SETTINGS),
     "cartpole": Experiment(
         "cartpole.py:cpu", ACTING, ("diffusion", "maml", "fomaml", "meta_sgd", "reptile")
