@@ -221,6 +221,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "blocks": speed_tables.blocks,
     "samplers": speed_tables.samplers,
     "learners-a-minute": functools.partial(learners_tables.accuracies, "glyphs 60 s"),
+    "learners-unwarped": functools.partial(learners_tables.accuracies, "unwarped 60 s"),
     "learners-costs": functools.partial(learners_tables.costs, "glyphs 60 s"),
     "learners-five-minutes": functools.partial(learners_tables.accuracies, FIVE_MINUTES),
 }
