@@ -43,15 +43,17 @@ STEPS = {
     **{
         name: f"learners.{name}.steps"
         for name in (
-            *("maml", "fomaml", "meta_sgd", "reptile", "l2l"),
+            *("maml", "fomaml", "meta_sgd", "reptile", "prototypes", "proto_maml", "l2l"),
             *("recurrent", "in_context", "self_referential", "evolved"),
         )
     },
 }
 # Chosen by the loss of 800 steps of meta-training on `glyphs`: of the first four, meta-rates 1e-3,
-# 3e-3 and 1e-2 with inner rates of 0.1 and 0.3 each; the others are as they came.
+# 3e-3 and 1e-2 with inner rates of 0.1 and 0.3 each; of prototypes, meta-rates 1e-3, 3e-3, 1e-2 and
+# 3e-2; of Proto-MAML these with inner rates from 0.01 to 0.3, eight in all. Others are as they came.
 SETTINGS: dict[str, Any] = {
     "learners.maml.inner_rate": 0.3,
+    "learners.proto_maml.inner_rate": 0.01,
 }
 # Chosen by the return on other carts after 300 or 400 steps of meta-training, of inner rates of
 # 0.1, 0.3 and 1 with one inner step, 0.3 and 1 with three (MAML), 0.3 with three (first order).

@@ -23,14 +23,16 @@ def train(config: Any, zoo: Path, workdir: Path) -> None:
     """Run the train stage on a zoo that stays where it is: the workdir links to it.
 
     Raises:
-        UserError: where a stage of the workdir, a later one included, ran with another config.
+        UserError: where a stage of the workdir, a later one included, ran with another config, and
+            where another process is at work in it.
     """
     if not (workdir / "zoo").exists():
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / "zoo").symlink_to((zoo / "zoo").resolve())
         shutil.copy(zoo / "workdir.json", workdir)
-    command.check(workdir, config)
-    stages.run(workdir, command.STAGES, ["train"], config)
+    with stages.open_workdir(workdir):
+        command.check(workdir, config)
+        stages.run(workdir, command.STAGES, ["train"], config)
 
 
 def diffusion(predictor: Predictor) -> Diffusion:

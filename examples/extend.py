@@ -14,8 +14,8 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mole_jax import experiment, main
-from mole_jax.core.program import stages
+import mole_jax
+from mole_jax import experiment
 from mole_jax.report import style
 from mole_jax.tasks import networks, sources
 from mole_jax.tasks.networks import NetworkKind, Outputs, Permutation, of_module
@@ -93,9 +93,8 @@ config.metamodel.update(width=48, layers=1, heads=2, feature_width=32, probes=4,
 config.training.update(steps=10 if SMALL else 300, batch_size=32, warmup_steps=10, ema_decay=0.98)
 config.training.regression_steps, config.population.learning_rate = 0, (0.01, 0.01)
 config.evaluation.update(measures=("quality",), adam_rates=(0.01,))
-with stages.open_workdir(OUT / ("extend-small" if SMALL else "extend")) as workdir:
-    stages.check(workdir, main.STAGES, config)
-    stages.run(workdir, main.STAGES, ["zoo", "train", "evaluate"], config)
+workdir = OUT / ("extend-small" if SMALL else "extend")
+mole_jax.run(config, workdir, stages=("zoo", "train", "evaluate"))
 unseen = json.loads((workdir / "report" / "evaluation.json").read_text())["splits"]["S1"]
 print("unseen subsets:", {name: round(unseen[name]["mean"], 3) for name in ("generated", "adam")})
 

@@ -11,8 +11,8 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mole_jax import experiment, main
-from mole_jax.core.program import stages
+import mole_jax
+from mole_jax import experiment
 from mole_jax.report import style
 from mole_jax.representation import alignment, permutation
 from mole_jax.tasks import family as families
@@ -39,10 +39,9 @@ DIFFERENCES = {
     "population.snapshots": 12,
     "population.learning_rate": (1e-3, 3e-2),  # each run draws its own, log-uniformly
 }
-config = experiment.change(experiment.defaults(), DIFFERENCES)
-with stages.open_workdir(OUT / ("zoo-small" if SMALL else "zoo")) as workdir:
-    stages.check(workdir, main.STAGES, config)  # refuses a workdir of another config
-    stages.run(workdir, main.STAGES, ["zoo"], config)
+config = experiment.make(DIFFERENCES)
+workdir = OUT / ("zoo-small" if SMALL else "zoo")
+mole_jax.run(config, workdir, stages=("zoo",))  # refuses a workdir of another config
 
 # %% [markdown]
 # ## Read it

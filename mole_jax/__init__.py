@@ -8,11 +8,13 @@ from mole_jax.core.errors import MoleWarning, UserError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from mole_jax.sampling.estimator import OnePassClassifier
     from mole_jax.sampling.load import Model
 
-__all__ = ["MoleWarning", "OnePassClassifier", "UserError", "__version__", "load"]
+__all__ = ["MoleWarning", "OnePassClassifier", "UserError", "__version__", "load", "run"]
 
 __version__ = "0.2.0"
 
@@ -26,6 +28,17 @@ def load(workdir: str | os.PathLike[str], **options: Any) -> Model:
     from mole_jax.sampling.load import load as load_model
 
     return load_model(workdir, **options)
+
+
+def run(
+    config: Mapping[str, Any] | str | os.PathLike[str],
+    workdir: str | os.PathLike[str],
+    stages: Sequence[str] = ("zoo", "train", "evaluate", "report"),
+) -> Path:
+    """Run stages of an experiment in `workdir`, as the command does: see `mole_jax.running.run`."""
+    from mole_jax.running import run as run_stages
+
+    return run_stages(config, workdir, stages)
 
 
 def __getattr__(name: str) -> Any:

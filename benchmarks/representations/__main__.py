@@ -17,11 +17,14 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
 from benchmarks.representations import cells, one_cell, tables
-from benchmarks.representations.cells import EXPERIMENTS, MEDIA
+from benchmarks.representations.cells import EXPERIMENTS, MEDIA, Cell
+from mole_jax.core.program import compiled
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage.paths import user_path
 
@@ -46,20 +49,26 @@ def main() -> None:
         for seed in flags.seeds
         for name in flags.names
     }
+    with compiled.kept():
+        _fill(wanted, flags.folder, flags.seconds)
+
+
+def _fill(wanted: Mapping[tuple[str, int], Sequence[Cell]], folder: Path, seconds: float) -> None:
+    """Measure all speeds, then train cell by cell."""
     every = [cell for chosen in wanted.values() for cell in chosen]
     for i, cell in enumerate(every):
-        per_second = one_cell.speed(flags.folder, cell)
+        per_second = one_cell.speed(folder, cell)
         print(f"speed {i + 1} of {len(every)}, {cell.name}: {per_second:.3g} steps/s", flush=True)
     for (name, seed), chosen in wanted.items():
         rows: list[dict[str, Any]] = []
         for i, cell in enumerate(chosen):
             print(f"{name}, seed {seed}: {i + 1} of {len(chosen)}, {cell.name}", flush=True)
-            found = one_cell.run(flags.folder, cell, flags.seconds)
+            found = one_cell.run(folder, cell, seconds)
             rows.append(found)
             kept = machine.known("representations", "found")
-            kept[f"{cell.name}-{flags.seconds:g}"] = found
+            kept[f"{cell.name}-{seconds:g}"] = found
             machine.write("representations", found=kept)
-        print(f"\n{name}, {flags.seconds:g} s, seed {seed}\n{tables.of(rows)}\n", flush=True)
+        print(f"\n{name}, {seconds:g} s, seed {seed}\n{tables.of(rows)}\n", flush=True)
 
 
 if __name__ == "__main__":

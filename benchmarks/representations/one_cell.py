@@ -33,12 +33,12 @@ _REGRESSION = "regression"
 
 
 def speed(folder: Path, cell: Cell) -> float:
-    """Return a cell's steps a second, measured once; the first cell of a zoo makes the zoo.
+    """Return a cell's steps a second, measured once for all seeds.
 
     Measured before anything is trained at length, so that a machine that is used meanwhile has as
     little as possible to do with how long a medium is trained.
     """
-    file = folder / "speeds" / f"{cell.name}.json"
+    file = folder / "speeds" / f"{cell.without_seed}.json"
     if not file.exists():
         changes, zoo = _changes(cell), _zoo(folder, cell)
         on_zoo.make(_config(cell, changes), zoo)
@@ -59,6 +59,7 @@ def run(folder: Path, cell: Cell, seconds: float) -> dict[str, Any]:
     steps = max(int(seconds * speed(folder, cell)), PROBE)
     began = time.monotonic()
     changes, zoo = _changes(cell), _zoo(folder, cell)
+    on_zoo.make(_config(cell, changes), zoo)
     workdir = folder / "runs" / f"{cell.name}-{seconds:g}"
     config = _config(cell, {**changes, **_steps(cell, steps)})
     family = families.build(config)

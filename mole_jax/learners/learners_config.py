@@ -11,9 +11,11 @@ from mole_jax.learners.ancestors.ancestor import AncestorConfig
 from mole_jax.learners.ancestors.descent import DescentConfig
 from mole_jax.learners.ancestors.evolved import EvolvedConfig
 from mole_jax.learners.ancestors.l2l import L2LConfig
+from mole_jax.learners.ancestors.prototypes import PrototypesConfig
 from mole_jax.learners.ancestors.sequence import SequenceConfig
 
 _DESCENT = DescentConfig()
+_PROTOTYPES = PrototypesConfig()
 _L2L = L2LConfig()
 _SEQUENCE = SequenceConfig()
 _EVOLVED = EvolvedConfig()
@@ -27,6 +29,8 @@ class LearnersConfig:
     fomaml: DescentConfig = _DESCENT  # MAML without the gradients of gradients
     meta_sgd: DescentConfig = _DESCENT  # MAML that also learns the rate of every parameter
     reptile: DescentConfig = _DESCENT  # moves its start towards what a few steps lead to
+    prototypes: PrototypesConfig = _PROTOTYPES  # an embedding; the last layer holds class means
+    proto_maml: DescentConfig = _DESCENT  # MAML whose last layer begins with class means
     l2l: L2LConfig = _L2L  # a learned optimizer
     recurrent: SequenceConfig = _SEQUENCE  # an LSTM that reads the examples
     in_context: SequenceConfig = _SEQUENCE  # a causal transformer that reads the examples

@@ -12,7 +12,7 @@ from mole_jax import representation
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 from mole_jax.learners import diffusion, end_to_end, gpt, regression
-from mole_jax.learners.ancestors import evolved, l2l, maml, reptile, sequence
+from mole_jax.learners.ancestors import evolved, l2l, maml, prototypes, reptile, sequence
 from mole_jax.learners.diffusion import Diffusion
 from mole_jax.learners.end_to_end import EndToEnd
 from mole_jax.learners.learners_config import LearnersConfig
@@ -34,6 +34,7 @@ RIVALS: dict[str, Callable[[Diffusion], Diffusion | EndToEnd]] = {
 ANCESTORS: dict[str, Callable[..., Learner]] = {
     **dict.fromkeys(maml.LABELS, maml.build),
     reptile.NAME: reptile.build,
+    **dict.fromkeys(prototypes.LABELS, prototypes.build),
     l2l.NAME: l2l.build,
     **dict.fromkeys(sequence.LABELS, sequence.build),
     evolved.NAME: evolved.build,

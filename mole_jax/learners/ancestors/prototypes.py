@@ -1,0 +1,173 @@
+"""Prototypical networks: a learned embedding, and a last layer that is written from class means.
+
+Snell et al. 2017, Prototypical Networks for Few-shot Learning. A class is the mean c of its
+embedded examples, and an input h belongs to the nearest: its logits are -|h - c|^2. Up to a term
+that all classes share, that is a last layer with weights 2 c and biases -|c|^2 (section 2.4 there):
+so the answer is a network like any other, written without a gradient step.
+
+`proto_maml` takes gradient steps from that network, and is trained through them (Triantafillou et
+al. 2020, Meta-Dataset, section 3). There as here the last layer depends on the embedding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mole_jax.core import rng
+from mole_jax.learners import query_loss
+from mole_jax.learners.ancestors import descent
+from mole_jax.learners.ancestors.ancestor import Ancestor, AncestorConfig
+from mole_jax.learners.ancestors.descent import DescentConfig
+from mole_jax.tasks.examples import Examples
+from mole_jax.tasks.networks import OUTPUT, Network, fewer_outputs
+from mole_jax.training.learner import Episodes, Label, Request, Uses
+
+ALONE, STEPPING = "prototypes", "proto_maml"
+LABELS = {
+    ALONE: Label("Prototypes", "Learns an embedding; a class is the mean of its examples."),
+    STEPPING: Label("Proto-MAML", "MAML whose last layer begins with the means of the classes."),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class PrototypesConfig(AncestorConfig):
+    """The section of a learner without gradient steps."""
+
+    rate: float = 1e-2  # learning rate of meta-training
+
+
+def embedding(network: Network, flat: jax.Array, inputs: jax.Array) -> jax.Array:
+    """Return what the last layer of a network [D] is given for inputs [n, n_inputs]: [n, F].
+
+    An output is linear in the last layer's weights, and its derivative by them is that.
+    """
+    kernel, _ = _last_layer(network)
+    shape = network.spec.fields[kernel].shape
+    size = math.prod(shape[:-1])
+
+    def first_output(weights: jax.Array) -> jax.Array:  # [F] -> [n]
+        whole = jnp.zeros((size, shape[-1])).at[:, 0].set(weights)
+        put = flat.at[network.spec.fields[kernel].slice].set(whole.reshape(-1))
+        return network.apply(network.spec.unflatten(put), inputs)[..., 0]
+
+    def along(direction: jax.Array) -> jax.Array:
+        return jax.jvp(first_output, (jnp.zeros(size),), (direction,))[1]
+
+    return jax.vmap(along)(jnp.eye(size)).T
+
+
+def written(network: Network, flat: jax.Array, support: Examples) -> jax.Array:
+    """Return a network [D] whose last layer compares inputs with the classes of a support set [n].
+
+    A class without an example gets the mean of all examples.
+    """
+    inside = embedding(network, flat, support.inputs)
+    of_class = jax.nn.one_hot(support.labels, network.n_outputs) * support.mask[:, None]
+    counts = jnp.sum(of_class, axis=0)[:, None]
+    everything = jnp.sum(inside * support.mask[:, None], axis=0, keepdims=True)
+    everything = everything / jnp.maximum(jnp.sum(support.mask), 1)
+    means = jnp.where(counts > 0, of_class.T @ inside / jnp.maximum(counts, 1), everything)
+    kernel, bias = (network.spec.fields[i].slice for i in _last_layer(network))
+    flat = flat.at[kernel].set(2 * means.T.reshape(-1))
+    flat = flat.at[bias].set(-jnp.sum(jnp.square(means), axis=1))
+    return fewer_outputs.emptied(network, flat, support.n_classes)
+
+
+def _last_layer(network: Network) -> tuple[int, int]:
+    """Return which of a network's tensors are the weights and biases of its last layer."""
+    axes = [network.axes[field.path] for field in network.spec.fields]
+    kernels = [i for i, names in enumerate(axes) if len(names) > 1 and names[-1] == OUTPUT]
+    biases = [i for i, names in enumerate(axes) if names == (OUTPUT,)]
+    if len(kernels) != 1 or len(biases) != 1:
+        raise ValueError(f"a {network.name} has no single last layer with weights and biases")
+    return kernels[0], biases[0]
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["scale"],
+    meta_fields=["network", "name", "label", "mesh", "parts", "config", "steps"],
+)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prototypes(Ancestor):
+    """A network, which is theta; its last layer is written anew for each task."""
+
+    config: DescentConfig | None  # None: without gradient steps
+    steps: int  # of an adaptation
+    scale: Any  # of its rate
+
+    @property
+    def uses(self) -> Uses:
+        return descent.uses(self.network)
+
+    def init(self, key: jax.Array) -> dict[str, jax.Array]:
+        """Return a fresh network."""
+        return {"start": self.network.spec.flatten(self.network.init(rng.named(key, "start")))}
+
+    def gradient(
+        self, theta: Any, batch: Episodes, key: jax.Array
+    ) -> tuple[Any, dict[str, jax.Array]]:
+        """Return the gradient of the written networks' loss on unseen examples."""
+        trained = self
+        if self.config is not None:
+            trained = dataclasses.replace(self, steps=self.config.inner_steps, scale=np.float32(1))
+
+        def loss(theta: Any, given: Episodes) -> tuple[jax.Array, dict[str, jax.Array]]:
+            flat = trained._adapted(theta, given, key, second_order=True)
+            return query_loss.of_networks(self.network, flat, given.query)
+
+        return query_loss.gradient(loss, theta, batch, self.mesh, self.parts)
+
+    def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> jax.Array:
+        """Write the last layer for every support set, and take the steps: [B, D]."""
+        return self._adapted(theta, episodes, key)
+
+    def _adapted(
+        self, theta: Any, episodes: Episodes, key: jax.Array, *, second_order: bool = False
+    ) -> jax.Array:
+        def of_one(support: Examples) -> jax.Array:
+            begun = written(self.network, theta["start"], support)
+            if self.config is None:
+                return begun
+            return descent.descend(
+                self.config,
+                self.network,
+                begun,
+                support,
+                key,
+                rate=self.config.inner_rate * self.scale,
+                steps=self.steps,
+                second_order=second_order,
+            )
+
+        # If one support set is for all, it is looked at once.
+        found = jax.vmap(of_one)(episodes.support)
+        return jnp.broadcast_to(found, (len(episodes.start), *found.shape[1:]))
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """Return the number of steps, and their rate as a multiple of the trained one."""
+        return {} if self.config is None else descent.setting(self)
+
+    def choices(self) -> tuple[Prototypes, ...]:
+        """Return the numbers of steps and the rates to be tried."""
+        return () if self.config is None else descent.choices(self)
+
+
+def build(config: AncestorConfig, network: Network, name: str) -> Prototypes:
+    """Build one of LABELS.
+
+    Raises:
+        ValueError: for a network without a single last layer of weights and biases.
+    """
+    _last_layer(network)
+    own = config if isinstance(config, DescentConfig) else None
+    steps = own.try_steps[-1] if own else 0
+    return Prototypes(network, name, LABELS[name], None, 1, own, steps, np.float32(1))
