@@ -49,8 +49,8 @@ STEPS = {
     },
 }
 # Chosen by the loss of 800 steps of meta-training on `glyphs`: of the first four, meta-rates 1e-3,
-# 3e-3 and 1e-2 with inner rates of 0.1 and 0.3 each; of prototypes, meta-rates 1e-3, 3e-3, 1e-2 and
-# 3e-2; of Proto-MAML these with inner rates from 0.01 to 0.3, eight in all. Others are as they came.
+# 3e-3 and 1e-2 with inner rates of 0.1 and 0.3 each; of prototypes, meta-rates 1e-3, 3e-3, 1e-2,
+# 3e-2; of Proto-MAML ten pairs, with inner rates from 0.01 to 0.3. The others are as they came.
 SETTINGS: dict[str, Any] = {
     "learners.maml.inner_rate": 0.3,
     "learners.proto_maml.inner_rate": 0.01,

@@ -23,7 +23,16 @@ import numpy as np
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 from mole_jax.core.unknown import unknown
-from mole_jax.representation import autoencoder, chunk, cut, flat, neuron, pca, weight
+from mole_jax.representation import (
+    alignment,
+    autoencoder,
+    chunk,
+    cut,
+    flat,
+    neuron,
+    pca,
+    weight,
+)
 from mole_jax.representation.codec import Codec
 from mole_jax.representation.fitted import Fitted
 from mole_jax.representation.normalise import NORMALISERS, Normaliser
@@ -127,6 +136,21 @@ def one_basis(config: Mapping[str, Any]) -> bool:
     """
     align = compat.get(config, "representation.align")
     return bool(config["population"]["shared_start"] or align)
+
+
+def in_basis(
+    config: Mapping[str, Any], network: Network, fitted: Fitted, flat: np.ndarray
+) -> np.ndarray:
+    """Return networks [N, D] in the basis that a learner was trained in.
+
+    With `representation.align` a trained network that comes from outside has its units in an order
+    of its own, which means nothing to the learner: they are brought into that of the training runs.
+    Its function stays the same. Otherwise the networks are returned as they are.
+    """
+    if not compat.get(config, "representation.align"):
+        return flat
+    middle = np.asarray(fitted.normaliser.mean, np.float64)
+    return np.stack([alignment.align(network, np.asarray(own), middle) for own in flat])
 
 
 def latent(config: Mapping[str, Any]) -> Latent | None:

@@ -257,6 +257,7 @@ class Model:
                     )
                 flat = fewer_outputs.widened(whole, given_starts, own)
                 asked_network.check_start(whole, own, flat)
+                flat = jnp.asarray(representation.in_basis(self.config, whole, self.fitted, flat))
                 if loss is None:
                     loss = writing.measured(whole, flat, support_set.examples, metric)
                 # Uncommitted to a device, they would cause another compilation.

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mole_jax import representation
 from mole_jax.evaluation.baselines import adam, adam_support
 from mole_jax.evaluation.harness import scoring, statistics
 from mole_jax.evaluation.harness.context import EvalContext
@@ -75,6 +76,8 @@ def _starts(
 
 def _from(context: EvalContext, episodes: EpisodeGrid, starts: np.ndarray) -> EpisodeGrid:
     """Return the episodes [T, 1] with other starts [T, D], and measure these."""
+    fitted = context.learners[context.learner].trained.scales.fitted
+    starts = representation.in_basis(context.config, context.family.network, fitted, starts)
     starts = starts[:, None]
     found = scoring.on_own_tasks(context.family, context.prompt_metric.pool, starts, episodes.tasks)
     metric = context.prompt_metric.of_measured(*found, context.family.score_unit)

@@ -1,12 +1,12 @@
 """Prototypical networks: a learned embedding, and a last layer that is written from class means.
 
 Snell et al. 2017, Prototypical Networks for Few-shot Learning. A class is the mean c of its
-embedded examples, and an input h belongs to the nearest: its logits are -|h - c|^2. Up to a term
-that all classes share, that is a last layer with weights 2 c and biases -|c|^2 (section 2.4 there):
-so the answer is a network like any other, written without a gradient step.
+embedded examples, and the logits of an embedding h are -|h - c|^2. Up to a term that all classes
+share, those are the outputs of a last layer with weights 2 c and biases -|c|^2:
+the answer is a network like any other, written without a gradient step.
 
 `proto_maml` takes gradient steps from that network, and is trained through them (Triantafillou et
-al. 2020, Meta-Dataset, section 3). There as here the last layer depends on the embedding.
+al. 2020, Meta-Dataset): the last layer keeps depending on the embedding.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mole_jax.core import rng
+from mole_jax.core.errors import UserError
 from mole_jax.learners import query_loss
 from mole_jax.learners.ancestors import descent
 from mole_jax.learners.ancestors.ancestor import Ancestor, AncestorConfig
@@ -43,18 +44,44 @@ class PrototypesConfig(AncestorConfig):
     rate: float = 1e-2  # learning rate of meta-training
 
 
-def embedding(network: Network, flat: jax.Array, inputs: jax.Array) -> jax.Array:
-    """Return what the last layer of a network [D] is given for inputs [n, n_inputs]: [n, F].
+class LastLayer(NamedTuple):
+    """Where a network keeps the layer that its outputs come from."""
+
+    kernel: slice  # of the parameters [D]
+    bias: slice
+    n_features: int  # numbers that go into it
+    n_outputs: int
+
+
+def last_layer(network: Network, key: str) -> LastLayer:
+    """Return a network's last layer.
+
+    Raises:
+        UserError: where it has no single one with weights and biases; `key` is what needs it.
+    """
+    axes = {field.path: network.axes[field.path] for field in network.spec.fields}
+    kernels = [f for f in network.spec.fields if len(axes[f.path]) > 1 and OUTPUT in axes[f.path]]
+    biases = [field for field in network.spec.fields if axes[field.path] == (OUTPUT,)]
+    if not network.classifies or len(kernels) != 1 or len(biases) != 1:
+        raise UserError(
+            f"{key} writes the last layer of a classifier, but network.name={network.name!r} has "
+            "no single one with weights and biases: choose another network, or leave it out"
+        )
+    (kernel,), (bias,) = kernels, biases
+    assert axes[kernel.path][-1] == OUTPUT
+    return LastLayer(kernel.slice, bias.slice, math.prod(kernel.shape[:-1]), kernel.shape[-1])
+
+
+def features(network: Network, layer: LastLayer, flat: jax.Array, inputs: jax.Array) -> jax.Array:
+    """Return what a network [D] gives its last layer for inputs [n, n_inputs]: [n, F].
 
     An output is linear in the last layer's weights, and its derivative by them is that.
     """
-    kernel, _ = _last_layer(network)
-    shape = network.spec.fields[kernel].shape
-    size = math.prod(shape[:-1])
+    size = layer.n_features
 
     def first_output(weights: jax.Array) -> jax.Array:  # [F] -> [n]
-        whole = jnp.zeros((size, shape[-1])).at[:, 0].set(weights)
-        put = flat.at[network.spec.fields[kernel].slice].set(whole.reshape(-1))
+        kernel = jnp.zeros((size, layer.n_outputs)).at[:, 0].set(weights)
+        put = flat.at[layer.kernel].set(kernel.reshape(-1))
         return network.apply(network.spec.unflatten(put), inputs)[..., 0]
 
     def along(direction: jax.Array) -> jax.Array:
@@ -63,31 +90,32 @@ def embedding(network: Network, flat: jax.Array, inputs: jax.Array) -> jax.Array
     return jax.vmap(along)(jnp.eye(size)).T
 
 
-def written(network: Network, flat: jax.Array, support: Examples) -> jax.Array:
-    """Return a network [D] whose last layer compares inputs with the classes of a support set [n].
+def class_means(
+    network: Network, layer: LastLayer, flat: jax.Array, support: Examples
+) -> tuple[jax.Array, jax.Array]:
+    """Return the last layer of class means for a network [D] and a support set [n].
 
-    A class without an example gets the mean of all examples.
+    A class without an example has the mean of all examples.
+
+    Returns:
+        Weights [F, K] and biases [K].
     """
-    inside = embedding(network, flat, support.inputs)
-    of_class = jax.nn.one_hot(support.labels, network.n_outputs) * support.mask[:, None]
+    inside = features(network, layer, flat, support.inputs)
+    of_class = jax.nn.one_hot(support.labels, layer.n_outputs) * support.mask[:, None]
     counts = jnp.sum(of_class, axis=0)[:, None]
     everything = jnp.sum(inside * support.mask[:, None], axis=0, keepdims=True)
     everything = everything / jnp.maximum(jnp.sum(support.mask), 1)
-    means = jnp.where(counts > 0, of_class.T @ inside / jnp.maximum(counts, 1), everything)
-    kernel, bias = (network.spec.fields[i].slice for i in _last_layer(network))
-    flat = flat.at[kernel].set(2 * means.T.reshape(-1))
-    flat = flat.at[bias].set(-jnp.sum(jnp.square(means), axis=1))
+    means = of_class.T @ inside / jnp.maximum(counts, 1)
+    means = jnp.where(counts > 0, means, jnp.broadcast_to(everything, means.shape))
+    return 2 * means.T, -jnp.sum(jnp.square(means), axis=1)
+
+
+def written(network: Network, flat: jax.Array, support: Examples) -> jax.Array:
+    """Return a network [D] whose last layer holds the class means of a support set [n]."""
+    layer = last_layer(network, "learners.prototypes")
+    kernel, bias = class_means(network, layer, flat, support)
+    flat = flat.at[layer.kernel].set(kernel.reshape(-1)).at[layer.bias].set(bias)
     return fewer_outputs.emptied(network, flat, support.n_classes)
-
-
-def _last_layer(network: Network) -> tuple[int, int]:
-    """Return which of a network's tensors are the weights and biases of its last layer."""
-    axes = [network.axes[field.path] for field in network.spec.fields]
-    kernels = [i for i, names in enumerate(axes) if len(names) > 1 and names[-1] == OUTPUT]
-    biases = [i for i, names in enumerate(axes) if names == (OUTPUT,)]
-    if len(kernels) != 1 or len(biases) != 1:
-        raise ValueError(f"a {network.name} has no single last layer with weights and biases")
-    return kernels[0], biases[0]
 
 
 @functools.partial(
@@ -165,9 +193,9 @@ def build(config: AncestorConfig, network: Network, name: str) -> Prototypes:
     """Build one of LABELS.
 
     Raises:
-        ValueError: for a network without a single last layer of weights and biases.
+        UserError: for a network without a single last layer of weights and biases.
     """
-    _last_layer(network)
+    last_layer(network, f"learners.{name}")
     own = config if isinstance(config, DescentConfig) else None
     steps = own.try_steps[-1] if own else 0
     return Prototypes(network, name, LABELS[name], None, 1, own, steps, np.float32(1))

@@ -45,6 +45,10 @@ def start_of(network: Network) -> jax.Array:
     return flat + 0.1 * jax.random.normal(KEY, flat.shape)  # biases, too
 
 
+def features(network: Network, flat: jax.Array, inputs: jax.Array) -> jax.Array:
+    return prototypes.features(network, prototypes.last_layer(network, "this"), flat, inputs)
+
+
 def logits(network: Network, flat: jax.Array, inputs: jax.Array) -> jax.Array:
     return network.apply(network.spec.unflatten(flat), inputs)
 
@@ -54,7 +58,7 @@ def test_logits_are_distances_to_the_means_of_classes(name: str) -> None:
     network = network_of(name)
     flat, support = start_of(network), support_of(network)
     others = support_of(network, seed=1).inputs
-    inside = jax.jit(lambda x: prototypes.embedding(network, flat, x))
+    inside = jax.jit(lambda x: features(network, flat, x))
     means = jnp.stack([inside(support.inputs)[support.labels == k].mean(0) for k in range(3)])
     distances = jnp.sum(jnp.square(inside(others)[:, None] - means[None]), axis=-1)
     expected = -distances + jnp.sum(jnp.square(inside(others)), axis=1, keepdims=True)
@@ -71,7 +75,7 @@ def test_the_embedding_does_not_depend_on_the_last_layer() -> None:
     network = network_of("mlp")
     flat, inputs = start_of(network), support_of(network).inputs
     other = jnp.where(network.output_of < 0, flat, 7.0)
-    one, two = (prototypes.embedding(network, x, inputs) for x in (flat, other))
+    one, two = (features(network, x, inputs) for x in (flat, other))
     chex.assert_trees_all_close(one, two, atol=1e-6)
     grads = jax.grad(lambda x: prototypes.written(network, x, support_of(network)).sum())(flat)
     assert np.abs(grads[network.output_of < 0]).max() > 0
