@@ -89,6 +89,12 @@ EXPERIMENTS = {
         {**SETTINGS, "metamodel.support_warps": 0.0},
         ("diffusion", "end_to_end"),
     ),
+    # MOLE's units have places of their own, as those of its ancestors do.
+    "aligned": Experiment(
+        "glyphs_mlp.py",
+        {**SETTINGS, "representation.align": True},
+        ("diffusion", "end_to_end"),
+    ),
     "clothes": Experiment("glyphs_mlp.py:28", SETTINGS),
     "cartpole": Experiment(
         "cartpole.py:cpu", ACTING, ("diffusion", "maml", "fomaml", "meta_sgd", "reptile")
