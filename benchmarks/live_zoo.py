@@ -1,6 +1,6 @@
 """A live zoo against fixed ones: quality on unseen data subsets, and novelty, at equal compute.
 
-    S="--config.training.regression_steps=0 --config.seed=0"
+    S="--config.training.regression_steps=0 --config.representation.align=False"
     python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/fixed $S
     python -m mole_jax.main --config=configs/digits_mlp.py:live --workdir=runs/live $S
     python -m mole_jax.main --config=configs/digits_mlp.py --workdir=runs/half $S \\

@@ -81,7 +81,7 @@ def test_a_file_may_change_the_config_of_another_one_by_hand(tmp_path: Path) -> 
     )
     found = configs.override(configs.load(str(file)), [], experiment.SECTIONS)
     made = {"network.name": "cnn", "network.channels": (4, 4), "network.strides": (1, 1)}
-    asked = experiment.make(made | {"training.steps": 9})
+    asked = experiment.make(made | {"training.steps": 9, "representation.align": True})
     assert configs.flatten(found) == configs.flatten(asked)
 
 

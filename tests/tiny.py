@@ -54,6 +54,7 @@ TINY = {
     "population.batch_size": 16,
     "population.at_once": 64,
     "zoo.subsets_per_group": 3,
+    "representation.align": False,  # tests of one basis ask for it
     "metamodel.width": 32,
     "metamodel.layers": 1,
     "metamodel.heads": 2,

@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.representations import cells, one_cell, tables
-from benchmarks.representations.cells import EXPERIMENTS, MEDIA, Cell
+from benchmarks.representations.cells import EXPERIMENTS, MEDIA, QUESTIONS, Cell
 from mole_jax.core.program import compiled
 from mole_jax.core.program.command import explained, leave
 from mole_jax.core.storage.paths import user_path
@@ -37,13 +37,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120.0, help="of each meta-training")
     parser.add_argument("--seeds", type=int, nargs="+", default=(0,))
     parser.add_argument("--media", nargs="+", choices=MEDIA, help="these alone; all by default")
+    parser.add_argument(
+        "--questions", nargs="+", choices=QUESTIONS, default=QUESTIONS, help="all by default"
+    )
     flags = parser.parse_args()
     if not 0 < flags.seconds < math.inf:
         parser.error(f"--seconds={flags.seconds:g} must be above 0")
     wanted = {
         (name, seed): [
             cell
-            for cell in cells.all_of(name, seed)
+            for cell in cells.all_of(name, seed, flags.questions)
             if flags.media is None or cell.medium in flags.media
         ]
         for seed in flags.seeds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -105,22 +105,30 @@ class Cell(NamedTuple):
         return f"{self.experiment}-{self.medium}-{switches}-{self.parametrisation}"
 
 
-def all_of(experiment: str, seed: int) -> Iterator[Cell]:
-    """Give the cells of an experiment: media with and without probes, then one switch at a time."""
+# What is asked: of media, of media without gradients on probes, and of one switch at a time.
+QUESTIONS = ("media", "plain", "parametrisations", "starts")
+
+
+def all_of(experiment: str, seed: int, questions: Sequence[str] = QUESTIONS) -> Iterator[Cell]:
+    """Give the cells of an experiment, question by question."""
     base = Cell(experiment, "neuron", True, False, "edm", seed)
     media = EXPERIMENTS[experiment].media
-    for medium in media:
-        yield base._replace(medium=medium)
+    if "media" in questions:
+        for medium in media:
+            yield base._replace(medium=medium)
     if experiment.startswith("mlp-"):  # they ask how media grow, and nothing else
         return
-    for medium in media:
-        if not MEDIA[medium].follows:
-            yield base._replace(medium=medium, follows=False)
-    for parametrisation in PARAMETRISATIONS:
-        if parametrisation != base.parametrisation:
-            yield base._replace(parametrisation=parametrisation)
-    for medium in ("chunk", "neuron", "pca"):
-        yield base._replace(medium=medium, shared_start=True)
+    if "plain" in questions:
+        for medium in media:
+            if not MEDIA[medium].follows:
+                yield base._replace(medium=medium, follows=False)
+    if "parametrisations" in questions:
+        for parametrisation in PARAMETRISATIONS:
+            if parametrisation != base.parametrisation:
+                yield base._replace(parametrisation=parametrisation)
+    if "starts" in questions:
+        for medium in ("chunk", "neuron", "pca"):
+            yield base._replace(medium=medium, shared_start=True)
 
 
 def changes(cell: Cell) -> dict[str, Any]:
@@ -131,6 +139,7 @@ def changes(cell: Cell) -> dict[str, Any]:
         **own.changes,
         "representation.components": own.components,
         "population.shared_start": cell.shared_start,
+        "representation.align": False,
         **MEDIA[cell.medium].changes,
         **PARAMETRISATIONS[cell.parametrisation],
         "training.end_to_end_steps": 0,
