@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks import machine
 from mole_jax.core.program.command import explained, leave
 
+MOLE = ("diffusion", "end_to_end")  # the first two rows
 Found = Mapping[str, Any]  # of one seed, as benchmarks/learners.py records it
 
 
@@ -31,9 +32,23 @@ def main() -> None:
         print(_costs(seeds))
 
 
-def accuracies(group: str) -> str:
-    """Return the accuracies (%) of one answer at each number of shots, of "glyphs 60 s", say."""
-    return _accuracies(_groups()[group], "one")
+def accuracies(group: str, one_basis: str = "", of: str = "one") -> str:
+    """Return the accuracies (%) of answers at each number of shots, as a table.
+
+    Args:
+        group: "glyphs 60 s", say.
+        one_basis: the same for MOLE with training runs in one basis, whose rows come first.
+        of: "one" answer, or the "mean" of several.
+    """
+    groups = _groups()
+    first = []
+    if one_basis:
+        first = [
+            [f"{label}, one basis", *cells]
+            for label, *cells in _accuracy_rows(groups[one_basis], of)[: len(MOLE)]
+        ]
+    head = ["", *groups[group][0]["splits"]]
+    return _markdown(head, [*first, *_accuracy_rows(groups[group], of)])
 
 
 def costs(group: str) -> str:
@@ -49,6 +64,10 @@ def _groups() -> dict[str, list[Found]]:
 
 
 def _accuracies(seeds: Sequence[Found], of: str) -> str:
+    return _markdown(["", *seeds[0]["splits"]], _accuracy_rows(seeds, of))
+
+
+def _accuracy_rows(seeds: Sequence[Found], of: str) -> list[list[str]]:
     splits = seeds[0]["splits"]
     rows = []
     for method, label in next(iter(splits.values()))["labels"].items():
@@ -60,7 +79,7 @@ def _accuracies(seeds: Sequence[Found], of: str) -> str:
             ]
             cells.append(" · ".join(f"{100 * x:.1f}" for x in found))
         rows.append([label, *cells])
-    return _markdown(["", *splits], rows)
+    return rows
 
 
 def _costs(seeds: Sequence[Found]) -> str:

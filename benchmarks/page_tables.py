@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import learners_tables, machine, record, speed_tables
+from benchmarks.representations import tables as representations
 from benchmarks.speed_tables import markdown
 from mole_jax.core.errors import UserError
 from mole_jax.core.program.command import explained, leave
@@ -220,10 +221,16 @@ TABLES: dict[str, Callable[[], str]] = {
     "populations": speed_tables.populations,
     "blocks": speed_tables.blocks,
     "samplers": speed_tables.samplers,
-    "learners-a-minute": functools.partial(learners_tables.accuracies, "glyphs 60 s"),
+    "learners-a-minute": functools.partial(
+        learners_tables.accuracies, "glyphs 60 s", "aligned 60 s"
+    ),
     "learners-unwarped": functools.partial(learners_tables.accuracies, "unwarped 60 s"),
     "learners-costs": functools.partial(learners_tables.costs, "glyphs 60 s"),
     "learners-five-minutes": functools.partial(learners_tables.accuracies, FIVE_MINUTES),
+    "representations-mlp": functools.partial(representations.table, "media", "mlp"),
+    "representations-others": functools.partial(representations.others, ("cnn", "vit", "cartpole")),
+    "parametrisations": functools.partial(representations.table, "parametrisations", "mlp"),
+    "one-start": functools.partial(representations.table, "starts", "mlp"),
 }
 
 

@@ -65,6 +65,27 @@ def pages(rows: Sequence[Row]) -> str:
     return "\n\n".join(x for x in found if x)
 
 
+def table(question: str, experiment: str) -> str:
+    """Return one of an experiment's tables: "media", "parametrisations" or "starts"."""
+    own = [row for row in found() if row["experiment"] == experiment]
+    return {
+        "media": lambda: media([row for row in own if plain(row)]),
+        "parametrisations": lambda: parametrisations(own),
+        "starts": lambda: starts(own),
+    }[question]()
+
+
+def others(experiments: Sequence[str], names: Sequence[str] = ("neuron", "aligned")) -> str:
+    """Return a table with a row for each experiment: scores on S1 of some media, with probes."""
+    rows = []
+    for experiment in experiments:
+        own = [row for row in found() if row["experiment"] == experiment and plain(row)]
+        of = [[row for row in own if row["medium"] == name and row["follows"]] for name in names]
+        scores = [_mean(these, "splits", "S1", "mean", times=_PERCENT) for these in of]
+        rows.append([experiment, *scores, _mean(own, "splits", "S1", "adam", times=_PERCENT)])
+    return _markdown(["S1, %", *(MEDIA[name].label for name in names), "Adam or PPO"], rows)
+
+
 def plain(row: Row) -> bool:
     """Return whether only the medium and the probes were changed."""
     return row["parametrisation"] == "edm" and not row["shared_start"]

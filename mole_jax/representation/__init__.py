@@ -104,7 +104,7 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Repres
             "representation.normaliser='global' keeps no mean, but the runs of "
             "population.shared_start or representation.align lie around one: set it to 'tensor'"
         )
-    if network.frame is not None and (why := _no_frame(name, kind, shared)):
+    if network.frame is not None and (why := _no_frame(config, network)):
         raise UserError(
             f"network.name={network.name!r} has networks of several sizes, where absent parameters "
             f"are zero, and {why}"
@@ -115,18 +115,22 @@ def build(config: Mapping[str, Any], network: Network, fitted: Fitted) -> Repres
     return Tabulated(fitted, found)
 
 
-def _no_frame(name: str, normaliser: str, shared: bool) -> str:
+def _no_frame(config: Mapping[str, Any], network: Network) -> str:
     """Say why a representation does not keep zeros, and the remedy; "" where it does."""
+    name = config["representation"]["name"]
     if name in LATENTS:
         return f"representation.name={name!r} does not keep zeros: set it to 'neuron'"
-    if normaliser == "global":
+    if compat.get(config, "representation.normaliser") == "global":
         return "representation.normaliser='global' is not for several sizes: set it to 'tensor'"
-    if shared:
-        return (
-            "population.shared_start and representation.align keep a mean of every parameter: set "
-            "both to False"
-        )
+    if config["population"]["shared_start"]:
+        return "population.shared_start keeps a mean of every parameter: set it to False"
+    if compat.get(config, "representation.align") and network.rotations:
+        return "representation.align is not for attention among them: set it to False"
     return ""
+
+
+# The network that training runs were matched to, among what is fitted for a table.
+BASIS = "basis"
 
 
 def one_basis(config: Mapping[str, Any]) -> bool:
@@ -149,7 +153,7 @@ def in_basis(
     """
     if not compat.get(config, "representation.align"):
         return flat
-    middle = np.asarray(fitted.normaliser.mean, np.float64)
+    middle = np.asarray(fitted.arrays.get(BASIS, fitted.normaliser.mean), np.float64)
     return np.stack([alignment.align(network, np.asarray(own), middle) for own in flat])
 
 
@@ -162,5 +166,8 @@ def shapes(config: Mapping[str, Any], network: Network) -> Fitted:
     """Return what will be fitted, as shapes: enough to build a learner."""
     each = jax.ShapeDtypeStruct((network.spec.size,), np.float32)
     kind = latent(config)
-    arrays = {} if kind is None else kind.shapes(config["representation"], network)
+    if kind is not None:
+        arrays = kind.shapes(config["representation"], network)
+    else:
+        arrays = {BASIS: each} if compat.get(config, "representation.align") else {}
     return Fitted(Normaliser(each, each, each), arrays)

@@ -82,7 +82,8 @@ def match(network: Network, flat: np.ndarray, reference: np.ndarray) -> list[np.
     """Return the permutations that bring `flat` closest to `reference` (Hungarian method).
 
     Exact for one axis. Several are matched in turn, each with the current orders of the others,
-    until nothing changes: weight matching (Ainsworth et al. 2023), a local optimum.
+    until nothing changes: weight matching (Ainsworth et al. 2023), a local optimum. In a frame of
+    several sizes, units that the network lacks stay where they are, behind its own.
 
     Args:
         network: the network.
@@ -103,10 +104,26 @@ def match(network: Network, flat: np.ndarray, reference: np.ndarray) -> list[np.
             if len(symmetries) > 1:
                 moved = {s.axis: order for s, order in zip(symmetries, orders, strict=True)}
                 others = _reorder(network, flat, moved)
-            orders[i] = _assign(symmetry, _gain(network, others, reference, symmetry.axis))
+            n = _present(network, flat, symmetry.axis)
+            gain = _gain(network, others, reference, symmetry.axis)[:n, :n]
+            orders[i][:n] = _assign(symmetry, gain)
         if all(np.array_equal(a, b) for a, b in zip(before, orders, strict=True)):
             break
     return orders
+
+
+def _present(network: Network, flat: np.ndarray, axis: str) -> int:
+    """Return how many units of a network are along an axis; those that a frame lacks come last."""
+    n = network.sizes[axis]
+    if network.frame is None:
+        return n
+    there = np.zeros(n, bool)
+    for field in network.spec.fields:
+        axes = network.axes[field.path]
+        if axis in axes:
+            tensor = np.moveaxis(flat[field.slice].reshape(field.shape), axes.index(axis), 0)
+            there |= (tensor.reshape(n, -1) != 0).any(axis=1)
+    return int(np.flatnonzero(there).max(initial=-1)) + 1
 
 
 def _gain(network: Network, flat: np.ndarray, reference: np.ndarray, axis: str) -> np.ndarray:

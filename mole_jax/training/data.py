@@ -52,6 +52,7 @@ class TrainingRuns:
     normaliser: Normaliser
     metric: PromptMetric  # the one in `arrays.metric`
     kept: np.ndarray | None = None
+    basis: np.ndarray | None = None  # [D] the network that all were matched to, with `align`
 
 
 def load(zoo: Zoo, family: TaskFamily, normaliser: str = "tensor") -> tuple[Normaliser, ZooArrays]:
@@ -87,6 +88,7 @@ def read(
     metric = metric or PromptMetric(zoo.schema.prompt_metric)
     shape = (len(runs), len(zoo.steps), zoo.schema.spec.size)
     kept: np.ndarray | None = None
+    basis: np.ndarray | None = None
     if placement != "stream":
         kept = np.empty(shape, "float32" if placement == "device" else zoo.schema.dtype)
     moments = normalise.moments(_keeping(zoo.blocks(runs), kept))
@@ -97,7 +99,7 @@ def read(
                 "representation.align brings all runs into one basis before the training, but "
                 "zoo.placement='stream' leaves them in their files: set it to 'device' or 'host'"
             )
-        line = one_basis.align(family.network, kept)
+        basis, line = one_basis.align(family.network, kept)
         if distributed.is_first():
             print(f"train: {line}", flush=True)
         moments = normalise.moments([kept])
@@ -113,7 +115,7 @@ def read(
         task=jnp.asarray(zoo.runs["subset"][runs]),
     )
     fitted = jax.tree.map(jnp.asarray, fitted)
-    return TrainingRuns(placement, zoo, runs, arrays, fitted, metric, kept)
+    return TrainingRuns(placement, zoo, runs, arrays, fitted, metric, kept, basis)
 
 
 def choose_placement(config: Mapping[str, Any], zoo: Zoo) -> tuple[str, str]:

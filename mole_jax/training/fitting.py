@@ -26,7 +26,8 @@ def fit(config: Mapping[str, Any], network: Network, runs: TrainingRuns) -> tupl
     """
     kind = representation.latent(config)
     if kind is None:
-        return Fitted(runs.normaliser, {}), ""
+        arrays = {} if runs.basis is None else {representation.BASIS: runs.basis}
+        return Fitted(runs.normaliser, arrays), ""
     normaliser = Normaliser(*(np.asarray(x) for x in runs.normaliser))
     starts = None
     if representation.one_basis(config):

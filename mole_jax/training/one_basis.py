@@ -18,17 +18,23 @@ from mole_jax.tasks.networks import Network
 ROUNDS = 2
 
 
-def align(network: Network, runs: np.ndarray) -> str:
-    """Bring runs [R, S, D] into one basis, in place; return a line for the log."""
+def align(network: Network, runs: np.ndarray) -> tuple[np.ndarray, str]:
+    """Bring runs [R, S, D] into one basis, in place.
+
+    Returns:
+        The network [D] that they were matched to, and a line for the log.
+    """
     began = time.monotonic()
     before = _spread(runs)
-    common = runs[0, -1].astype(np.float64)
+    # Of several sizes, one of the largest.
+    sizes = np.count_nonzero(runs[:, -1], axis=1) if network.frame else np.zeros(len(runs))
+    common = runs[sizes.argmax(), -1].astype(np.float64)
     for _ in range(ROUNDS):
         for run in runs:
             run[:] = _moved(network, run, common)
-        common = runs[:, -1].mean(axis=0, dtype=np.float64)
+        common = _mean(network, runs[:, -1])
     after = _spread(runs)
-    return (
+    return common.astype(np.float32), (
         f"{len(runs):,} runs in one basis, in {time.monotonic() - began:.0f} s: last snapshots are "
         f"{np.sqrt(after / before):.0%} as far from their mean as they were"
     )
@@ -42,6 +48,13 @@ def _moved(network: Network, run: np.ndarray, common: np.ndarray) -> np.ndarray:
     orders = permutation.match(network, run[-1], common)
     moved: np.ndarray = run[:, permutation.permute(network, np.arange(network.spec.size), orders)]
     return moved
+
+
+def _mean(network: Network, last: np.ndarray) -> np.ndarray:
+    """Return the mean of networks [R, D]; of several sizes, over those that have a parameter."""
+    total = last.sum(axis=0, dtype=np.float64)
+    there = np.count_nonzero(last, axis=0) if network.frame else len(last)
+    return total / np.maximum(there, 1)
 
 
 def _spread(runs: np.ndarray) -> float:

@@ -157,8 +157,7 @@ def test_an_unknown_representation_is_answered_with_the_nearest_and_with_all() -
     [
         ({"representation__name": "pca"}, "name='pca' does not keep zeros: set it to 'neuron'"),
         ({"representation__normaliser": "global"}, "not for several sizes: set it to 'tensor'"),
-        ({"population__shared_start": True}, "keep a mean of every parameter: set both to False"),
-        ({"representation__align": True}, "keep a mean of every parameter: set both to False"),
+        ({"population__shared_start": True}, "keeps a mean of every parameter: set it to False"),
     ],
 )
 def test_networks_of_several_sizes_need_zeros_that_stay(
@@ -167,4 +166,12 @@ def test_networks_of_several_sizes_need_zeros_that_stay(
     config = tiny.tiny_config(network__name="mlps", network__hidden=(32, 32), **changes)
     network = networks.build(config.network, (8, 8, 1), 3)
     with pytest.raises(UserError, match=message):
+        representation.build(config, network, representation.shapes(config, network))
+
+
+def test_a_frame_with_attention_is_not_brought_into_one_basis() -> None:
+    config = tiny.tiny_config(network__name="several", representation__align=True)
+    network = networks.build(config.network, (8, 8, 1), 3)
+    assert network.rotations
+    with pytest.raises(UserError, match="align is not for attention among them"):
         representation.build(config, network, representation.shapes(config, network))
