@@ -170,7 +170,9 @@ def test_networks_of_several_sizes_need_zeros_that_stay(
 
 
 def test_a_frame_with_attention_is_not_brought_into_one_basis() -> None:
-    config = tiny.tiny_config(network__name="several", representation__align=True)
+    config = tiny.tiny_config(
+        network__name="several", network__hidden=(32, 32), representation__align=True
+    )
     network = networks.build(config.network, (8, 8, 1), 3)
     assert network.rotations
     with pytest.raises(UserError, match="align is not for attention among them"):
