@@ -23,6 +23,10 @@ MEDIA: dict[str, Medium] = {
     "chunk": Medium("chunks of a tensor", {"representation.name": "chunk", **_NUMBERED}),
     "neuron": Medium("units", {}),
     "aligned": Medium("units in one basis", {"representation.align": True}),
+    "cut_aligned": Medium(
+        "chunks of the whole network, one basis",
+        {"representation.name": "cut", "representation.align": True},
+    ),
     "weight": Medium(
         "single weights, their graph",
         {"representation.name": "weight", "training.accumulate": 4},  # or attention fills memory
