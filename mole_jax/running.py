@@ -1,4 +1,4 @@
-"""Running an experiment from Python: the twin of `python -m mole_jax.main`."""
+"""Running an experiment from Python, as `python -m mole_jax.main` does."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def run(
 ) -> Path:
     """Run stages of an experiment in a workdir; return its folder.
 
-    As with the command, finished stages are skipped, an interrupted one goes on where it was, and
-    the workdir of another config is refused. All devices of this process are used.
+    As with the command, finished stages are skipped, an interrupted one resumes, and the workdir of
+    another config is refused. All devices of this process are used.
 
     Args:
         config: what differs from the defaults, such as {"network.hidden": (12,)}; a file and its

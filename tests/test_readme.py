@@ -6,12 +6,13 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from mole_jax import predict
+from mole_jax import predict, running
 from tests import tiny, untrained
 
 ROOT = Path(__file__).parents[1]
@@ -72,11 +73,31 @@ def test_the_commands_of_the_readme_do_what_they_say(there: Path) -> None:
 
 
 def test_python_of_the_docs_runs(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = blocks("docs/python.md", "python")
+    code, _ = blocks("docs/python.md", "python")
     with pytest.warns(Warning):  # the model is not trained, and far from the target
         run("docs/python.md", code)
     accuracy, losses = capsys.readouterr().out.split("\n", 1)
     assert 0 <= float(accuracy) <= 1 and losses.count(".") == 8
+
+
+def test_experiments_of_the_docs_are_asked_for_as_they_must_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their stages take minutes, and do not run here."""
+    _, code = blocks("docs/python.md", "python")
+    asked: list[Any] = []
+
+    def noted(config: Any, workdir: str, stages: tuple[str, ...] = ()) -> str:
+        asked.append((running._whole(config), workdir, stages))
+        return workdir
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(running, "run", noted)
+    monkeypatch.setattr("mole_jax.sampling.load.load", lambda workdir: asked.append(workdir))
+    run("docs/python.md", "import mole_jax\n" + code)
+    (demo, *_), (mine, *_, some), loaded = asked
+    assert demo.representation.align and mine.network.hidden == (12,) and mine.seed == 1
+    assert some == ("zoo", "train") and loaded == "runs/mine"
 
 
 def test_the_command_of_the_docs_writes_files_for_pytorch(there: Path) -> None:

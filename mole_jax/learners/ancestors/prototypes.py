@@ -125,7 +125,7 @@ def written(network: Network, flat: jax.Array, support: Examples) -> jax.Array:
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prototypes(Ancestor):
-    """A network, which is theta; its last layer is written anew for each task."""
+    """A network, which is theta; its last layer is written for each task."""
 
     config: DescentConfig | None  # None: without gradient steps
     steps: int  # of an adaptation
