@@ -229,8 +229,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "learners-five-minutes": functools.partial(learners_tables.accuracies, FIVE_MINUTES),
     "representations-mlp": functools.partial(representations.table, "media", "mlp"),
     "representations-others": functools.partial(representations.others, ("cnn", "vit", "cartpole")),
-    "parametrisations": functools.partial(representations.table, "parametrisations", "mlp"),
-    "one-start": functools.partial(representations.table, "starts", "mlp"),
 }
 
 

@@ -92,16 +92,17 @@ def plain(row: Row) -> bool:
 
 
 def media(rows: Sequence[Row]) -> str:
-    """Return a table with a row for each medium: with gradients on probes / without."""
+    """Return a table with a row for each medium: with gradients on probes / without, if known."""
     splits = [split for split in rows[0]["splits"] if split != "S0"]
     main = "S1" if "S1" in splits else "S0"
     head = ["medium", "L x C", "decoded", *splits, "R²", "rho", "Z_U", "diversity", "steps", "ms"]
+    switches = sorted({bool(row["follows"]) for row in rows}, reverse=True)
     table = []
     for name, medium in MEDIA.items():
         own = [row for row in rows if row["medium"] == name]
         if not own:
             continue
-        both = [[row for row in own if row["follows"] == follows] for follows in (True, False)]
+        both = [[row for row in own if row["follows"] == follows] for follows in switches]
         table.append(
             [
                 medium.label,
