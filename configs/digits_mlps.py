@@ -24,6 +24,7 @@ CONFIG: dict[str, object] = {
     "evaluation.targets.score": 0.0,
     "evaluation.targets.r2": 0.0,
     "evaluation.targets.share_of_adam": 0.9,
+    "representation.align": True,
     "training.steps": 4000,
     "training.regression_steps": 4000,
 }
@@ -39,6 +40,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     # MLPs, a CNN and a ViT, written by one model.
     "families": {
         "network.name": "several",
+        "representation.align": False,  # not with attention among them
         "network.hidden": (24, 24),
         "network.widths": (8, 16, 24),
         "network.depths": (1, 2),
