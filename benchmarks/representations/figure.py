@@ -46,6 +46,7 @@ def main() -> None:
 def draw(rows: Sequence[Row]) -> Figure:
     """Draw what there is: panels of experiments above, growth below."""
     panels = [p for p in PANELS if any(row["experiment"] == p[0] for row in rows)]
+    there = [name for name in MEDIA if any(row["medium"] == name for row in rows)]
     growth = [row for row in rows if row["experiment"].startswith("mlp-")]
     with matplotlib.rc_context(style.RC):
         figure = Figure(figsize=(1.6 + 1.7 * len(panels), 5.6 if growth else 3.0))
@@ -56,9 +57,9 @@ def draw(rows: Sequence[Row]) -> Figure:
         grid = parts[0].subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (experiment, split, title) in zip(grid, panels, strict=True):
             own = [row for row in rows if row["experiment"] == experiment and tables.plain(row)]
-            _media(axes, own, split)
+            _media(axes, own, split, there)
             axes.set_title(title, fontsize=9, color=style.INK)
-        grid[0].set_yticks(range(len(MEDIA)), [medium.label for medium in MEDIA.values()])
+        grid[0].set_yticks(range(len(there)), [MEDIA[name].label for name in there])
         grid[0].invert_yaxis()  # shared by all
         parts[0].supxlabel(
             "score (%), 95 % intervals; filled: with gradients on probes, hollow: without; "
@@ -70,11 +71,11 @@ def draw(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _media(axes: Axes, rows: Sequence[Row], split: str) -> None:
+def _media(axes: Axes, rows: Sequence[Row], split: str, there: Sequence[str]) -> None:
     for row in rows:
         own = row["splits"][split]
         shift = 0.14 if row["follows"] else -0.14
-        y = list(MEDIA).index(row["medium"]) - shift + 0.07 * (row["seed"] - 0.5)
+        y = there.index(row["medium"]) - shift + 0.07 * (row["seed"] - 0.5)
         colour = style.GENERATED if row["follows"] else style.BASELINE
         low, high = (100 * x for x in own["ci95"])
         axes.plot([low, high], [y, y], color=colour, linewidth=1.2)
