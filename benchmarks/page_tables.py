@@ -279,7 +279,7 @@ def _percent(x: float) -> str:
 
 
 def _points(x: float) -> str:
-    return f"{100 * x:.1f}"
+    return f"{round(100 * x, 1) + 0.0:.1f}"  # no minus before zero
 
 
 def _range(found: Sequence[float]) -> str:
