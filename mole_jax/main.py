@@ -219,7 +219,7 @@ def parse(arguments: Sequence[str]) -> Command:
     shape = mesh_shape.parse(mesh.value)
     return Command(
         config.value,
-        _folder(workdir.value),
+        folder(workdir.value),
         names,
         overrides,
         shape,
@@ -231,10 +231,11 @@ def parse(arguments: Sequence[str]) -> Command:
     )
 
 
-def _folder(workdir: str) -> Path | None:
+def folder(workdir: str, name: str = "--workdir") -> Path | None:
+    """Return the folder that a text names, None of an empty one; raise UserError for an address."""
     if "://" in workdir:
         raise UserError(
-            f"--workdir={workdir} is not a folder: mount what it names, and give the folder where "
+            f"{name}={workdir} is not a folder: mount what it names, and give the folder where "
             "it is mounted"
         )
     return user_path(workdir) if workdir else None

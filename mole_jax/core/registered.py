@@ -16,6 +16,10 @@ class Names:
         self._key = config_key
         self._origins: dict[str, str] = {}
 
+    def __contains__(self, name: str) -> bool:
+        """Return whether a name was added."""
+        return name in self._origins
+
     def take(self, name: str, module: str, known: Container[str]) -> None:
         """Take a name for a module; one of the same file may have it already.
 
@@ -29,7 +33,7 @@ class Names:
         Raises:
             UserError: for another form of name, and for one that MOLE or another file has.
         """
-        if not (name.isidentifier() and name.isascii()):
+        if not isinstance(name, str) or not (name.isidentifier() and name.isascii()):
             raise UserError(
                 f"{self._key}={name!r} cannot be registered: take letters, digits and underscores"
             )

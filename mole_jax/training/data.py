@@ -97,7 +97,8 @@ def read(
         if kept is None:
             raise UserError(
                 "representation.align brings all runs into one basis before the training, but "
-                "zoo.placement='stream' leaves them in their files: set it to 'device' or 'host'"
+                "zoo.placement='stream' leaves them in their files: set it to 'device' or 'host', "
+                "or give zoo.memory_gb more"
             )
         basis, line = one_basis.align(family.network, kept)
         if distributed.is_first():

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import time
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from mole_jax.core.errors import UserError
 from mole_jax.representation import alignment, permutation
 from mole_jax.tasks.networks import Network
 
@@ -25,6 +28,7 @@ def align(network: Network, runs: np.ndarray) -> tuple[np.ndarray, str]:
         The network [D] that they were matched to, and a line for the log.
     """
     began = time.monotonic()
+    _check(network, runs[0, -1])
     before = _spread(runs)
     # Of several sizes, one of the largest.
     sizes = np.count_nonzero(runs[:, -1], axis=1) if network.frame else np.zeros(len(runs))
@@ -48,6 +52,23 @@ def _moved(network: Network, run: np.ndarray, common: np.ndarray) -> np.ndarray:
     orders = permutation.match(network, run[-1], common)
     moved: np.ndarray = run[:, permutation.permute(network, np.arange(network.spec.size), orders)]
     return moved
+
+
+def _check(network: Network, flat: np.ndarray) -> None:
+    """Raise UserError if the symmetries of a network that somebody added change what it does."""
+    key = jax.random.key(0)
+    inputs = jax.random.normal(key, (8, network.n_inputs))
+    moved = permutation.permute(network, flat, permutation.random_orders(network, key))
+    before, after = (
+        np.asarray(network.apply(network.spec.unflatten(jnp.asarray(x)), inputs))
+        for x in (flat, moved)
+    )
+    if np.abs(before - after).max() > 0.01 * (1 + np.abs(before).max()):
+        raise UserError(
+            f"network.name={network.name!r}: reordering its units along the axes of its "
+            "symmetries changes its outputs, so representation.align would spoil its runs: correct "
+            "its symmetries"
+        )
 
 
 def _mean(network: Network, last: np.ndarray) -> np.ndarray:

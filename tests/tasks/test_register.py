@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,14 @@ from mole_jax.core.program import config as configs
 from mole_jax.core.program import sections
 from mole_jax.population.population_config import PolicyPopulationConfig, PopulationConfig
 from mole_jax.tasks import family, networks, sources
-from mole_jax.tasks.networks import Network, NetworkKind, Outputs, mlp, shorthand
+from mole_jax.tasks.networks import (
+    Network,
+    NetworkKind,
+    Outputs,
+    Permutation,
+    mlp,
+    shorthand,
+)
 from mole_jax.tasks.networks.network import Shorthand
 from mole_jax.tasks.sources import ImageData
 from tests import registries, tiny
@@ -158,3 +166,64 @@ def test_a_config_file_may_register_a_network(
     assert made.network.name == "narrow" and made.network.sizes["hidden_0"] == 2
     assert command.main([f"--config={file}", "--config.network.name=mlp", "--print_config"]) == 0
     assert "network.hidden = (16,)" in capsys.readouterr().out
+
+
+class Plain:
+    """No dataclass."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BareConfig:
+    """A key without a default."""
+
+    hidden: int
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (None, "give a NetworkKind"),
+        (WideConfig, "give a NetworkKind"),
+        (dataclasses.replace(WIDE, config=Plain), "must be a dataclass"),
+        (dataclasses.replace(WIDE, config=BareConfig), "'hidden' of its config needs a default"),
+        (dataclasses.replace(WIDE, outputs="classes"), "the outputs of 'wide' must be one of"),  # type: ignore[arg-type]
+        (dataclasses.replace(WIDE, name=3), "letters, digits and underscores"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_network_is_refused_and_leaves_no_trace(kind: Any, said: str) -> None:
+    before = list(networks.NAMES)
+    with pytest.raises(UserError, match=said):
+        networks.register(kind)
+    assert before == networks.NAMES
+    experiment.make({"network.name": "mlp"})
+
+
+def crooked(change: Callable[[Network], Network]) -> NetworkKind:
+    """A kind whose networks are those of `wide`, changed."""
+
+    def made(config: WideConfig, shape: tuple[int, ...], n: int) -> Network:
+        return change(build(config, shape, n))
+
+    return dataclasses.replace(WIDE, build=made)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: dataclasses.replace(x, n_outputs=x.n_outputs + 1), "must give"),
+        (lambda x: dataclasses.replace(x, symmetries=(Permutation("nope"),)), "no tensor has"),
+        (lambda x: dataclasses.replace(x, apply=lambda p, x: p["nope"]), "KeyError"),
+    ],
+)
+def test_networks_that_would_fail_late_are_refused_when_they_are_built(
+    change: Callable[[Network], Network], said: str
+) -> None:
+    networks.register(crooked(change))
+    with pytest.raises(UserError, match=said):
+        networks.build({"name": "wide"}, (8, 8, 1), 3)
+
+
+@pytest.mark.parametrize(("form", "read"), [("dots", None), ("dots", "read"), (3, spots)])
+def test_what_is_no_reader_is_refused(form: Any, read: Any) -> None:
+    with pytest.raises(UserError, match="give a name and a function"):
+        sources.register(form, read)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mole_jax.core.errors import UserError
 from mole_jax.representation import permutation
 from mole_jax.tasks import networks
 from mole_jax.tasks.networks import sizes as sizes_of
@@ -70,3 +74,17 @@ def test_small_networks_stay_in_their_corner_of_the_frame() -> None:
     apply = jax.vmap(lambda flat: network.apply(network.spec.unflatten(flat), x))
     for before, after in zip(runs, moved, strict=True):
         np.testing.assert_allclose(apply(before), apply(after), rtol=1e-4, atol=1e-5)
+
+
+def test_symmetries_that_change_what_a_network_does_are_refused() -> None:
+    network = networks.build(KINDS["mlp"], (7,), 3)
+    scales = jnp.arange(1.0, 8.0)
+
+    def crooked(params: Any, x: jax.Array) -> jax.Array:
+        return network.apply(params, x) * params["hidden_0"]["bias"][0] + scales[:3].sum()
+
+    false = dataclasses.replace(network, apply=crooked)
+    runs = np.asarray(jax.random.normal(jax.random.key(0), (2, 2, network.spec.size)))
+    with pytest.raises(UserError, match="changes its outputs"):
+        one_basis.align(false, runs.copy())
+    one_basis.align(network, runs.copy())

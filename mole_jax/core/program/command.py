@@ -8,7 +8,8 @@ import io
 import os
 import select
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import NoReturn, TextIO
 
 from mole_jax.core.console import interrupts
@@ -22,6 +23,24 @@ UNREAD = 141  # the shells' code for a program whose reader is gone, as in `... 
 _kept: list[KeyboardInterrupt] = []  # until the process ends
 
 
+@contextlib.contextmanager
+def protected() -> Iterator[None]:
+    """Run a block as a command runs: in 32 bits, and with signals that wait for what would be lost.
+
+    Signals go to the main thread, so in others only the first holds.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    signals = interrupts.handled() if in_main else contextlib.nullcontext()
+    try:
+        with signals, precision.single_in_process():
+            yield
+    except KeyboardInterrupt as stop:
+        # Freeing it would free what the interrupted functions were using, such as a program that
+        # XLA is still compiling in other threads: that crashes.
+        _kept.append(stop)
+        raise
+
+
 def explained(run: Callable[[], int | None], advice: str = "") -> int:
     """Run a command, and say in one line on stderr what stopped it.
 
@@ -33,14 +52,11 @@ def explained(run: Callable[[], int | None], advice: str = "") -> int:
         otherwise what `run` returns, with None as 0.
     """
     try:
-        with interrupts.handled(), precision.single_in_process():
+        with protected():
             return _printed(run)
     except UserError as problem:
         code, line = FIXABLE, f"error: {problem}"
     except KeyboardInterrupt as stop:
-        # Freeing it would free what the interrupted functions were using, such as a program that
-        # XLA is still compiling in other threads: that crashes.
-        _kept.append(stop)
         if isinstance(stop, interrupts.HungUp):
             code, line = HUNG_UP, f"the terminal was closed{advice}"
         elif isinstance(stop, interrupts.Terminated):

@@ -303,6 +303,23 @@ def _article(kind: str) -> str:
     return f"{names.get(word, 'a ' + word)} {rest}"
 
 
+def check_types(config: ConfigDict, defaults: ConfigDict) -> None:
+    """Raise UserError for a value of another type than the default of its key.
+
+    What ml_collections lets through: None, nan, and anything inside of a tuple.
+    """
+    known = flatten(defaults)
+    for key, value in flatten(config).items():
+        if key not in known:
+            continue
+        default = known[key]
+        empty = value is None and default is not None
+        if empty or not _same_type(default, value):
+            raise UserError(
+                f"config: {key}={value!r} has another type than its default {default!r}: change it"
+            )
+
+
 def _same_type(default: Any, value: Any) -> bool:
     """Be stricter than ml_collections, which takes nan for a number and anything in a tuple."""
     if isinstance(value, float):

@@ -24,7 +24,7 @@ def user_path(text: str | os.PathLike[str]) -> Path:
     except OSError as problem:
         if problem.errno == errno.ENAMETOOLONG:
             raise UserError(f"{str(text)[:60]}... is too long for a path: give another") from None
-    except TypeError:
+    except (TypeError, ValueError):  # no text; or a null character in it
         raise UserError(f"{text!r} is not a path: give a text or a pathlib.Path") from None
     except RuntimeError:
         name = str(text).partition("/")[0]

@@ -44,6 +44,10 @@ class PrototypesConfig(AncestorConfig):
     rate: float = 1e-2  # learning rate of meta-training
 
 
+# The bias of a class without an example: far below any distance between embeddings.
+NEVER = -1e4
+
+
 class LastLayer(NamedTuple):
     """Where a network keeps the layer that its outputs come from."""
 
@@ -95,7 +99,7 @@ def class_means(
 ) -> tuple[jax.Array, jax.Array]:
     """Return the last layer of class means for a network [D] and a support set [n].
 
-    A class without an example has the mean of all examples.
+    A class without an example gets no weights, and a bias with which it is never chosen.
 
     Returns:
         Weights [F, K] and biases [K].
@@ -103,11 +107,9 @@ def class_means(
     inside = features(network, layer, flat, support.inputs)
     of_class = jax.nn.one_hot(support.labels, layer.n_outputs) * support.mask[:, None]
     counts = jnp.sum(of_class, axis=0)[:, None]
-    everything = jnp.sum(inside * support.mask[:, None], axis=0, keepdims=True)
-    everything = everything / jnp.maximum(jnp.sum(support.mask), 1)
     means = of_class.T @ inside / jnp.maximum(counts, 1)
-    means = jnp.where(counts > 0, means, jnp.broadcast_to(everything, means.shape))
-    return 2 * means.T, -jnp.sum(jnp.square(means), axis=1)
+    bias = -jnp.sum(jnp.square(means), axis=1)
+    return 2 * means.T, jnp.where(counts[:, 0] > 0, bias, NEVER)
 
 
 def written(network: Network, flat: jax.Array, support: Examples) -> jax.Array:

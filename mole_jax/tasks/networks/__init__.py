@@ -18,7 +18,7 @@ from typing import Any
 from mole_jax.core import registered
 from mole_jax.core.errors import UserError
 from mole_jax.core.unknown import unknown
-from mole_jax.tasks.networks import cnn, initial, mlp, mlps, policy, several, vit
+from mole_jax.tasks.networks import added, cnn, initial, mlp, mlps, policy, several, vit
 from mole_jax.tasks.networks.network import OUTPUT, Network, NetworkKind, Outputs, of_module
 from mole_jax.tasks.networks.symmetries import Permutation, Rotation
 
@@ -69,8 +69,9 @@ def register(kind: NetworkKind) -> None:
     The file that has registered a name may do so again, and then the later kind counts.
 
     Raises:
-        UserError: for a name that MOLE or another file has.
+        UserError: for a name that MOLE or another file has, and for anything but a network.
     """
+    added.check_kind(kind)
     _ADDED.take(kind.name, kind.config.__module__, KINDS)
     KINDS[kind.name] = kind
     CONFIGS[kind.name] = kind.config
@@ -117,7 +118,11 @@ def build(section: Mapping[str, Any], input_shape: tuple[int, ...], n_outputs: i
     Raises:
         UserError: for an unknown name or impossible sizes.
     """
-    return kind_of(section).build(config_of(section), input_shape, n_outputs)
+    kind = kind_of(section)
+    network = kind.build(config_of(section), input_shape, n_outputs)
+    if kind.name in _ADDED:
+        added.check_network(network)
+    return network
 
 
 def to_json(section: Mapping[str, Any], network: Network) -> dict[str, Any]:

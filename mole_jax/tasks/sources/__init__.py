@@ -66,8 +66,10 @@ def register(form: str, read: Callable[..., ImageData]) -> None:
             follows the name, "12" of "stripes:12".
 
     Raises:
-        UserError: for a name that MOLE or another file has.
+        UserError: for a name that MOLE or another file has, and for anything but a function.
     """
+    if not isinstance(form, str) or not callable(read):
+        raise UserError(f"register: give a name and a function, not {form!r} and {read!r}")
     name, colon, _ = form.partition(":")
     module = getattr(read, "func", read).__module__  # of a functools.partial, its function's
     _ADDED.take(name, module, {_NO_IMAGES, *SHORT_NAMES, *_READERS})

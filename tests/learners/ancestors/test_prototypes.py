@@ -102,6 +102,8 @@ def test_padding_changes_nothing_and_missing_classes_are_finite(name: str) -> No
         for x in given
     ]
     chex.assert_tree_all_finite(of)
+    answers_of_few = logits(network, of[1][0], support.inputs).argmax(-1)
+    assert set(np.asarray(answers_of_few).tolist()) <= {0, 1}, "nobody has seen the third class"
     chex.assert_trees_all_close(of[1], of[2], atol=1e-6)
     assert np.abs(of[0] - of[1]).max() > 1e-3
 
