@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from mole_jax.core import rng
 from mole_jax.core.errors import UserError
 from mole_jax.learners import query_loss
 from mole_jax.learners.ancestors import practice
-from mole_jax.learners.ancestors.ancestor import AncestorConfig, check_tries
+from mole_jax.learners.ancestors.ancestor import Ancestor, AncestorConfig, check_tries
 from mole_jax.tasks.environments.world import World
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network, fewer_outputs
@@ -164,12 +164,39 @@ def judged(
     return jnp.mean(found), {"loss": jnp.mean(missed)}
 
 
-def setting(learner: Any) -> dict[str, Any]:
-    """Return the setting of a learner with `steps` and `scale`, for the record."""
-    return {"steps": learner.steps, "rate": float(learner.scale)}
+@dataclasses.dataclass(frozen=True, eq=False)
+class Descending(Ancestor):
+    """A learner that adapts by gradient steps from a start, which is what it learns."""
 
+    config: Any  # its section; that of a learner without steps is no DescentConfig
+    steps: int  # of an adaptation
+    scale: Any  # its rate as a multiple of the trained one
 
-def choices(learner: Any) -> tuple[Any, ...]:
-    """Return the learner with every number of steps and every rate that its config tries."""
-    tries = itertools.product(learner.config.try_steps, learner.config.try_rates)
-    return tuple(dataclasses.replace(learner, steps=n, scale=np.float32(x)) for n, x in tries)
+    @property
+    def uses(self) -> Uses:
+        return uses(self.network)
+
+    def init(self, key: jax.Array) -> dict[str, jax.Array]:
+        """Return a fresh network."""
+        return {"start": self.network.spec.flatten(self.network.init(rng.named(key, "start")))}
+
+    @property
+    def trained(self) -> Self:
+        """Return the learner in the setting of its meta-training."""
+        if not isinstance(self.config, DescentConfig):
+            return self
+        return dataclasses.replace(self, steps=self.config.inner_steps, scale=np.float32(1))
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """Return the number of steps, and their rate as a multiple of the trained one."""
+        if not isinstance(self.config, DescentConfig):
+            return {}
+        return {"steps": self.steps, "rate": float(self.scale)}
+
+    def choices(self) -> tuple[Self, ...]:
+        """Return the numbers of steps and the rates to be tried."""
+        if not isinstance(self.config, DescentConfig):
+            return ()
+        tries = itertools.product(self.config.try_steps, self.config.try_rates)
+        return tuple(dataclasses.replace(self, steps=n, scale=np.float32(x)) for n, x in tries)

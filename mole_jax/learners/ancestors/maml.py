@@ -16,13 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.core import rng
 from mole_jax.learners import query_loss
 from mole_jax.learners.ancestors import descent
-from mole_jax.learners.ancestors.ancestor import Ancestor
-from mole_jax.learners.ancestors.descent import DescentConfig
+from mole_jax.learners.ancestors.descent import Descending, DescentConfig
 from mole_jax.tasks.networks import Network
-from mole_jax.training.learner import Episodes, Label, Request, Uses
+from mole_jax.training.learner import Episodes, Label, Request
 
 SECOND, FIRST, LEARNED = "maml", "fomaml", "meta_sgd"
 LABELS = {
@@ -38,34 +36,26 @@ LABELS = {
     meta_fields=["network", "name", "label", "mesh", "parts", "config", "steps"],
 )
 @dataclasses.dataclass(frozen=True, eq=False)
-class MAML(Ancestor):
+class MAML(Descending):
     """A start, and the steps from it; theta is the start [D] and, if learned, the rates [D]."""
-
-    config: DescentConfig
-    steps: int  # of an adaptation
-    scale: Any  # its rate as a multiple of the trained one
-
-    @property
-    def uses(self) -> Uses:
-        return descent.uses(self.network)
 
     def init(self, key: jax.Array) -> dict[str, jax.Array]:
         """Return a fresh network, and equal rates."""
-        start = self.network.spec.flatten(self.network.init(rng.named(key, "start")))
-        rates = {"rates": jnp.full_like(start, self.config.inner_rate)}
-        return {"start": start} | (rates if self.name == LEARNED else {})
+        found = super().init(key)
+        if self.name == LEARNED:
+            found["rates"] = jnp.full_like(found["start"], self.config.inner_rate)
+        return found
 
     def gradient(
         self, theta: Any, batch: Episodes, key: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
         """Return the gradient of the adapted networks' loss on unseen examples or rollouts."""
-        trained = dataclasses.replace(self, steps=self.config.inner_steps, scale=np.float32(1))
 
         def loss(
             theta: Any, given: tuple[Episodes, jax.Array]
         ) -> tuple[jax.Array, dict[str, jax.Array]]:
             episodes, keys = given
-            flat = trained._adapted(theta, episodes, keys, second_order=self.name != FIRST)
+            flat = self.trained._adapted(theta, episodes, keys, second_order=self.name != FIRST)
             return descent.judged(self.config, self.network, flat, episodes, keys)
 
         keys = jax.random.split(key, len(batch.start))
@@ -88,15 +78,6 @@ class MAML(Ancestor):
             steps=self.steps,
             second_order=second_order,
         )
-
-    @property
-    def setting(self) -> dict[str, Any]:
-        """Return the number of steps, and their rate as a multiple of the trained one."""
-        return descent.setting(self)
-
-    def choices(self) -> tuple[MAML, ...]:
-        """Return the numbers of steps and the rates to be tried."""
-        return descent.choices(self)
 
 
 def build(config: DescentConfig, network: Network, name: str) -> MAML:

@@ -20,15 +20,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mole_jax.core import rng
 from mole_jax.core.errors import UserError
 from mole_jax.learners import query_loss
 from mole_jax.learners.ancestors import descent
-from mole_jax.learners.ancestors.ancestor import Ancestor, AncestorConfig
-from mole_jax.learners.ancestors.descent import DescentConfig
+from mole_jax.learners.ancestors.ancestor import AncestorConfig
+from mole_jax.learners.ancestors.descent import Descending, DescentConfig
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import OUTPUT, Network, fewer_outputs
-from mole_jax.training.learner import Episodes, Label, Request, Uses
+from mole_jax.training.learner import Episodes, Label, Request
 
 ALONE, STEPPING = "prototypes", "proto_maml"
 LABELS = {
@@ -126,31 +125,16 @@ def written(network: Network, flat: jax.Array, support: Examples) -> jax.Array:
     meta_fields=["network", "name", "label", "mesh", "parts", "config", "steps"],
 )
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prototypes(Ancestor):
+class Prototypes(Descending):
     """A network, which is theta; its last layer is written for each task."""
-
-    config: DescentConfig | None  # None: without gradient steps
-    steps: int  # of an adaptation
-    scale: Any  # of its rate
-
-    @property
-    def uses(self) -> Uses:
-        return descent.uses(self.network)
-
-    def init(self, key: jax.Array) -> dict[str, jax.Array]:
-        """Return a fresh network."""
-        return {"start": self.network.spec.flatten(self.network.init(rng.named(key, "start")))}
 
     def gradient(
         self, theta: Any, batch: Episodes, key: jax.Array
     ) -> tuple[Any, dict[str, jax.Array]]:
         """Return the gradient of the written networks' loss on unseen examples."""
-        trained = self
-        if self.config is not None:
-            trained = dataclasses.replace(self, steps=self.config.inner_steps, scale=np.float32(1))
 
         def loss(theta: Any, given: Episodes) -> tuple[jax.Array, dict[str, jax.Array]]:
-            flat = trained._adapted(theta, given, key, second_order=True)
+            flat = self.trained._adapted(theta, given, key, second_order=True)
             return query_loss.of_networks(self.network, flat, given.query)
 
         return query_loss.gradient(loss, theta, batch, self.mesh, self.parts)
@@ -164,7 +148,7 @@ class Prototypes(Ancestor):
     ) -> jax.Array:
         def of_one(support: Examples) -> jax.Array:
             begun = written(self.network, theta["start"], support)
-            if self.config is None:
+            if not isinstance(self.config, DescentConfig):
                 return begun
             return descent.descend(
                 self.config,
@@ -181,15 +165,6 @@ class Prototypes(Ancestor):
         found = jax.vmap(of_one)(episodes.support)
         return jnp.broadcast_to(found, (len(episodes.start), *found.shape[1:]))
 
-    @property
-    def setting(self) -> dict[str, Any]:
-        """Return the number of steps, and their rate as a multiple of the trained one."""
-        return {} if self.config is None else descent.setting(self)
-
-    def choices(self) -> tuple[Prototypes, ...]:
-        """Return the numbers of steps and the rates to be tried."""
-        return () if self.config is None else descent.choices(self)
-
 
 def build(config: AncestorConfig, network: Network, name: str) -> Prototypes:
     """Build one of LABELS.
@@ -198,6 +173,5 @@ def build(config: AncestorConfig, network: Network, name: str) -> Prototypes:
         UserError: for a network without a single last layer of weights and biases.
     """
     last_layer(network, f"learners.{name}")
-    own = config if isinstance(config, DescentConfig) else None
-    steps = own.try_steps[-1] if own else 0
-    return Prototypes(network, name, LABELS[name], None, 1, own, steps, np.float32(1))
+    steps = config.try_steps[-1] if isinstance(config, DescentConfig) else 0
+    return Prototypes(network, name, LABELS[name], None, 1, config, steps, np.float32(1))

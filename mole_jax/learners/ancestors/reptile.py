@@ -17,13 +17,12 @@ import numpy as np
 from mole_jax.core import rng
 from mole_jax.learners import query_loss
 from mole_jax.learners.ancestors import descent
-from mole_jax.learners.ancestors.ancestor import Ancestor
-from mole_jax.learners.ancestors.descent import DescentConfig
+from mole_jax.learners.ancestors.descent import Descending, DescentConfig
 from mole_jax.metamodel.networks import sharding
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network, fewer_outputs
 from mole_jax.training import microbatch
-from mole_jax.training.learner import Episodes, Label, Request, Uses
+from mole_jax.training.learner import Episodes, Label, Request
 
 NAME = "reptile"
 LABEL = Label("Reptile", "Moves its start towards what a few steps on each task lead to.")
@@ -38,20 +37,8 @@ MINIBATCH = 10
     meta_fields=["network", "name", "label", "mesh", "parts", "config", "steps"],
 )
 @dataclasses.dataclass(frozen=True, eq=False)
-class Reptile(Ancestor):
+class Reptile(Descending):
     """A start, which is theta, and the steps from it."""
-
-    config: DescentConfig
-    steps: int  # of an adaptation
-    scale: Any  # of its rate
-
-    @property
-    def uses(self) -> Uses:
-        return descent.uses(self.network)
-
-    def init(self, key: jax.Array) -> dict[str, jax.Array]:
-        """Return a fresh network."""
-        return {"start": self.network.spec.flatten(self.network.init(rng.named(key, "start")))}
 
     def gradient(
         self, theta: Any, batch: Episodes, key: jax.Array
@@ -116,15 +103,6 @@ class Reptile(Ancestor):
             rate=self.config.inner_rate * self.scale,
             steps=self.steps,
         )
-
-    @property
-    def setting(self) -> dict[str, Any]:
-        """Return the number of steps, and their rate as a multiple of the trained one."""
-        return descent.setting(self)
-
-    def choices(self) -> tuple[Reptile, ...]:
-        """Return the numbers of steps and the rates to be tried."""
-        return descent.choices(self)
 
 
 def build(config: DescentConfig, network: Network, name: str) -> Reptile:

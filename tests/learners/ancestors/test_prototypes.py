@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import chex
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from mole_jax.learners import answers, query_loss
-from mole_jax.learners.ancestors import descent, prototypes
+from mole_jax.learners.ancestors import prototypes
 from mole_jax.learners.ancestors.descent import DescentConfig
 from mole_jax.learners.ancestors.prototypes import PrototypesConfig
 from mole_jax.tasks import networks
@@ -142,4 +141,3 @@ def test_only_proto_maml_has_something_to_choose() -> None:
     assert prototypes.build(PrototypesConfig(), network, prototypes.ALONE).choices() == ()
     found = prototypes.build(STEPS, network, prototypes.STEPPING).choices()
     assert [x.setting for x in found] == [{"steps": n, "rate": 1.0} for n in (1, 3)]
-    assert descent.setting(dataclasses.replace(found[0], steps=5))["steps"] == 5
