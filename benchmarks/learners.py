@@ -80,11 +80,7 @@ class Experiment(NamedTuple):
 
 
 EXPERIMENTS = {
-    # Without support examples' gradient, training end to end stays at chance for 1,300 steps.
-    "digits": Experiment(
-        "digits_mlp.py",
-        {**SETTINGS, "metamodel.support_probes": 10, "representation.align": False},
-    ),
+    "digits": Experiment("digits_mlp.py", {**SETTINGS, "metamodel.support_probes": 10}),
     "glyphs": Experiment("glyphs_mlp.py", SETTINGS),
     # MOLE's gradient steps see examples as they are, as those of its ancestors do.
     "unwarped": Experiment(
