@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 # A page's name, and the function that makes it from the current page.
 PAGES: dict[str, Callable[[str], str]] = {
     "config": reference_config.page,
-    "evaluation_json": lambda text: reference_evaluation.page(text, FOLDER),
+    "evaluation_json": reference_evaluation.page,
 }
 
 

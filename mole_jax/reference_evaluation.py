@@ -1,4 +1,4 @@
-"""The tables of docs/reference/evaluation_json.md, as evaluation.schema.json describes the file.
+"""The tables of docs/reference/evaluation_json.md, as report/evaluation.schema.json has them.
 
 A key that is not always there says when it is: `x-measure` is the measure that records it, `x-when`
 a further condition. `x-unit` is a number's unit, and `x-name` stands for the keys that match a
@@ -8,16 +8,14 @@ pattern.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from mole_jax.core.errors import UserError
-from mole_jax.core.storage.files import read_json
 from mole_jax.evaluation.harness.measure import with_needs
 from mole_jax.evaluation.measures import quality
 from mole_jax.reference_table import code, listed, table
+from mole_jax.report.evaluation_file import schema
 
-SCHEMA = "evaluation.schema.json"
 BEGIN = "<!-- Keys: written by `python -m mole_jax.reference --write`, from the schema. -->\n"
 END = "<!-- End of the keys. -->\n"
 HEADINGS = ("key", "type", "unit", "there", "meaning")
@@ -36,12 +34,8 @@ class Row(NamedTuple):
     meaning: str
 
 
-def page(text: str, folder: Path) -> str:
+def page(text: str) -> str:
     """Return the page with its tables renewed.
-
-    Args:
-        text: the current page.
-        folder: where the schema is.
 
     Raises:
         UserError: if the page lacks the marks around the tables.
@@ -50,7 +44,7 @@ def page(text: str, folder: Path) -> str:
     _, end, tail = rest.partition(END)
     if not begin or not end:
         raise UserError(f"the page lacks the line {(END if begin else BEGIN).strip()}: restore it")
-    return f"{head}{BEGIN}\n{tables(read_json(folder / SCHEMA))}\n{END}{tail}"
+    return f"{head}{BEGIN}\n{tables(schema())}\n{END}{tail}"
 
 
 def tables(schema: Node) -> str:

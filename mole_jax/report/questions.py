@@ -113,11 +113,9 @@ def obedience(splits: Mapping[str, findings.Result], figures: Figures) -> str:
             ("alignment_outside", "outside the zoo's range"),
         ):
             a = result.get(key)
-            if isinstance(a, Mapping):
+            if a:
                 measured = ("r2_mean", "r2_median", "spearman_mean", "mae_mean")
                 rows.append((f"{split}, {where}", *(numbers.number(a.get(k)) for k in measured)))
-            elif numbers.known(a):
-                rows.append((f"{split}, {where}", numbers.number(a), *[numbers.DASH] * 3))
     heads = ("prompts", "R², mean", "R², median", "Spearman", "mean error")
     prompted = [
         _by_prompt(split, result["achieved_by_prompt"])
@@ -135,15 +133,8 @@ def obedience(splits: Mapping[str, findings.Result], figures: Figures) -> str:
     )
 
 
-def _by_prompt(split: str, achieved: Any) -> str:
-    """Return achieved: {prompt: value}, {prompt: {name: value}} or [{name: value}], as recorded."""
-    if isinstance(achieved, Mapping):
-        records = [
-            {"asked": prompt, **(value if isinstance(value, Mapping) else {"achieved": value})}
-            for prompt, value in achieved.items()
-        ]
-    else:
-        records = [dict(record) for record in achieved]
+def _by_prompt(split: str, achieved: Mapping[str, Mapping[str, Any]]) -> str:
+    records = [{"asked": prompt, **values} for prompt, values in achieved.items()]
     heads = list(dict.fromkeys(key for record in records for key in record))
     rows = [[written(record.get(head)) for head in heads] for record in records]
     names = [head.replace("_", " ") for head in heads]

@@ -33,7 +33,10 @@ def result(shift=0.0):
         "prompt_alignment": alignment,
         "alignment_inside": alignment,
         "alignment_outside": {**alignment, "r2_mean": -0.4},
-        "achieved_by_prompt": {"1.0": 1.04, "0.5": 0.56, "0.2": 0.26, "0.1": 0.15, "0.05": 0.09},
+        "achieved_by_prompt": {
+            f"{asked:g}": {"test_loss": asked + 0.04, "test_accuracy": 1 - asked / 2}
+            for asked in (1.0, 0.5, 0.2, 0.1, 0.05)
+        },
         "fixed_prompt": 0.05,
         "condition_use_gap": {"support": 0.763, "target_metric": 0.171, "start": 0.002},
         "equivalent_adam_steps": {"median": 130.0, "p10": 64.0, "censored": 0.02},
@@ -104,7 +107,7 @@ def measured():
 def evaluation():
     return {
         "config": {"seed": 0, "population": {"members": 8}},
-        "hardware": "2 cores",
+        "hardware": {"cpu": "AMD EPYC", "cores": 2, "devices": {"cpu": 1}},
         "seconds": {"zoo": 48.2, "train": 151.0, "evaluate": 41.9},
         "splits": {"S0": result(0.004), "S1": measured()},
         "targets": [

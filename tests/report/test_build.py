@@ -193,6 +193,35 @@ def test_missing_or_unusable_evaluations_are_said_clearly(tmp_path):
             build(CONFIG, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("at", "value", "said"),
+    [
+        (("config",), "seed: 0", "config: 'seed: 0' is not of type 'object'"),
+        (("splits", "S1"), [], r"splits.S1: \[\] is not of type 'object'"),
+        (("splits", "S1", "n_tasks"), "four", "splits.S1.n_tasks: 'four' is not of type 'integer'"),
+        (("splits", "S1", "adam"), None, "splits.S1.adam: None is not of type 'object'"),
+        (("splits", "S1", "adam", "ci95"), [0.5], r"splits.S1.adam.ci95: \[0.5\] is too short"),
+        (("splits", "S1", "metric"), "x" * 500, r"splits.S1.metric: 'xxx.*\.\.\. \(enum\)"),
+    ],
+)
+def test_a_damaged_evaluation_is_said_with_its_place(tmp_path, at, value, said):
+    record = synthetic.evaluation()
+    node = record
+    for key in at[:-1]:
+        node = node[key]
+    node[at[-1]] = value
+    synthetic.write(tmp_path, record)
+    with pytest.raises(UserError, match=f"is damaged: {said}; run the evaluate") as found:
+        build(CONFIG, tmp_path)
+    assert len(str(found.value)) < 400
+
+
+def test_numbers_that_were_not_finite_are_no_damage(tmp_path):
+    record = synthetic.evaluation()
+    record["splits"]["S1"]["adam"]["mean"] = None
+    page(synthetic.write(tmp_path, record))
+
+
 def test_a_broken_figures_file_is_said_clearly(tmp_path):
     synthetic.write(tmp_path, figure_arrays={})
     (tmp_path / "evaluate").mkdir()

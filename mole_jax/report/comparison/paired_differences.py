@@ -65,6 +65,7 @@ def _pair(first: Run, second: Run, split: str, reason: str) -> Paired | Unpaired
     if not reason:
         try:
             ours, theirs = (_scores(run, split) for run in (first, second))
+            same_starts = _same_starts(first, second, split)
         except UserError as problem:
             reason = str(problem)
         else:
@@ -80,7 +81,7 @@ def _pair(first: Run, second: Run, split: str, reason: str) -> Paired | Unpaired
                 len(ours["generated"]),
                 gains["generated"],
                 gains.get("adam"),
-                _same_starts(first, second, split),
+                same_starts,
             )
     return Unpaired(first.name, second.name, split, reason)
 
@@ -110,12 +111,17 @@ def _scores(run: Run, split: str) -> dict[str, np.ndarray]:
 
 
 def _same_starts(first: Run, second: Run, split: str) -> bool | None:
-    """Return whether Adam began with the same test losses, and so with the same networks."""
+    """Return whether Adam began with the same test losses, and so with the same networks.
+
+    None if that is not on record. Raises UserError for a damaged file.
+    """
     begun = []
     for run in (first, second):
         assert run.workdir is not None
         stored = _read(run.workdir, f"adam.{split}", ("steps", "test_loss"))
-        if stored is None or stored["steps"][0] != 0:
+        if stored is None or stored["steps"].shape != stored["test_loss"].shape[-1:]:
+            return None
+        if not stored["steps"].size or stored["steps"][0] != 0:
             return None
         begun.append(stored["test_loss"][..., 0])  # [T, N]
     ours, theirs = begun

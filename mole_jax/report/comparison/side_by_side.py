@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mole_jax.core.storage.files import read_json
+from mole_jax.core.errors import UserError
+from mole_jax.core.program import stages
 from mole_jax.report import costs, findings, numbers
 from mole_jax.report.comparison import settings
 from mole_jax.report.comparison.paired_differences import Paired, ScoreDifference, Unpaired
@@ -127,14 +128,18 @@ def origin(runs: Sequence[Run]) -> Table:
 
 def _environment(run: Run) -> Mapping[str, Any]:
     """Return where and with what a run was evaluated, empty without a record."""
-    path = None if run.workdir is None else run.workdir / "evaluate" / "stage.json"
-    return read_json(path).get("environment") or {} if path and path.is_file() else {}
+    try:
+        if run.workdir is None or not stages.is_begun(run.workdir, "evaluate"):
+            return {}
+        found = stages.record(run.workdir, "evaluate").get("environment")
+    except UserError:  # what was measured is in other files
+        return {"commit": "unreadable"}
+    return found if isinstance(found, Mapping) else {}
 
 
-def hardware(recorded: Any) -> str:
+def hardware(recorded: Mapping[str, Any] | None) -> str:
     """Write hardware as it is recorded: "AMD EPYC, 2 cores, 1 cpu"."""
-    if not isinstance(recorded, Mapping):
-        return str(recorded or numbers.DASH)
+    recorded = recorded or {}
     parts = [str(recorded["cpu"])] if recorded.get("cpu") else []
     parts += [f"{recorded['cores']} cores"] if recorded.get("cores") else []
     parts += [f"{n} {kind}" for kind, n in (recorded.get("devices") or {}).items()]

@@ -122,6 +122,15 @@ def test_evaluations_that_measured_little_are_compared(
     assert "Not paired: a and b on S1: only the evaluation.json of a is given" in text
 
 
+@pytest.mark.parametrize("record", ["[]", "{", '{"status": "done"}'])
+def test_a_damaged_record_of_a_stage_ends_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], record: str
+) -> None:
+    paths = [made_up_run.write(tmp_path / name) for name in ("a", "b")]
+    (paths[1] / "evaluate" / "stage.json").write_text(record)
+    assert "unreadable" in printed(capsys, *map(str, paths))
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["compare", "--help"]])
 def test_it_explains_itself(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

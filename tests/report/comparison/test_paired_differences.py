@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mole_jax.core.storage.files import read_json, write_json, write_npz
+from mole_jax.core.storage.files import read_json, read_npz, write_json, write_npz
 from mole_jax.report.comparison.paired_differences import Paired, Unpaired, compare
 from mole_jax.report.comparison.recorded_run import read_runs
 from tests.report.comparison import made_up_run
@@ -175,3 +175,19 @@ def test_every_two_runs_are_compared(first: Path, second: Path, tmp_path: Path) 
         ("first", "third", Unpaired),
         ("second", "third", Unpaired),
     ]
+
+
+@pytest.mark.parametrize("steps", [[], [0], 0, [5, 10, 15]])
+def test_starts_that_are_not_on_record_are_unknown(first: Path, second: Path, steps: Any) -> None:
+    file = second / "evaluate" / "results" / "adam.S1.npz"
+    write_npz(file, steps=np.asarray(steps), test_loss=read_npz(file)["test_loss"])
+    pair = pairs(first, second)["S1"]
+    assert isinstance(pair, Paired) and pair.same_starts is None
+
+
+def test_a_damaged_file_of_starts_leaves_the_other_splits(first: Path, second: Path) -> None:
+    (second / "evaluate" / "results" / "adam.S1.npz").write_bytes(b"no archive")
+    found = pairs(first, second)
+    assert isinstance(found["S0"], Paired)
+    unpaired = found["S1"]
+    assert isinstance(unpaired, Unpaired) and "adam.S1.npz is damaged" in unpaired.reason

@@ -60,7 +60,7 @@ def test_what_cannot_be_read_is_said_in_a_line(tmp_path: Path) -> None:
         ([good, unevaluated], "evaluation.json is missing: run the evaluate stage"),
         ([good, tmp_path / "bad.json"], "bad.json cannot be read as JSON"),
         ([good, tmp_path / "list.json"], "list.json has no splits"),
-        ([good, tmp_path / "numbers.json"], "S1 lacks n_tasks, n_networks, generated"),
+        ([good, tmp_path / "numbers.json"], "splits.S1: 3 is not of type 'object'"),
     ):
         with pytest.raises(UserError, match=match) as refused:
             read_runs(paths)
