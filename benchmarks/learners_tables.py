@@ -14,9 +14,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
+from mole_jax.core.errors import UserError
 from mole_jax.core.program.command import explained, leave
 
 MOLE = ("diffusion", "end_to_end")  # the first two rows
+# What `elsewhere` puts side by side: an experiment, one of its splits, numbers of examples a class.
+ELSEWHERE = (
+    ("known digits, new combinations: 1 · 10 examples", "digits 60 s", "S1", ("1", "10")),
+    ("clothes never seen (28x28): 1 · 10", "clothes 60 s", "S3-fashion-mnist", ("1", "10")),
+)
 Found = Mapping[str, Any]  # of one seed, as benchmarks/learners.py records it
 
 
@@ -40,20 +46,78 @@ def accuracies(group: str, one_basis: str = "", of: str = "one") -> str:
         one_basis: the same for MOLE with training runs in one basis, whose rows come first.
         of: "one" answer, or the "mean" of several.
     """
-    groups = _groups()
-    first = []
+    seeds, first = _group(group), []
     if one_basis:
         first = [
             [f"{label}, one basis", *cells]
-            for label, *cells in _accuracy_rows(groups[one_basis], of)[: len(MOLE)]
+            for label, *cells in _accuracy_rows(_group(one_basis), of)[: len(MOLE)]
         ]
-    head = ["", *groups[group][0]["splits"]]
-    return _markdown(head, [*first, *_accuracy_rows(groups[group], of)])
+    return _markdown(["", *seeds[0]["splits"]], [*first, *_accuracy_rows(seeds, of)])
 
 
 def costs(group: str) -> str:
     """Return what learners cost, and how good their probabilities are."""
-    return _costs(_groups()[group])
+    return _costs(_group(group))
+
+
+def elsewhere() -> str:
+    """Return one answer's accuracy (%) in other experiments, and the return of policies."""
+    labels: dict[str, str] = {}
+    cells: dict[str, list[str]] = {}
+    columns = [*(head for head, *_ in ELSEWHERE), "carts never seen: return"]
+    for i, (_, group, split, shots) in enumerate(ELSEWHERE):
+        seeds = _group(group)
+        labels |= seeds[0]["splits"][split]["labels"]
+        for method in seeds[0]["splits"][split]["labels"]:
+            found = [
+                _mean(seeds, "splits", split, "shots", n, method, "one", "accuracy") for n in shots
+            ]
+            shown = " · ".join(f"{100 * x:.1f}" for x in found)
+            cells.setdefault(method, [""] * len(columns))[i] = shown
+    for method, shown in _returns(_group("cartpole 60 s")).items():
+        if method in cells:
+            cells[method][-1] = shown
+    plain = {"adam_support": "Adam, the same examples (PPO)"}
+    rows = [[plain.get(method, labels[method]), *cells[method]] for method in labels]
+    return _markdown(["", *columns], rows)
+
+
+def _returns(seeds: Sequence[Found]) -> dict[str, str]:
+    """Return each method's mean return (%) over seeds, with the steps that it practised."""
+    shown = {}
+    for method, scores in _by_policy(seeds).items():
+        name = {"generated": "diffusion", "adam": "adam_support"}.get(method, method)
+        steps = " and ".join(dict.fromkeys(_practice(seeds, method)))
+        mean = f"{100 * float(np.mean(scores)):.1f}"
+        shown[name] = f"{mean}, after {steps} steps of practice" if steps else mean
+    return shown
+
+
+def _by_policy(seeds: Sequence[Found]) -> dict[str, list[float]]:
+    (split,) = seeds[0]["splits"]
+    of = [x["splits"][split] for x in seeds]
+    return {
+        method: [(x[method] if method in x else x["baselines"][method])["mean"] for x in of]
+        for method in ("generated", "adam", *of[0]["baselines"])
+    }
+
+
+def _practice(seeds: Sequence[Found], method: str) -> list[str]:
+    """Return how many steps of adaptation were chosen, for each seed; none for who takes none."""
+    chosen = [x["chosen"].get(f"setting_{method}") for x in seeds]
+    return [str(next(iter(c["chosen"].values()))["steps"]) for c in chosen if c]
+
+
+def _group(name: str) -> list[Found]:
+    """Return the seeds of an experiment; where it had some learners only, its name goes on."""
+    groups = _groups()
+    found = [name] if name in groups else [k for k in groups if k.startswith(f"{name}, ")]
+    if len(found) != 1:
+        raise UserError(
+            f"{len(found)} entries of benchmarks/results/learners.json begin with {name!r}, which "
+            "a table needs one of: run python -m benchmarks.learners"
+        )
+    return groups[found[0]]
 
 
 def _groups() -> dict[str, list[Found]]:
@@ -113,23 +177,17 @@ def _spent(seeds: Sequence[Found], method: str) -> list[str]:
 
 
 def _policies(seeds: Sequence[Found]) -> str:
-    rows = []
     (split,) = seeds[0]["splits"]
-    of = [x["splits"][split] for x in seeds]
-    for method in ("generated", "adam", *of[0]["baselines"]):
-        own = [x[method] if method in x else x["baselines"][method] for x in of]
-        name = "diffusion" if method == "generated" else method
-        label = of[0]["methods"].get(method, {"label": "PPO"})["label"]
-        chosen = [x["chosen"].get(f"setting_{name}") for x in seeds]
-        steps = " / ".join(str(next(iter(c["chosen"].values()))["steps"]) for c in chosen if c)
-        rows.append(
-            [
-                label,
-                " / ".join(f"{100 * x['mean']:.1f}" for x in own),
-                steps,
-                *_spent(seeds, name)[:3],
-            ]
-        )
+    labels = seeds[0]["splits"][split]["methods"]
+    rows = [
+        [
+            labels.get(method, {"label": "PPO"})["label"],
+            " / ".join(f"{100 * x:.1f}" for x in scores),
+            " / ".join(_practice(seeds, method)),
+            *_spent(seeds, "diffusion" if method == "generated" else method)[:3],
+        ]
+        for method, scores in _by_policy(seeds).items()
+    ]
     return _markdown(["", "return %", "steps of practice", "steps", "ms", "MFLOP"], rows)
 
 

@@ -42,8 +42,30 @@ def test_speeds_that_are_known_are_not_measured_again(
     for asked in (["diffusion", "maml"], ["diffusion"], ["diffusion", "maml", "reptile"]):
         found = learners._speeds("cartpole", base, tmp_path / "zoo", tmp_path / "speeds", asked)
         assert set(asked) <= set(found)
-    assert trained == [("speeds", ["maml"]), ("speeds_reptile", ["reptile"])]
+    assert trained == [("speeds_diffusion_maml", ["maml"]), ("speeds_reptile", ["reptile"])]
     assert found == {"diffusion": 4.0, "maml": 4.0, "reptile": 5.0}
+
+
+def test_a_fast_learner_is_timed_for_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty of its steps take a quarter of a second, and say too little."""
+    steps = []
+
+    def train(config: Any, zoo: Path, workdir: Path) -> None:
+        steps.append((config.training.steps, config.learners.maml.steps))
+        for name in ("diffusion", "maml"):
+            (workdir / "train" / name).mkdir(parents=True)
+            speeds = {"diffusion": [9.0, 9.0], "maml": [1.0, 200.0, 190.0, 210.0]}[name]
+            lines = [json.dumps({"steps_per_second": speed}) + "\n" for speed in speeds]
+            (workdir / "train" / name / "metrics.jsonl").write_text("".join(lines))
+
+    monkeypatch.setattr(on_zoo, "train", train)
+    base = {**learners.ALIKE, **EXPERIMENTS["cartpole"].changes}
+    asked = ["diffusion", "maml"]
+    found = learners._speeds("cartpole", base, tmp_path / "zoo", tmp_path / "speeds", asked)
+    assert steps == [(50, 50), (50, 2000)]
+    assert found == {"diffusion": 9.0, "maml": 200.0}
 
 
 @pytest.mark.parametrize(
