@@ -35,8 +35,8 @@ flags
   --stages=NAMES        some of the stages, separated by commas; all when left out
   --mesh=AXIS:SIZE,...  how training arranges the devices: `data` copies the model, `fsdp` divides
                         it, both divide the batch, `tensor` divides layers; left out, all are data
-  --dry_run             compile a training step for --mesh on virtual devices, and print what it
-                        takes: memory, communication, time on accelerators; runs nothing
+  --dry_run             compile a training step of each learner for --mesh on virtual devices, and
+                        print what it takes: memory, communication, time on accelerators
   --distributed=WHERE   work as one with other processes that have the same command: auto on TPU
                         pods, Slurm and Open MPI; elsewhere HOST:PORT,PROCESSES,INDEX, the address
                         of process 0, how many there are, and which this one is

@@ -1,4 +1,4 @@
-"""A config's main learner and its pairs as shapes, without its data and zoo."""
+"""A config's learners and what they are trained on as shapes, without its data and zoo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax
 
 from mole_jax import representation
 from mole_jax.core.errors import UserError
-from mole_jax.learners import registry
+from mole_jax.learners import meta_training, registry
 from mole_jax.tasks import family as families
 from mole_jax.tasks import images
 from mole_jax.tasks.family import TaskFamily
@@ -17,19 +17,39 @@ from mole_jax.tasks.sources import stand_in
 from mole_jax.training.learner import Learner
 from mole_jax.training.pair_source import PairSource
 from mole_jax.training.pairs import PairConfig, ZooArrays
+from mole_jax.training.source import Source
 from mole_jax.training.train_config import TrainConfig
 
 
-def pieces(config: Mapping[str, Any]) -> tuple[Learner, TrainConfig, PairSource]:
-    """Return learner, hyperparameters and source of batches of a config.
+def pieces(config: Mapping[str, Any]) -> dict[str, tuple[Learner, TrainConfig, Source]]:
+    """Return what each learner of a config trains: itself, hyperparameters and source of batches.
 
     Raises:
         UserError: for an invalid config.
     """
-    name = registry.of(config)[0]
-    hyper = registry.train_config(config, name)
-    rules = PairConfig.of(config)
     family = family_of(config)
+    fitted = representation.shapes(config, family.network)
+    found: dict[str, tuple[Learner, TrainConfig, Source]] = {}
+    for name in registry.of(config):
+        learner = registry.build(config, family.network, name, fitted)
+        hyper, rules = registry.train_config(config, name), PairConfig.of(config)
+        if learner.source == "episodes":
+            found[name] = learner, hyper, meta_training.episodes(family, rules, hyper)
+            continue
+        source = PairSource(
+            rules,
+            hyper.batch_size,
+            family.network,
+            fitted.normaliser,
+            family.device_data,
+            _zoo(config, family),
+        )
+        found[name] = learner, hyper, source
+    return found
+
+
+def _zoo(config: Mapping[str, Any], family: TaskFamily) -> ZooArrays:
+    """Return the shapes of the training runs."""
     population, size = config["population"], family.network.spec.size
     members = population["members"] - population["held_out_members"]
     runs, snapshots = len(family.indices("train")) * members, population["snapshots"]
@@ -39,17 +59,11 @@ def pieces(config: Mapping[str, Any]) -> tuple[Learner, TrainConfig, PairSource]
     def array(dtype: str, *shape: int) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype)
 
-    zoo = ZooArrays(
+    return ZooArrays(
         array("float32", runs, snapshots, size),
         array("float32", runs, snapshots),
         array("int32", runs),
     )
-    fitted = representation.shapes(config, family.network)
-    learner = registry.build(config, family.network, name, fitted)
-    source = PairSource(
-        rules, hyper.batch_size, family.network, fitted.normaliser, family.device_data, zoo
-    )
-    return learner, hyper, source
 
 
 def family_of(config: Mapping[str, Any]) -> TaskFamily:

@@ -1,4 +1,4 @@
-"""Compile a meta-model's training step for a mesh that is not there, and estimate its cost.
+"""Compile training steps for a mesh that is not there, and estimate what they cost.
 
 Virtual devices on a CPU compile the program that real ones would share. What each device keeps is
 exact. A step's temporary memory, and what devices send to one another, are those of XLA's CPU
@@ -28,17 +28,17 @@ _FLAG = "--xla_force_host_platform_device_count"
 
 
 def dry_run(
-    pieces: Callable[[], tuple[Learner, TrainConfig, Source]],
+    pieces: Callable[[], Mapping[str, tuple[Learner, TrainConfig, Source]]],
     mesh_shape: Mapping[str, int],
     workdir: str,
 ) -> None:
-    """Compile a step, and print what it needs on each device and its shortest possible time.
+    """Compile a step of each learner, and print what it needs and its shortest possible time.
 
     Args:
-        pieces: makes learner, hyperparameters and source of batches, whose arrays may be shapes;
-            called after JAX has the virtual devices.
+        pieces: makes each learner with its hyperparameters and its source of batches, whose arrays
+            may be shapes; called after JAX has the virtual devices.
         mesh_shape: sizes of the mesh axes; those left out are 1.
-        workdir: where to write `dry_run.json` with the same figures; "" for nowhere.
+        workdir: where to write `dry_run.json` with the same figures by learner; "" for nowhere.
 
     Raises:
         UserError: for an invalid config or mesh, and where JAX has started with too few devices.
@@ -47,8 +47,11 @@ def dry_run(
     pretend(shape)
     from mole_jax.core.storage import files
 
-    found = measure(*pieces(), shape)
-    print("\n".join(table(found)), flush=True)
+    found = {}
+    for i, (name, own) in enumerate(pieces().items()):
+        found[name] = measure(*own, shape)
+        lines = [*[""] * bool(i), f"learner     {name}", *table(found[name])]
+        print("\n".join(lines), flush=True)
     if workdir:
         files.write_json(Path(workdir) / FILE, found)
 

@@ -41,7 +41,7 @@ def test_a_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "data:2,fsdp:2,tensor:2 (8 virtual devices)" in out
     for chip in CHIPS:
         assert f"\n{chip.name} " in out
-    found = json.loads((tmp_path / "new" / dry_run.FILE).read_text())
+    found = json.loads((tmp_path / "new" / dry_run.FILE).read_text())["diffusion"]
     assert found["devices"] == 8
     assert found["tokens"] == 16 * 26
     # The zoo's size follows from the config: runs that are trained on, snapshots, parameters.
@@ -53,6 +53,22 @@ def test_a_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sum(row["times"] for row in sums if row["among"] == 2) >= 2 * 3 * 2 * 2
     for row in found["chips"]:
         assert row["step"] == max(row["seconds"].values()) == row["seconds"][row["bound"]] > 0
+
+
+def test_every_learner_of_a_config_is_estimated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learners = {"end_to_end": 7, "maml": 5}
+    small = ["training.end_to_end_steps=7", "learners.maml.steps=5", "training.regression_steps=0"]
+    changes = [f"--config.{change}" for change in small]
+    arguments = [f"--config={tiny.DEMO}", "--dry_run", "--mesh=data:8", f"--workdir={tmp_path}"]
+    assert command.main([*arguments, *SMALL, *changes]) == 0
+    found = json.loads((tmp_path / dry_run.FILE).read_text())
+    assert [*found] == ["diffusion", *learners]
+    assert {name: found[name]["steps"] for name in learners} == learners
+    assert found["maml"]["parameters"] == 1125 < found["end_to_end"]["parameters"]
+    assert found["maml"]["memory"]["zoo"] == 0 < found["diffusion"]["memory"]["zoo"]
+    assert "\nlearner     maml\n" in capsys.readouterr().out
 
 
 def test_virtual_devices_are_made_in_time() -> None:
@@ -76,7 +92,7 @@ def test_a_key_that_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFi
     file = tmp_path / "lacking.py"
     file.write_text("def get_config(): return {'training': {'steps': 3}}")
     assert command.main([f"--config={file}", "--dry_run", "--mesh=data:8"]) == 2
-    assert re.match(r"error: the config has no key training\.\w+: add", capsys.readouterr().err)
+    assert re.match(r"error: the config has no key [\w.]+: add", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
