@@ -246,6 +246,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "learners-unwarped": functools.partial(learners_tables.accuracies, "unwarped 60 s"),
     "learners-costs": functools.partial(learners_tables.costs, "glyphs 60 s"),
     "learners-five-minutes": functools.partial(learners_tables.accuracies, FIVE_MINUTES),
+    "learners-five-minutes-costs": functools.partial(learners_tables.costs, FIVE_MINUTES),
+    "learners-elsewhere": learners_tables.elsewhere,
+    "learners-known-digits": functools.partial(learners_tables.accuracies, "digits 60 s"),
+    "learners-known-digits-costs": functools.partial(learners_tables.costs, "digits 60 s"),
+    "learners-clothes": functools.partial(learners_tables.accuracies, "clothes 60 s"),
+    "learners-clothes-costs": functools.partial(learners_tables.costs, "clothes 60 s"),
     "representations-mlp": functools.partial(representations.table, "media", "mlp"),
     "representations-others": functools.partial(representations.others, ("cnn", "vit", "cartpole")),
 }
