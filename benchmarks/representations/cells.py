@@ -37,6 +37,12 @@ MEDIA: dict[str, Medium] = {
         {"representation.name": "pca", "representation.align": True, **_AS_STORED},
     ),
     "probes": Medium("probes alone", {"metamodel.writes": False}, follows=True),
+    # From the mean network, since a network that is all noise says nothing: what MAML does.
+    "probes_aligned": Medium(
+        "probes alone, one basis",
+        {"metamodel.writes": False, "representation.align": True},
+        follows=True,
+    ),
 }
 PARAMETRISATIONS: dict[str, Mapping[str, Any]] = {
     "edm": {},
@@ -46,6 +52,7 @@ PARAMETRISATIONS: dict[str, Mapping[str, Any]] = {
     "flow": {"diffusion.prediction": "flow", "diffusion.schedule": "flow"},
     "regression": {},  # no noise, and one answer
 }
+PARAMETRISED = ("aligned", "neuron")  # the media that they are tried with
 # Steps of the sampler: those that read off the noise cannot answer from pure noise in one.
 _SEVERAL = {"sampling.steps": 10}
 
@@ -127,9 +134,10 @@ def all_of(experiment: str, seed: int, questions: Sequence[str] = QUESTIONS) -> 
             if not MEDIA[medium].follows:
                 yield base._replace(medium=medium, follows=False)
     if "parametrisations" in questions:
-        for parametrisation in PARAMETRISATIONS:
-            if parametrisation != base.parametrisation:
-                yield base._replace(parametrisation=parametrisation)
+        for medium in PARAMETRISED:
+            for parametrisation in PARAMETRISATIONS:
+                if parametrisation != base.parametrisation:
+                    yield base._replace(medium=medium, parametrisation=parametrisation)
     if "starts" in questions:
         for medium in ("chunk", "neuron", "pca"):
             yield base._replace(medium=medium, shared_start=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.representations.cells import MEDIA, PARAMETRISATIONS
+from benchmarks.representations.cells import MEDIA, PARAMETRISATIONS, PARAMETRISED
 from mole_jax.core.errors import UserError
 from mole_jax.core.program.command import explained, leave
 
@@ -120,15 +120,20 @@ def media(rows: Sequence[Row]) -> str:
 
 
 def parametrisations(rows: Sequence[Row]) -> str:
-    """Return a table of diffusion's parametrisations, of units with probes; "" of one alone."""
-    own = [r for r in rows if r["medium"] == "neuron" and r["follows"] and not r["shared_start"]]
+    """Return a table of diffusion's parametrisations, by medium, with probes; "" of one alone."""
     splits = [split for split in rows[0]["splits"] if split != "S0"]
-    found = [
-        [name, *(_mean(these, "splits", split, "mean", times=_PERCENT) for split in splits)]
-        for name in PARAMETRISATIONS
-        if (these := [row for row in own if row["parametrisation"] == name])
-    ]
-    return _markdown(["parametrisation", *splits], found) if len(found) > 1 else ""
+    own = [row for row in rows if row["follows"] and not row["shared_start"]]
+    names = [p for p in PARAMETRISATIONS if any(row["parametrisation"] == p for row in own)]
+    tried = {row["medium"] for row in own if row["parametrisation"] != "edm"}
+    found = []
+    for name in names:
+        cells = []
+        for medium in (m for m in PARAMETRISED if m in tried):
+            these = [r for r in own if r["medium"] == medium and r["parametrisation"] == name]
+            cells += [_mean(these, "splits", split, "mean", times=_PERCENT) for split in splits]
+        found.append([name, *cells])
+    head = [f"{MEDIA[m].label}, {split}" for m in PARAMETRISED if m in tried for split in splits]
+    return _markdown(["parametrisation", *head], found) if tried else ""
 
 
 def starts(rows: Sequence[Row]) -> str:
