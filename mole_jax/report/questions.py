@@ -108,9 +108,9 @@ def obedience(splits: Mapping[str, findings.Result], figures: Figures) -> str:
     rows = []
     for split, result in splits.items():
         for key, where in (
-            ("prompt_alignment", "all prompts"),
-            ("alignment_inside", "inside the zoo's range"),
-            ("alignment_outside", "outside the zoo's range"),
+            ("prompt_alignment", "in the zoo's range"),
+            ("alignment_to_guessing", "of these, better than guessing"),
+            ("alignment_outside", "better than the zoo's best"),
         ):
             a = result.get(key)
             if a:

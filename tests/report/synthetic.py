@@ -31,7 +31,7 @@ def result(shift=0.0):
         "regret_mean": 0.013 - shift,
         "regret_ci95": [0.010 - shift, 0.016 - shift],
         "prompt_alignment": alignment,
-        "alignment_inside": alignment,
+        "alignment_to_guessing": alignment,
         "alignment_outside": {**alignment, "r2_mean": -0.4},
         "achieved_by_prompt": {
             f"{asked:g}": {"test_loss": asked + 0.04, "test_accuracy": 1 - asked / 2}

@@ -80,22 +80,38 @@ def follow(context: EvalContext, split: str, results: Results) -> Followed:
 def _record(context: EvalContext, split: str, results: Results) -> Record:
     followed = results.of(MEASURE, split)
     inside, outside = followed.only("grid"), followed.only("outside")
-    # The grid runs from the best loss to the start's: it is what lies inside the zoo's range.
-    aligned = _alignment(inside.prompts, inside.test_metric)
+    useful = _useful(context, context.splits[split].first().tasks, inside.prompts)
     return {
-        "prompt_alignment": aligned,
+        # The grid runs from the best metric to the start's: it is what lies in the zoo's range.
+        "prompt_alignment": _alignment(inside.prompts, inside.test_metric),
         "prompt_alignment_validation": _alignment(inside.prompts, inside.validation_metric),
-        "alignment_inside": aligned,
+        "alignment_to_guessing": _alignment(
+            inside.prompts[:, useful], inside.test_metric[:, useful]
+        ),
         "alignment_outside": _alignment(outside.prompts, outside.test_metric),
         "achieved_by_prompt": _by_prompt(followed.only("table"), context.family.score),
     }
 
 
+def _useful(context: EvalContext, tasks: np.ndarray, prompts: np.ndarray) -> np.ndarray:
+    """Return which prompts [T, P] ask every task for better than guessing: [P].
+
+    A fresh start is worse than guessing, and so are some networks that it could be asked for.
+    """
+    family, metric = context.family, context.prompt_metric
+    guessed = metric.of_measured(
+        family.chance_loss(tasks), family.chance_score(tasks), family.score_unit
+    )[:, None]
+    better = prompts > guessed if metric.larger_is_better else prompts < guessed
+    useful: np.ndarray = better.all(axis=0)
+    return useful
+
+
 def _alignment(asked: np.ndarray, achieved: np.ndarray) -> Record | None:
     # Prompts that are all the same have no spread for R² to explain.
-    return (
-        statistics.prompt_alignment(asked, achieved) if np.ptp(asked, axis=1).min() > 1e-6 else None
-    )
+    if asked.shape[1] < 2 or np.ptp(asked, axis=1).min() <= 1e-6:
+        return None
+    return statistics.prompt_alignment(asked, achieved)
 
 
 def _by_prompt(table: Followed, score: str) -> Record:
