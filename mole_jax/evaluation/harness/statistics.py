@@ -109,17 +109,19 @@ def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
     return float(np.mean((a > b) + 0.5 * (a == b)))
 
 
-def prompt_alignment(prompts: ArrayLike, achieved: ArrayLike) -> dict[str, float]:
+def prompt_alignment(
+    prompts: ArrayLike, achieved: ArrayLike, counted: ArrayLike = True
+) -> dict[str, float]:
     """Measure how closely networks follow the metric they were asked for.
 
     prompts: [P], or [M, P] when each network has its own. achieved: [M, P], the metric measured,
-    same units. Per network R^2 = 1 - sum (prompt - observed)^2 / sum (prompt - mean prompt)^2,
-    which is negative when answering the mean prompt would have been better; Spearman's rank
-    correlation (0 when every answer is the same); and the mean absolute error. Networks with an
-    answer that is not finite are left out of all four and counted in `nonfinite_rate`. Raises
-    ValueError when prompts do not vary, shapes disagree, or no network is finite. Source: Peebles
-    et al., Learning to Learn with Generative Models of Neural Network Checkpoints (2022), section
-    4.
+    same units. counted: [M, P] bool, the prompts that count, two or more for each network. Per
+    network R^2 = 1 - sum (prompt - observed)^2 / sum (prompt - mean prompt)^2, which is negative
+    when answering the mean prompt would have been better; Spearman's rank correlation (0 when every
+    answer is the same); and the mean absolute error. Networks with an answer that is not finite are
+    left out of all four and counted in `nonfinite_rate`. Raises ValueError when prompts do not
+    vary, shapes disagree, or no network is finite. Source: Peebles et al., Learning to Learn with
+    Generative Models of Neural Network Checkpoints (2022), section 4.
     """
     observed = np.asarray(achieved, dtype=np.float64)  # [M, P]
     if observed.ndim != 2:
@@ -127,21 +129,24 @@ def prompt_alignment(prompts: ArrayLike, achieved: ArrayLike) -> dict[str, float
     asked = np.asarray(prompts, dtype=np.float64)
     if asked.shape not in (observed.shape, observed.shape[1:]):
         raise ValueError(f"prompts of shape {asked.shape} do not fit achieved {observed.shape}")
-    asked = np.broadcast_to(asked, observed.shape)  # [M, P]
-    keep = np.isfinite(observed).all(axis=1)
+    counts = np.broadcast_to(np.asarray(counted, dtype=bool), observed.shape)  # [M, P]
+    asked = np.where(counts, asked, np.nan)  # [M, P]
+    keep = (np.isfinite(observed) | ~counts).all(axis=1)
     if not keep.any():
         raise ValueError("no network has finite achieved metrics at every prompt")
     nonfinite_rate = float(1.0 - keep.mean())
-    asked, observed = asked[keep], observed[keep]
-    spread = np.square(asked - asked.mean(axis=1, keepdims=True)).sum(axis=1)  # [M]
+    asked, observed = asked[keep], np.where(counts, observed, np.nan)[keep]
+    if np.any(counts[keep].sum(axis=1) < 2):
+        raise ValueError("prompt alignment needs at least two prompts that count per network")
+    spread = np.nansum(np.square(asked - np.nanmean(asked, axis=1, keepdims=True)), axis=1)  # [M]
     if np.any(spread == 0.0):
         raise ValueError("prompt alignment needs at least two different prompts per network")
-    r2 = 1.0 - np.square(asked - observed).sum(axis=1) / spread  # [M]
+    r2 = 1.0 - np.nansum(np.square(asked - observed), axis=1) / spread  # [M]
     return {
         "r2_mean": float(r2.mean()),
         "r2_median": float(np.median(r2)),
         "spearman_mean": float(_spearman(asked, observed).mean()),
-        "mae_mean": float(np.abs(asked - observed).mean()),
+        "mae_mean": float(np.nanmean(np.abs(asked - observed))),
         "nonfinite_rate": nonfinite_rate,
     }
 
@@ -180,13 +185,15 @@ def equivalent_steps(
 
 
 def _spearman(a: Floats, b: Floats) -> Floats:
-    """Correlate ranks row-wise, [M, P] and [M, P] -> [M]; 0 for a row without variation."""
-    rank_a = stats.rankdata(a, axis=1)
-    rank_b = stats.rankdata(b, axis=1)
-    rank_a -= rank_a.mean(axis=1, keepdims=True)
-    rank_b -= rank_b.mean(axis=1, keepdims=True)
-    norm = np.sqrt(np.square(rank_a).sum(axis=1) * np.square(rank_b).sum(axis=1))
-    return (rank_a * rank_b).sum(axis=1) / np.where(norm > 0, norm, 1.0)
+    """Correlate ranks row-wise, [M, P] and [M, P] -> [M]; 0 for a row without variation.
+
+    Where one of them is NaN, both are.
+    """
+    rank_a, rank_b = (stats.rankdata(x, axis=1, nan_policy="omit") for x in (a, b))
+    rank_a -= np.nanmean(rank_a, axis=1, keepdims=True)
+    rank_b -= np.nanmean(rank_b, axis=1, keepdims=True)
+    norm = np.sqrt(np.nansum(np.square(rank_a), axis=1) * np.nansum(np.square(rank_b), axis=1))
+    return np.nansum(rank_a * rank_b, axis=1) / np.where(norm > 0, norm, 1.0)
 
 
 def _finite(array: ArrayLike, name: str, *, ndim: int) -> Floats:

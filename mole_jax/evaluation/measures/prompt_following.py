@@ -85,16 +85,14 @@ def _record(context: EvalContext, split: str, results: Results) -> Record:
         # The grid runs from the best metric to the start's: it is what lies in the zoo's range.
         "prompt_alignment": _alignment(inside.prompts, inside.test_metric),
         "prompt_alignment_validation": _alignment(inside.prompts, inside.validation_metric),
-        "alignment_to_guessing": _alignment(
-            inside.prompts[:, useful], inside.test_metric[:, useful]
-        ),
+        "alignment_to_guessing": _alignment(inside.prompts, inside.test_metric, useful),
         "alignment_outside": _alignment(outside.prompts, outside.test_metric),
         "achieved_by_prompt": _by_prompt(followed.only("table"), context.family.score),
     }
 
 
 def _useful(context: EvalContext, tasks: np.ndarray, prompts: np.ndarray) -> np.ndarray:
-    """Return which prompts [T, P] ask every task for better than guessing: [P].
+    """Return which prompts [T, P] ask for better than guessing: [T, P].
 
     A fresh start is worse than guessing, and so are some networks that it could be asked for.
     """
@@ -102,16 +100,20 @@ def _useful(context: EvalContext, tasks: np.ndarray, prompts: np.ndarray) -> np.
     guessed = metric.of_measured(
         family.chance_loss(tasks), family.chance_score(tasks), family.score_unit
     )[:, None]
-    better = prompts > guessed if metric.larger_is_better else prompts < guessed
-    useful: np.ndarray = better.all(axis=0)
+    useful: np.ndarray = prompts > guessed if metric.larger_is_better else prompts < guessed
     return useful
 
 
-def _alignment(asked: np.ndarray, achieved: np.ndarray) -> Record | None:
-    # Prompts that are all the same have no spread for R² to explain.
-    if asked.shape[1] < 2 or np.ptp(asked, axis=1).min() <= 1e-6:
+def _alignment(
+    asked: np.ndarray, achieved: np.ndarray, counted: np.ndarray | bool = True
+) -> Record | None:
+    """Return how closely prompts [T, P] are followed; None where they have no spread to explain."""
+    counts = np.broadcast_to(counted, asked.shape)
+    lowest = np.where(counts, asked, np.inf).min(axis=1)
+    highest = np.where(counts, asked, -np.inf).max(axis=1)
+    if not np.all(highest - lowest > 1e-6):
         return None
-    return statistics.prompt_alignment(asked, achieved)
+    return statistics.prompt_alignment(asked, achieved, counts)
 
 
 def _by_prompt(table: Followed, score: str) -> Record:

@@ -86,6 +86,20 @@ def test_alignment_with_a_prompt_list_per_network():
     assert shared == statistics.prompt_alignment(np.tile(prompts, (6, 1)), achieved)
 
 
+def test_alignment_of_some_prompts_is_that_of_these_alone():
+    rng = np.random.default_rng(0)
+    prompts, achieved = rng.uniform(size=(2, 6, 5))
+    part = np.zeros((6, 5), bool)
+    part[:, [0, 2, 3]] = True
+    achieved[:, 4] = np.nan  # which does not count
+    alone = statistics.prompt_alignment(prompts[:, [0, 2, 3]], achieved[:, [0, 2, 3]])
+    found = statistics.prompt_alignment(prompts, achieved, part)
+    assert found == pytest.approx(alone)
+    part[1, 2:] = False
+    with pytest.raises(ValueError, match="two prompts that count"):
+        statistics.prompt_alignment(prompts, achieved, part)
+
+
 def test_alignment_counts_what_it_leaves_out_and_refuses_what_it_cannot_measure():
     prompts = np.array([0.1, 0.2])
     achieved = np.array([[0.1, 0.2], [np.nan, 0.2]])
