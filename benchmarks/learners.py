@@ -4,8 +4,7 @@
 
 `digits` are new combinations of the digits that were trained on (S1). `glyphs` are characters,
 known (S1) and new ones (S2), and digits of which no image was seen (S3); `unwarped` is the same
-without MOLE's warps of the examples, which ancestors do not have, and `cnn` by a convolutional
-network. `clothes` are
+without MOLE's warps of the examples, which ancestors do not have. `clothes` are
 Fashion-MNIST by learners of characters of 28x28. `cartpole` are policies for carts never seen:
 ancestors that start somewhere practise in the environment, and the others cannot act.
 
@@ -97,12 +96,6 @@ EXPERIMENTS = {
         "glyphs_mlp.py",
         {**SETTINGS, "representation.align": True},
         ("diffusion", "end_to_end"),
-    ),
-    # The network that glyphs-8 writes, with its kind of tasks, of five classes here.
-    "cnn": Experiment(
-        "glyphs_cnn.py",
-        SETTINGS,
-        ("diffusion", "end_to_end", "maml", "meta_sgd", "prototypes", "proto_maml"),
     ),
     "clothes": Experiment("glyphs_mlp.py:28", SETTINGS),
     "cartpole": Experiment(
