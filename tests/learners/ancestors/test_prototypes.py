@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mole_jax.core.devices import flops
 from mole_jax.learners import answers, query_loss
 from mole_jax.learners.ancestors import prototypes
 from mole_jax.learners.ancestors.descent import DescentConfig
@@ -68,6 +69,15 @@ def test_logits_are_distances_to_the_means_of_classes(name: str) -> None:
     hidden = network.output_of < 0
     chex.assert_trees_all_equal(written[hidden], flat[hidden])
     assert np.abs(expected[0] - expected[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_embedding_costs_a_few_passes_however_many_features_there_are(name: str) -> None:
+    """A derivative along each weight of the last layer took as many passes as it has weights."""
+    network = network_of(name)
+    flat, inputs = start_of(network), support_of(network).inputs
+    one = flops.count(lambda x: logits(network, x, inputs), flat)
+    assert flops.count(lambda x: features(network, x, inputs), flat) < 4 * one
 
 
 def test_the_embedding_does_not_depend_on_the_last_layer() -> None:
