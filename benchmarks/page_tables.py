@@ -30,6 +30,7 @@ from mole_jax.core.storage import files
 ROOT = Path(__file__).parents[1]
 FIVE_MINUTES = "glyphs 300 s"
 CLASSICAL = ("nearest_neighbour", "nearest_centroid", "logistic_regression", "svm")
+NOT_RIVALS = (*CLASSICAL, "adam_support", *learners_tables.MOLE)  # that are meta-trained
 _MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 Split = Mapping[str, Any]
 
@@ -114,7 +115,7 @@ def _best_rivals(found: Mapping[str, Any]) -> str:
     """Return the best on the demo's 50 images: of what is meta-trained, and of all else."""
     own = found["splits"]["S1"]
     here, plain = own["shots"]["10"], (*CLASSICAL, "adam_support")
-    trained = [name for name in here if name not in (*plain, *learners_tables.MOLE)]
+    trained = [name for name in here if name not in NOT_RIVALS]
     best = (max(names, key=lambda k: here[k]["one"]["accuracy"]) for names in (trained, plain))
     return "; ".join(
         f"{_percent(here[k]['one']['accuracy'])}, {_lowered(own['labels'][k])}" for k in best
@@ -127,24 +128,61 @@ def new_classes() -> str:
     for split, what in (("S2", "new characters"), ("S3-digits", "digits, none in training")):
         own = known("glyphs_cnn_any", split)["few_shot"]
         for shots, here in own["shots"].items():
-            classical = {k: here[k]["mean"]["accuracy"] for k in CLASSICAL}
-            best = max(classical, key=lambda k: classical[k])
+            trained = [k for k in here if k not in NOT_RIVALS]
+            best = (
+                max(names, key=lambda k: here[k]["mean"]["accuracy"])
+                for names in (trained, CLASSICAL)
+            )
             rows.append(
                 [
                     what,
                     shots,
                     _with(here["end_to_end"]["mean"], "accuracy"),
                     _percent(here["adam_support"]["mean"]["accuracy"]),
-                    f"{_percent(classical[best])}, {_lowered(own['labels'][best])}",
+                    *(
+                        f"{_percent(here[k]['mean']['accuracy'])}, {_lowered(own['labels'][k])}"
+                        for k in best
+                    ),
                 ]
             )
     return markdown(
         [
-            *("new classes", "examples a class", "MOLE, end to end"),
-            *("Adam, the same examples", "best classical learner"),
+            *("new classes", "examples a class", "MOLE, end to end", "Adam, the same examples"),
+            *("best of four meta-learners", "best classical learner"),
         ],
         rows,
     )
+
+
+def on_convolutions() -> str:
+    """Return accuracies from few examples by the CNN of glyphs-8: one network / mean of eight."""
+    long, short = of("glyphs_cnn_any"), of("glyphs_cnn_any_five_minutes")
+    rows = [
+        _few_shot_row(short, "end_to_end", "MOLE, end to end, five minutes"),
+        _few_shot_row(long, "end_to_end", "MOLE, end to end, 33 minutes (`glyphs-8`)"),
+    ]
+    labels = next(iter(_with_few_shot(long).values()))["labels"]
+    rows += [
+        _few_shot_row(long, name, label)
+        for name, label in labels.items()
+        if name not in learners_tables.MOLE
+    ]
+    head = [f"{split}, {n}" for split, own in _with_few_shot(long).items() for n in own["shots"]]
+    return markdown(["", *head], rows)
+
+
+def _few_shot_row(found: Mapping[str, Any], method: str, label: str) -> list[str]:
+    cells = []
+    for own in _with_few_shot(found).values():
+        for here in own["shots"].values():
+            one, mean = (here[method][k]["accuracy"] for k in ("one", "mean"))
+            together = method in (*learners_tables.MOLE, "adam_support")
+            cells.append(f"{_percent(one)} / {_percent(mean)}" if together else _percent(one))
+    return [label, *cells]
+
+
+def _with_few_shot(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: own["few_shot"] for k, own in found["splits"].items() if "few_shot" in own}
 
 
 def known_classes() -> str:
@@ -240,6 +278,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "populations": speed_tables.populations,
     "blocks": speed_tables.blocks,
     "samplers": speed_tables.samplers,
+    "learners-convolutions": on_convolutions,
     "learners-a-minute": functools.partial(
         learners_tables.accuracies, "glyphs 60 s", "aligned 60 s"
     ),
