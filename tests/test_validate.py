@@ -110,6 +110,7 @@ def test_a_shared_start_goes_with_unscaled_starts_only() -> None:
         ("training.support_min_per_class", 5),  # of 4
         ("metamodel.support_probes", 5),  # of 4
         ("metamodel.support_warps", -1.0),
+        ("learners.maml.warps", -1.0),
         ("metamodel.step_scale", 0.0),
         ("metamodel.mixing", -1),
         ("training.support_sizes", "some"),

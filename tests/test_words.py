@@ -64,7 +64,7 @@ def python_words(source: str) -> Iterator[tuple[int, str]]:
 
 
 def script_words(source: str) -> Iterator[tuple[int, str]]:
-    """Yield line and word of a shell script or a page; rows of tables stay as they were recorded."""
+    """Yield line and word of a shell script or a page; rows of tables stay as recorded."""
     for line, text in enumerate(source.splitlines(), 1):
         words = ["|"] if text.startswith("|") else text.lstrip("# ").split()
         yield from ((line, word) for word in words)

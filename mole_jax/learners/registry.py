@@ -142,6 +142,12 @@ def _check_ancestors(config: Mapping[str, Any], network: Network) -> None:
                 f"{network.name!r} has none; set it to 0, or use a learner that practises in the "
                 f"environment: {', '.join(PRACTISING)}"
             )
+        moved = getattr(own, "warps", 0.0)
+        if steps and moved and (network.acts or len(network.input_shape) != 3):
+            raise UserError(
+                f"learners.{name}.warps={moved} moves images, but network.name={network.name!r} "
+                f"sees {network.input_shape}; set it to 0"
+            )
         if (
             steps
             and network.frame is not None

@@ -18,6 +18,7 @@ import mole_jax
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.errors import UserError
 from mole_jax.learners import answers, registry
+from mole_jax.tasks import networks
 from mole_jax.training.learner import SOURCES, Episodes
 from tests import tiny
 
@@ -161,6 +162,13 @@ def test_batches_of_ancestors_are_cut_into_parts_too() -> None:
         registry.check(config, network, tiny.mesh_of(1))
     config = tiny.tiny_config(representation__align=True, zoo__placement="stream")
     with pytest.raises(UserError, match="align brings all runs into one basis before"):
+        registry.check(config, network, tiny.mesh_of(1))
+
+
+def test_warps_of_what_is_no_image_are_refused() -> None:
+    config = tiny.tiny_config(learners__reptile__steps=5, learners__reptile__warps=0.5)
+    network = networks.build({"name": "mlp", "hidden": (4,)}, (3,), 3)
+    with pytest.raises(UserError, match=r"learners\.reptile\.warps=0\.5 moves images, but netw"):
         registry.check(config, network, tiny.mesh_of(1))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import math
 from typing import Any, ClassVar, Self
 
 import jax
@@ -20,6 +21,7 @@ from mole_jax.core.errors import UserError
 from mole_jax.learners import query_loss
 from mole_jax.learners.ancestors import practice
 from mole_jax.learners.ancestors.ancestor import Ancestor, AncestorConfig, check_tries
+from mole_jax.metamodel.networks import warps
 from mole_jax.tasks.environments.world import World
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import Network, fewer_outputs
@@ -33,6 +35,9 @@ class DescentConfig(AncestorConfig):
     rate: float = 1e-2  # learning rate of meta-training
     inner_steps: int = 5  # gradient steps on a task, in meta-training
     inner_rate: float = 0.1  # learning rate of inner steps; Meta-SGD's initial rates
+    # How far steps but the last third warp the images, as metamodel.support_warps; 0: not at all.
+    # Reptile's steps do so in adapting alone.
+    warps: float = 0.0
     rollouts: int = 20  # episodes that a policy plays for each gradient step
     rollout_steps: int = 200  # steps after which a rollout is cut off
     # Numbers of steps, and rates as multiples of the trained one, among which the evaluation
@@ -49,6 +54,11 @@ class DescentConfig(AncestorConfig):
             raise UserError(
                 f"learners.{name}: inner_steps must be 1 or more and inner_rate above 0; they are "
                 f"{self.inner_steps} and {self.inner_rate}"
+            )
+        if not 0 <= self.warps < math.inf:
+            raise UserError(
+                f"learners.{name}.warps={self.warps} must be 0 or more; 1 is as much as MOLE's "
+                "recipe for characters has"
             )
         if self.rollouts < 2 or self.rollout_steps < 1:
             raise UserError(
@@ -111,16 +121,23 @@ def descend(
         steps: how many.
         second_order: whether to differentiate through the gradients, too.
     """
+    looks: tuple[np.ndarray, ...] = ()  # the warp that each step sees examples through
     if isinstance(given, Examples):
         start = fewer_outputs.emptied(network, start, given.n_classes)
+        if config.warps:
+            looks = warps.of_steps(network.input_shape, config.warps, steps)
 
-    def step(flat: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
-        own = rng.at(key, "step", i)
-        slope = jax.grad(lambda x: loss(config, network, x, given, own)[0])(flat)
+    def step(flat: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+        i, *look = at
+        seen, own = given, rng.at(key, "step", i)
+        if look and isinstance(seen, Examples):
+            inputs = warps.moved(seen.inputs, network.input_shape, *look)
+            seen = seen._replace(inputs=inputs)
+        slope = jax.grad(lambda x: loss(config, network, x, seen, own)[0])(flat)
         slope = slope if second_order else jax.lax.stop_gradient(slope)
         return flat - rate * slope, None
 
-    return jax.lax.scan(step, start, jnp.arange(steps))[0]
+    return jax.lax.scan(step, start, (jnp.arange(steps), *map(jnp.asarray, looks)))[0]
 
 
 def adapted(

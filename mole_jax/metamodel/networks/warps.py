@@ -30,7 +30,7 @@ def varied(images: jax.Array, shape: tuple[int, ...], strength: float, n_steps: 
     height, width, _ = shape
     batch, n, _ = images.shape
     warped = n_steps - round(PLAIN * n_steps)
-    along_rows, along_columns = _warps(height, width, strength, n_steps)
+    along_rows, along_columns = of_steps(shape, strength, n_steps)
     along_rows, along_columns = along_rows[:warped], along_columns[:warped]
     x = images.reshape(batch, n, *shape)
     if height * width <= SMALL:
@@ -43,15 +43,33 @@ def varied(images: jax.Array, shape: tuple[int, ...], strength: float, n_steps: 
     return jnp.concatenate([x.reshape(warped, batch, n, -1), plain])
 
 
-def _warps(height: int, width: int, strength: float, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw n warps, as matrices along rows [n, H, W, W] and along columns [n, W, H, H].
+def moved(
+    images: jax.Array, shape: tuple[int, ...], along_rows: jax.Array, along_columns: jax.Array
+) -> jax.Array:
+    """Return flat images [n, F] of a shape [H, W, channels] after one of the warps: [n, F]."""
+    x = images.reshape(-1, *shape)
+    x = jnp.einsum("nhwc,hvw->nhvc", x, along_rows)
+    x = jnp.einsum("nhvc,vgh->ngvc", x, along_columns)
+    return x.reshape(images.shape)
+
+
+def of_steps(shape: tuple[int, ...], strength: float, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a warp for each of n steps; the last third move nothing.
 
     They come in opposite pairs, so on average they move nothing.
+
+    Args:
+        shape: of an image, [H, W, channels].
+        strength: of the warps.
+        n: steps.
+
+    Returns:
+        Matrices along rows [n, H, W, W] and along columns [n, W, H, H].
     """
     drawn = np.random.default_rng(0).normal(size=(-(-n // 2), N_SIZES)) * strength
     sizes = np.stack([drawn, -drawn], axis=1).reshape(-1, N_SIZES)[:n]
     sizes[n - round(PLAIN * n) :] = 0
-    return matrices(sizes, height, width)
+    return matrices(sizes, *shape[:2])
 
 
 def matrices(sizes: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

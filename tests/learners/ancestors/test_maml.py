@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import chex
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from mole_jax.learners import answers, query_loss
-from mole_jax.learners.ancestors import maml, reptile
+from mole_jax.learners.ancestors import descent, maml, reptile
 from mole_jax.learners.ancestors.descent import DescentConfig
+from mole_jax.metamodel.networks import warps
 from mole_jax.tasks import networks
 from mole_jax.tasks.examples import Examples
 from mole_jax.tasks.networks import mlp
@@ -61,6 +63,34 @@ def by_hand(start: jax.Array, rates: Any, given: Episodes, *, through: bool) -> 
         assert given.query is not None
         total = total + loss(flat, of_task(given.query, i))
     return total / len(given.start)
+
+
+def test_inner_steps_see_the_warps_that_moles_see() -> None:
+    network = mlp.build(mlp.MLPConfig((4,), "tanh"), (8, 8, 1), 3)
+    config = dataclasses.replace(CONFIG, inner_steps=3, warps=1.0)
+    rng = np.random.default_rng(0)
+    inputs = jnp.asarray(rng.normal(size=(1, 6, 64)), "float32")
+    support = Examples(inputs, jnp.arange(6)[None] % 3, jnp.ones((1, 6), bool))
+    start = jnp.asarray(rng.normal(size=network.spec.size), "float32")
+
+    def descended(config: DescentConfig) -> jax.Array:
+        one = Examples(*(x[0] for x in support[:3]))
+        run = functools.partial(descent.descend, config, network, rate=0.3, steps=3)
+        return jax.jit(lambda flat: run(flat, one, KEY))(start)
+
+    def of_one(flat: jax.Array, examples: Examples) -> jax.Array:
+        return query_loss.of_one(network, flat, examples)[0]
+
+    @jax.jit
+    def by_hand(flat: jax.Array) -> jax.Array:
+        for seen in warps.varied(inputs, network.input_shape, 1.0, 3)[:, 0]:
+            own = Examples(seen, support.labels[0], support.mask[0])
+            flat = flat - 0.3 * jax.grad(of_one)(flat, own)
+        return flat
+
+    chex.assert_trees_all_close(descended(config), by_hand(start), atol=1e-5)
+    plain = descended(dataclasses.replace(config, warps=0.0))
+    assert float(jnp.abs(descended(config) - plain).max()) > 1e-3
 
 
 @pytest.mark.parametrize("name", [maml.SECOND, maml.FIRST])

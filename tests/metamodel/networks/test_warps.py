@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mole_jax.metamodel.networks.warps import varied
+from mole_jax.metamodel.networks.warps import moved, of_steps, varied
 
 STEPS = 6  # of which the last two see the images as they are
 
@@ -24,6 +24,15 @@ def test_the_last_steps_see_images_as_they_are_and_the_first_do_not(
     np.testing.assert_allclose(seen[4:], jnp.stack([images] * 2), atol=1e-6)
     between = np.abs(seen[:4, None] - seen[None, :4]).max(axis=(2, 3, 4))
     assert (between + np.eye(4) > 0.1).all()  # no two alike
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (6, 9, 3), (12, 12, 1)])
+def test_a_step_at_a_time_sees_the_same(shape: tuple[int, int, int]) -> None:
+    images = jax.random.normal(jax.random.key(0), (1, 5, int(np.prod(shape))))
+    looks = zip(*of_steps(shape, 1.0, STEPS), strict=True)
+    one_by_one = [moved(images[0], shape, *look) for look in looks]
+    together = varied(images, shape, 1.0, STEPS)[:, 0]
+    np.testing.assert_allclose(jnp.stack(one_by_one), together, atol=1e-5)
 
 
 def test_without_strength_nothing_moves() -> None:
