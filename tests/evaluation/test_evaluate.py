@@ -45,7 +45,11 @@ def test_the_record_has_every_key_that_the_report_knows(evaluated: Evaluated) ->
     for split, result in record["splits"].items():
         for key, value in known["splits"]["S1"].items():
             assert key in result, key
-            if isinstance(value, dict) and key != "achieved_by_prompt":
+            # In the tiny experiment hardly a prompt asks for better than guessing: it is null.
+            if isinstance(value, dict) and key not in (
+                "achieved_by_prompt",
+                "alignment_to_guessing",
+            ):
                 of_main = {"adam_support"} if key == "cost" and split != "S1" else set()
                 assert set(value) - of_main <= set(result[key]), key
         assert set(synthetic.quality(0.9)) <= set(result["generated"])
