@@ -34,6 +34,7 @@ GLYPHS: dict[str, object] = {
     "training.batch_size": 32,
     "evaluation.starts": 1,
     "evaluation.shots": (1, 2, 5, 10),
+    "evaluation.polish_steps": (100, 400),
     "evaluation.warped_copies": 30,
     "evaluation.targets.regret": 0.0,
     "evaluation.targets.score": 0.0,

@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     },
     "evaluation.measures": ("all",),
     "evaluation.few_shot_networks": 8,
+    "evaluation.polish_steps": (),
     "evaluation.prompt": "best",
     "evaluation.prompt_range": (),
     "evaluation.shots": (),

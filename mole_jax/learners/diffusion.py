@@ -17,7 +17,8 @@ from jax.sharding import Mesh
 
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
-from mole_jax.learners import denoising, guidance
+from mole_jax.learners import denoising, guidance, polish
+from mole_jax.learners.polish import Polish
 from mole_jax.metamodel import meta_model, metamodel_config
 from mole_jax.metamodel.layers import features
 from mole_jax.metamodel.meta_model import MetaModel, Module
@@ -54,7 +55,9 @@ LABEL = Label(
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["model"],
-    meta_fields=["objective", "plan", "shots", "name", "label", "uses", "mesh", "parts"],
+    meta_fields=[
+        *("objective", "plan", "shots", "name", "label", "uses", "mesh", "parts", "polish"),
+    ],
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Diffusion:
@@ -69,6 +72,7 @@ class Diffusion:
     uses: Uses = EVERYTHING
     mesh: Mesh | None = None  # for computing gradients
     parts: int = 1  # of a batch, one after another
+    polish: Polish = polish.NONE  # of what it writes
 
     source = "pairs"
     writes_networks = True
@@ -138,9 +142,9 @@ class Diffusion:
         found = guidance.sample(self.model, self.plan, theta, prompt, key)
         flat = self.model.representation.parameters(found)
         flat = fewer_outputs.emptied(self.network, flat, n_classes)
-        if self.network.frame is None:
-            return flat
-        return jnp.where(sizes.there(self.network, episodes.start), flat, 0.0)
+        if self.network.frame is not None:
+            flat = jnp.where(sizes.there(self.network, episodes.start), flat, 0.0)
+        return polish.polished(self.polish, self.network, flat, episodes.support)
 
     def ready(self, fitted: Fitted, plan: Plan) -> Self:
         """Return the learner with its fitted representation and a sampling plan."""
@@ -155,6 +159,12 @@ class Diffusion:
 
     def choices(self) -> tuple[Self, ...]:
         return ()  # prompts are chosen elsewhere
+
+    def polished(self, steps: int) -> Self | None:
+        module = self.model.module
+        if not self.network.classifies or not isinstance(module, Transformer):
+            return None
+        return dataclasses.replace(self, polish=Polish(steps, module.shape.support_warps))
 
     def on(self, mesh: Mesh, parts: int) -> Self:
         return dataclasses.replace(self, model=self.model.on(mesh), mesh=mesh, parts=parts)

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from mole_jax.learners import query_loss, regression
+from mole_jax.learners import polish, query_loss, regression
 from mole_jax.learners.diffusion import Diffusion
+from mole_jax.learners.polish import Polish
 from mole_jax.metamodel.networks.transformer import Transformer
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
@@ -33,7 +34,9 @@ LABEL = Label(
 
 
 @functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["writer"], meta_fields=["mesh", "parts"]
+    jax.tree_util.register_dataclass,
+    data_fields=["writer"],
+    meta_fields=["mesh", "parts", "polish"],
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class EndToEnd:
@@ -42,6 +45,7 @@ class EndToEnd:
     writer: Diffusion
     mesh: Mesh | None = None  # for computing gradients
     parts: int = 1  # of a batch, one after another
+    polish: Polish = polish.NONE  # of what it writes; its training does without
 
     name = "end_to_end"
     label = LABEL
@@ -75,7 +79,8 @@ class EndToEnd:
 
     def adapt(self, theta: Any, episodes: Episodes, request: Request, key: jax.Array) -> jax.Array:
         """Write a network for every episode: [B, D]."""
-        return self._written(theta, episodes, request.use)
+        flat = self._written(theta, episodes, request.use)
+        return polish.polished(self.polish, self.network, flat, episodes.support)
 
     def _written(
         self, theta: Any, episodes: Episodes, use: dict[str, jax.Array] | None = None
@@ -99,6 +104,10 @@ class EndToEnd:
 
     def choices(self) -> tuple[Self, ...]:
         return ()
+
+    def polished(self, steps: int) -> Self | None:
+        own = self.writer.polished(steps)
+        return None if own is None else dataclasses.replace(self, polish=own.polish)
 
     def on(self, mesh: Mesh, parts: int) -> Self:
         return dataclasses.replace(self, writer=self.writer.on(mesh, 1), mesh=mesh, parts=parts)

@@ -38,6 +38,7 @@ from mole_jax.zoo.prompt_metric import PromptMetric
 
 # Most numbers in all networks of one call: what a 32-bit index can count.
 _MOST = 2**31 - 1
+_MOST_STEPS = 100_000  # of polishing
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -140,6 +141,7 @@ class Model:
         rounds: int = 1,
         parameters: Any = None,
         network: str | None = None,
+        polish: int = 0,
     ) -> Networks:
         """Predict networks for a task, given some of its examples.
 
@@ -172,6 +174,9 @@ class Model:
             network: the sizes of the network, such as "mlp:64,24,12,5", for a model trained on
                 several sizes; by default those of the start, if it is Networks, or the largest in
                 training.
+            polish: gradient steps more on all support examples, seen through the same small warps
+                as in training, once the networks are written. From ten examples of each class 400
+                gain about a point; from one or two they lose. A target is no longer met.
 
         Returns:
             n networks. `predicted_metric` is their loss on the support set, where it has labels.
@@ -206,6 +211,7 @@ class Model:
                 )
             asked_for = Asked(self.metric, self.environment)
             target = asked_for.target(self.learner, self.objective, target_loss, target_return)
+            learner = self._polishing(polish)
             n = given.whole("n", n, 1)
             if n * self.learner.network.spec.size > _MOST:
                 raise UserError(f"n={n} networks are too many for one call: predict in parts")
@@ -265,7 +271,7 @@ class Model:
             for i in range(rounds):
                 written = [
                     writing.write(
-                        self.learner,
+                        learner if i == rounds - 1 else self.learner,
                         self.params,
                         support_set.examples,
                         writing.part_of(flat, rows),
@@ -361,6 +367,16 @@ class Model:
         if not isinstance(self.learner, L2L):
             raise UserError(f"the {self.objective} model has learned no optimizer: load l2l")
         return self.learner.optimizer(self.params)
+
+    def _polishing(self, steps: Any) -> Learner:
+        """Return the learner that polishes what it writes."""
+        steps = given.whole("polish", steps, 0, _MOST_STEPS)
+        found = self.learner.polished(steps) if steps else self.learner
+        if found is None:
+            raise UserError(
+                f"polish={steps}: the {self.objective} model has no such steps: leave it out"
+            )
+        return found
 
     def _support(self, x: Any, y: Any) -> Support:
         # They have values even where jit traces the caller.

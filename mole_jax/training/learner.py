@@ -127,6 +127,12 @@ class Learner(Solver, Protocol):
         Empty where there is nothing to choose.
         """
 
+    def polished(self, steps: int) -> Self | None:
+        """Return the learner whose networks take this many gradient steps more on the support set.
+
+        None where it writes no classifiers, or has steps of its own among its `choices`.
+        """
+
     def check_mesh(self, mesh: Mesh) -> None:
         """Raise UserError if a mesh cannot divide its layers evenly."""
 

@@ -55,6 +55,7 @@ SETTINGS = {
     "evaluation__support_sizes": (1, 2),
     "evaluation__shots": (1, 2),
     "evaluation__few_shot_networks": 2,
+    "evaluation__polish_steps": (1,),
     "evaluation__warped_copies": 2,
     "evaluation__novelty_count": 8,
     "evaluation__sampler_batch": 8,

@@ -82,6 +82,9 @@ class Reptile:
     def choices(self) -> tuple[Self, ...]:
         return ()
 
+    def polished(self, steps: int) -> None:
+        return None
+
     def without_remat(self) -> None:
         return None
 

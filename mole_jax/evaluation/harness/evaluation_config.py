@@ -89,6 +89,9 @@ class EvaluationConfig:
     # classical ones; empty: no comparison.
     shots: tuple[int, ...] = ()
     few_shot_networks: int = 8  # networks averaged in that comparison
+    # Numbers of gradient steps more on the support set, among which, and 0, one is chosen on
+    # training subsets for a second row of each of MOLE's learners; empty: no such row.
+    polish_steps: tuple[int, ...] = ()
     # Above 0, Adam, 1-NN and SVM are also given this many warped copies of each support image.
     warped_copies: int = 0
     novelty_count: int = 100  # networks whose distance to the training runs is measured
@@ -121,7 +124,7 @@ class EvaluationConfig:
             raise UserError(
                 f"evaluation.outside_prompts={self.outside_prompts} must be fractions below 1"
             )
-        for name in ("support_sizes", "shots"):
+        for name in ("support_sizes", "shots", "polish_steps"):
             values = getattr(self, name)
             if not all(isinstance(size, int) and size > 0 for size in values):
                 raise UserError(f"evaluation.{name}={values} must be whole numbers, 1 or more")
@@ -143,6 +146,12 @@ def check(config: Mapping[str, Any]) -> None:
             "population.held_out_members"
         )
     _check_shots(config)
+    polish = compat.get(config, "evaluation.polish_steps")
+    if polish and not compat.get(config, "evaluation.shots"):
+        raise UserError(
+            f"evaluation.polish_steps={tuple(polish)} are for the comparison from few examples, "
+            "but evaluation.shots is empty: give both, or neither"
+        )
 
 
 def _check_shots(config: Mapping[str, Any]) -> None:

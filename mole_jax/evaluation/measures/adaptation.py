@@ -5,6 +5,7 @@ It is chosen on training subsets, separately for each number of shots, as are Ad
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.episodes import fewer
 from mole_jax.evaluation.harness.measure import Measure, Record, Results
 from mole_jax.evaluation.harness.prediction import predict
+from mole_jax.training.learner import Learner
 
 
 class Adaptation(NamedTuple):
@@ -24,14 +26,22 @@ class Adaptation(NamedTuple):
     validation_loss: np.ndarray  # [S, C] nats
     chosen: np.ndarray  # [S] position among the settings
 
+    def at(self, shots: int | None = None) -> int:
+        """Return the position of the setting for so many shots; None: all there are."""
+        return int(self.chosen[-1 if shots is None else self.shots.tolist().index(shots)])
+
 
 def choose(context: EvalContext, split: str, results: Results) -> Adaptation:
     """Choose the setting with the lowest mean validation loss, if there are several."""
+    return among(context, context.learners[context.learner].trained.learner.choices())
+
+
+def among(context: EvalContext, settings: Sequence[Learner]) -> Adaptation:
+    """Choose one of some settings of the measured learner, at each number of shots."""
     shots = _shots(context)
-    choices = context.learners[context.learner].trained.learner.choices()
-    if not choices:
+    if not settings:
         return Adaptation(shots, np.zeros((len(shots), 1)), np.zeros(len(shots), int))
-    loss = np.array([[_loss(context.asked_as(own), n) for own in choices] for n in shots.tolist()])
+    loss = np.array([[_loss(context.asked_as(own), n) for own in settings] for n in shots.tolist()])
     return Adaptation(shots, loss, np.nan_to_num(loss, nan=np.inf).argmin(axis=1))
 
 
@@ -60,8 +70,7 @@ def of(context: EvalContext, results: Results, shots: int | None = None) -> Eval
     if not choices:
         return context
     found = results.of(MEASURE, learner=context.learner)
-    at = -1 if shots is None else found.shots.tolist().index(shots)
-    return context.asked_as(choices[int(found.chosen[at])])
+    return context.asked_as(choices[found.at(shots)])
 
 
 def _record(context: EvalContext, split: str, results: Results) -> Record:

@@ -30,7 +30,7 @@ from mole_jax.evaluation.harness.context import EvalContext
 from mole_jax.evaluation.harness.episodes import EpisodeGrid, fewer
 from mole_jax.evaluation.harness.measure import Measure, Record, Results, labelled
 from mole_jax.evaluation.harness.prediction import classify, predict
-from mole_jax.evaluation.measures import adaptation, fixed_prompt
+from mole_jax.evaluation.measures import adaptation, fixed_prompt, polishing
 from mole_jax.evaluation.measures.ensembles import with_many_starts
 from mole_jax.training.learner import Label
 
@@ -49,7 +49,7 @@ class Chosen(NamedTuple):
 class FewShot(NamedTuple):
     """How well methods do from few examples, with one network each and with the mean of several."""
 
-    methods: np.ndarray  # [M] the learners' names, then those of `adams` and `classical`
+    methods: np.ndarray  # [M] learners, those that polish, too, then `adams` and `classical`
     shots: np.ndarray  # [S]
     networks: np.ndarray  # [] in a mean
     single: np.ndarray  # [S, M, NUMBERS, T]
@@ -113,7 +113,9 @@ def compare(context: EvalContext, split: str, results: Results) -> FewShot:
     which = np.arange(len(context.splits[split].tasks))
     episodes = with_many_starts(context, split, which, n)
     pools = pools_of(context, "test", episodes.tasks)
-    names = [*context.learners, *adams(context), *(of.name for of in classical(context))]
+    more = [polishing.name(name) for name in polishing.polished(context)]
+    others = [*adams(context), *(of.name for of in classical(context))]
+    names = [*context.learners, *more, *others]
     rows = []
     for i, shots in enumerate(chosen.shots):
         shown = fewer(episodes, int(shots), context.family.n_classes)
@@ -185,15 +187,20 @@ def _of_networks(
     i: int,
     results: Results,
 ) -> Iterator[list[np.ndarray]]:
-    """Yield the class probabilities [N, m, K] of each task, for every learner, then `adams`."""
-    key = context.key(f"few shot {split}")
+    """Yield the class probabilities [N, m, K] of each task, by every method with networks."""
+    key, shots = context.key(f"few shot {split}"), int(chosen.shots[i])
     for name in context.learners:
         own = context.measuring(name)
         if not own.learners[name].trained.learner.writes_networks:
             yield classified(own, shown, pools, key)
             continue
         prompt = fixed_prompt.of(own, results)
-        own = adaptation.of(own, results, int(chosen.shots[i]))
+        own = adaptation.of(own, results, shots)
+        yield class_probabilities(context, predict(own, name, shown, prompt, key), shown)
+    for name in polishing.polished(context):
+        own = context.measuring(name)
+        prompt = fixed_prompt.of(own, results)
+        own = polishing.of(own, results, shots)
         yield class_probabilities(context, predict(own, name, shown, prompt, key), shown)
     solver, none = AdamSupport(context), np.zeros(0)
     for (_, copies), setting in zip(adams(context).values(), chosen.adam[i], strict=True):
@@ -275,7 +282,9 @@ def _record(context: EvalContext, split: str, results: Results) -> Record:
             }
             for m, name in enumerate(found.methods)
         }
-    labels = {name: x.trained.learner.label.label for name, x in context.learners.items()}
+    own = {name: x.trained.learner.label for name, x in context.learners.items()}
+    own |= {polishing.name(n): polishing.label(own[n]) for n in polishing.polished(context)}
+    labels = {name: label.label for name, label in own.items()}
     labels |= {name: label.label for name, (label, _) in adams(context).items()}
     labels |= {of.name: of.label.label for of in classical(context)}
     return {"few_shot": {"networks": int(found.networks), "labels": labels, "shots": of_shots}}
@@ -306,7 +315,7 @@ MEASURE = Measure(
     "few_shot",
     FewShot,
     compare,
-    needs=(CHOSEN, fixed_prompt.MEASURE, adaptation.MEASURE),
+    needs=(CHOSEN, fixed_prompt.MEASURE, adaptation.MEASURE, polishing.MEASURE),
     applies=applies,
     record=_record,
 )

@@ -14,7 +14,7 @@ from mole_jax.core.devices import distributed
 from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.evaluation.harness.context import EvalContext, Predictor
 from mole_jax.evaluation.harness.measure import Measure, Record, Results
-from mole_jax.evaluation.measures import adaptation, fixed_prompt, timing
+from mole_jax.evaluation.measures import adaptation, fixed_prompt, polishing, timing
 from mole_jax.learners import answers
 from mole_jax.training.learner import Classifier
 
@@ -31,9 +31,13 @@ class LearnerCosts(NamedTuple):
 
 def measure(context: EvalContext, split: str, results: Results) -> LearnerCosts:
     """Time each learner in the setting that was chosen for all support examples."""
-    rows = []
+    rows, contexts = [], {}
     for name in context.learners:
-        own = adaptation.of(context.measuring(name), results)
+        contexts[name] = adaptation.of(context.measuring(name), results)
+    for name in polishing.polished(context):
+        contexts[polishing.name(name)] = polishing.of(context.measuring(name), results)
+    for called, own in contexts.items():
+        name = own.learner
         predictor = own.learners[name]
         alone = dataclasses.replace(predictor, batch=1, mesh=mesh_lib.first_device())
         sides = (predictor, alone) if jax.process_count() == 1 else (predictor,)
@@ -42,7 +46,7 @@ def measure(context: EvalContext, split: str, results: Results) -> LearnerCosts:
         trained = predictor.trained
         rows.append(
             (
-                name,
+                called,
                 np.nan if predictor.seconds is None else predictor.seconds,
                 predictor.steps,
                 [*seconds, np.nan][:2],
@@ -79,6 +83,8 @@ def _of_classifier(context: EvalContext, split: str, predictor: Predictor) -> fl
 def _record(context: EvalContext, split: str, results: Results) -> Record:
     found = results.of(MEASURE)
     of_learner: dict[str, Any] = {}
+    labels = {name: x.trained.learner.label for name, x in context.learners.items()}
+    labels |= {polishing.name(n): polishing.label(labels[n]) for n in polishing.polished(context)}
     for name, spent, steps, seconds, flops in zip(*found, strict=True):
         own = {
             "meta_training_seconds": float(spent),
@@ -86,9 +92,8 @@ def _record(context: EvalContext, split: str, results: Results) -> Record:
             "seconds_alone": float(seconds[1]),
         }
         known = {key: x if np.isfinite(x) else None for key, x in own.items()}
-        learner = context.learners[str(name)].trained.learner
         of_learner[str(name)] = {
-            "label": learner.label.label,
+            "label": labels[str(name)].label,
             "meta_training_steps": int(steps),
             **known,
             "flops_per_task": float(flops),
@@ -101,6 +106,6 @@ MEASURE = Measure(
     LearnerCosts,
     measure,
     "once",
-    needs=(fixed_prompt.MEASURE, adaptation.MEASURE),
+    needs=(fixed_prompt.MEASURE, adaptation.MEASURE, polishing.MEASURE),
     record=_record,
 )

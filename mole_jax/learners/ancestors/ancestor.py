@@ -64,6 +64,10 @@ class Ancestor:
         """Return None: nothing is computed twice."""
         return None
 
+    def polished(self, steps: int) -> Self | None:
+        """Return None: how many steps it takes is its own choice."""
+        return None
+
     def ready(self, fitted: Fitted, plan: Plan) -> Self:
         """Return the learner as it is: it has no representation and is not sampled from."""
         return self

@@ -8,7 +8,7 @@ from mole_jax.evaluation.baselines.adam_support import AdamSupport
 from mole_jax.evaluation.baselines.classical import CLASSICAL
 from mole_jax.evaluation.harness import statistics
 from mole_jax.evaluation.harness.measure import Results, jobs
-from mole_jax.evaluation.measures import adaptation, few_shot, fixed_prompt
+from mole_jax.evaluation.measures import adaptation, few_shot, fixed_prompt, polishing
 from mole_jax.evaluation.measures.few_shot import Pool, judge
 from tests.evaluation.conftest import Prepared
 
@@ -39,15 +39,15 @@ def test_calibration_error_of_a_forecaster_who_knows_is_small() -> None:
 def test_every_method_answers_at_every_number_of_shots(prepared: Prepared) -> None:
     context = prepared.context
     results = Results(context)
-    for job in jobs(
-        context, [fixed_prompt.MEASURE, adaptation.MEASURE, few_shot.CHOSEN, few_shot.MEASURE]
-    ):
+    needed = fixed_prompt.MEASURE, adaptation.MEASURE, polishing.MEASURE
+    for job in jobs(context, [*needed, few_shot.CHOSEN, few_shot.MEASURE]):
         if job.split in ("choice", "S1"):
             found = job.measure.compute(job.seen_from(context), job.split, results)
             results.found[job] = found
     found = results.of(few_shot.MEASURE, "S1")
     assert found.shots.tolist() == few_shot.shots_of(context)
-    names = [*context.learners, AdamSupport.name, "adam_warped", *(of.name for of in CLASSICAL)]
+    ours = [*context.learners, "diffusion_polished", "regression_polished"]
+    names = [*ours, AdamSupport.name, "adam_warped", *(of.name for of in CLASSICAL)]
     names += ["nearest_neighbour_warped", "svm_warped"]
     assert found.methods.tolist() == names
     shape = (len(found.shots), len(names), 2, len(context.splits["S1"].tasks))
@@ -58,9 +58,7 @@ def test_every_method_answers_at_every_number_of_shots(prepared: Prepared) -> No
     np.testing.assert_allclose(found.single[:, first:], found.together[:, first:])
     record = few_shot.MEASURE.record(context, "S1", results)["few_shot"]
     assert set(record["shots"]) == {str(shots) for shots in found.shots}
-    rivals = [
-        record["shots"]["1"][name]["mean"]["accuracy"] for name in names[len(context.learners) :]
-    ]
+    rivals = [record["shots"]["1"][name]["mean"]["accuracy"] for name in names[len(ours) :]]
     best = max(rivals)
     for name in names:
         mine = record["shots"]["1"][name]["mean"]
