@@ -94,9 +94,10 @@ def test_flags_reach_the_sampler_and_the_key(
     monkeypatch.setenv("HOME", str(tmp_path))
     ask("--seed=1", "--out=~/1.npz")  # which the shell leaves to us
     ask("--target_loss=1.5", out="2.npz")
-    found = [np.load(tmp_path / f"{i}.npz")["output/kernel"] for i in range(3)]
-    assert not np.allclose(found[0], found[1])
-    assert not np.allclose(found[0], found[2])
+    ask("--polish=2", out="3.npz")
+    found = [np.load(tmp_path / f"{i}.npz")["output/kernel"] for i in range(4)]
+    for other in found[1:]:
+        assert not np.allclose(found[0], other)
 
 
 def test_an_onnx_file_takes_pixels_as_they_come(
