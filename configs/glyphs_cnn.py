@@ -67,7 +67,12 @@ VARIANTS: dict[str, dict[str, object]] = {
     "": {},
     "full": {"training.end_to_end_steps": 3000},
     "28": CNN_28,
-    "any": {**ANY, "data.train_subsets": 2000, "training.end_to_end_steps": 3000},
+    "any": {
+        **ANY,
+        "data.train_subsets": 2000,
+        "training.end_to_end_steps": 3000,
+        "representation.align": True,  # 3 points more after five minutes, from one example
+    },
     "28any": {
         **CNN_28,
         **ANY,
