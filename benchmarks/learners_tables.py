@@ -17,7 +17,8 @@ from benchmarks import machine
 from mole_jax.core.errors import UserError
 from mole_jax.core.program.command import explained, leave
 
-MOLE = ("diffusion", "end_to_end")  # the first two rows
+# MOLE's own, whose rows come first; networks that are polished come after those that are not.
+MOLE = ("diffusion", "diffusion_polished", "end_to_end", "end_to_end_polished")
 # What `elsewhere` puts side by side: an experiment, one of its splits, numbers of examples a class.
 ELSEWHERE = (
     ("known digits, new combinations: 1 · 10 examples", "digits 60 s", "S1", ("1", "10")),
@@ -50,7 +51,7 @@ def accuracies(group: str, one_basis: str = "", of: str = "one") -> str:
     if one_basis:
         first = [
             [f"{label}, one basis", *cells]
-            for label, *cells in _accuracy_rows(_group(one_basis), of)[: len(MOLE)]
+            for label, *cells in _accuracy_rows(_group(one_basis), of, MOLE)
         ]
     return _markdown(["", *seeds[0]["splits"]], [*first, *_accuracy_rows(seeds, of)])
 
@@ -131,10 +132,17 @@ def _accuracies(seeds: Sequence[Found], of: str) -> str:
     return _markdown(["", *seeds[0]["splits"]], _accuracy_rows(seeds, of))
 
 
-def _accuracy_rows(seeds: Sequence[Found], of: str) -> list[list[str]]:
+def in_order(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return names and labels of methods, MOLE's own first."""
+    return {k: labels[k] for k in MOLE if k in labels} | dict(labels)
+
+
+def _accuracy_rows(seeds: Sequence[Found], of: str, only: Sequence[str] = ()) -> list[list[str]]:
     splits = seeds[0]["splits"]
     rows = []
-    for method, label in next(iter(splits.values()))["labels"].items():
+    for method, label in in_order(next(iter(splits.values()))["labels"]).items():
+        if only and method not in only:
+            continue
         cells = []
         for split, own in splits.items():
             found = [
@@ -152,7 +160,7 @@ def _costs(seeds: Sequence[Found]) -> str:
     last = list(splits)[-1]
     most = list(splits[last]["shots"])[-1]
     rows = []
-    for method, label in splits[last]["labels"].items():
+    for method, label in in_order(splits[last]["labels"]).items():
         nll, ece = (
             _mean(seeds, "splits", last, "shots", most, method, "one", k) for k in ("nll", "ece")
         )

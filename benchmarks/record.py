@@ -59,12 +59,19 @@ def record(workdir: Path, command: str) -> dict[str, Any]:
         "seed": evaluation["config"]["seed"],
         "steps": _steps(evaluation["config"]),
         "seconds": evaluation["seconds"],
+        "choices": _settings(evaluation),
         "environment": stage["environment"],
         "splits": {
             name: {key: split[key] for key in _KEPT if key in split}
             for name, split in evaluation["splits"].items()
         },
     }
+
+
+def _settings(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how learners adapt, at each number of examples."""
+    choices = evaluation.get("choices", {})
+    return {name: own for name, own in choices.items() if name.startswith("setting_")}
 
 
 def _steps(config: Mapping[str, Any]) -> dict[str, int]:

@@ -47,18 +47,20 @@ def polished(polish: Polish, network: Network, flat: jax.Array, support: Example
     looks: tuple[Any, ...] = ()  # the warp that each step sees examples through
     if polish.warps:
         looks = warps.of_steps(network.input_shape, polish.warps, polish.steps)
+    shared = len(support.labels) == 1  # then its images are warped once for all networks
+    given = jax.tree.map(lambda x: x[0], support) if shared else support
 
-    def of_one(flat: jax.Array, given: Examples) -> jax.Array:
-        def step(flat: jax.Array, look: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
-            seen = given
-            if look:
-                inputs = warps.moved(given.inputs, network.input_shape, *look)
-                seen = given._replace(inputs=inputs)
-            slope = jax.grad(lambda x: query_loss.of_one(network, x, seen)[0])(flat)
-            return flat - RATE * slope, None
+    def slope(flat: jax.Array, seen: Examples) -> jax.Array:
+        found: jax.Array = jax.grad(lambda x: query_loss.of_one(network, x, seen)[0])(flat)
+        return found
 
-        return jax.lax.scan(step, flat, tuple(map(jnp.asarray, looks)), polish.steps)[0]
+    def step(flat: jax.Array, look: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+        seen = given
+        if look:
+            rows = given.inputs.reshape(-1, given.inputs.shape[-1])
+            moved = warps.moved(rows, network.input_shape, *look)
+            seen = given._replace(inputs=moved.reshape(given.inputs.shape))
+        way = jax.vmap(slope, in_axes=(0, None if shared else 0))(flat, seen)
+        return flat - RATE * way, None
 
-    rows = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(flat), *x.shape[1:])), support)
-    found: jax.Array = jax.vmap(of_one)(flat, rows)
-    return found
+    return jax.lax.scan(step, flat, tuple(map(jnp.asarray, looks)), polish.steps)[0]
