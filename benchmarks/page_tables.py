@@ -128,17 +128,22 @@ def new_classes() -> str:
     """Return README's table of new classes: everybody learns from the same few examples."""
     rows = []
     for split, what in (("S2", "new characters"), ("S3-digits", "digits, none in training")):
-        for shots, here in known("glyphs_cnn_any", split)["few_shot"]["shots"].items():
+        own = known("glyphs_cnn_aligned", split)["few_shot"]
+        for shots, here in own["shots"].items():
             trained, labels = _meta_learners(split, shots)
-            labels |= known("glyphs_cnn_any", split)["few_shot"]["labels"]
-            others = {name: here[name] for name in (*CLASSICAL, *WARPED) if name in here}
-            best = (max(own, key=lambda k: own[k]["mean"]["accuracy"]) for own in (trained, others))
+            labels |= own["labels"]
+            plain = (*CLASSICAL, "adam_support", *WARPED)
+            others = {name: here[name] for name in plain if name in here}
+            best = (
+                max(each, key=lambda k: each[k]["mean"]["accuracy"]) for each in (trained, others)
+            )
+            eight = known("glyphs_cnn_any", split)["few_shot"]["shots"][shots]["end_to_end"]
             rows.append(
                 [
                     what,
                     shots,
-                    _with(here["end_to_end_polished"]["mean"], "accuracy"),
-                    _percent(here["adam_support"]["mean"]["accuracy"]),
+                    _with(here["end_to_end_polished"]["one"], "accuracy"),
+                    _percent(eight["mean"]["accuracy"]),
                     *(
                         f"{_percent(mean)}, {_lowered(labels[k])}"
                         for k in best
@@ -148,8 +153,9 @@ def new_classes() -> str:
             )
     return markdown(
         [
-            *("new classes", "examples a class", "MOLE, end to end", "Adam, the same examples"),
-            *("best other meta-learner", "best without meta-training"),
+            *("new classes", "examples a class", "MOLE in one basis, one network"),
+            *("`glyphs-8`, mean of eight", "best other meta-learner"),
+            "best without meta-training",
         ],
         rows,
     )
@@ -159,7 +165,7 @@ def _meta_learners(split: str, shots: str) -> tuple[dict[str, Any], dict[str, st
     """Return what the CNN's other meta-learners have, and their labels, with and without warps."""
     found, labels = {}, {}
     for record_, ending in (
-        ("glyphs_cnn_any_without_basis", ""),
+        ("glyphs_cnn_any", ""),
         ("glyphs_cnn_any_warped", "warped"),
     ):
         own = known(record_, split)["few_shot"]
@@ -173,16 +179,16 @@ def _meta_learners(split: str, shots: str) -> tuple[dict[str, Any], dict[str, st
 
 def on_convolutions() -> str:
     """Return accuracies from few examples by the CNN of glyphs-8: one network / mean of eight."""
-    long, short = of("glyphs_cnn_any"), of("glyphs_cnn_any_five_minutes")
-    plain, warped = of("glyphs_cnn_any_without_basis"), of("glyphs_cnn_any_warped")
-    plain_short = of("glyphs_cnn_any_five_minutes_without_basis")
+    long, short = of("glyphs_cnn_aligned"), of("glyphs_cnn_aligned_five_minutes")
+    plain, plain_short = of("glyphs_cnn_any"), of("glyphs_cnn_any_five_minutes")
+    warped = of("glyphs_cnn_any_warped")
     rows = [
-        _few_shot_row(short, "end_to_end_polished", "MOLE, end to end, five minutes, polished"),
-        _few_shot_row(short, "end_to_end", "the same in one pass"),
-        _few_shot_row(long, "end_to_end_polished", "MOLE, end to end, `glyphs-8`, polished"),
-        _few_shot_row(long, "end_to_end", "the same in one pass"),
-        _few_shot_row(plain_short, "end_to_end", "without one basis, five minutes, one pass"),
-        _few_shot_row(plain, "end_to_end", "without one basis, 33 minutes, one pass"),
+        _few_shot_row(short, "end_to_end", "MOLE in one basis, five minutes"),
+        _few_shot_row(short, "end_to_end_polished", "the same, polished"),
+        _few_shot_row(long, "end_to_end", "MOLE in one basis, 3,000 steps"),
+        _few_shot_row(long, "end_to_end_polished", "the same, polished"),
+        _few_shot_row(plain_short, "end_to_end", "MOLE without one basis, five minutes"),
+        _few_shot_row(plain, "end_to_end", "MOLE without one basis, 3,000 steps (`glyphs-8`)"),
     ]
     for found, more in ((warped, ", the same warps"), (plain, "")):
         labels = next(iter(_with_few_shot(found).values()))["labels"]
@@ -192,6 +198,18 @@ def on_convolutions() -> str:
     names = [name for name in labels if name in NOT_RIVALS and name not in learners_tables.MOLE]
     rows += [_few_shot_row(long, name, labels[name]) for name in names]
     head = [f"{split}, {n}" for split, own in _with_few_shot(long).items() for n in own["shots"]]
+    return markdown(["", *head], rows)
+
+
+def on_convolutions_again() -> str:
+    """Return the same after five minutes with another seed, MOLE next to MAML."""
+    found = of("glyphs_cnn_aligned_seed1")
+    rows = [
+        _few_shot_row(found, "end_to_end", "MOLE in one basis"),
+        _few_shot_row(found, "end_to_end_polished", "the same, polished"),
+        _few_shot_row(found, "maml", "MAML, the same warps"),
+    ]
+    head = [f"{split}, {n}" for split, own in _with_few_shot(found).items() for n in own["shots"]]
     return markdown(["", *head], rows)
 
 
@@ -305,6 +323,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "blocks": speed_tables.blocks,
     "samplers": speed_tables.samplers,
     "learners-convolutions": on_convolutions,
+    "learners-convolutions-again": on_convolutions_again,
     "learners-a-minute": functools.partial(
         learners_tables.accuracies, "glyphs 60 s", "aligned 60 s"
     ),

@@ -27,7 +27,7 @@ class Adaptation(NamedTuple):
     chosen: np.ndarray  # [S] position among the settings
 
     def at(self, shots: int | None = None) -> int:
-        """Return the position of the setting for so many shots; None: all there are."""
+        """Return the position of the setting for N shots; None: all there are."""
         return int(self.chosen[-1 if shots is None else self.shots.tolist().index(shots)])
 
 
