@@ -32,7 +32,8 @@ def summary(found: Predicted) -> Iterator[str]:
         yield f"inputs    float32 [{shape}], as they come: the graph scales them"
     elif task.y is not None:
         yield f"inputs    {_inputs(*model.standardise)}"
-    yield f"model     {model.objective}, {model.passes}, seed {flags.seed}"
+    polished = f", polished for {flags.polish} steps" if flags.polish else ""
+    yield f"model     {model.objective}, {model.passes}{polished}, seed {flags.seed}"
     yield ""
     known = found.metrics
     names = found.files or range(1, flags.n + 1)

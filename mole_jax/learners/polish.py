@@ -6,10 +6,11 @@ a kind of class that the model knows it loses. So it is off unless asked for.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mole_jax.learners import query_loss
 from mole_jax.metamodel.networks import warps
@@ -20,6 +21,8 @@ from mole_jax.tasks.networks import Network
 # good as 1.0 within chance, as Adam with 0.003 and 0.01, and as rates that fall along a cosine; it
 # loses least where steps harm.
 RATE = 0.3
+MOST = 100_000  # steps
+_WARPS = 400  # steps whose warps are drawn; longer polishing takes the same ones again
 
 
 class Polish(NamedTuple):
@@ -44,9 +47,10 @@ def polished(polish: Polish, network: Network, flat: jax.Array, support: Example
     """
     if not polish.steps:
         return flat
-    looks: tuple[Any, ...] = ()  # the warp that each step sees examples through
+    matrices: tuple[jax.Array, ...] = ()  # of the warps that steps see examples through
     if polish.warps:
-        looks = warps.of_steps(network.input_shape, polish.warps, polish.steps)
+        n = min(polish.steps, _WARPS)
+        matrices = tuple(map(jnp.asarray, warps.of_steps(network.input_shape, polish.warps, n)))
     shared = len(support.labels) == 1  # then its images are warped once for all networks
     given = jax.tree.map(lambda x: x[0], support) if shared else support
 
@@ -54,13 +58,22 @@ def polished(polish: Polish, network: Network, flat: jax.Array, support: Example
         found: jax.Array = jax.grad(lambda x: query_loss.of_one(network, x, seen)[0])(flat)
         return found
 
-    def step(flat: jax.Array, look: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+    def step(flat: jax.Array, which: jax.Array) -> tuple[jax.Array, None]:
         seen = given
-        if look:
+        if matrices:
             rows = given.inputs.reshape(-1, given.inputs.shape[-1])
-            moved = warps.moved(rows, network.input_shape, *look)
+            moved = warps.moved(rows, network.input_shape, *(x[which] for x in matrices))
             seen = given._replace(inputs=moved.reshape(given.inputs.shape))
         way = jax.vmap(slope, in_axes=(0, None if shared else 0))(flat, seen)
         return flat - RATE * way, None
 
-    return jax.lax.scan(step, flat, tuple(map(jnp.asarray, looks)), polish.steps)[0]
+    return jax.lax.scan(step, flat, jnp.asarray(_which(polish.steps)))[0]
+
+
+def _which(steps: int) -> np.ndarray:
+    """Return the warp of each of the steps, as its place among those of `_WARPS` steps: [steps]."""
+    at = np.arange(steps)
+    if steps <= _WARPS:
+        return at
+    warped, plain = (n - round(warps.PLAIN * n) for n in (_WARPS, steps))
+    return np.where(at < plain, at % warped, _WARPS - 1)

@@ -196,7 +196,7 @@ def few_shot(splits: Mapping[str, findings.Result], figures: Figures) -> str:
         "Learning from few examples",
         "Every method sees the same few examples of each class and is judged on the same test "
         "examples. The other methods' settings were tuned on training tasks, for each number of "
-        "examples; MOLE's prompt only once.",
+        "examples, as how long networks are polished; MOLE's prompt only once.",
         figures,
         [of_split("few_shot", s) for s, result in splits.items() if result.get("few_shot")],
         below=tables,

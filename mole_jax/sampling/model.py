@@ -19,6 +19,7 @@ from mole_jax.core.devices import mesh as mesh_lib
 from mole_jax.core.devices import precision
 from mole_jax.core.errors import MoleWarning, UserError
 from mole_jax.learners import answers, registry
+from mole_jax.learners import polish as polishing
 from mole_jax.learners.ancestors.l2l import L2L
 from mole_jax.metamodel.process.sampler import Plan
 from mole_jax.representation.fitted import Fitted
@@ -38,7 +39,6 @@ from mole_jax.zoo.prompt_metric import PromptMetric
 
 # Most numbers in all networks of one call: what a 32-bit index can count.
 _MOST = 2**31 - 1
-_MOST_STEPS = 100_000  # of polishing
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -190,7 +190,7 @@ class Model:
         """
         asked = (
             *(x_support, y_support, target_loss, target_return),
-            *(n, start, start_loss, rounds, parameters),
+            *(n, start, start_loss, rounds, parameters, polish),
         )
         if given.is_traced(asked):
             raise UserError(
@@ -294,6 +294,7 @@ class Model:
             if (
                 found.metric is not None
                 and support_set.complete
+                and not polish
                 and (line := asked_for.miss(target, found.metric, k))
             ):
                 warnings.warn(line, MoleWarning, stacklevel=2)
@@ -370,7 +371,7 @@ class Model:
 
     def _polishing(self, steps: Any) -> Learner:
         """Return the learner that polishes what it writes."""
-        steps = given.whole("polish", steps, 0, _MOST_STEPS)
+        steps = given.whole("polish", steps, 0, polishing.MOST)
         found = self.learner.polished(steps) if steps else self.learner
         if found is None:
             raise UserError(

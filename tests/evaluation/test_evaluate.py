@@ -20,7 +20,7 @@ from mole_jax.evaluation.evaluate import evaluate
 from mole_jax.evaluation.harness.context import EvalContext, load_context
 from mole_jax.evaluation.harness.kept import kept
 from mole_jax.evaluation.harness.measure import Job, Measure, Results, jobs
-from mole_jax.evaluation.measures import timing
+from mole_jax.evaluation.measures import polishing, timing
 from mole_jax.evaluation.selection import MEASURES
 from mole_jax.report.build import build
 from mole_jax.report.figures import FIGURES
@@ -73,7 +73,8 @@ def test_numbers_are_what_their_names_say(evaluated: Evaluated) -> None:
         gap = result["adam"]["mean"] - result["generated"]["mean"]
         assert result["regret_mean"] == pytest.approx(gap, abs=1e-6)
         assert 0 < result["cost"]["seconds_per_network"] < 60
-        assert list(result["learner_costs"]) == list(evaluated.context.learners)
+        polished = [polishing.name(n) for n in polishing.polished(evaluated.context)]
+        assert list(result["learner_costs"]) == [*evaluated.context.learners, *polished]
         for own in result["learner_costs"].values():
             assert 0 < own["seconds_per_task"] < 60 and own["flops_per_task"] > 1e3
             assert own["meta_training_seconds"] is None  # these were not trained

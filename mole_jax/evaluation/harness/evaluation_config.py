@@ -10,6 +10,7 @@ from typing import Any
 from mole_jax.core import compat
 from mole_jax.core.errors import UserError
 from mole_jax.core.program.sections import read
+from mole_jax.learners import polish
 from mole_jax.tasks import networks
 
 _AT_LEAST = {
@@ -128,6 +129,10 @@ class EvaluationConfig:
             values = getattr(self, name)
             if not all(isinstance(size, int) and size > 0 for size in values):
                 raise UserError(f"evaluation.{name}={values} must be whole numbers, 1 or more")
+        if max(self.polish_steps, default=0) > polish.MOST:
+            raise UserError(
+                f"evaluation.polish_steps={self.polish_steps} must be {polish.MOST:,} or fewer"
+            )
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -146,12 +151,6 @@ def check(config: Mapping[str, Any]) -> None:
             "population.held_out_members"
         )
     _check_shots(config)
-    polish = compat.get(config, "evaluation.polish_steps")
-    if polish and not compat.get(config, "evaluation.shots"):
-        raise UserError(
-            f"evaluation.polish_steps={tuple(polish)} are for the comparison from few examples, "
-            "but evaluation.shots is empty: give both, or neither"
-        )
 
 
 def _check_shots(config: Mapping[str, Any]) -> None:

@@ -77,7 +77,8 @@ def few_shot(runs: Sequence[Run], split: str) -> Table | None:
         labels: Mapping[str, str] = own["labels"]
         main = next(iter(labels))
         methods = [own["shots"].get(n, {}) for n in shots]
-        others = [{key: m[key] for key in m if key != main} for m in methods]
+        own = (main, f"{main}_polished")
+        others = [{key: m[key] for key in m if key not in own} for m in methods]
         rows.append((name, labels[main], *(_accuracy(m, main) for m in methods)))
         best = (_accuracy(m, findings.best_few_shot(m) if m else "") for m in others)
         rows.append((name, "best other method", *best))
