@@ -124,7 +124,9 @@ def draws(data: Examples, ways: int | None, shots: int, n: int, seed: int = 0) -
         )
 
 
-def of_model(name: str, n: int, task: Draw, *, images: bool, polish: int) -> tuple[float, float]:
+def of_model(
+    name: str, n: int, task: Draw, *, images: bool, polish: int = 0
+) -> tuple[float, float]:
     """Return the accuracy of the mean of n networks, and the seconds of predicting them."""
     inputs = "images" if images else "features"
     classifier = OnePassClassifier(
