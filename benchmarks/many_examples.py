@@ -4,8 +4,7 @@
 
 Tasks of ten classes: characters of fonts and made-up ones, most of whose classes were trained on;
 digits and clothes (Debian: dataset-fashion-mnist), of which no image was. All examples are looked
-at, without the limit that `Model.predict` has; networks are also polished on them. Digits are also
-shown several times each.
+at, without the limit that `Model.predict` has. Digits are also shown several times each.
 
 Writes benchmarks/results/many_examples.json, and prints the table of docs/models.md.
 """
@@ -33,7 +32,6 @@ ROWS: dict[str, tuple[str, int, tuple[int, ...], int]] = {
     "digits": ("glyphs-8", 8, (5, 10, 20, 50, 100, 140), 30),
     f"idx:{CLOTHES}": ("glyphs-28", 8, (5, 10, 20, 50, 100, 200, 800), 100),
 }
-POLISHED = (0, 400)  # gradient steps more
 COPIES = (1, 6)
 REPEATED = 1400  # digits, of all of them
 
@@ -41,11 +39,7 @@ REPEATED = 1400  # digits, of all of them
 def main() -> None:
     """Measure, print a table, write JSON."""
     support.MANY = 10**6
-    rows = {
-        f"{name}, polished" if steps else name: measured(name, steps)
-        for name in ROWS
-        for steps in POLISHED
-    }
+    rows = {name: measured(name) for name in ROWS}
     every = sorted({n for _, _, sizes, _ in ROWS.values() for n in sizes})
     cells = [
         [name, *(_cell(found["accuracy"].get(str(n))) for n in every)]
@@ -57,7 +51,7 @@ def main() -> None:
     machine.write("many_examples", rows=rows, copies=copies)
 
 
-def measured(source: str, polish: int) -> dict[str, Any]:
+def measured(source: str) -> dict[str, Any]:
     """Return the accuracy of the mean of 8 networks, by number of examples, on each task."""
     name, n_tasks, sizes, tested = ROWS[source]
     model, (images, labels, n_classes) = mole_jax.load(name), _data(source)
@@ -70,7 +64,7 @@ def measured(source: str, polish: int) -> dict[str, Any]:
         for n in sizes:
             shown = np.concatenate([own[:n] for own in rows])
             y, truth = (np.repeat(np.arange(CLASSES), k) for k in (n, tested))
-            accuracy[str(n)].append(_score(model, images[shown], y, images[others], truth, polish))
+            accuracy[str(n)].append(_score(model, images[shown], y, images[others], truth))
     return {"model": name, "accuracy": accuracy}
 
 
@@ -83,7 +77,7 @@ def repeated() -> dict[str, list[float]]:
         shown, others = order[:REPEATED], order[REPEATED:]
         for n in COPIES:
             rows = np.tile(shown, n)
-            score = _score(model, images[rows], labels[rows], images[others], labels[others], 0)
+            score = _score(model, images[rows], labels[rows], images[others], labels[others])
             found[str(n)].append(score)
     return found
 
@@ -97,9 +91,9 @@ def _data(source: str) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def _score(
-    model: Any, x: np.ndarray, y: np.ndarray, others: np.ndarray, truth: np.ndarray, polish: int
+    model: Any, x: np.ndarray, y: np.ndarray, others: np.ndarray, truth: Sequence[int] | np.ndarray
 ) -> float:
-    nets = model.predict(x, y, n=NETWORKS, key=rng.key(0), polish=polish)
+    nets = model.predict(x, y, n=NETWORKS, key=rng.key(0))
     return round(float(np.mean(np.asarray(nets.mean(others)).argmax(-1) == truth)), 4)
 
 

@@ -160,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "for a model that writes several sizes, the network to write, such as "
     text += "mlp:64,24,12,5; by default the largest that were trained on"
     add("--network", "mlp:IN,HIDDEN,...,OUT", text)
-    text = "gradient steps more on the examples: with ten of each class 400 gain about a point, "
+    text = "gradient steps more on the examples: with ten of a new class 400 gain about a point, "
     text += "with one or two they lose (0)"
     add("--polish", "N", text, type=int, default=0)
     add("--seed", "S", "of the starts and the noise (0)", type=int, default=0)

@@ -164,7 +164,8 @@ class Diffusion:
         module = self.model.module
         if not self.network.classifies or not isinstance(module, Transformer):
             return None
-        return dataclasses.replace(self, polish=Polish(steps, module.shape.support_warps))
+        own = Polish(steps, module.shape.support_warps) if steps else polish.NONE
+        return dataclasses.replace(self, polish=own)
 
     def on(self, mesh: Mesh, parts: int) -> Self:
         return dataclasses.replace(self, model=self.model.on(mesh), mesh=mesh, parts=parts)

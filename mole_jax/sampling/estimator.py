@@ -51,7 +51,7 @@ class OnePassClassifier(ClassifierMixin, BaseEstimator):
         objective: which of a workdir's learners writes, as in `mole_jax.load`; None: the first.
         target_loss: the loss to ask for, as in `Model.predict`; None: as good as the model can.
         polish: gradient steps more on the examples, as in `Model.predict`: with ten or more of each
-            class 400 gain about a point; with one or two they lose.
+            new class 400 gain about a point; with one or two they lose.
         random_state: an integer, a NumPy RandomState or None; draws the networks' starts.
 
     Attributes:

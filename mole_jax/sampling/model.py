@@ -175,8 +175,9 @@ class Model:
                 several sizes; by default those of the start, if it is Networks, or the largest in
                 training.
             polish: gradient steps more on all support examples, seen through the same small warps
-                as in training, once the networks are written. From ten examples of each class 400
-                gain about a point; from one or two they lose. A target is no longer met.
+                as in training, once the networks are written. From ten examples of each new class
+                400 gain about a point; from one or two they lose, as where classes are known. A
+                target is no longer met.
 
         Returns:
             n networks. `predicted_metric` is their loss on the support set, where it has labels.
