@@ -39,21 +39,13 @@ def main() -> None:
         print(_costs(seeds))
 
 
-def accuracies(group: str, one_basis: str = "", of: str = "one") -> str:
-    """Return the accuracies (%) of answers at each number of shots, as a table.
+def accuracies(group: str) -> str:
+    """Return the accuracies (%) of one answer at each number of shots, as a table.
 
     Args:
         group: "glyphs 60 s", say.
-        one_basis: the same for MOLE with training runs in one basis, whose rows come first.
-        of: "one" answer, or the "mean" of several.
     """
-    seeds, first = _group(group), []
-    if one_basis:
-        first = [
-            [f"{label}, one basis", *cells]
-            for label, *cells in _accuracy_rows(_group(one_basis), of, MOLE)
-        ]
-    return _markdown(["", *seeds[0]["splits"]], [*first, *_accuracy_rows(seeds, of)])
+    return _accuracies(_group(group), "one")
 
 
 def costs(group: str) -> str:
@@ -137,12 +129,10 @@ def in_order(labels: Mapping[str, str]) -> dict[str, str]:
     return {k: labels[k] for k in MOLE if k in labels} | dict(labels)
 
 
-def _accuracy_rows(seeds: Sequence[Found], of: str, only: Sequence[str] = ()) -> list[list[str]]:
+def _accuracy_rows(seeds: Sequence[Found], of: str) -> list[list[str]]:
     splits = seeds[0]["splits"]
     rows = []
     for method, label in in_order(next(iter(splits.values()))["labels"]).items():
-        if only and method not in only:
-            continue
         cells = []
         for split, own in splits.items():
             found = [

@@ -167,6 +167,7 @@ def _meta_learners(split: str, shots: str) -> tuple[dict[str, Any], dict[str, st
     for record_, ending in (
         ("glyphs_cnn_any", ""),
         ("glyphs_cnn_any_warped", "warped"),
+        ("glyphs_cnn_any_long", "warped, as long"),
     ):
         own = known(record_, split)["few_shot"]
         for name, label in own["labels"].items():
@@ -181,7 +182,7 @@ def on_convolutions() -> str:
     """Return accuracies from few examples by the CNN of glyphs-8: one network / mean of eight."""
     long, short = of("glyphs_cnn_aligned"), of("glyphs_cnn_aligned_five_minutes")
     plain, plain_short = of("glyphs_cnn_any"), of("glyphs_cnn_any_five_minutes")
-    warped = of("glyphs_cnn_any_warped")
+    warped, as_long = of("glyphs_cnn_any_warped"), of("glyphs_cnn_any_long")
     rows = [
         _few_shot_row(short, "end_to_end", "MOLE in one basis, five minutes"),
         _few_shot_row(short, "end_to_end_polished", "the same, polished"),
@@ -190,7 +191,11 @@ def on_convolutions() -> str:
         _few_shot_row(plain_short, "end_to_end", "MOLE without one basis, five minutes"),
         _few_shot_row(plain, "end_to_end", "MOLE without one basis, 3,000 steps (`glyphs-8`)"),
     ]
-    for found, more in ((warped, ", the same warps"), (plain, "")):
+    for found, more in (
+        (as_long, ", the same warps, half an hour"),
+        (warped, ", the same warps"),
+        (plain, ""),
+    ):
         labels = next(iter(_with_few_shot(found).values()))["labels"]
         names = [name for name in labels if name not in NOT_RIVALS]
         rows += [_few_shot_row(found, name, f"{labels[name]}{more}") for name in names]
@@ -324,9 +329,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "samplers": speed_tables.samplers,
     "learners-convolutions": on_convolutions,
     "learners-convolutions-again": on_convolutions_again,
-    "learners-a-minute": functools.partial(
-        learners_tables.accuracies, "glyphs 60 s", "aligned 60 s"
-    ),
+    "learners-equal": functools.partial(learners_tables.accuracies, "equal 60 s"),
+    "learners-a-minute": functools.partial(learners_tables.accuracies, "glyphs 60 s"),
     "learners-unwarped": functools.partial(learners_tables.accuracies, "unwarped 60 s"),
     "learners-costs": functools.partial(learners_tables.costs, "glyphs 60 s"),
     "learners-five-minutes": functools.partial(learners_tables.accuracies, FIVE_MINUTES),

@@ -6,7 +6,8 @@ a kind of class that the model knows it loses. So it is off unless asked for.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,9 @@ NONE = Polish()
 def polished(polish: Polish, network: Network, flat: jax.Array, support: Examples) -> jax.Array:
     """Take the steps: networks [B, D] -> [B, D].
 
+    A network whose loss on the support set they do not lower, as where pixels are far out of the
+    scale that it was trained on, stays as it was written.
+
     Args:
         polish: how many steps, through which warps.
         network: the architecture; it classifies.
@@ -54,9 +58,11 @@ def polished(polish: Polish, network: Network, flat: jax.Array, support: Example
     shared = len(support.labels) == 1  # then its images are warped once for all networks
     given = jax.tree.map(lambda x: x[0], support) if shared else support
 
-    def slope(flat: jax.Array, seen: Examples) -> jax.Array:
-        found: jax.Array = jax.grad(lambda x: query_loss.of_one(network, x, seen)[0])(flat)
-        return found
+    def loss(flat: jax.Array, seen: Examples) -> jax.Array:
+        return query_loss.of_one(network, flat, seen)[0]
+
+    def each(of: Callable[[jax.Array, Examples], jax.Array]) -> Any:
+        return jax.vmap(of, in_axes=(0, None if shared else 0))
 
     def step(flat: jax.Array, which: jax.Array) -> tuple[jax.Array, None]:
         seen = given
@@ -64,10 +70,11 @@ def polished(polish: Polish, network: Network, flat: jax.Array, support: Example
             rows = given.inputs.reshape(-1, given.inputs.shape[-1])
             moved = warps.moved(rows, network.input_shape, *(x[which] for x in matrices))
             seen = given._replace(inputs=moved.reshape(given.inputs.shape))
-        way = jax.vmap(slope, in_axes=(0, None if shared else 0))(flat, seen)
-        return flat - RATE * way, None
+        return flat - RATE * each(jax.grad(loss))(flat, seen), None
 
-    return jax.lax.scan(step, flat, jnp.asarray(_which(polish.steps)))[0]
+    found = jax.lax.scan(step, flat, jnp.asarray(_which(polish.steps)))[0]
+    better = each(loss)(found, given) < each(loss)(flat, given)
+    return jnp.where(better[:, None], found, flat)
 
 
 def _which(steps: int) -> np.ndarray:

@@ -55,6 +55,15 @@ def test_it_descends_on_the_support_set_as_the_warps_show_it(given: Any, strengt
     assert (losses(network, found, support) < losses(network, flat, support)).all()
 
 
+def test_steps_that_would_make_it_worse_leave_a_network_as_it_was(given: Any) -> None:
+    """Pixels a thousand times as large make steps of this rate diverge."""
+    network, flat, support = given
+    huge = support._replace(inputs=support.inputs.at[1].multiply(1e3))
+    found = polish.polished(Polish(20), network, flat, huge)
+    np.testing.assert_array_equal(found[1], flat[1])
+    assert (losses(network, found, huge)[[0, 2]] < losses(network, flat, huge)[[0, 2]]).all()
+
+
 def test_no_steps_change_nothing(given: Any) -> None:
     network, flat, support = given
     assert polish.polished(polish.NONE, network, flat, support) is flat
