@@ -333,6 +333,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "learners-a-minute": functools.partial(learners_tables.accuracies, "glyphs 60 s"),
     "learners-unwarped": functools.partial(learners_tables.accuracies, "unwarped 60 s"),
     "learners-costs": functools.partial(learners_tables.costs, "glyphs 60 s"),
+    "learners-equal-costs": functools.partial(learners_tables.costs, "equal 60 s"),
     "learners-five-minutes": functools.partial(learners_tables.accuracies, FIVE_MINUTES),
     "learners-five-minutes-costs": functools.partial(learners_tables.costs, FIVE_MINUTES),
     "learners-elsewhere": learners_tables.elsewhere,

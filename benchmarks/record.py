@@ -28,7 +28,8 @@ FOLDER = Path(__file__).parents[1] / "docs" / "results"
 # What is kept of a split; the rest of it is in the report.
 _KEPT = (
     *("n_tasks", "n_networks", "metric", "fixed_prompt", "generated", "adam", "regret_mean"),
-    *("regret_ci95", "equivalent_adam_steps", "baselines", "prompt_alignment"),
+    *("regret_ci95", "equivalent_adam_steps", "baselines"),
+    *("prompt_alignment", "alignment_to_guessing"),
     *("condition_use_gap", "novelty", "few_shot", "cost", "learner_costs", "ensembles"),
 )
 
@@ -77,7 +78,9 @@ def _settings(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 def _steps(config: Mapping[str, Any]) -> dict[str, int]:
     training = config["training"]
     named = ("steps", "regression_steps", "end_to_end_steps")
-    return {key: training[key] for key in named if training.get(key)}
+    mole = {key: training[key] for key in named if training.get(key)}
+    learners = config.get("learners", {})
+    return mole | {name: own["steps"] for name, own in learners.items() if own["steps"]}
 
 
 def _read(path: Path) -> dict[str, Any]:
