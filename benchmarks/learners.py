@@ -66,11 +66,12 @@ EQUAL: dict[str, Any] = {
     **{f"learners.{name}.warps": 1.0 for name in ("maml", "meta_sgd", "reptile", "proto_maml")},
 }
 # Images of 28x28 take so long that fewer answers are averaged, and none is trained further. Rates
-# are chosen by the loss of 400 steps with warps: MAML's of five pairs, Meta-SGD's of three and
-# Proto-MAML's of three; Reptile's are as they came.
+# are chosen by the loss of 400 steps with warps: MAML's of five pairs, Meta-SGD's of three,
+# Proto-MAML's of seven, that of prototypes of three; Reptile's are as they came.
 LARGE: dict[str, Any] = {
-    **{f"learners.{name}.rate": 3e-3 for name in ("maml", "meta_sgd", "proto_maml")},
+    **{f"learners.{name}.rate": 3e-3 for name in ("maml", "meta_sgd", "prototypes", "proto_maml")},
     **{f"learners.{name}.inner_rate": 0.03 for name in ("maml", "meta_sgd")},
+    "learners.proto_maml.inner_rate": 0.001,
     "evaluation.few_shot_networks": 2,
     "evaluation.measures": ("few_shot", "learner_costs"),
 }
