@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.learners import STEPS
 from mole_jax.core.errors import UserError
 from mole_jax.core.program.command import explained, leave
 
@@ -71,7 +72,8 @@ def elsewhere() -> str:
         if method in cells:
             cells[method][-1] = shown
     plain = {"adam_support": "Adam, the same examples (PPO)"}
-    rows = [[plain.get(method, labels[method]), *cells[method]] for method in labels]
+    ordered = [*(name for name in (*MOLE, *STEPS) if name in labels), *labels]
+    rows = [[plain.get(k, labels[k]), *cells[k]] for k in dict.fromkeys(ordered)]
     return _markdown(["", *columns], rows)
 
 

@@ -167,7 +167,7 @@ def _meta_learners(split: str, shots: str) -> tuple[dict[str, Any], dict[str, st
     for record_, ending in (
         ("glyphs_cnn_any", ""),
         ("glyphs_cnn_any_warped", "warped"),
-        ("glyphs_cnn_any_long", "warped, as long"),
+        ("glyphs_cnn_any_long", "warped, half an hour"),
     ):
         own = known(record_, split)["few_shot"]
         for name, label in own["labels"].items():
