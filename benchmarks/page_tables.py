@@ -340,7 +340,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "learners-known-digits": functools.partial(learners_tables.accuracies, "digits 60 s"),
     "learners-known-digits-costs": functools.partial(learners_tables.costs, "digits 60 s"),
     "learners-clothes": functools.partial(learners_tables.accuracies, "clothes 60 s"),
-    "learners-clothes-costs": functools.partial(learners_tables.costs, "clothes 60 s"),
     "representations-mlp": functools.partial(representations.table, "media", "mlp"),
     "representations-others": functools.partial(representations.others, ("cnn", "vit", "cartpole")),
 }
